@@ -1,0 +1,67 @@
+import type { Limits, Timeouts } from '../protocol/generation.ts'
+
+/** Every limit with its default, its unit, and what it protects. The config schema takes its defaults from here. */
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+export const LIMIT_DEFAULTS = {
+  /** A request or response head. Protects memory against endless heads; nginx allows 32 KiB, Node 16 KiB. → 431 */
+  headBytesMax: 32 * KIB,
+  /** Method, target and version. RFC 9112, 3 asks for at least 8,000. → 414 */
+  requestLineBytesMax: 8 * KIB,
+  /** Field lines of one head. Protects the linear scans over a head's fields. → 431 */
+  headerCountMax: 100,
+  /** What `bytes()`, `text()` and `json()` gather for a plugin. Protects memory. → 413 (request), 502 (response) */
+  bodyBytesMax: 10 * MIB,
+  /** Content of one request, relayed or gathered. 0: no limit. → 413 */
+  requestBodyBytesMax: 0,
+  /** Trailer section of a chunked body. → 431 (request), 502 (response) */
+  trailerBytesMax: 8 * KIB,
+  /** Chunk extensions of one body, all together. Protects CPU: they carry nothing we use. → 400 */
+  chunkExtensionBytesMax: 16 * KIB,
+  /** Client connections of one worker. The newest is answered 503 and closed. */
+  connectionsMax: 20_000,
+  /** Requests of one worker that have no response head yet. → 503 */
+  pendingRequestsMax: 10_000,
+  /** Bytes of further pipelined requests held while one is answered; past it reading pauses. */
+  pipelinedBytesMax: 64 * KIB,
+  /** What may wait in one direction of a relay before the other side is paused. */
+  relayBufferBytes: 256 * KIB,
+  /** What is still read, and thrown away, after an early answer, so that the client sees it instead of a reset. */
+  lingerBytesMax: 1 * MIB,
+  /** Then the connection is closed after its answer; evens out load between workers. 0: no limit. */
+  requestsPerConnectionMax: 0,
+} as const satisfies Limits
+
+export const TIMEOUT_DEFAULTS = {
+  /** Slow-head attacks (Slowloris). → 408 */
+  headMs: 15_000,
+  /** Slow-body attacks. → 408 */
+  bodyMs: 30_000,
+  idleMs: 75_000,
+  sendMs: 60_000,
+  tunnelIdleMs: 3_600_000,
+  /** As `lingerBytesMax`, in time. */
+  lingerMs: 2_000,
+  drainMs: 30_000,
+  minimumRateBytesPerSecond: 0,
+} as const satisfies Timeouts
+
+export const UPSTREAM_DEFAULTS = {
+  connectionsMax: 512,
+  idleConnectionsMax: 128,
+  queueMax: 1_024,
+  queueTimeoutMs: 5_000,
+  connectTimeoutMs: 5_000,
+  responseTimeoutMs: 60_000,
+  idleTimeoutMs: 60_000,
+  /** Node servers close idle connections after 5 s; we must let go first. */
+  keepAliveMs: 4_000,
+  dnsRefreshMs: 30_000,
+  ejectAfterFailures: 5,
+  ejectMs: 10_000,
+} as const
+
+/** One hook call. */
+export const HOOK_TIMEOUT_DEFAULT_MS = 1_000

@@ -1,0 +1,282 @@
+/**
+ * The contract between Cardea and its plugins.
+ *
+ * A plugin exports one function, {@link PluginMain}. The gateway calls it once per instance and keeps the
+ * {@link Middleware} it returns; its hooks then run for every exchange of every route the instance is on.
+ *
+ * Life of an instance, in order:
+ *
+ *   1. `PluginMain(config, host)`: may refuse by throwing; nothing has been served yet.
+ *   2. `validateConfig(config)`: may refuse.
+ *   3. `healthCheck()`: may refuse.
+ *   4. per exchange: `handle` → `onResponse` (reverse order), or `onError` then `onResponse`; last `onFinish`.
+ *   5. `stop()`: may not refuse; timers, listeners and `host.signal` are already cancelled when it returns.
+ */
+
+/** What {@link Context.values} may hold: everything the structured clone algorithm copies, functions excluded. */
+export type Cloneable =
+  | string
+  | number
+  | boolean
+  | bigint
+  | null
+  | undefined
+  | Date
+  | Uint8Array
+  | readonly Cloneable[]
+  | { readonly [key: string]: Cloneable }
+
+/** The entry point of a plugin. `Config` is the type its `config_schema` describes. */
+export type PluginMain<Config = Record<string, unknown>> = (
+  config: Config,
+  host: Host,
+) => Middleware<Config> | Promise<Middleware<Config>>
+
+/** What a plugin's entry point returns. Only `name` and `handle` are required. */
+export interface Middleware<Config = Record<string, unknown>> {
+  /** For logs and errors; by custom the plugin's own name. */
+  readonly name: string
+
+  /**
+   * Runs once the request head is complete, in chain order.
+   *
+   * Return true to go on, false to stop: then `ctx.response` is the answer. `send`, `json` and `redirect`
+   * return false, so `return ctx.response.json(…)` reads well. Anything but true or false, false without a
+   * status, true after `send()`, a throw or a rejection fails the hook; `on_failure` then decides.
+   *
+   * A hook that returns a boolean and not a promise costs no promise.
+   */
+  handle(ctx: Context): boolean | Promise<boolean>
+
+  /**
+   * Runs when a response head is there, in reverse order, for every plugin whose `handle` returned true, whoever
+   * answered: the upstream, a later plugin, `on_failure`, or the gateway's own 502/504.
+   */
+  onResponse?(ctx: Context): void | Promise<void>
+
+  /** Runs before `onResponse` when the exchange failed. It may look, not answer. */
+  onError?(ctx: Context, error: ExchangeError): void | Promise<void>
+
+  /**
+   * Runs once, after the last byte, for every plugin entered. The record is only made when some plugin of the
+   * chain has this hook. `ctx` is revoked when the hook ends.
+   */
+  onFinish?(ctx: Context, record: FinishRecord): void | Promise<void>
+
+  /** Refuses a config by throwing; for rules that JSON Schema cannot say. */
+  validateConfig?(config: Config): void | Promise<void>
+
+  /** Refuses to go live by throwing. Called after `PluginMain`, before the first request. */
+  healthCheck?(): void | Promise<void>
+
+  /** Frees what the instance holds. Called once, after its last exchange ended. */
+  stop?(): void | Promise<void>
+}
+
+/** One exchange as one plugin sees it. Revoked after `onFinish` and after a hook's timeout: then every use throws. */
+export interface Context {
+  /** The request id: unique per node; sent to the upstream and in error answers. */
+  readonly id: string
+  readonly request: Request
+  readonly response: Response
+  /** The route that matched. It stays even when a plugin rewrites the path. */
+  readonly route: RouteInfo
+  /** Data that plugins of this exchange share, along the chain and across hooks. Values must be cloneable. */
+  readonly values: Map<string, Cloneable>
+  /** Logs with the request id, the route and the plugin's name. */
+  readonly log: Log
+  /** Aborts when the client goes away, the hook times out, or the exchange ends. */
+  readonly signal: AbortSignal
+}
+
+export interface RouteInfo {
+  readonly name: string
+  /** What `:name` segments of the route's path matched, percent-decoded. */
+  readonly params: Readonly<Record<string, string>>
+}
+
+export type Protocol = 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
+
+export interface Request extends Body {
+  /** The method as sent, case kept (RFC 9110, 9.1: methods are case-sensitive). May be set in `handle`. */
+  method: string
+  /** Path and query as they will go upstream. Set `path` or edit `query` to change it. */
+  readonly url: string
+  /**
+   * The normalised path: unreserved characters decoded, dot segments resolved. The router, all plugins and the
+   * upstream see this form. May be set in `handle`; what is set must start with `/` and is normalised again.
+   */
+  path: string
+  /** The query, parsed on first use. Edits go upstream. */
+  readonly query: URLSearchParams
+  /** Edits in `handle` go upstream. Hop-by-hop fields are already gone. */
+  readonly headers: Fields
+  /** The Host field or the authority of an absolute-form target, lower case, port included if it was sent. */
+  readonly host: string
+  /** The peer's address, or what a trusted proxy says of it. Never with a port. */
+  readonly clientIp: string
+  readonly scheme: 'http' | 'https'
+  readonly protocol: Protocol
+  /** Fields after the body (RFC 9110, 6.5); empty until the body has been read to its end. */
+  readonly trailers: Fields
+}
+
+export interface Response extends Body {
+  /** 0 while there is no response yet. Setting it in `handle` counts when `handle` returns false. */
+  status: number
+  /**
+   * In `handle`: edits that are recorded and replayed on whatever response comes. In `onResponse`: the response's
+   * own fields.
+   */
+  readonly headers: Fields
+  readonly trailers: Fields
+  /** Makes `ctx.response` the answer, status 200 unless said. Only in `handle`. Returns false. */
+  send(body?: string | Uint8Array | null, init?: ResponseInit): false
+  /** As `send`, with `content-type: application/json`. */
+  json(value: unknown, init?: ResponseInit): false
+  /** As `send`, with a Location field; status 302 unless said. */
+  redirect(location: string, status?: 301 | 302 | 303 | 307 | 308): false
+}
+
+export interface ResponseInit {
+  /** 200 to 599. */
+  status?: number
+  headers?: Readonly<Record<string, string | readonly string[]>>
+}
+
+/** A chunk goes in, a chunk comes out; null drops it. `last` is true once, with an empty chunk if need be. */
+export type BodyTransform = (
+  chunk: Uint8Array,
+  last: boolean,
+) => Uint8Array | null | Promise<Uint8Array | null>
+
+export interface BodyOptions {
+  /** Open gzip, deflate, br or zstd content first; Content-Encoding is removed. Default false. */
+  decode?: boolean
+}
+
+/**
+ * A message body. Reading gathers it up to `limits.body_bytes_max` (over that the hook fails with
+ * `BODY_TOO_LARGE`), can be repeated, and the body still goes on to the other side.
+ */
+export interface Body {
+  bytes(options?: BodyOptions): Promise<Uint8Array>
+  text(options?: BodyOptions): Promise<string>
+  json(options?: BodyOptions): Promise<unknown>
+  /** Replaces the body; Content-Length and digests are put right. Null removes it. */
+  setBody(body: string | Uint8Array | null): void
+  /** Passes every chunk through `transform`, after those of plugins before it. Backpressure is kept. */
+  transformBody(transform: BodyTransform, options?: BodyOptions): void
+}
+
+/** Header or trailer fields. Names are case-insensitive and come out in lower case (RFC 9110, 5.1). */
+export interface Fields extends Iterable<[name: string, value: string]> {
+  /** The value, several field lines joined by `, ` (RFC 9110, 5.3), or null. */
+  get(name: string): string | null
+  /** One entry per field line; what Set-Cookie needs. */
+  getAll(name: string): string[]
+  has(name: string): boolean
+  /** Replaces all field lines of that name. Throws TypeError on a name or value that RFC 9110 does not allow. */
+  set(name: string, value: string): void
+  append(name: string, value: string): void
+  delete(name: string): void
+}
+
+export interface Log {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/** Why an exchange failed, as {@link Middleware.onError} sees it. */
+export interface ExchangeError {
+  /** A stable code from the table in docs/reference/errors.md. */
+  readonly code: string
+  readonly message: string
+  /** Whose fault it is. */
+  readonly source: 'client' | 'upstream' | 'plugin' | 'gateway'
+  /** The status that the gateway answers unless `on_failure` says otherwise. */
+  readonly status: number
+  /** The instance whose hook failed, or null. */
+  readonly plugin: string | null
+}
+
+/** What one exchange was and cost. All durations are milliseconds with fractions. */
+export interface FinishRecord {
+  readonly id: string
+  readonly generation: number
+  readonly route: string | null
+  readonly upstream: string | null
+  /** The target that answered, such as `http://127.0.0.1:3000`. */
+  readonly target: string | null
+  readonly clientIp: string
+  readonly method: string
+  readonly host: string
+  /** Path and query as the client sent them, path normalised. */
+  readonly url: string
+  readonly protocol: Protocol
+  /** 0 when no response head was sent. */
+  readonly status: number
+  /** Content bytes received from the client, framing excluded. */
+  readonly requestBytes: number
+  /** Content bytes sent to the client, framing excluded. */
+  readonly responseBytes: number
+  /** Unix time in milliseconds of the request head's completion. */
+  readonly startedAt: number
+  readonly durations: {
+    readonly total: number
+    /** All `handle` hooks together. */
+    readonly handle: number
+    /** Waiting for a place or a connection to the upstream. */
+    readonly connect: number
+    /** From the request being written to the upstream's response head. */
+    readonly upstream: number
+    /** From the response head to the last byte. */
+    readonly response: number
+  }
+  readonly plugins: readonly PluginTiming[]
+  /** The code of the error that ended the exchange, or null. */
+  readonly error: string | null
+  /** True when the client went away before the last byte. */
+  readonly aborted: boolean
+}
+
+export interface PluginTiming {
+  /** The instance's name. */
+  readonly name: string
+  readonly handle: number
+  readonly onResponse: number
+  readonly outcome: 'passed' | 'answered' | 'failed' | 'skipped'
+}
+
+/** What the gateway gives an instance. Everything acquired through it is released when the instance stops. */
+export interface Host {
+  readonly log: Log
+  /** Aborts when the instance stops. */
+  readonly signal: AbortSignal
+  /**
+   * The Fetch API, for the hosts that `permissions` grants as `net:HOST:PORT`. Others are refused with
+   * `PERMISSION_DENIED` before anything is sent.
+   */
+  fetch(url: string | URL, init?: RequestInit): Promise<globalThis.Response>
+  /** A digest, synchronous: 0.8 µs where `crypto.subtle.digest` costs 23. */
+  hash(algorithm: HashAlgorithm, data: string | Uint8Array, encoding?: 'hex' | 'base64' | 'base64url'): string
+  hmac(
+    algorithm: HashAlgorithm,
+    key: string | Uint8Array,
+    data: string | Uint8Array,
+    encoding?: 'hex' | 'base64' | 'base64url',
+  ): string
+  /** Compares in time that depends on the lengths only. */
+  timingSafeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean
+  /** Timers that die with the instance and never keep a process alive. */
+  setTimeout(callback: () => void, delayMs: number): HostTimer
+  setInterval(callback: () => void, periodMs: number): HostTimer
+}
+
+export type HashAlgorithm = 'sha1' | 'sha256' | 'sha384' | 'sha512'
+
+export interface HostTimer {
+  cancel(): void
+}
