@@ -65,3 +65,19 @@ export const UPSTREAM_DEFAULTS = {
 
 /** One hook call. */
 export const HOOK_TIMEOUT_DEFAULT_MS = 1_000
+
+/** Plugin folders and what is made of them. None of it is on a request's way. */
+export const PLUGIN_LIMITS = {
+  /** Folders looked into below one plugins directory. Protects against pointing at the wrong directory. */
+  foldersMax: 1_000,
+  /** Compiled text of one plugin, npm dependencies included. Every worker holds it. */
+  bundleBytesMax: 16 * MIB,
+  /** Plugins that esbuild works on at one time. */
+  buildsAtOnceMax: 4,
+  /** One step of starting an instance: PluginMain, validateConfig or healthCheck. */
+  startTimeoutMs: 10_000,
+  /** The `stop` of a middleware. */
+  stopTimeoutMs: 5_000,
+  /** Hops of one `host.fetch`; the Fetch standard says 20. */
+  fetchRedirectsMax: 20,
+} as const
