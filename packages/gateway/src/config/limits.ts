@@ -81,3 +81,25 @@ export const PLUGIN_LIMITS = {
   /** Hops of one `host.fetch`; the Fetch standard says 20. */
   fetchRedirectsMax: 20,
 } as const
+
+/** The gateway's own processes and what they ask of one another. */
+export const PROCESS_LIMITS = {
+  /** From fork to the first answer: loading our code. Longer means that the process hangs. */
+  childStartTimeoutMs: 20_000,
+  /** A master's or worker's answer that takes no plugin code. */
+  answerTimeoutMs: 10_000,
+  /** Starting all instances of a generation in one worker: `PLUGIN_LIMITS.startTimeoutMs` several times over. */
+  stageTimeoutMs: 60_000,
+  /** The first respawn is immediate; from the second on the pause doubles from here … */
+  respawnDelayMs: 100,
+  /** … up to here. Protects the machine from a process that dies at once, for ever. */
+  respawnDelayMaxMs: 10_000,
+  /** A process that lived this long was healthy: its next respawn is immediate again. */
+  respawnHealthyMs: 30_000,
+  /** Ctrl-C reaches us from the terminal and again from npm; what comes within this time is one signal. */
+  signalRepeatMs: 500,
+  /** Of the drain deadline, what is kept for stopping plugins and ending processes. */
+  drainReserveMs: 1_000,
+  /** How long workers may take to notice that the master is gone before the supervisor kills them. */
+  orphanGraceMs: 1_000,
+} as const
