@@ -1,0 +1,93 @@
+import { createRequire } from 'node:module'
+import type { Log } from '@cardea/sdk'
+import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
+import type pretty from 'pino-pretty'
+import type { GatewaySettings } from '../protocol/generation.ts'
+import { redactFields, shorten } from './redact.ts'
+
+/**
+ * Logs go to stderr: one line, one write, whatever the process, so that lines of several processes never mix. stdout
+ * belongs to what a person asked for (`cardea serve`'s start lines, `cardea plugin list`).
+ */
+
+export type LogSettings = GatewaySettings['log']
+
+/** Until the config file has been read. */
+export const LOG_SETTINGS_DEFAULT: LogSettings = { level: 'info', format: 'auto' }
+
+export type ProcessRole = 'master' | 'supervisor' | 'worker'
+
+export interface LogOptions {
+  readonly settings: LogSettings
+  readonly process: ProcessRole
+  /** Only a worker has one. */
+  readonly workerNumber?: number
+  /** Where lines go; default stderr. */
+  readonly stream?: DestinationStream
+}
+
+/** The log of this process. Fields are redacted and bounded (see redact.ts) before they are written. */
+export function createLog(options: LogOptions): Log {
+  const { settings, workerNumber } = options
+  const base = {
+    pid: process.pid,
+    process: options.process,
+    ...(workerNumber === undefined ? {} : { worker: workerNumber }),
+  }
+  const logger = pino(
+    {
+      level: settings.level,
+      base,
+      messageKey: 'message',
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    options.stream ?? stderrStream(settings),
+  )
+  return adapt(logger)
+}
+
+function adapt(logger: Logger): Log {
+  const line =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (message: string, fields?: Readonly<Record<string, unknown>>): void => {
+      if (!logger.isLevelEnabled(level)) return
+      if (fields === undefined) logger[level](shorten(message))
+      else logger[level](withoutOurNames(redactFields(fields)), shorten(message))
+    }
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+}
+
+/** JSON with a repeated key is read differently by different readers: what a caller calls `level` is kept apart. */
+const OUR_NAMES = ['level', 'time', 'pid', 'process', 'worker', 'message'] as const
+
+function withoutOurNames(fields: Record<string, unknown>): Record<string, unknown> {
+  for (const name of OUR_NAMES) {
+    if (!Object.hasOwn(fields, name)) continue
+    const { [name]: value, ...rest } = fields
+    return withoutOurNames({ ...rest, [`${name}_`]: value })
+  }
+  return fields
+}
+
+/** Synchronous: a process that dies has written its last words. */
+function stderrStream(settings: LogSettings): DestinationStream {
+  const isPretty =
+    settings.format === 'pretty' || (settings.format === 'auto' && process.stderr.isTTY === true)
+  if (!isPretty) return destination({ fd: 2, sync: true })
+  // Loaded only for terminals: no worker in production holds it.
+  const prettyStream = createRequire(import.meta.url)('pino-pretty') as typeof pretty
+  return prettyStream({
+    destination: 2,
+    sync: true,
+    colorize: process.stderr.isTTY === true && !process.env.NO_COLOR,
+    messageKey: 'message',
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: 'pid,process,worker',
+    messageFormat: (line, messageKey) => `${roleOf(line)} ${line[messageKey]}`,
+  })
+}
+
+function roleOf(line: Readonly<Record<string, unknown>>): string {
+  return line.worker === undefined ? `[${line.process}]` : `[worker ${line.worker}]`
+}

@@ -1,0 +1,102 @@
+/**
+ * Makes the fields of a log line safe to write: secrets are blanked by the name of their key, and every value is
+ * bounded, so that no request can make a line of a megabyte.
+ */
+
+export const REDACTED = '[redacted]'
+
+const DEPTH_MAX = 5
+const ENTRIES_MAX = 100
+const TEXT_LENGTH_MAX = 2_000
+const STACK_LENGTH_MAX = 6_000
+
+/** Words of a key that make its value a secret: `accessToken`, `set-cookie`, `REDIS_PASSWORD`, `api_key`. */
+const SECRET_WORDS = new Set([
+  'authorization',
+  'cookie',
+  'cookies',
+  'credential',
+  'credentials',
+  'apikey',
+  'key',
+  'passphrase',
+  'passwd',
+  'password',
+  'secret',
+  'secrets',
+  'token',
+])
+
+/** Whether a value under this key must not be written. */
+export function isSecretKey(key: string): boolean {
+  const words = key.replace(/([a-z0-9])([A-Z])/g, '$1 $2').split(/[^A-Za-z0-9]+/)
+  return words.some((word) => SECRET_WORDS.has(word.toLowerCase()))
+}
+
+/** A copy of `fields` without secrets, cycles, functions and excess. Never throws, whatever a getter does. */
+export function redactFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  try {
+    return copyEntries(Object.entries(fields), 1)
+  } catch {
+    return { fields: '[unreadable]' }
+  }
+}
+
+function copyEntries(entries: Iterable<[unknown, unknown]>, depth: number): Record<string, unknown> {
+  const copy: Record<string, unknown> = {}
+  let count = 0
+  for (const [name, value] of entries) {
+    count += 1
+    if (count > ENTRIES_MAX) {
+      copy['…'] = 'more entries than a log line takes'
+      break
+    }
+    const key = shorten(String(name))
+    // Defined, not assigned: a field called __proto__ must not become the copy's prototype.
+    const safe = isSecretKey(key) && isWorthHiding(value) ? REDACTED : copyValue(key, value, depth)
+    Object.defineProperty(copy, key, { value: safe, enumerable: true })
+  }
+  return copy
+}
+
+/** A flag or null under a secret's key says something and gives nothing away. */
+function isWorthHiding(value: unknown): boolean {
+  return value !== null && value !== undefined && typeof value !== 'boolean'
+}
+
+function copyValue(key: string, value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return shorten(value, key === 'stack' ? STACK_LENGTH_MAX : TEXT_LENGTH_MAX)
+  if (typeof value === 'bigint') return value.toString()
+  if (typeof value === 'function' || typeof value === 'symbol') return `[${typeof value}]`
+  if (typeof value !== 'object' || value === null) return value
+  if (depth > DEPTH_MAX) return '[deeper than a log line goes]'
+  return copyObject(value, depth)
+}
+
+function copyObject(value: object, depth: number): unknown {
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString()
+  if (value instanceof Error) return copyError(value, depth)
+  if (value instanceof Uint8Array) return `[${value.byteLength} bytes]`
+  if (value instanceof Map) return copyEntries(value, depth + 1)
+  if (value instanceof Set || Array.isArray(value)) {
+    const items = [...value].slice(0, ENTRIES_MAX)
+    return items.map((item) => copyValue('', item, depth + 1))
+  }
+  return copyEntries(Object.entries(value), depth + 1)
+}
+
+function copyError(error: Error, depth: number): Record<string, unknown> {
+  const entries: [string, unknown][] = [
+    ['name', error.name],
+    ['message', error.message],
+    ['stack', error.stack],
+    ...Object.entries(error),
+  ]
+  if (error.cause !== undefined) entries.push(['cause', error.cause])
+  return copyEntries(entries, depth + 1)
+}
+
+/** `text`, cut where a log line gets too long; then its full length is said. */
+export function shorten(text: string, lengthMax: number = TEXT_LENGTH_MAX): string {
+  return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}… (${text.length} characters)`
+}

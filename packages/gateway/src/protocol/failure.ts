@@ -1,0 +1,26 @@
+import { type ErrorCode, GatewayError, messageOf } from '../base/errors.ts'
+
+/** An error on its way between processes: what a person needs of it, as plain data. */
+export interface Failure {
+  readonly code: ErrorCode
+  /** A sentence. */
+  readonly message: string
+  /** The plugin instance whose fault it is, or null. */
+  readonly plugin: string | null
+  /** Mapped to the source where the error came from a plugin; null when there is none to show. */
+  readonly stack: string | null
+}
+
+/** The failure to report for whatever was thrown; what is not a GatewayError is our own mistake. */
+export function failureOf(thrown: unknown): Failure {
+  if (!(thrown instanceof GatewayError)) {
+    return {
+      code: 'INTERNAL_ERROR',
+      message: messageOf(thrown),
+      plugin: null,
+      stack: thrown instanceof Error ? (thrown.stack ?? null) : null,
+    }
+  }
+  const stack = thrown.cause instanceof Error ? (thrown.cause.stack ?? null) : null
+  return { code: thrown.code, message: thrown.message, plugin: thrown.plugin, stack }
+}

@@ -1,0 +1,99 @@
+import type { Failure } from './failure.ts'
+import type { GatewaySettings, GenerationPlan } from './generation.ts'
+import type { ListenAddress } from './listen-address.ts'
+import type { SupervisorToWorker, WorkerToSupervisor } from './supervisor-worker.ts'
+
+/**
+ * Master and supervisor. The supervisor decides, the master does: it opens the listeners, runs the workers, keeps the
+ * committed generation for those that must be started anew, and carries letters to and from workers unread.
+ *
+ * First start:
+ *   start → started → open → opened → worker-spawned, worker-started (each) → [stage and commit, through `relay`;
+ *   `commit` → `committed` between them] → worker-listening (each) → ready
+ * Supervisor started anew: start (with `running`) → started.
+ *
+ * A message with an `id` is a request or the answer to one; the asking side holds a timeout for it.
+ */
+
+export type MasterToSupervisor =
+  | {
+      readonly kind: 'start'
+      readonly id: number
+      readonly options: ServeOptions
+      /** What the supervisor's predecessor left; null at the first start. */
+      readonly running: RunningGateway | null
+    }
+  | { readonly kind: 'opened'; readonly id: number; readonly result: OpenResult }
+  | { readonly kind: 'committed'; readonly id: number }
+  /** The process exists; it may be anything but ready. */
+  | { readonly kind: 'worker-spawned'; readonly worker: number; readonly pid: number }
+  /** It takes messages. `generation` is the one it serves already, or 0. */
+  | { readonly kind: 'worker-started'; readonly worker: number; readonly generation: number }
+  | { readonly kind: 'worker-listening'; readonly worker: number }
+  | { readonly kind: 'worker-failed'; readonly worker: number; readonly failure: Failure }
+  | { readonly kind: 'worker-ended'; readonly worker: number; readonly reason: string }
+  | { readonly kind: 'relay'; readonly worker: number; readonly message: WorkerToSupervisor }
+  | { readonly kind: 'stop' }
+
+export type SupervisorToMaster =
+  | { readonly kind: 'started'; readonly id: number }
+  /** Open the listeners and start the workers. Asked once, at the first start. */
+  | { readonly kind: 'open'; readonly id: number; readonly settings: GatewaySettings }
+  /** From now on workers start with this generation. */
+  | { readonly kind: 'commit'; readonly id: number; readonly plan: GenerationPlan }
+  /** Every worker serves; what to tell the person who started the gateway. */
+  | { readonly kind: 'ready'; readonly summary: ReadySummary }
+  /** End that worker now; the usual way of starting a new one follows. */
+  | { readonly kind: 'replace-worker'; readonly worker: number; readonly reason: string }
+  /** The first start failed; the reasons are printed. The gateway ends with this exit code. */
+  | { readonly kind: 'give-up'; readonly exitCode: number }
+  | { readonly kind: 'relay'; readonly worker: number; readonly message: SupervisorToWorker }
+
+export type OpenResult =
+  | { readonly ok: true; readonly addresses: readonly ListenAddress[] }
+  | { readonly ok: false; readonly failure: Failure }
+
+/** What `cardea serve` or `cardea --to` was asked to do. */
+export interface ServeOptions {
+  readonly source: ServeSource
+}
+
+export type ServeSource =
+  /** Absolute path. */
+  | { readonly kind: 'file'; readonly file: string }
+  /** `port` null: the default one. */
+  | {
+      readonly kind: 'target'
+      readonly url: string
+      readonly port: number | null
+      readonly directory: string
+    }
+
+export interface RunningGateway {
+  readonly plan: GenerationPlan
+  readonly addresses: readonly ListenAddress[]
+  readonly workers: readonly RunningWorker[]
+}
+
+export interface RunningWorker {
+  readonly worker: number
+  readonly pid: number
+}
+
+/** What the start output shows. */
+export interface ReadySummary {
+  readonly generation: number
+  readonly workers: number
+  readonly routes: readonly RouteSummary[]
+}
+
+export interface RouteSummary {
+  readonly name: string
+  readonly hosts: readonly string[]
+  readonly paths: readonly string[]
+  readonly methods: readonly string[]
+  /** `upstream api (http://127.0.0.1:3000)`, `responds 404`, `redirects to /new`. */
+  readonly action: string
+  /** `name` or `name (plugin)`, in chain order. */
+  readonly chain: readonly string[]
+}
