@@ -1,0 +1,120 @@
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
+import type { HashAlgorithm, Host, HostTimer, Log } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
+import { DURATION_MS_MAX } from '../config/units.ts'
+import type { InstancePlan } from '../protocol/generation.ts'
+import { permittedFetch } from './fetch.ts'
+import { withMappedStack } from './load.ts'
+
+/** The host of one instance, and the two steps of its end. */
+export interface InstanceHost {
+  readonly host: Host
+  /** Aborts `host.signal` and cancels timers. `fetch` still works, so that `stop` can send what is left. */
+  quiesce(): void
+  /** As `quiesce`, and ends what is still being fetched. Safe to call again. */
+  release(): void
+}
+
+const HASHES: ReadonlySet<string> = new Set<HashAlgorithm>(['sha1', 'sha256', 'sha384', 'sha512'])
+
+/** Makes what the gateway gives the instance `plan`. `mapStack` serves the log lines of failing callbacks. */
+export function openHost(plan: InstancePlan, log: Log, mapStack: (error: Error) => string): InstanceHost {
+  const quiet = new AbortController()
+  const ended = new AbortController()
+  const timers = new TimerSet((thrown) => {
+    const error = withMappedStack(thrown, mapStack)
+    log.error(`A timer of "${plan.name}" failed: ${messageOf(error)}`, { error })
+  })
+  const host: Host = {
+    log,
+    signal: quiet.signal,
+    fetch: permittedFetch(plan.name, plan.permissions, ended.signal),
+    hash(algorithm, data, encoding = 'hex') {
+      return hash(knownHash(algorithm), data, encoding)
+    },
+    hmac(algorithm, key, data, encoding = 'hex') {
+      return createHmac(knownHash(algorithm), key).update(data).digest(encoding)
+    },
+    timingSafeEqual: equalInConstantTime,
+    setTimeout: (callback, delayMs) => timers.start(callback, delayMs, false),
+    setInterval: (callback, periodMs) => timers.start(callback, periodMs, true),
+  }
+  const quiesce = (): void => {
+    timers.stop()
+    quiet.abort(new DOMException(`The instance "${plan.name}" has stopped`, 'AbortError'))
+  }
+  return {
+    host: Object.freeze(host),
+    quiesce,
+    release() {
+      quiesce()
+      ended.abort(quiet.signal.reason)
+    },
+  }
+}
+
+function knownHash(algorithm: string): string {
+  if (HASHES.has(algorithm)) return algorithm
+  throw new TypeError(`"${algorithm}" is not a hash algorithm; use one of ${[...HASHES].join(', ')}`)
+}
+
+/**
+ * Strings are compared by their UTF-16 units when both are strings: UTF-8 turns every lone surrogate into the same
+ * three bytes, by which two different strings would count as equal.
+ */
+function equalInConstantTime(a: string | Uint8Array, b: string | Uint8Array): boolean {
+  const encoding = typeof a === 'string' && typeof b === 'string' ? 'utf16le' : 'utf8'
+  const left = typeof a === 'string' ? Buffer.from(a, encoding) : a
+  const right = typeof b === 'string' ? Buffer.from(b, encoding) : b
+  return left.byteLength === right.byteLength && timingSafeEqual(left, right)
+}
+
+/** Timers that end together, never keep the process alive, and whose callbacks can throw without harm. */
+class TimerSet {
+  readonly #live = new Set<NodeJS.Timeout>()
+  readonly #onError: (thrown: unknown) => void
+  #stopped = false
+
+  constructor(onError: (thrown: unknown) => void) {
+    this.#onError = onError
+  }
+
+  start(callback: () => unknown, durationMs: number, repeat: boolean): HostTimer {
+    if (typeof callback !== 'function')
+      throw new TypeError(`A timer needs a function, not ${typeof callback}`)
+    // Node would run a longer or unordered one after 1 ms.
+    if (!(durationMs >= 0 && durationMs <= DURATION_MS_MAX)) {
+      throw new RangeError(`A timer of ${durationMs} ms is not possible; at most ${DURATION_MS_MAX} are`)
+    }
+    if (this.#stopped) return { cancel() {} }
+    const run = (): void => {
+      if (!repeat) this.#live.delete(timer)
+      this.#call(callback)
+    }
+    const timer = repeat ? setInterval(run, durationMs) : setTimeout(run, durationMs)
+    timer.unref()
+    this.#live.add(timer)
+    return {
+      cancel: () => {
+        clearTimeout(timer)
+        this.#live.delete(timer)
+      },
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const timer of this.#live) clearTimeout(timer)
+    this.#live.clear()
+  }
+
+  /** An async callback is allowed by its type; its rejection must not become the process's end. */
+  #call(callback: () => unknown): void {
+    try {
+      const result = callback()
+      if (result instanceof Promise) result.catch(this.#onError)
+    } catch (thrown) {
+      this.#onError(thrown)
+    }
+  }
+}

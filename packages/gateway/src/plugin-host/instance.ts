@@ -1,0 +1,197 @@
+import type { Host, Log, Middleware } from '@cardea/sdk'
+import { GatewayError, messageOf } from '../base/errors.ts'
+import { PLUGIN_LIMITS } from '../config/limits.ts'
+import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+import type { LiveInstance } from '../protocol/instance.ts'
+import { type InstanceHost, openHost } from './host.ts'
+import { entryPointOf, type LoadedBundle, loadBundle, withMappedStack } from './load.ts'
+
+export interface StartOptions {
+  /** For each step of the start. Default `PLUGIN_LIMITS.startTimeoutMs`. */
+  readonly startTimeoutMs?: number
+  /** For the middleware's `stop`. Default `PLUGIN_LIMITS.stopTimeoutMs`. */
+  readonly stopTimeoutMs?: number
+}
+
+/** The functions that a middleware may have besides `handle`. */
+const OPTIONAL_HOOKS = ['onResponse', 'onError', 'onFinish', 'validateConfig', 'healthCheck', 'stop'] as const
+
+/**
+ * Brings one instance to life: PluginMain, then validateConfig, then healthCheck, each under the start deadline.
+ *
+ * Throws PLUGIN_EXPORT_MISSING or PLUGIN_START_FAILED (the cause's stack mapped into the plugin's files); by then
+ * everything that was acquired is released, a middleware that exists stopped.
+ */
+export async function startInstance(
+  plan: InstancePlan,
+  bundle: LoadedBundle,
+  log: Log,
+  options: StartOptions = {},
+): Promise<LiveInstance> {
+  const startTimeoutMs = options.startTimeoutMs ?? PLUGIN_LIMITS.startTimeoutMs
+  const stopTimeoutMs = options.stopTimeoutMs ?? PLUGIN_LIMITS.stopTimeoutMs
+  const main = entryPointOf(bundle, plan) as (config: unknown, host: Host) => unknown
+  const instanceLog = withFields(log, { plugin: plan.name })
+  const instanceHost = openHost(plan, instanceLog, bundle.mapStack)
+  const config = deepFreeze(structuredClone(plan.config))
+  const end = (middleware: Middleware): Promise<void> =>
+    endInstance(middleware, instanceHost, instanceLog, bundle, stopTimeoutMs)
+
+  let middleware: Middleware | null = null
+  try {
+    const returned = await step(plan.entryPoint, startTimeoutMs, () => main(config, instanceHost.host), end)
+    const made = checkShape(returned, plan.entryPoint)
+    middleware = made
+    await step('validateConfig', startTimeoutMs, () => made.validateConfig?.(config))
+    await step('healthCheck', startTimeoutMs, () => made.healthCheck?.())
+    return liveInstance(plan, made, instanceLog, bundle, () => end(made))
+  } catch (thrown) {
+    const cause = withMappedStack(thrown, bundle.mapStack)
+    if (middleware === null) instanceHost.release()
+    else await end(middleware)
+    throw new GatewayError('PLUGIN_START_FAILED', `Cannot start plugin "${plan.name}": ${messageOf(cause)}`, {
+      cause,
+      plugin: plan.name,
+    })
+  }
+}
+
+/**
+ * Starts all instances of a generation, one after another in the plan's order, each bundle run once.
+ *
+ * Returns them by id. Throws what `startInstance` throws for the first that fails; by then those before it are
+ * stopped, in reverse.
+ */
+export async function startInstances(
+  plan: GenerationPlan,
+  log: Log,
+  options: StartOptions = {},
+): Promise<ReadonlyMap<number, LiveInstance>> {
+  await using undo = new AsyncDisposableStack()
+  const bundles = new Map(plan.bundles.map((bundle) => [bundle.codeHash, bundle]))
+  const loaded = new Map<string, LoadedBundle>()
+  const live = new Map<number, LiveInstance>()
+  for (const instancePlan of plan.instances) {
+    const bundlePlan = bundles.get(instancePlan.codeHash)
+    if (bundlePlan === undefined) {
+      throw new GatewayError(
+        'INTERNAL_ERROR',
+        `Generation ${plan.number} has no bundle for "${instancePlan.name}"`,
+      )
+    }
+    const bundle = loaded.get(bundlePlan.codeHash) ?? loadBundle(bundlePlan)
+    loaded.set(bundlePlan.codeHash, bundle)
+    const instance = await startInstance(instancePlan, bundle, log, options)
+    undo.defer(() => instance.stop())
+    live.set(instancePlan.id, instance)
+  }
+  undo.move()
+  return live
+}
+
+function liveInstance(
+  plan: InstancePlan,
+  middleware: Middleware,
+  log: Log,
+  bundle: LoadedBundle,
+  end: () => Promise<void>,
+): LiveInstance {
+  let stopping: Promise<void> | null = null
+  return {
+    plan,
+    middleware,
+    log,
+    mapStack: bundle.mapStack,
+    stop() {
+      stopping ??= end()
+      return stopping
+    },
+  }
+}
+
+/** Stops the middleware, then releases its host. Never rejects: there is nobody left who could act on it. */
+async function endInstance(
+  middleware: Middleware,
+  instanceHost: InstanceHost,
+  log: Log,
+  bundle: LoadedBundle,
+  stopTimeoutMs: number,
+): Promise<void> {
+  instanceHost.quiesce()
+  try {
+    await step('stop', stopTimeoutMs, () => middleware.stop?.())
+  } catch (thrown) {
+    const error = withMappedStack(thrown, bundle.mapStack)
+    log.error(`The plugin did not stop cleanly: ${messageOf(error)}`, { error })
+  } finally {
+    instanceHost.release()
+  }
+}
+
+/** Runs one step under a deadline. What a late PluginMain still returns goes to `onLate`, so that it is stopped. */
+async function step(
+  name: string,
+  timeoutMs: number,
+  run: () => unknown,
+  onLate?: (middleware: Middleware) => Promise<void>,
+): Promise<unknown> {
+  const running = Promise.try(run)
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    reject(new Error(`${name} did not settle within ${timeoutMs.toLocaleString('en')} ms`))
+    running
+      .then(
+        (value) => onLate?.(checkShape(value, name)),
+        () => {},
+      )
+      .catch(() => {})
+  }, timeoutMs)
+  try {
+    return await Promise.race([running, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function checkShape(returned: unknown, entryPoint: string): Middleware {
+  if (typeof returned !== 'object' || returned === null) {
+    throw new TypeError(
+      `${entryPoint} returned ${returned === null ? 'null' : typeof returned} instead of a middleware, ` +
+        'an object with name and handle',
+    )
+  }
+  const middleware = returned as Record<string, unknown>
+  if (typeof middleware.name !== 'string' || middleware.name === '') {
+    throw new TypeError(`${entryPoint} returned a middleware without a name; give it a string`)
+  }
+  if (typeof middleware.handle !== 'function') {
+    throw new TypeError(`${entryPoint} returned a middleware without handle; give it a function handle(ctx)`)
+  }
+  for (const hook of OPTIONAL_HOOKS) {
+    const value = middleware[hook]
+    if (value !== undefined && typeof value !== 'function') {
+      throw new TypeError(
+        `${entryPoint} returned a middleware whose ${hook} is not a function but ${typeof value}`,
+      )
+    }
+  }
+  return returned as Middleware
+}
+
+/** Adds fields to every line. A plugin's own field of the same name does not hide whose line it is. */
+function withFields(log: Log, fields: Readonly<Record<string, unknown>>): Log {
+  return {
+    debug: (message, more) => log.debug(message, { ...more, ...fields }),
+    info: (message, more) => log.info(message, { ...more, ...fields }),
+    warn: (message, more) => log.warn(message, { ...more, ...fields }),
+    error: (message, more) => log.error(message, { ...more, ...fields }),
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const member of Object.values(value)) deepFreeze(member)
+  }
+  return value
+}
