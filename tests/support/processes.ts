@@ -1,0 +1,81 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { waitFor } from './wait-for.ts'
+
+/** Processes as Linux shows them in /proc; the process tests run on Linux only. */
+export interface ProcessInfo {
+  readonly pid: number
+  readonly parentPid: number
+  /** The arguments joined by blanks, or the title that the process gave itself. */
+  readonly command: string
+}
+
+/** All processes of this machine that have not ended; zombies have, and do not count. */
+export function listProcesses(): ProcessInfo[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => readProcess(Number(name)))
+    .filter((found) => found !== null)
+}
+
+/** The processes below `rootPid`, itself not included, nearest first. */
+export function descendantsOf(rootPid: number): ProcessInfo[] {
+  const all = listProcesses()
+  const found: ProcessInfo[] = []
+  const parents = new Set([rootPid])
+  for (let grown = true; grown; ) {
+    const next = all.filter(({ pid, parentPid }) => parents.has(parentPid) && !parents.has(pid))
+    for (const child of next) parents.add(child.pid)
+    found.push(...next)
+    grown = next.length > 0
+  }
+  return found
+}
+
+/**
+ * The processes that were started with `variable=value` in their environment, however deep and whether or not their
+ * parent still lives. That is how a test finds what it left behind.
+ */
+export function processesWithEnvironment(variable: string, value: string): ProcessInfo[] {
+  const entry = `${variable}=${value}`
+  return listProcesses().filter(({ pid }) => readProcFile(pid, 'environ')?.split('\0').includes(entry))
+}
+
+export function isAlive(pid: number): boolean {
+  return readProcess(pid) !== null
+}
+
+/** Sends the signal to each process; those that have ended meanwhile are passed over. */
+export function signalProcesses(pids: Iterable<number>, signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+}
+
+/** Kills each process and resolves when the last has ended. */
+export async function killProcesses(pids: readonly number[]): Promise<void> {
+  signalProcesses(pids, 'SIGKILL')
+  await waitFor(() => !pids.some(isAlive), `the killed processes ${pids.join(', ')} to end`)
+}
+
+function readProcess(pid: number): ProcessInfo | null {
+  const stat = readProcFile(pid, 'stat')
+  if (stat === null) return null
+  // The second field is the name in parentheses and may hold anything; the rest starts after the last one.
+  const [state, parentPid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  if (state === 'Z' || state === 'X') return null
+  const command = (readProcFile(pid, 'cmdline') ?? '').replaceAll('\0', ' ').trim()
+  return { pid, parentPid: Number(parentPid), command }
+}
+
+/** Null when the process ended meanwhile, or belongs to someone else. */
+function readProcFile(pid: number, name: string): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8')
+  } catch {
+    return null
+  }
+}
