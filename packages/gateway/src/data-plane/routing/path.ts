@@ -247,3 +247,13 @@ export function foldReservedEscapes(path: string): string {
   }
   return copied === 0 ? path : folded + path.slice(copied)
 }
+
+/** Percent-decodes a normalised segment as UTF-8; returns it as it is where the octets are not UTF-8. */
+export function decodeSegment(segment: string): string {
+  if (segment.indexOf('%') === -1) return segment
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return segment
+  }
+}

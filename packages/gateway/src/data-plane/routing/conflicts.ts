@@ -1,0 +1,104 @@
+import { isDeepStrictEqual } from 'node:util'
+import { messageOf } from '../../base/errors.ts'
+import type { RoutePlan } from '../../protocol/generation.ts'
+import { parseHostPattern, parsePathPattern } from './pattern.ts'
+import { compileRouter } from './router.ts'
+
+export interface RouteProblem {
+  /** The name of the route to mend. */
+  readonly route: string
+  /** A sentence: the offender, the reason, the way out. */
+  readonly message: string
+}
+
+/** Everything that keeps these routes from being served: patterns and templates that do not compile, and conflicts. */
+export function findRouteProblems(routes: readonly RoutePlan[]): RouteProblem[] {
+  const problems: RouteProblem[] = []
+  const sound: RoutePlan[] = []
+  for (const route of routes) {
+    try {
+      compileRouter([route])
+      sound.push(route)
+    } catch (thrown) {
+      problems.push({ route: route.name, message: messageOf(thrown) })
+    }
+  }
+  return problems.concat(findRouteConflicts(sound))
+}
+
+/**
+ * Pairs of routes that some request matches both of, with nothing to tell which is the more specific. Each pair is
+ * reported once. Throws `CONFIG_INVALID` on patterns that do not parse.
+ */
+export function findRouteConflicts(routes: readonly RoutePlan[]): RouteProblem[] {
+  const byPlace = new Map<string, Place[]>()
+  for (const route of routes) {
+    for (const place of placesOf(route)) {
+      const there = byPlace.get(place.key)
+      if (there === undefined) byPlace.set(place.key, [place])
+      else if (!there.some((known) => known.route === route)) there.push(place)
+    }
+  }
+  const problems = new Map<string, RouteProblem>()
+  for (const places of byPlace.values()) {
+    for (const [index, place] of places.entries()) {
+      for (const other of places.slice(0, index)) {
+        const pair = `${routes.indexOf(place.route)} ${routes.indexOf(other.route)}`
+        if (!problems.has(pair) && tied(place.route, other.route)) problems.set(pair, describe(place, other))
+      }
+    }
+  }
+  return [...problems.values()]
+}
+
+/** One host with one path of a route. Places of one key take the same requests, methods and headers aside. */
+interface Place {
+  readonly key: string
+  readonly route: RoutePlan
+  readonly host: string
+  readonly path: string
+}
+
+function placesOf(route: RoutePlan): Place[] {
+  const hosts = route.hosts.length === 0 ? ['*'] : route.hosts
+  return hosts.flatMap((host) =>
+    route.paths.map((path) => {
+      const { name, wildcard, port } = parseHostPattern(host)
+      const { segments, prefix } = parsePathPattern(path)
+      return { key: JSON.stringify([name, wildcard, port, segments, prefix]), route, host, path }
+    }),
+  )
+}
+
+function tied(one: RoutePlan, other: RoutePlan): boolean {
+  return methodsMeet(one.methods, other.methods) && headersTie(one.headers, other.headers)
+}
+
+function methodsMeet(one: readonly string[], other: readonly string[]): boolean {
+  if (one.length === 0 || other.length === 0) return one.length === other.length
+  return one.some((method) => other.includes(method))
+}
+
+type Headers = RoutePlan['headers']
+
+/** As specific as each other, and no field whose value lets only one of them match. */
+function headersTie(one: Headers, other: Headers): boolean {
+  if (!isDeepStrictEqual(specificity(one), specificity(other))) return false
+  return Object.entries(one).every(([name, value]) => {
+    const otherValue = other[name]
+    return value === null || otherValue === undefined || otherValue === null || value === otherValue
+  })
+}
+
+function specificity(headers: Headers): readonly number[] {
+  const values = Object.values(headers)
+  return [values.length, values.filter((value) => value !== null).length]
+}
+
+function describe(place: Place, other: Place): RouteProblem {
+  const host = place.host === '*' ? 'every host' : `host "${place.host}"`
+  return {
+    route: place.route.name,
+    message: `Route "${place.route.name}" takes the same requests as route "${other.route.name}": path "${place.path}" on ${host}, and neither is more specific. Give one of them another path, host, method or header, or remove it.`,
+  }
+}

@@ -1,0 +1,103 @@
+import { canonicalIpv6Host, type HostPattern, portColon } from './pattern.ts'
+
+/**
+ * Finds what is bound to a host. For one host there may be several answers, most specific first:
+ *
+ *   1. the exact name with the port, 2. the exact name,
+ *   3. wildcards, the longest first, each with the port before without, 4. every host.
+ *
+ * All lists are made at compile time, one table per port that some pattern names, so a lookup is one or two Map reads.
+ */
+export class HostTable<Bound> {
+  readonly #anyPort: PortTable<Bound>
+  readonly #byPort: ReadonlyMap<string, PortTable<Bound>> | null
+  /** Most connections ask for one host again and again. */
+  #lastHost = ''
+  #lastFound: readonly Bound[]
+
+  constructor(entries: readonly (readonly [HostPattern, Bound])[]) {
+    this.#anyPort = new PortTable(entries.filter(([pattern]) => pattern.port === ''))
+    const ports = new Set(entries.map(([pattern]) => pattern.port).filter((port) => port !== ''))
+    this.#byPort =
+      ports.size === 0
+        ? null
+        : new Map(
+            Array.from(ports, (port) => [
+              port,
+              new PortTable(entries.filter(([pattern]) => pattern.port === port || pattern.port === '')),
+            ]),
+          )
+    this.#lastFound = this.#anyPort.find('')
+  }
+
+  /** What is bound to `host`, a Host field's value with or without port; most specific first. Never allocates a list. */
+  find(host: string): readonly Bound[] {
+    if (host === this.#lastHost) return this.#lastFound
+    this.#lastFound = this.#lookUp(host)
+    this.#lastHost = host
+    return this.#lastFound
+  }
+
+  #lookUp(host: string): readonly Bound[] {
+    if (this.#byPort === null && this.#anyPort.bindsEveryHostOnly) return this.#anyPort.find('')
+    const colon = portColon(host)
+    const table = (colon !== -1 && this.#byPort?.get(host.slice(colon + 1))) || this.#anyPort
+    return table.find(canonicalName(colon === -1 ? host : host.slice(0, colon)))
+  }
+}
+
+/** Lower case, without the root's dot; IPv6 literals in one spelling. */
+function canonicalName(host: string): string {
+  const name = host.toLowerCase()
+  if (name.startsWith('[')) return canonicalIpv6Host(name)
+  return name.endsWith('.') ? name.slice(0, -1) : name
+}
+
+/** A name has at most 253 characters; longer ones cannot be bound, and are not searched for suffixes. */
+const HOST_CHARS_MAX = 253
+
+class PortTable<Bound> {
+  readonly #exact = new Map<string, readonly Bound[]>()
+  readonly #wildcard = new Map<string, readonly Bound[]>()
+  readonly #any: readonly Bound[]
+  readonly bindsEveryHostOnly: boolean
+
+  constructor(entries: readonly (readonly [HostPattern, Bound])[]) {
+    const ordered = entries.toSorted(([one], [other]) => bySpecificity(one, other))
+    const boundTo = (name: string): Bound[] =>
+      ordered.filter(([pattern]) => covers(pattern, name)).map(([, bound]) => bound)
+    this.#any = boundTo('')
+    for (const [pattern] of entries) {
+      if (pattern.wildcard) this.#wildcard.set(pattern.name, boundTo(pattern.name))
+      else if (pattern.name !== '') this.#exact.set(pattern.name, boundTo(pattern.name))
+    }
+    this.bindsEveryHostOnly = this.#exact.size === 0 && this.#wildcard.size === 0
+  }
+
+  find(name: string): readonly Bound[] {
+    if (name.length > HOST_CHARS_MAX) return this.#any
+    const exact = this.#exact.get(name)
+    if (exact !== undefined) return exact
+    if (this.#wildcard.size === 0) return this.#any
+    // From the first dot on, so the longest suffix is met first. A label before it is required, thus not from 0.
+    for (let dot = name.indexOf('.', 1); dot !== -1; dot = name.indexOf('.', dot + 1)) {
+      const found = this.#wildcard.get(name.slice(dot))
+      if (found !== undefined) return found
+    }
+    return this.#any
+  }
+}
+
+/** Whether a pattern applies wherever `name` (exact, or the suffix of a wildcard) does. */
+function covers(pattern: HostPattern, name: string): boolean {
+  if (pattern.name === '' || pattern.name === name) return true
+  return pattern.wildcard && name.length > pattern.name.length && name.endsWith(pattern.name)
+}
+
+function bySpecificity(one: HostPattern, other: HostPattern): number {
+  const rank = (pattern: HostPattern) => (pattern.name === '' ? 2 : pattern.wildcard ? 1 : 0)
+  const byKind = rank(one) - rank(other)
+  if (byKind !== 0) return byKind
+  const byLength = other.name.length - one.name.length
+  return byLength !== 0 ? byLength : other.port.length - one.port.length
+}

@@ -1,0 +1,203 @@
+import type { PathPattern } from './pattern.ts'
+
+/** What the router asks of a request's fields. */
+export interface FieldReader {
+  get(name: string): string | null
+}
+
+/** One path of one route: what a search finds. */
+export interface Leaf<Bound> {
+  readonly bound: Bound
+  readonly pattern: PathPattern
+  readonly methods: readonly string[]
+  readonly headers: readonly HeaderCondition[]
+}
+
+export interface HeaderCondition {
+  readonly name: string
+  /** Null: the field must be there. */
+  readonly value: string | null
+}
+
+/** Up to this many children are compared one by one, which spares a slice; past it a Map is faster. */
+const CHILDREN_COMPARED_MAX = 8
+
+/**
+ * The paths of one host pattern, as a tree of segments. A search goes depth first, literal before parameter before
+ * prefix, and comes back when a branch fails further down, so the most specific path whose method and headers match is
+ * found first. No node is visited twice in one search: its cost is bounded by the configuration, not by the request.
+ */
+export class PathTree<Bound> {
+  readonly #root = new Node<Bound>()
+
+  add(leaf: Leaf<Bound>): void {
+    let node = this.#root
+    for (const segment of leaf.pattern.segments) node = node.child(segment)
+    if (leaf.pattern.prefix) {
+      node.prefix ??= new LeafGroup()
+      node.prefix.add(leaf)
+    } else {
+      node.exact ??= new LeafGroup()
+      node.exact.add(leaf)
+    }
+  }
+
+  /** `path` is normalised and folded. */
+  find(path: string, method: string, fields: FieldReader): Leaf<Bound> | null {
+    return search(this.#root, path, 1, method, fields)
+  }
+
+  /** Adds every method that would have found a leaf for this path and these fields. */
+  collectMethods(path: string, fields: FieldReader, methods: Set<string>): void {
+    collect(this.#root, path, 1, fields, methods)
+  }
+}
+
+class Node<Bound> {
+  exact: LeafGroup<Bound> | null = null
+  prefix: LeafGroup<Bound> | null = null
+  param: Node<Bound> | null = null
+  readonly #names: string[] = []
+  readonly #nodes: Node<Bound>[] = []
+  #byName: Map<string, Node<Bound>> | null = null
+
+  child(segment: string | null): Node<Bound> {
+    if (segment === null) {
+      this.param ??= new Node()
+      return this.param
+    }
+    const known = this.#nodes[this.#names.indexOf(segment)]
+    if (known !== undefined) return known
+    const node = new Node<Bound>()
+    this.#names.push(segment)
+    this.#nodes.push(node)
+    if (this.#names.length > CHILDREN_COMPARED_MAX) {
+      this.#byName ??= new Map(this.#names.map((name, index) => [name, this.#nodes[index] ?? node]))
+      this.#byName.set(segment, node)
+    }
+    return node
+  }
+
+  get isEnd(): boolean {
+    return this.param === null && this.#names.length === 0
+  }
+
+  /** The child for the literal segment `path[start, end)`. */
+  literal(path: string, start: number, end: number): Node<Bound> | undefined {
+    if (this.#byName !== null) return this.#byName.get(path.slice(start, end))
+    const names = this.#names
+    for (let index = 0; index < names.length; index++) {
+      const name = names[index]
+      if (name !== undefined && name.length === end - start && path.startsWith(name, start)) {
+        return this.#nodes[index]
+      }
+    }
+    return undefined
+  }
+}
+
+/** The leaves of one path: told apart by method, then by headers. */
+class LeafGroup<Bound> {
+  readonly #leaves: Leaf<Bound>[] = []
+  /** Per method, every leaf that takes it, in the order of trial; null while all leaves take every method. */
+  #byMethod: Map<string, Leaf<Bound>[]> | null = null
+  #anyMethod: Leaf<Bound>[] = []
+
+  add(leaf: Leaf<Bound>): void {
+    this.#leaves.push(leaf)
+    this.#anyMethod = this.#leaves.filter((known) => known.methods.length === 0).sort(byHeaders)
+    const named = new Set(this.#leaves.flatMap((known) => known.methods))
+    if (named.size === 0) return
+    // A GET route answers HEAD (RFC 9110, 9.3.2), after routes that name HEAD.
+    if (named.has('GET')) named.add('HEAD')
+    this.#byMethod = new Map(Array.from(named, (method) => [method, this.#inOrder(method)]))
+  }
+
+  #inOrder(method: string): Leaf<Bound>[] {
+    const naming = this.#leaves.filter((leaf) => leaf.methods.includes(method)).sort(byHeaders)
+    const impliedHead = this.#leaves.filter(
+      (leaf) => method === 'HEAD' && leaf.methods.includes('GET') && !leaf.methods.includes('HEAD'),
+    )
+    return [...naming, ...impliedHead.sort(byHeaders), ...this.#anyMethod]
+  }
+
+  select(method: string, fields: FieldReader): Leaf<Bound> | null {
+    const leaves = this.#byMethod?.get(method) ?? this.#anyMethod
+    for (let index = 0; index < leaves.length; index++) {
+      const leaf = leaves[index]
+      if (leaf !== undefined && headersMatch(leaf.headers, fields)) return leaf
+    }
+    return null
+  }
+
+  collectMethods(fields: FieldReader, methods: Set<string>): void {
+    for (const leaf of this.#leaves) {
+      if (!headersMatch(leaf.headers, fields)) continue
+      for (const method of leaf.methods) methods.add(method)
+      if (leaf.methods.includes('GET')) methods.add('HEAD')
+    }
+  }
+}
+
+/** More conditions first; of as many, more values before mere presence. Sorting keeps the order of configuration. */
+function byHeaders<Bound>(one: Leaf<Bound>, other: Leaf<Bound>): number {
+  const byCount = other.headers.length - one.headers.length
+  return byCount !== 0 ? byCount : valueCount(other.headers) - valueCount(one.headers)
+}
+
+function valueCount(headers: readonly HeaderCondition[]): number {
+  return headers.filter((condition) => condition.value !== null).length
+}
+
+function headersMatch(conditions: readonly HeaderCondition[], fields: FieldReader): boolean {
+  for (let index = 0; index < conditions.length; index++) {
+    const condition = conditions[index]
+    if (condition === undefined) continue
+    const value = fields.get(condition.name)
+    if (value === null || (condition.value !== null && condition.value !== value)) return false
+  }
+  return true
+}
+
+/** `start` is where the next segment starts; past the end of the path when none is left. */
+function search<Bound>(
+  node: Node<Bound>,
+  path: string,
+  start: number,
+  method: string,
+  fields: FieldReader,
+): Leaf<Bound> | null {
+  let found: Leaf<Bound> | null = null
+  if (start > path.length) {
+    if (node.exact !== null) found = node.exact.select(method, fields)
+  } else if (!node.isEnd) {
+    const slash = path.indexOf('/', start)
+    const end = slash === -1 ? path.length : slash
+    const literal = node.literal(path, start, end)
+    if (literal !== undefined) found = search(literal, path, end + 1, method, fields)
+    // A parameter is never empty: `/users/` is not the user with no name.
+    if (found === null && node.param !== null && end > start) {
+      found = search(node.param, path, end + 1, method, fields)
+    }
+  }
+  return found === null && node.prefix !== null ? node.prefix.select(method, fields) : found
+}
+
+function collect<Bound>(
+  node: Node<Bound>,
+  path: string,
+  start: number,
+  fields: FieldReader,
+  methods: Set<string>,
+): void {
+  node.prefix?.collectMethods(fields, methods)
+  if (start > path.length) {
+    node.exact?.collectMethods(fields, methods)
+    return
+  }
+  const slash = path.indexOf('/', start)
+  const end = slash === -1 ? path.length : slash
+  const literal = node.literal(path, start, end)
+  if (literal !== undefined) collect(literal, path, end + 1, fields, methods)
+  if (node.param !== null && end > start) collect(node.param, path, end + 1, fields, methods)
+}
