@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto'
+import { realpath } from 'node:fs/promises'
+import { dirname, isAbsolute, relative, resolve, sep } from 'node:path'
+import * as esbuild from 'esbuild'
+import { messageOf } from '../base/errors.ts'
+import { PLUGIN_LIMITS } from '../config/limits.ts'
+import type { ConfigProblem } from '../config/types.ts'
+import type { BundlePlan } from '../protocol/generation.ts'
+import { problemAt } from './problem.ts'
+import type { VerifiedPlugin } from './verify.ts'
+
+export interface BuiltPlugin extends VerifiedPlugin {
+  readonly bundle: BundlePlan
+}
+
+export interface BuildOutcome {
+  readonly built: readonly BuiltPlugin[]
+  readonly problems: readonly ConfigProblem[]
+}
+
+/** What the bundle's text calls `import.meta.url`, which CommonJS does not have. plugin-host/load.ts provides it. */
+const IMPORT_META_URL = '__importMetaUrl'
+
+/**
+ * Compiles plugins, each to one CommonJS text with its npm dependencies in it. The problems of all of them are
+ * reported together.
+ */
+export async function buildPlugins(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
+  const built: BuiltPlugin[] = []
+  const problems: ConfigProblem[] = []
+  for (let start = 0; start < plugins.length; start += PLUGIN_LIMITS.buildsAtOnceMax) {
+    const group = plugins.slice(start, start + PLUGIN_LIMITS.buildsAtOnceMax)
+    for (const outcome of await Promise.all(group.map(buildPlugin))) {
+      if (outcome.ok) built.push(outcome.plugin)
+      else problems.push(...outcome.problems)
+    }
+  }
+  return { built, problems }
+}
+
+/** Ends esbuild's process, which is started by the first build and shared by all. A later build starts a new one. */
+export async function stopBuildService(): Promise<void> {
+  await esbuild.stop()
+}
+
+type PluginOutcome =
+  | { readonly ok: true; readonly plugin: BuiltPlugin }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+
+async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
+  const folder = dirname(plugin.entryFile)
+  try {
+    const result = await esbuild.build(await buildOptions(plugin))
+    const code = result.outputFiles.find((file) => file.path.endsWith('.cjs'))
+    const map = result.outputFiles.find((file) => file.path.endsWith('.map'))
+    if (code === undefined || map === undefined) throw new Error('esbuild wrote no bundle')
+    if (code.contents.byteLength > PLUGIN_LIMITS.bundleBytesMax) {
+      const message =
+        `Cannot build plugin "${plugin.manifest.name}": its bundle has ${code.contents.byteLength} bytes, at most ` +
+        `${PLUGIN_LIMITS.bundleBytesMax} are allowed; import less of its dependencies.`
+      return { ok: false, problems: [problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', message)] }
+    }
+    const bundle: BundlePlan = {
+      codeHash: createHash('sha256').update(code.contents).digest('hex'),
+      code: code.text,
+      sourceMap: map.text,
+      entryFile: plugin.entryFile,
+    }
+    return { ok: true, plugin: { ...plugin, bundle } }
+  } catch (error) {
+    const messages = isBuildFailure(error) ? error.errors : []
+    const problems = messages.map((message) => asProblem(plugin, folder, message))
+    if (problems.length > 0) return { ok: false, problems }
+    const sentence = `Cannot build plugin "${plugin.manifest.name}": ${messageOf(error)}`
+    return { ok: false, problems: [problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence)] }
+  }
+}
+
+async function buildOptions(plugin: VerifiedPlugin): Promise<esbuild.BuildOptions & { write: false }> {
+  const { name, version } = plugin.manifest
+  // esbuild names files by their real path, and paths relative to this folder keep the machine out of the bundle.
+  const folder = await realpath(dirname(plugin.entryFile))
+  const entryFile = await realpath(plugin.entryFile)
+  return {
+    entryPoints: [entryFile],
+    absWorkingDir: folder,
+    outfile: resolve(folder, 'plugin.cjs'),
+    write: false,
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    target: 'node24',
+    external: ['@cardea/sdk'],
+    sourcemap: 'external',
+    sourcesContent: false,
+    legalComments: 'none',
+    charset: 'utf8',
+    logLevel: 'silent',
+    // A tsconfig.json somewhere above the folder must not change what the plugin means.
+    tsconfigRaw: { compilerOptions: { strict: true } },
+    define: { 'import.meta.url': IMPORT_META_URL },
+    // As `require`, which can refuse what was not bundled; vm code has no import() of its own.
+    supported: { 'dynamic-import': false },
+    // Names make the hashes of two plugins differ even if their code is the same: each has its own files. Strict, as
+    // the ES modules were before they became CommonJS: writing to the frozen config must throw.
+    banner: { js: `/* ${name}@${version} */ "use strict";` },
+    plugins: [pluginRules(folder)],
+  }
+}
+
+/** What a plugin may not import, refused where the import stands. */
+function pluginRules(folder: string): esbuild.Plugin {
+  return {
+    name: 'cardea',
+    setup(build) {
+      build.onResolve({ filter: /^(\.{0,2}\/|\.{1,2}$)/ }, (args) => {
+        if (args.kind === 'entry-point' || !isOwnFile(folder, args.importer)) return undefined
+        if (isInside(folder, resolve(args.resolveDir, args.path))) return undefined
+        const text =
+          `"${args.path}" is outside of the plugin's folder. A plugin is its folder, nothing else is watched, hashed or ` +
+          'moved with it: put the file there, or import it as an npm package.'
+        return { errors: [{ text }] }
+      })
+      build.onLoad({ filter: /\.node$/ }, () => ({
+        errors: [
+          {
+            text:
+              'native addons cannot be bundled, and could never be unloaded: use a package without one, or run it as a ' +
+              'service and call it with host.fetch.',
+          },
+        ],
+      }))
+    },
+  }
+}
+
+/** Packages may import as they like; the rule is for what the author writes. */
+function isOwnFile(folder: string, file: string): boolean {
+  return isInside(folder, file) && !relative(folder, file).split(sep).includes('node_modules')
+}
+
+function isInside(folder: string, path: string): boolean {
+  const way = relative(folder, path)
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
+}
+
+function isBuildFailure(error: unknown): error is esbuild.BuildFailure {
+  return error instanceof Error && 'errors' in error && Array.isArray(error.errors)
+}
+
+function asProblem(plugin: VerifiedPlugin, folder: string, message: esbuild.Message): ConfigProblem {
+  const reason = message.text.startsWith('Top-level await')
+    ? 'top-level await is not possible, since bundles are CommonJS: await inside of PluginMain, which may be async.'
+    : message.text
+  const sentence = `Cannot build plugin "${plugin.manifest.name}": ${reason}`
+  const at = message.location
+  if (at === null) return problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence)
+  // esbuild counts columns in bytes from 0.
+  const column = Buffer.from(at.lineText).subarray(0, at.column).toString().length
+  const width = Buffer.from(at.lineText)
+    .subarray(at.column, at.column + at.length)
+    .toString().length
+  const place = { file: resolve(folder, at.file), line: at.line, column: column + 1 }
+  return problemAt(
+    place,
+    'PLUGIN_BUILD_FAILED',
+    `${sentence}\n${codeFrame(at.line, at.lineText, column, width)}`,
+  )
+}
+
+/** The line and a mark under what is wrong. Long lines, as of minified dependencies, are cut to what is around it. */
+function codeFrame(line: number, text: string, column: number, width: number): string {
+  const from = Math.max(0, column - 60)
+  const shown = text.slice(from, from + 120).replaceAll('\t', ' ')
+  const gutter = `${line}`.length
+  const mark = '^'.repeat(Math.max(1, Math.min(width, shown.length - (column - from))))
+  return `  ${line} | ${shown}\n  ${' '.repeat(gutter)} | ${' '.repeat(column - from)}${mark}`
+}

@@ -1,0 +1,133 @@
+import { constants, type Dirent } from 'node:fs'
+import { access, readdir, realpath, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { messageOf } from '../base/errors.ts'
+import { PLUGIN_LIMITS } from '../config/limits.ts'
+import type { ConfigProblem } from '../config/types.ts'
+import { problemAt } from './problem.ts'
+
+export type PluginOrigin = 'user' | 'built-in'
+
+export interface PluginDirectories {
+  /** The user's `plugins/`, absolute. It need not exist. */
+  readonly user: string
+  /** The built-in plugins, absolute. It need not exist. */
+  readonly builtIn: string
+}
+
+/** A folder that claims to be a plugin: it holds a plugin.json. */
+export interface FoundPlugin {
+  /** Absolute, as found; a symlink is not resolved, so that messages name what the user sees. */
+  readonly folder: string
+  readonly origin: PluginOrigin
+}
+
+export interface Discovery {
+  /** Built-ins first, then the user's, each by folder name. */
+  readonly found: readonly FoundPlugin[]
+  readonly problems: readonly ConfigProblem[]
+}
+
+/** The names of entry files, the first that is there counts. */
+export const ENTRY_FILES = ['plugin.ts', 'plugin.js', 'plugin.mjs'] as const
+
+/**
+ * Finds the plugin folders of both directories: their direct children that hold a plugin.json. Hidden folders,
+ * node_modules, files, and folders without plugin.json and entry file are somebody else's.
+ *
+ * What looks like a plugin but cannot be read is a problem and never skipped: skipping it could take a security
+ * plugin off its routes.
+ */
+export async function discover(directories: PluginDirectories): Promise<Discovery> {
+  const found: FoundPlugin[] = []
+  const problems: ConfigProblem[] = []
+  for (const origin of ['built-in', 'user'] as const) {
+    const directory = origin === 'user' ? directories.user : directories.builtIn
+    const entries = await listDirectory(directory, problems)
+    const looked = await Promise.all(
+      entries.map((entry) => look(join(directory, entry.name), entry, problems)),
+    )
+    for (const folder of looked) if (folder !== null) found.push({ folder, origin })
+  }
+  return { found, problems }
+}
+
+async function listDirectory(directory: string, problems: ConfigProblem[]): Promise<Dirent[]> {
+  let entries: Dirent[]
+  try {
+    entries = await readdir(directory, { withFileTypes: true })
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') {
+      problems.push(
+        problemAt(
+          directory,
+          'CONFIG_NOT_FOUND',
+          `Cannot read the plugins directory ${directory}: ${messageOf(error)}`,
+        ),
+      )
+    }
+    return []
+  }
+  const candidates = entries
+    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
+    .filter((entry) => !entry.name.startsWith('.') && entry.name !== 'node_modules')
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  if (candidates.length <= PLUGIN_LIMITS.foldersMax) return candidates
+  problems.push(
+    problemAt(
+      directory,
+      'CONFIG_INVALID',
+      `The plugins directory ${directory} holds ${candidates.length} folders, more than ${PLUGIN_LIMITS.foldersMax}; ` +
+        'is it the right one?',
+    ),
+  )
+  return []
+}
+
+/** The folder when it is a plugin's, or null when it is not. */
+async function look(folder: string, entry: Dirent, problems: ConfigProblem[]): Promise<string | null> {
+  try {
+    if (entry.isSymbolicLink() && !(await stat(await realpath(folder))).isDirectory()) return null
+    if (await isFile(join(folder, 'plugin.json'))) return folder
+    const entryFile = await findEntryFile(folder)
+    if (entryFile === null) return null
+    problems.push(
+      problemAt(
+        join(folder, 'plugin.json'),
+        'PLUGIN_MANIFEST_INVALID',
+        `${folder} holds ${entryFile} but no plugin.json; add one with name and version, or move the folder away.`,
+      ),
+    )
+  } catch (error) {
+    problems.push(
+      problemAt(
+        folder,
+        'PLUGIN_MANIFEST_INVALID',
+        `Cannot read the plugin folder ${folder}: ${messageOf(error)}`,
+      ),
+    )
+  }
+  return null
+}
+
+/** The name of the folder's entry file, or null when there is none. Throws when the folder cannot be read. */
+export async function findEntryFile(folder: string): Promise<string | null> {
+  for (const name of ENTRY_FILES) if (await isFile(join(folder, name))) return name
+  return null
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    // A pipe or a device with this name would never end when read.
+    if (!(await stat(path)).isFile()) return false
+    await access(path, constants.R_OK)
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return false
+    throw error
+  }
+}
+
+function errorCode(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}

@@ -1,0 +1,112 @@
+import { GatewayError } from '../base/errors.ts'
+import { nearestOf } from '../config/nearest.ts'
+import type { ConfigProblem, PluginSettings } from '../config/types.ts'
+import type { InstancePlan } from '../protocol/generation.ts'
+import type { BuiltPlugin } from './build.ts'
+import type { PluginOrigin } from './discover.ts'
+import { problemAt } from './problem.ts'
+import { type SettledInstance, settle } from './settle.ts'
+import type { VerifiedPlugin } from './verify.ts'
+
+/** One place in a chain, as people want to see it. */
+export interface ChainLink {
+  readonly instance: InstancePlan
+  readonly origin: PluginOrigin
+  readonly folder: string
+  /** JSON Pointer of each config value to where it comes from. */
+  readonly sources: ReadonlyMap<string, string>
+}
+
+/** The plugins of a generation and the instances made of them so far: what is equal is one instance. */
+export class InstanceBook {
+  readonly problems: ConfigProblem[] = []
+  readonly #plugins: ReadonlyMap<string, VerifiedPlugin>
+  readonly #built: ReadonlyMap<string, BuiltPlugin>
+  /** Instance name to plugin name: one name never means two plugins, wherever it stands. */
+  readonly #claims: Map<string, string>
+  readonly #links = new Map<string, ChainLink>()
+
+  constructor(plugins: readonly VerifiedPlugin[], built: readonly BuiltPlugin[]) {
+    this.#plugins = new Map(plugins.map((plugin) => [plugin.manifest.name, plugin]))
+    this.#built = new Map(built.map((plugin) => [plugin.manifest.name, plugin]))
+    this.#claims = new Map(plugins.map(({ manifest }) => [manifest.name, manifest.name]))
+  }
+
+  /** Whether a plugin has that name. */
+  has(name: string): boolean {
+    return this.#plugins.has(name)
+  }
+
+  /** The plugin that an entry of the config means, or null, which is noted as a problem. */
+  find(entry: PluginSettings, pluginName: string): VerifiedPlugin | null {
+    const plugin = this.#plugins.get(pluginName)
+    if (plugin === undefined) {
+      const nearest = nearestOf(pluginName, [...this.#plugins.keys()])
+      const hint =
+        nearest === null ? 'Check the name, or add the folder.' : `Did you mean ${JSON.stringify(nearest)}?`
+      this.#refuse(entry, 'PLUGIN_NOT_FOUND', `there is no plugin "${pluginName}". ${hint}`, nearest)
+      return null
+    }
+    const claimed = this.#claims.get(entry.name) ?? pluginName
+    if (claimed !== pluginName) {
+      const whose =
+        claimed === entry.name ? 'is the name of a plugin' : `is already an instance of plugin "${claimed}"`
+      const reason = `"${entry.name}" ${whose} and cannot be an instance of "${pluginName}" too. Give it another name.`
+      this.#refuse(entry, 'PLUGIN_DUPLICATE', reason, null)
+      return null
+    }
+    this.#claims.set(entry.name, pluginName)
+    return plugin
+  }
+
+  /** Notes that a route names what `by` (a key of the config, or a plugin.json) has disabled. */
+  refuseDisabled(entry: PluginSettings, by: string): void {
+    const reason =
+      `"${entry.name}" is disabled by ${by}. Enable it there, say "enabled: true" here, or ` +
+      `"${entry.name}: false" if the route shall do without it.`
+    this.#refuse(entry, 'PLUGIN_NOT_FOUND', reason, null)
+  }
+
+  /** The instance of that name, plugin and layers, or null when the layers do not hold; that is noted. */
+  link(name: string, plugin: VerifiedPlugin, layers: readonly PluginSettings[]): ChainLink | null {
+    const built = this.#built.get(plugin.manifest.name)
+    if (built === undefined) {
+      throw new GatewayError('INTERNAL_ERROR', `Plugin "${plugin.manifest.name}" is used but was not built`)
+    }
+    const settled = settle(name, built, layers)
+    if (settled.ok) return this.#intern(settled.instance)
+    this.problems.push(...settled.problems)
+    return null
+  }
+
+  #intern({ plan, plugin, sources }: SettledInstance): ChainLink {
+    const key = canonicalJson(plan)
+    const known = this.#links.get(key)
+    if (known !== undefined) return known
+    const { origin, manifest } = plugin
+    const link = { instance: { id: this.#links.size, ...plan }, origin, folder: manifest.folder, sources }
+    this.#links.set(key, link)
+    return link
+  }
+
+  #refuse(
+    entry: PluginSettings,
+    code: 'PLUGIN_NOT_FOUND' | 'PLUGIN_DUPLICATE',
+    reason: string,
+    nearest: string | null,
+  ): void {
+    const message = `Cannot use ${entry.key}: ${reason}`
+    this.problems.push(
+      problemAt(entry.position, code, message, { key: entry.key, given: entry.name, nearest }),
+    )
+  }
+}
+
+/** Equal for equal values, whatever the order of their keys. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, member: unknown) =>
+    typeof member === 'object' && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  )
+}

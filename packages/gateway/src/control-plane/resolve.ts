@@ -1,0 +1,159 @@
+import type {
+  ConfigProblem,
+  PluginOverride,
+  PluginOverrides,
+  PluginSettings,
+  RouteDraft,
+  SettingsPlan,
+} from '../config/types.ts'
+import { CATEGORIES, type InstancePlan, type RoutePlan } from '../protocol/generation.ts'
+import type { BuiltPlugin } from './build.ts'
+import { type ChainLink, InstanceBook } from './instance-book.ts'
+import { topmost } from './settle.ts'
+import type { VerifiedPlugin } from './verify.ts'
+
+/** What one route runs, in order, and what its `plugins:` keeps from it. */
+export interface ChainSummary {
+  readonly route: string
+  readonly links: readonly ChainLink[]
+  readonly optedOut: readonly OptedOut[]
+}
+
+export interface OptedOut {
+  readonly name: string
+  /** False: nothing has that name (any more), so there is nothing to keep from the route. */
+  readonly known: boolean
+}
+
+/** A plugin that is there but runs on no route. */
+export interface IdlePlugin {
+  readonly plugin: VerifiedPlugin
+  readonly reason: 'disabled in plugin.json' | 'switched off in the config' | 'named by no route'
+}
+
+export interface Resolution {
+  readonly routes: readonly RoutePlan[]
+  /** Those that some route runs. */
+  readonly instances: readonly InstancePlan[]
+  readonly chains: readonly ChainSummary[]
+  readonly idle: readonly IdlePlugin[]
+  readonly problems: readonly ConfigProblem[]
+}
+
+/**
+ * Decides which instances each route runs, with which settings, in which order.
+ *
+ * An instance is on every route when its plugin has scope global, or when the config's `plugins:` lists it. A route's
+ * own `plugins:` adds to that, lays settings over, or takes off. Naming what is absent or disabled is a problem: a
+ * route must not lose a plugin by a misspelling. Taking off what is absent is none: it is how one says that a plugin
+ * is gone on purpose.
+ *
+ * `plugins` are all that were verified; `built` those of them that have code.
+ */
+export function resolveChains(
+  settings: SettingsPlan,
+  plugins: readonly VerifiedPlugin[],
+  built: readonly BuiltPlugin[],
+): Resolution {
+  const book = new InstanceBook(plugins, built)
+  const everywhere = linksEverywhere(settings.globalPlugins, plugins, book)
+  const chains = settings.routes.map((route) => ({
+    route: route.name,
+    links: linksOfRoute(route.plugins, settings.globalPlugins, everywhere, book),
+    optedOut: optedOut(route.plugins, settings.globalPlugins, book),
+  }))
+  const routes = settings.routes.map((route, index) => withChain(route, chains[index]?.links ?? []))
+  const used = new Set(chains.flatMap(({ links }) => links.map((link) => link.instance)))
+  return {
+    routes,
+    instances: [...used],
+    chains,
+    idle: idlePlugins(plugins, settings.globalPlugins, used),
+    problems: book.problems,
+  }
+}
+
+/** What runs where a route says nothing, in chain order. */
+function linksEverywhere(
+  overrides: PluginOverrides,
+  plugins: readonly VerifiedPlugin[],
+  book: InstanceBook,
+): readonly ChainLink[] {
+  const links: (ChainLink | null)[] = []
+  for (const plugin of plugins) {
+    const { name, enabled, scope } = plugin.manifest
+    if (enabled && scope === 'global' && !overrides.has(name)) links.push(book.link(name, plugin, []))
+  }
+  for (const entry of overrides.values()) {
+    if (entry.kind === 'off') continue
+    const plugin = book.find(entry, entry.plugin ?? entry.name)
+    if (plugin === null || !(entry.enabled ?? plugin.manifest.enabled)) continue
+    links.push(book.link(entry.name, plugin, [entry]))
+  }
+  return links.filter((link) => link !== null).sort(inChainOrder)
+}
+
+function linksOfRoute(
+  entries: PluginOverrides,
+  overrides: PluginOverrides,
+  everywhere: readonly ChainLink[],
+  book: InstanceBook,
+): readonly ChainLink[] {
+  // Most of many routes say nothing of plugins; they share one array.
+  if (entries.size === 0) return everywhere
+  const links: (ChainLink | null)[] = everywhere.filter((link) => !entries.has(link.instance.name))
+  for (const entry of entries.values()) {
+    if (entry.kind === 'settings') links.push(linkOfEntry(entry, overrides.get(entry.name), book))
+  }
+  return links.filter((link) => link !== null).sort(inChainOrder)
+}
+
+/** The instance that a route names, or null when the route switches it off or cannot have it. */
+function linkOfEntry(
+  entry: PluginSettings,
+  override: PluginOverride | undefined,
+  book: InstanceBook,
+): ChainLink | null {
+  const layers = override?.kind === 'settings' ? [override, entry] : [entry]
+  const plugin = book.find(entry, topmost(layers, (layer) => layer.plugin) ?? entry.name)
+  if (plugin === null || entry.enabled === false) return null
+  if (topmost(layers, (layer) => layer.enabled) ?? plugin.manifest.enabled) {
+    return book.link(entry.name, plugin, layers)
+  }
+  book.refuseDisabled(entry, override?.key ?? plugin.manifest.file)
+  return null
+}
+
+function optedOut(entries: PluginOverrides, overrides: PluginOverrides, book: InstanceBook): OptedOut[] {
+  return [...entries.values()]
+    .filter((entry) => entry.kind === 'off' || entry.enabled === false)
+    .map(({ name }) => ({ name, known: book.has(name) || overrides.get(name)?.kind === 'settings' }))
+}
+
+function withChain(draft: RouteDraft, links: readonly ChainLink[]): RoutePlan {
+  const { plugins: _plugins, position: _position, ...route } = draft
+  return { ...route, chain: links.map((link) => link.instance.id) }
+}
+
+function idlePlugins(
+  plugins: readonly VerifiedPlugin[],
+  overrides: PluginOverrides,
+  used: ReadonlySet<InstancePlan>,
+): IdlePlugin[] {
+  const running = new Set([...used].map((instance) => instance.plugin))
+  return plugins
+    .filter(({ manifest }) => !running.has(manifest.name))
+    .map((plugin) => {
+      const { name, enabled } = plugin.manifest
+      const override = overrides.get(name)
+      const isSwitchedOff = override?.kind === 'off' || override?.enabled === false
+      if (isSwitchedOff) return { plugin, reason: 'switched off in the config' }
+      return { plugin, reason: enabled ? 'named by no route' : 'disabled in plugin.json' }
+    })
+}
+
+/** Category, then priority from high to low, then name. */
+function inChainOrder({ instance: a }: ChainLink, { instance: b }: ChainLink): number {
+  const byCategory = CATEGORIES.indexOf(a.category) - CATEGORIES.indexOf(b.category)
+  return byCategory || b.priority - a.priority || (a.name < b.name ? -1 : 1)
+}

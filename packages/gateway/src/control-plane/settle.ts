@@ -1,0 +1,104 @@
+import { checkPluginConfig } from '../config/merge.ts'
+import type { ConfigProblem, Isolation, MergedConfig, PluginSettings } from '../config/types.ts'
+import type { InstancePlan } from '../protocol/generation.ts'
+import type { BuiltPlugin } from './build.ts'
+import { problemAt } from './problem.ts'
+
+/** An instance with everything that its layers say, but its number in the generation. */
+export interface SettledInstance {
+  readonly plan: Omit<InstancePlan, 'id'>
+  readonly plugin: BuiltPlugin
+  /** Where each value of the config comes from; see MergedConfig. */
+  readonly sources: MergedConfig['sources']
+}
+
+export type SettleOutcome =
+  | { readonly ok: true; readonly instance: SettledInstance }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+
+/** Lays `layers` (lowest first) over the plugin's manifest: settings replace one another, configs are merged. */
+export function settle(name: string, plugin: BuiltPlugin, layers: readonly PluginSettings[]): SettleOutcome {
+  const { manifest, bundle } = plugin
+  const config = checkPluginConfig(
+    manifest,
+    layers.flatMap((layer) => layer.config ?? []),
+  )
+  const problems = [
+    ...(config.ok ? [] : config.problems),
+    ...isolationProblems(name, plugin, layers),
+    ...failOpenProblems(name, plugin, layers),
+  ]
+  if (!config.ok || problems.length > 0) return { ok: false, problems }
+  const plan = {
+    name,
+    plugin: manifest.name,
+    version: manifest.version,
+    codeHash: bundle.codeHash,
+    entryPoint: manifest.entryPoint,
+    config: config.config.value,
+    category: manifest.category,
+    priority: topmost(layers, (layer) => layer.priority) ?? manifest.priority,
+    permissions: manifest.permissions,
+    timeoutMs: topmost(layers, (layer) => layer.timeoutMs) ?? manifest.timeoutMs,
+    onFailure: topmost(layers, (layer) => layer.onFailure) ?? manifest.onFailure,
+  }
+  return { ok: true, instance: { plan, plugin, sources: config.config.sources } }
+}
+
+/** What the highest layer says that says anything. */
+export function topmost<T>(
+  layers: readonly PluginSettings[],
+  read: (layer: PluginSettings) => T | undefined,
+): T | undefined {
+  for (const layer of layers.toReversed()) {
+    const value = read(layer)
+    if (value !== undefined) return value
+  }
+  return undefined
+}
+
+/** Any layer can ask for more isolation, none for less: then what the plugin or a lower layer asks for still counts. */
+function isolationProblems(
+  name: string,
+  { manifest }: BuiltPlugin,
+  layers: readonly PluginSettings[],
+): ConfigProblem[] {
+  const askedBy = [
+    { isolation: manifest.isolation, place: manifest.source.locate('/isolation'), key: 'isolation' },
+    ...layers.map((layer) => ({
+      isolation: layer.isolation ?? ('none' as Isolation),
+      place: layer.position,
+      key: `${layer.key}.isolation`,
+    })),
+  ]
+  return askedBy
+    .filter(({ isolation }) => isolation !== 'none')
+    .map(({ isolation, place, key }) =>
+      problemAt(
+        place,
+        'PLUGIN_ISOLATION_UNAVAILABLE',
+        `Plugin "${name}" asks for isolation "${isolation}", which this version does not have; running it less isolated ` +
+          'would be unsafe. Say "none" if you trust it, or leave it out.',
+        { key, given: JSON.stringify(isolation), expected: '"none"' },
+      ),
+    )
+}
+
+function failOpenProblems(
+  name: string,
+  { manifest }: BuiltPlugin,
+  layers: readonly PluginSettings[],
+): ConfigProblem[] {
+  if (manifest.category !== 'security') return []
+  return layers
+    .filter((layer) => layer.onFailure?.kind === 'open')
+    .map((layer) =>
+      problemAt(
+        layer.position,
+        'CONFIG_INVALID',
+        `Plugin "${name}" is a security plugin and may not have on_failure "open": its failure would let requests pass ` +
+          'unchecked. Say "closed" or give a fallback response.',
+        { key: `${layer.key}.on_failure`, given: '"open"', expected: '"closed" or a fallback' },
+      ),
+    )
+}

@@ -1,0 +1,70 @@
+import { join } from 'node:path'
+import { messageOf } from '../base/errors.ts'
+import { readManifest } from '../config/load.ts'
+import type { ConfigProblem, PluginManifest } from '../config/types.ts'
+import { ENTRY_FILES, type FoundPlugin, findEntryFile, type PluginOrigin } from './discover.ts'
+import { problemAt } from './problem.ts'
+
+/** A plugin whose files are all there and make sense by themselves. */
+export interface VerifiedPlugin {
+  readonly manifest: PluginManifest
+  readonly origin: PluginOrigin
+  /** Absolute. */
+  readonly entryFile: string
+}
+
+export interface Verification {
+  readonly verified: readonly VerifiedPlugin[]
+  readonly problems: readonly ConfigProblem[]
+}
+
+/** Reads the manifest of every folder and finds its entry file; the problems of all folders are reported together. */
+export async function verifyPlugins(found: readonly FoundPlugin[]): Promise<Verification> {
+  const problems: ConfigProblem[] = []
+  const verified: VerifiedPlugin[] = []
+  for (const outcome of await Promise.all(found.map(verifyPlugin))) {
+    problems.push(...outcome.problems)
+    verified.push(...outcome.verified)
+  }
+  problems.push(...duplicates(verified))
+  return { verified, problems }
+}
+
+async function verifyPlugin({ folder, origin }: FoundPlugin): Promise<Verification> {
+  const read = await readManifest(folder)
+  if (!read.ok) return { verified: [], problems: read.problems }
+  const { manifest } = read
+  try {
+    const entry = await findEntryFile(folder)
+    if (entry !== null) {
+      return { verified: [{ manifest, origin, entryFile: join(folder, entry) }], problems: [] }
+    }
+    const message =
+      `Plugin "${manifest.name}" has no entry file: ${folder} holds none of ${ENTRY_FILES.join(', ')}. ` +
+      'Add one that exports PluginMain.'
+    return { verified: [], problems: [problemAt(folder, 'PLUGIN_ENTRY_MISSING', message)] }
+  } catch (error) {
+    const message = `Cannot read the folder of plugin "${manifest.name}", ${folder}: ${messageOf(error)}`
+    return { verified: [], problems: [problemAt(folder, 'PLUGIN_ENTRY_MISSING', message)] }
+  }
+}
+
+/** A second plugin of a name, be it a built-in's: which of them a route means would depend on the order of folders. */
+function duplicates(plugins: readonly VerifiedPlugin[]): ConfigProblem[] {
+  const first = new Map<string, VerifiedPlugin>()
+  const problems: ConfigProblem[] = []
+  for (const plugin of plugins) {
+    const { name, folder, source } = plugin.manifest
+    const other = first.get(name)
+    if (other === undefined) {
+      first.set(name, plugin)
+      continue
+    }
+    const whose = other.origin === 'built-in' ? 'a built-in plugin' : `the plugin in ${other.manifest.folder}`
+    const message = `Two plugins are named "${name}": ${folder} and ${whose}. Rename one of them in its plugin.json.`
+    problems.push(
+      problemAt(source.locate('/name'), 'PLUGIN_DUPLICATE', message, { key: 'name', given: `"${name}"` }),
+    )
+  }
+  return problems
+}
