@@ -7,6 +7,7 @@ import {
   descendantsOf,
   isAlive,
   killProcesses,
+  killProcessesWithEnvironment,
   processesWithEnvironment,
   signalProcesses,
 } from './processes.ts'
@@ -47,6 +48,14 @@ test('descendantsOf() lists what the process started, and not the process', asyn
     [{ pid: family.child, parentPid: family.parent, command: 'sleep 300' }],
   )
   await killProcesses([family.parent, family.child])
+})
+
+test('killProcessesWithEnvironment() kills a whole family and says whom', async () => {
+  const marker = randomUUID()
+  const family = await startFamily(marker)
+  const killed = await killProcessesWithEnvironment('CARDEA_TEST_FAMILY', marker)
+  assert.deepEqual(killed.map(({ pid }) => pid).sort(), [family.parent, family.child].sort())
+  assert.ok(!isAlive(family.parent) && !isAlive(family.child))
 })
 
 test('processesWithEnvironment() finds a process whose parent is gone', async () => {

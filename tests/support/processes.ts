@@ -40,6 +40,17 @@ export function processesWithEnvironment(variable: string, value: string): Proce
   return listProcesses().filter(({ pid }) => readProcFile(pid, 'environ')?.split('\0').includes(entry))
 }
 
+/** Kills what was started with `variable=value`, and what that starts meanwhile; resolves with all that it killed. */
+export async function killProcessesWithEnvironment(variable: string, value: string): Promise<ProcessInfo[]> {
+  const killed: ProcessInfo[] = []
+  for (;;) {
+    const left = processesWithEnvironment(variable, value).filter(({ pid }) => pid !== process.pid)
+    if (left.length === 0) return killed
+    killed.push(...left)
+    await killProcesses(left.map(({ pid }) => pid))
+  }
+}
+
 export function isAlive(pid: number): boolean {
   return readProcess(pid) !== null
 }

@@ -80,7 +80,7 @@ function gather(socket: Socket, options: RawExchangeOptions): Promise<RawExchang
       new Error(`No end of the exchange within ${deadlineMs} ms; received ${JSON.stringify(received())}`),
     )
   }, deadlineMs)
-  socket.on('data', (chunk) => {
+  socket.on('data', (chunk: Buffer) => {
     chunks.push(chunk)
     if (options.until?.(received())) finish('until')
   })
