@@ -24,3 +24,12 @@ export function failureOf(thrown: unknown): Failure {
   const stack = thrown.cause instanceof Error ? (thrown.cause.stack ?? null) : null
   return { code: thrown.code, message: thrown.message, plugin: thrown.plugin, stack }
 }
+
+/** The other way round: the failure as the error it was where it happened. */
+export function errorOf(failure: Failure): GatewayError {
+  const context = failure.plugin === null ? {} : { plugin: failure.plugin }
+  if (failure.stack === null) return new GatewayError(failure.code, failure.message, context)
+  const cause = new Error(failure.message)
+  cause.stack = failure.stack
+  return new GatewayError(failure.code, failure.message, { ...context, cause })
+}

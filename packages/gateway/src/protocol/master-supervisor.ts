@@ -43,8 +43,6 @@ export type SupervisorToMaster =
   | { readonly kind: 'commit'; readonly id: number; readonly plan: GenerationPlan }
   /** Every worker serves; what to tell the person who started the gateway. */
   | { readonly kind: 'ready'; readonly summary: ReadySummary }
-  /** End that worker now; the usual way of starting a new one follows. */
-  | { readonly kind: 'replace-worker'; readonly worker: number; readonly reason: string }
   /** The first start failed; the reasons are printed. The gateway ends with this exit code. */
   | { readonly kind: 'give-up'; readonly exitCode: number }
   | { readonly kind: 'relay'; readonly worker: number; readonly message: SupervisorToWorker }

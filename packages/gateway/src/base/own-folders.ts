@@ -1,0 +1,14 @@
+import { dirname, join, sep } from 'node:path'
+
+/** The folder of the package `cardea`: two above this file, in src/ and in dist/ alike. */
+const packageFolder = dirname(dirname(import.meta.dirname))
+
+/**
+ * The folder of the built-in plugins: the package brings them along; in the workspace they stand at its root.
+ *
+ * Never the workspace's form for an installed package: two above node_modules/cardea is the user's own project.
+ */
+export function builtInPluginsDirectory(): string {
+  const isInstalled = packageFolder.split(sep).includes('node_modules')
+  return isInstalled ? join(packageFolder, 'plugins') : join(packageFolder, '..', '..', 'plugins')
+}

@@ -1,0 +1,33 @@
+/** The child's side of the channel to the master. */
+export interface MasterChannel<ToMaster> {
+  send(message: ToMaster): void
+  /** Sends, then exits once the message is on its way. */
+  sendLast(message: ToMaster, exitCode: number): void
+}
+
+/**
+ * Makes this process a child of the master: it ends when the master is gone (`onOrphaned` first), and leaves signals to
+ * the master, because terminals and init systems send them to all processes of a group.
+ */
+export function childOfMaster<ToMaster extends object>(
+  name: string,
+  onOrphaned: () => Promise<void> = async () => {},
+): MasterChannel<ToMaster> {
+  if (process.send === undefined) {
+    process.stderr.write(`The ${name} is started by the gateway; run "cardea serve".\n`)
+    process.exit(1)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})
+  process.once('disconnect', () => {
+    onOrphaned().finally(() => process.exit(1))
+  })
+  const send = (message: ToMaster, onSent: () => void): void => {
+    // A master that is gone: 'disconnect' ends us.
+    if (process.connected && process.send !== undefined) process.send(message, undefined, undefined, onSent)
+    else onSent()
+  }
+  return {
+    send: (message) => send(message, () => {}),
+    sendLast: (message, exitCode) => send(message, () => process.exit(exitCode)),
+  }
+}

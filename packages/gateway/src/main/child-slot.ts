@@ -1,0 +1,147 @@
+import { type ChildProcess, fork, type SendHandle } from 'node:child_process'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Log } from '@cardea/sdk'
+import { Backoff } from '../base/backoff.ts'
+import { PendingRequests } from '../base/pending-requests.ts'
+import { PROCESS_LIMITS } from '../config/limits.ts'
+import type { ListenHandle } from '../protocol/listen-handle.ts'
+
+export interface ChildSlotOptions<FromChild> {
+  /** For people: `worker 1`. */
+  readonly name: string
+  /** The file in main/ that the child runs. */
+  readonly entry: 'supervisor' | 'worker'
+  readonly log: () => Log
+  /** The process exists and takes messages; runs again for every successor. */
+  onSpawn(): void
+  onMessage(message: FromChild): void
+  /** `reason` ends a sentence: `exit code 1`. A successor follows unless the slot was stopped meanwhile. */
+  onEnd(reason: string): void
+}
+
+/** The flags that every process of the gateway needs; see bin/cardea.js. */
+const REQUIRED_FLAGS = ['--no-compilation-cache', '--disable-sigusr1']
+
+/** A place for one child process. What dies in it is replaced, sooner or later by how long it lived. */
+export class ChildSlot<ToChild extends object, FromChild extends object> {
+  readonly #options: ChildSlotOptions<FromChild>
+  readonly #backoff = new Backoff({
+    firstDelayMs: PROCESS_LIMITS.respawnDelayMs,
+    delayMaxMs: PROCESS_LIMITS.respawnDelayMaxMs,
+    healthyMs: PROCESS_LIMITS.respawnHealthyMs,
+  })
+  readonly #requests = new PendingRequests<FromChild>()
+  readonly #ended = Promise.withResolvers<void>()
+  #child: ChildProcess | null = null
+  #respawnTimer: NodeJS.Timeout | undefined
+  #isStopped = false
+
+  constructor(options: ChildSlotOptions<FromChild>) {
+    this.#options = options
+  }
+
+  /** Null while there is no process. */
+  get pid(): number | null {
+    return this.#child?.pid ?? null
+  }
+
+  spawn(): void {
+    const spawnedAt = performance.now()
+    const child = fork(entryFile(this.#options.entry), {
+      serialization: 'advanced',
+      execArgv: childFlags(process.execArgv),
+    })
+    this.#child = child
+    const end = once((reason: string) => this.#onEnd(reason, performance.now() - spawnedAt))
+    child.on('exit', (code, signal) => {
+      const reason = signal === null ? `exit code ${code}` : signal
+      // What it said last may still be in the channel.
+      if (child.connected) child.once('disconnect', () => end(reason))
+      else end(reason)
+    })
+    child.on('error', (error) => {
+      // Also emitted for a failed kill or send, when the process is still there and its exit will follow.
+      if (child.pid === undefined) end(error.message)
+    })
+    child.on('message', (message) => this.#options.onMessage(message as FromChild))
+    // Without its channel a child cannot be asked to end; plugin code can close it by accident.
+    child.on('disconnect', () => {
+      setTimeout(() => child.kill('SIGKILL'), PROCESS_LIMITS.orphanGraceMs).unref()
+    })
+    if (child.pid !== undefined) this.#options.onSpawn()
+  }
+
+  /** Dropped when there is no process: what its successor must know, it gets at its start. */
+  send(message: ToChild, handle?: ListenHandle): void {
+    if (this.#child?.connected !== true) return
+    // An error means that the child is ending; its exit says the rest.
+    this.#child.send(message, handle as SendHandle | undefined, () => {})
+  }
+
+  /** Rejects when the answer does not come in time, or the process ends first. */
+  request(
+    what: string,
+    timeoutMs: number,
+    message: (id: number) => ToChild,
+    handle?: ListenHandle,
+  ): Promise<FromChild> {
+    const name = `${what} in ${this.#options.name}`
+    if (this.#child?.connected !== true) return Promise.reject(new Error(`${name}: it is not running`))
+    const { id, answer } = this.#requests.start(name, timeoutMs)
+    this.send(message(id), handle)
+    return answer
+  }
+
+  /** An answer to `request` has come. */
+  answer(id: number, message: FromChild): void {
+    this.#requests.settle(id, message)
+  }
+
+  /** Ends the process now; a successor follows unless the slot is stopped. */
+  kill(): void {
+    this.#child?.kill('SIGKILL')
+  }
+
+  /** No successor from now on. Resolves when the process is gone; ending it is the caller's part. */
+  stop(): Promise<void> {
+    this.#isStopped = true
+    clearTimeout(this.#respawnTimer)
+    if (this.#child === null) this.#ended.resolve()
+    return this.#ended.promise
+  }
+
+  #onEnd(reason: string, livedMs: number): void {
+    this.#child = null
+    this.#requests.rejectAll(`it ended (${reason})`)
+    this.#options.onEnd(reason)
+    if (this.#isStopped) {
+      this.#ended.resolve()
+      return
+    }
+    const delayMs = this.#backoff.nextDelayMs(livedMs)
+    const { log, name } = this.#options
+    log().info(`Starting ${name} again`, { delayMs })
+    this.#respawnTimer = setTimeout(() => this.spawn(), delayMs)
+  }
+}
+
+/** As this file: .ts beside the sources, .js beside what was built from them. */
+function entryFile(entry: string): string {
+  return fileURLToPath(new URL(`./${entry}${extname(import.meta.filename)}`, import.meta.url))
+}
+
+/** Our own flags and the required ones. Not the inspector's: the port is taken. */
+function childFlags(ownFlags: readonly string[]): string[] {
+  const passedOn = ownFlags.filter((flag) => !REQUIRED_FLAGS.includes(flag) && !flag.startsWith('--inspect'))
+  return [...REQUIRED_FLAGS, ...passedOn]
+}
+
+function once<Argument>(run: (argument: Argument) => void): (argument: Argument) => void {
+  let hasRun = false
+  return (argument) => {
+    if (hasRun) return
+    hasRun = true
+    run(argument)
+  }
+}

@@ -1,0 +1,327 @@
+import { constants } from 'node:os'
+import type { Log } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
+import { PROCESS_LIMITS, TIMEOUT_DEFAULTS } from '../config/limits.ts'
+import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
+import { failureOf } from '../protocol/failure.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
+import type {
+  MasterToSupervisor,
+  OpenResult,
+  ReadySummary,
+  ServeOptions,
+  SupervisorToMaster,
+} from '../protocol/master-supervisor.ts'
+import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
+import { ChildSlot } from './child-slot.ts'
+import { type ListeningSocket, openListeningSocket } from './listening-socket.ts'
+
+/**
+ * The master holds what must outlive every other process: the bound sockets and the committed generation. It starts the
+ * supervisor and the workers, starts them again when they die, carries messages between them, and ends them all.
+ */
+
+export interface MasterOptions {
+  readonly serve: ServeOptions
+  /** Every worker serves. Called once. */
+  onReady(addresses: readonly ListenAddress[], summary: ReadySummary): void
+}
+
+type Supervisor = ChildSlot<MasterToSupervisor, SupervisorToMaster>
+type Worker = ChildSlot<MasterToWorker, WorkerToMaster>
+
+type State = 'starting' | 'running' | 'draining' | 'ending'
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+
+export class Master {
+  readonly #options: MasterOptions
+  readonly #supervisor: Supervisor
+  readonly #workers = new Map<number, Worker>()
+  readonly #exitCode = Promise.withResolvers<number>()
+  #log: Log = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
+  #state: State = 'starting'
+  #sockets: readonly ListeningSocket[] = []
+  #settings: GatewaySettings | null = null
+  /** What workers that are started from now on serve. */
+  #committed: GenerationPlan | null = null
+  #firstSignalAt: number | null = null
+
+  constructor(options: MasterOptions) {
+    this.#options = options
+    this.#supervisor = new ChildSlot({
+      name: 'the supervisor',
+      entry: 'supervisor',
+      log: () => this.#log,
+      onSpawn: () => this.#startSupervisor(),
+      onMessage: (message) => this.#onSupervisorMessage(message),
+      onEnd: (reason) => this.#onSupervisorEnd(reason),
+    })
+  }
+
+  /**
+   * Runs the gateway. Resolves with the exit code when every process has ended: 0 after a drain, 1 when the first start
+   * failed or a process had to be killed at the drain's deadline, 128 + the signal's number after a second signal.
+   */
+  async run(): Promise<number> {
+    const onSignal = (signal: NodeJS.Signals): void => this.#onSignal(signal)
+    for (const signal of SIGNALS) process.on(signal, onSignal)
+    const killAll = (): void => this.#killAll()
+    process.on('exit', killAll)
+    this.#supervisor.spawn()
+    const exitCode = await this.#exitCode.promise
+    process.off('exit', killAll)
+    for (const signal of SIGNALS) process.off(signal, onSignal)
+    return exitCode
+  }
+
+  /** Stops accepting, lets workers finish what is in flight within the drain deadline, ends all. */
+  drain(why: string): void {
+    if (this.#state === 'draining' || this.#state === 'ending') return
+    this.#state = 'draining'
+    const drainMs = this.#settings?.timeouts.drainMs ?? TIMEOUT_DEFAULTS.drainMs
+    this.#log.info(`${why}: draining; a second signal ends at once`, { drainMs })
+    for (const { handle } of this.#sockets) handle.close()
+    void this.#drainAll(drainMs)
+  }
+
+  /** Kills every process, now. Resolves `run` when they are gone. */
+  async end(exitCode: number): Promise<void> {
+    if (this.#state === 'ending') return
+    this.#state = 'ending'
+    const gone = [this.#supervisor, ...this.#workers.values()].map((slot) => slot.stop())
+    this.#killAll()
+    await within(Promise.all(gone), PROCESS_LIMITS.orphanGraceMs)
+    this.#exitCode.resolve(exitCode)
+  }
+
+  async #drainAll(drainMs: number): Promise<void> {
+    const startedAt = performance.now()
+    // Short deadlines are spent on exchanges, long ones leave a moment for what comes after.
+    const deadlineMs = drainMs - Math.min(PROCESS_LIMITS.drainReserveMs, drainMs / 10)
+    const workers = [...this.#workers.values()]
+    const gone = workers.map((worker) => worker.stop())
+    const cuts = workers.map((worker) => this.#drainWorker(worker, deadlineMs, drainMs))
+    const areWorkersGone = await within(Promise.all(gone), drainMs)
+    if (this.#state !== 'draining') return
+    const supervisorGone = this.#supervisor.stop()
+    this.#supervisor.send({ kind: 'stop' })
+    const leftMs = Math.max(drainMs - (performance.now() - startedAt), PROCESS_LIMITS.drainReserveMs / 2)
+    const isSupervisorGone = await within(supervisorGone, leftMs)
+    if (this.#state !== 'draining') return
+    if (!areWorkersGone || !isSupervisorGone) {
+      this.#log.error('Processes did not end within the drain deadline and are killed', { drainMs })
+      return this.end(1)
+    }
+    const cutExchanges = (await Promise.all(cuts)).reduce((sum, cut) => sum + cut, 0)
+    if (cutExchanges > 0) this.#log.warn('Exchanges were cut at the drain deadline', { cutExchanges })
+    this.#log.info('Stopped')
+    return this.end(0)
+  }
+
+  async #drainWorker(worker: Worker, deadlineMs: number, timeoutMs: number): Promise<number> {
+    try {
+      const answer = await worker.request('drain', timeoutMs, (id) => ({ kind: 'drain', id, deadlineMs }))
+      return answer.kind === 'drained' ? answer.cutExchanges : 0
+    } catch {
+      return 0 // It died instead; its end is logged.
+    }
+  }
+
+  #onSignal(signal: NodeJS.Signals): void {
+    const now = performance.now()
+    if (this.#firstSignalAt === null) {
+      this.#firstSignalAt = now
+      this.drain(`Received ${signal}`)
+      return
+    }
+    if (now - this.#firstSignalAt < PROCESS_LIMITS.signalRepeatMs) return
+    this.#log.warn(`Received ${signal} again: ending at once`)
+    void this.end(128 + constants.signals[signal])
+  }
+
+  #killAll(): void {
+    this.#supervisor.kill()
+    for (const worker of this.#workers.values()) worker.kill()
+  }
+
+  get #isServing(): boolean {
+    return this.#state === 'starting' || this.#state === 'running'
+  }
+
+  // The supervisor.
+
+  async #startSupervisor(): Promise<void> {
+    const running = this.#committed && {
+      plan: this.#committed,
+      addresses: this.#sockets.map((socket) => socket.address),
+      workers: [...this.#workers].flatMap(([worker, { pid }]) => (pid === null ? [] : [{ worker, pid }])),
+    }
+    const options = this.#options.serve
+    try {
+      await this.#supervisor.request('start', PROCESS_LIMITS.childStartTimeoutMs, (id) => ({
+        kind: 'start',
+        id,
+        options,
+        running,
+      }))
+    } catch (thrown) {
+      this.#log.error(`Cannot start the supervisor: ${messageOf(thrown)}`)
+      this.#supervisor.kill()
+    }
+  }
+
+  #onSupervisorEnd(reason: string): void {
+    if (!this.#isServing) return
+    if (this.#state === 'running') {
+      this.#log.error(`The supervisor ended: ${reason}`)
+      return
+    }
+    this.#log.error(`The supervisor ended before the gateway was ready: ${reason}`)
+    void this.end(1)
+  }
+
+  #onSupervisorMessage(message: SupervisorToMaster): void {
+    switch (message.kind) {
+      case 'started':
+        this.#supervisor.answer(message.id, message)
+        break
+      case 'open':
+        void this.#answerOpen(message.id, message.settings)
+        break
+      case 'commit':
+        this.#committed = message.plan
+        this.#supervisor.send({ kind: 'committed', id: message.id })
+        break
+      case 'ready':
+        this.#onReady(message.summary)
+        break
+      case 'give-up':
+        if (this.#state === 'starting') void this.end(message.exitCode)
+        break
+      case 'relay':
+        this.#workers.get(message.worker)?.send({ kind: 'relay', message: message.message })
+        break
+    }
+  }
+
+  #onReady(summary: ReadySummary): void {
+    if (this.#state !== 'starting') return
+    this.#state = 'running'
+    const addresses = this.#sockets.map((socket) => socket.address)
+    this.#options.onReady(addresses, summary)
+    this.#log.info('Ready', { generation: summary.generation, workers: summary.workers, addresses })
+  }
+
+  async #answerOpen(id: number, settings: GatewaySettings): Promise<void> {
+    const result = await this.#open(settings)
+    this.#supervisor.send({ kind: 'opened', id, result })
+    if (!result.ok || !this.#isServing) return
+    for (let worker = 1; worker <= settings.workers; worker += 1) this.#addWorker(worker, settings)
+  }
+
+  async #open(settings: GatewaySettings): Promise<OpenResult> {
+    this.#settings = settings
+    this.#log = createLog({ settings: settings.log, process: 'master' })
+    const sockets: ListeningSocket[] = []
+    try {
+      for (const listener of settings.listeners) sockets.push(await openListeningSocket(listener))
+    } catch (thrown) {
+      for (const { handle } of sockets) handle.close()
+      return { ok: false, failure: failureOf(thrown) }
+    }
+    this.#sockets = sockets
+    return { ok: true, addresses: sockets.map((socket) => socket.address) }
+  }
+
+  // The workers.
+
+  #addWorker(number: number, settings: GatewaySettings): void {
+    const worker: Worker = new ChildSlot({
+      name: `worker ${number}`,
+      entry: 'worker',
+      log: () => this.#log,
+      onSpawn: () => this.#startWorker(number, worker, settings),
+      onMessage: (message) => this.#onWorkerMessage(number, worker, message),
+      onEnd: (reason) => {
+        if (this.#isServing) this.#log.error(`Worker ${number} ended: ${reason}`)
+        this.#supervisor.send({ kind: 'worker-ended', worker: number, reason })
+      },
+    })
+    this.#workers.set(number, worker)
+    worker.spawn()
+  }
+
+  async #startWorker(number: number, worker: Worker, settings: GatewaySettings): Promise<void> {
+    this.#supervisor.send({ kind: 'worker-spawned', worker: number, pid: worker.pid ?? 0 })
+    const committed = this.#committed
+    const timeoutMs =
+      PROCESS_LIMITS.childStartTimeoutMs + (committed === null ? 0 : PROCESS_LIMITS.stageTimeoutMs)
+    try {
+      const answer = await worker.request('start', timeoutMs, (id) => ({
+        kind: 'start',
+        id,
+        worker: number,
+        settings,
+        committed,
+      }))
+      if (answer.kind === 'start-failed') {
+        this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
+      } else if (answer.kind === 'started') {
+        this.#supervisor.send({ kind: 'worker-started', worker: number, generation: answer.generation })
+        if (answer.generation > 0) await this.#listenOn(number, worker)
+      }
+    } catch (thrown) {
+      if (this.#isServing) this.#log.error(messageOf(thrown))
+      worker.kill()
+    }
+  }
+
+  /** A worker that serves a generation gets the sockets. */
+  async #listenOn(number: number, worker: Worker): Promise<void> {
+    if (!this.#isServing) return
+    for (const { address, handle } of this.#sockets) {
+      const answer = await worker.request(
+        'listen',
+        PROCESS_LIMITS.answerTimeoutMs,
+        (id) => ({ kind: 'listen', id, address }),
+        handle,
+      )
+      if (answer.kind !== 'listen-failed') continue
+      this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
+      throw new Error(answer.failure.message)
+    }
+    this.#supervisor.send({ kind: 'worker-listening', worker: number })
+  }
+
+  #onWorkerMessage(number: number, worker: Worker, message: WorkerToMaster): void {
+    switch (message.kind) {
+      case 'started':
+      case 'start-failed':
+      case 'listening':
+      case 'listen-failed':
+      case 'drained':
+        worker.answer(message.id, message)
+        break
+      case 'serving':
+        this.#listenOn(number, worker).catch((thrown) => {
+          if (this.#isServing) this.#log.error(messageOf(thrown))
+          worker.kill()
+        })
+        break
+      case 'relay':
+        this.#supervisor.send({ kind: 'relay', worker: number, message: message.message })
+        break
+    }
+  }
+}
+
+/** Whether the promise resolved in time. */
+async function within(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  const { promise: timeout, resolve } = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => resolve(false), timeoutMs)
+  const isInTime = await Promise.race([promise.then(() => true), timeout])
+  clearTimeout(timer)
+  return isInTime
+}

@@ -1,0 +1,168 @@
+import type { Log } from '@cardea/sdk'
+import { GatewayError, messageOf } from '../base/errors.ts'
+import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import { PendingRequests } from '../base/pending-requests.ts'
+import { PROCESS_LIMITS } from '../config/limits.ts'
+import { configForTarget, loadConfigFile } from '../config/load.ts'
+import { renderProblems } from '../config/render-problems.ts'
+import { stopBuildService } from '../control-plane/build.ts'
+import { type PrepareResult, prepareGeneration } from '../control-plane/prepare.ts'
+import { summarise } from '../control-plane/summary.ts'
+import { Workers } from '../control-plane/workers.ts'
+import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
+import { errorOf } from '../protocol/failure.ts'
+import type { GatewaySettings } from '../protocol/generation.ts'
+import type {
+  MasterToSupervisor,
+  RunningGateway,
+  ServeOptions,
+  SupervisorToMaster,
+} from '../protocol/master-supervisor.ts'
+import { childOfMaster, type MasterChannel } from './child-of-master.ts'
+import { endOrphans, identify, type ProcessIdentity } from './orphans.ts'
+
+/**
+ * The supervisor makes generations and brings them to the workers. It runs no plugin code, and no request waits for it:
+ * when it dies, the workers go on and its successor adopts what they serve.
+ */
+
+type Answer = Extract<MasterToSupervisor, { kind: 'opened' | 'committed' }>
+type Question = Extract<SupervisorToMaster, { kind: 'open' | 'commit' }>
+
+const FIRST_GENERATION = 1
+
+class Supervisor {
+  readonly #master: MasterChannel<SupervisorToMaster>
+  readonly #workers: Workers
+  /** By worker number; kept apart from #workers, which forgets a worker before its process is surely gone. */
+  readonly #processes = new Map<number, ProcessIdentity>()
+  readonly #questions = new PendingRequests<Answer>()
+  #log: Log = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'supervisor' })
+
+  constructor() {
+    this.#master = childOfMaster('supervisor', () => this.#endOrphans())
+    this.#workers = new Workers((worker, message) => this.#master.send({ kind: 'relay', worker, message }))
+  }
+
+  onMessage(message: MasterToSupervisor): void {
+    switch (message.kind) {
+      case 'start':
+        this.#start(message)
+        break
+      case 'opened':
+      case 'committed':
+        this.#questions.settle(message.id, message)
+        break
+      case 'worker-spawned':
+        this.#spawned(message.worker, message.pid)
+        break
+      case 'worker-started':
+        this.#workers.reached(message.worker, 'started')
+        break
+      case 'worker-listening':
+        this.#workers.reached(message.worker, 'listening')
+        break
+      case 'worker-failed':
+        this.#workers.failed(message.failure)
+        break
+      case 'worker-ended':
+        this.#workers.ended(message.worker, message.reason)
+        break
+      case 'relay':
+        this.#workers.answered(message.worker, message.message)
+        break
+      case 'stop':
+        process.exit(0)
+    }
+  }
+
+  report(message: string, thrown: unknown): void {
+    this.#log.error(message, thrown instanceof Error ? { stack: thrown.stack } : { error: messageOf(thrown) })
+  }
+
+  #start(message: MasterToSupervisor & { kind: 'start' }): void {
+    this.#master.send({ kind: 'started', id: message.id })
+    if (message.running !== null) this.#adopt(message.running)
+    else this.#firstStart(message.options).catch((thrown) => this.#giveUp(describeFailure(thrown)))
+  }
+
+  /** From the config to a gateway that serves. What it throws ends the gateway. */
+  async #firstStart(options: ServeOptions): Promise<void> {
+    const prepared = await prepareFirst(options)
+    if (!prepared.ok) return this.#giveUp(renderProblems(prepared.problems))
+    const { plan } = prepared
+    this.#useLog(plan.settings)
+    await this.#open(plan.settings)
+    await this.#workers.haveReached('started', plan.settings.workers)
+    await this.#workers.stage(plan)
+    await this.#ask((id) => ({ kind: 'commit', id, plan }))
+    await this.#workers.commit(plan.number)
+    await this.#workers.haveReached('listening', plan.settings.workers)
+    this.#master.send({ kind: 'ready', summary: summarise(plan) })
+  }
+
+  /** Takes over from a supervisor that died: what the workers serve stays as it is. */
+  #adopt(running: RunningGateway): void {
+    this.#useLog(running.plan.settings)
+    for (const { worker, pid } of running.workers) this.#spawned(worker, pid)
+    this.#log.info(`Adopted generation ${running.plan.number}`, { workers: running.workers })
+  }
+
+  async #open(settings: GatewaySettings): Promise<void> {
+    const answer = await this.#ask((id) => ({ kind: 'open', id, settings }))
+    if (answer.kind === 'opened' && !answer.result.ok) throw errorOf(answer.result.failure)
+  }
+
+  #ask(message: (id: number) => Question): Promise<Answer> {
+    const { id, answer } = this.#questions.start('Cannot ask the master', PROCESS_LIMITS.answerTimeoutMs)
+    this.#master.send(message(id))
+    return answer
+  }
+
+  /** To a person, not to the log: there is no gateway that could have one. */
+  #giveUp(text: string): void {
+    process.stderr.write(text.endsWith('\n') ? text : `${text}\n`)
+    this.#master.sendLast({ kind: 'give-up', exitCode: 1 }, 1)
+  }
+
+  #spawned(worker: number, pid: number): void {
+    this.#workers.spawned(worker, pid)
+    this.#processes.set(worker, identify(pid))
+  }
+
+  #useLog(settings: GatewaySettings): void {
+    this.#log = createLog({ settings: settings.log, process: 'supervisor' })
+  }
+
+  async #endOrphans(): Promise<void> {
+    this.#log.error('The master is gone; the gateway ends')
+    await endOrphans([...this.#processes.values()], PROCESS_LIMITS.orphanGraceMs)
+  }
+}
+
+async function prepareFirst({ source }: ServeOptions): Promise<PrepareResult> {
+  const loaded = await (source.kind === 'file' ? loadConfigFile(source.file) : configForTarget(source))
+  if (!loaded.ok) return loaded
+  const { config } = loaded
+  const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
+  try {
+    return await prepareGeneration({ config, number: FIRST_GENERATION, directories })
+  } finally {
+    // 10 MB that the next change gets back in 36 ms.
+    await stopBuildService()
+  }
+}
+
+function describeFailure(thrown: unknown): string {
+  if (!(thrown instanceof GatewayError)) return thrown instanceof Error ? `${thrown.stack}` : messageOf(thrown)
+  const stack = thrown.cause instanceof Error ? `\n${thrown.cause.stack}` : ''
+  return `${thrown.code}: ${thrown.message}${thrown.plugin === null ? '' : stack}`
+}
+
+process.title = 'cardea: supervisor'
+const supervisor = new Supervisor()
+process.on('message', (message: MasterToSupervisor) => supervisor.onMessage(message))
+process.on('uncaughtException', (thrown) => {
+  supervisor.report('An exception was not caught; the supervisor ends', thrown)
+  process.exit(1)
+})
