@@ -1,0 +1,158 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { cpus, release, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { measureCell, type Sample, type Timing } from './measure.ts'
+import type { Peer } from './peers/peer.ts'
+import { answerFaults, ask, type RunningProxy, startProxy } from './proxy.ts'
+import type { Machine, Results, Row } from './results.ts'
+import type { Scenario, Variant } from './scenarios.ts'
+import { rotate } from './statistics.ts'
+import { startUpstream, type Upstream } from './upstream.ts'
+
+export interface Comparison {
+  readonly peers: readonly Peer[]
+  readonly scenarios: readonly Scenario[]
+  readonly timing: Timing
+  readonly proxyCore: number
+  readonly loadCore: number
+  readonly signal: AbortSignal
+  /** One line of progress. */
+  say(line: string): void
+}
+
+/** A peer in one variant, and what was found about it in one scenario. */
+interface Entrant {
+  readonly peer: Peer
+  readonly variant: Variant
+  readonly title: string
+  proxy: RunningProxy | null
+  problem: string | null
+  readonly samples: Sample[]
+}
+
+/**
+ * Measures every peer in every scenario. Peers that are missing or fail are recorded, and the run goes on. In a
+ * scenario all peers are up at once and take turns, another one first in every round.
+ */
+export async function compare(comparison: Comparison): Promise<Results> {
+  const { timing, signal, say } = comparison
+  await using cleanUp = new AsyncDisposableStack()
+  const directory = await mkdtemp(join(tmpdir(), 'cardea-bench-'))
+  cleanUp.defer(() => rm(directory, { recursive: true, force: true }))
+  const upstream = cleanUp.use(await startUpstream(join(directory, 'upstream'), comparison.loadCore))
+  const { installed, versions, missing } = await findPeers(comparison.peers)
+  for (const sentence of missing) say(sentence)
+  const rows: Row[] = []
+  const startedAt = new Date().toISOString()
+  for (const scenario of comparison.scenarios) {
+    signal.throwIfAborted()
+    say(`${scenario.name}: ${scenario.title}`)
+    const place = join(directory, scenario.name)
+    rows.push(...(await compareIn(scenario, installed, upstream, place, comparison)))
+  }
+  const machine = describeMachine()
+  return { startedAt, machine, upstream: upstream.kind, timing, versions, missing, rows }
+}
+
+async function findPeers(peers: readonly Peer[]) {
+  const installed: Peer[] = []
+  const missing: string[] = []
+  const versions: Record<string, string> = {}
+  for (const peer of peers) {
+    const version = await peer.find()
+    if (version === null || version === '') {
+      missing.push(`${peer.title} is not installed and is left out; get it with: ${peer.install}`)
+    } else {
+      installed.push(peer)
+      versions[peer.name] = version
+    }
+  }
+  return { installed, versions, missing }
+}
+
+async function compareIn(
+  scenario: Scenario,
+  peers: readonly Peer[],
+  upstream: Upstream,
+  directory: string,
+  comparison: Comparison,
+): Promise<Row[]> {
+  await using cleanUp = new AsyncDisposableStack()
+  const entrants = enter(scenario, peers)
+  for (const entrant of entrants) {
+    const place = join(directory, `${entrant.peer.name}-${entrant.variant}`)
+    const { proxyCore: core } = comparison
+    try {
+      const at = { directory: place, core, upstreamPort: upstream.port }
+      entrant.proxy = cleanUp.use(await startProxy(entrant.peer, entrant.variant, at))
+      const faults = answerFaults(await ask(entrant.proxy.port, scenario), scenario)
+      if (faults.length > 0) throw new Error(`Its answer is wrong: ${faults.join('; ')}.`)
+    } catch (error) {
+      fail(entrant, error, comparison)
+    }
+  }
+  for (let round = 0; round < comparison.timing.repeats; round++) {
+    for (const entrant of rotate(entrants, round))
+      await measureEntrant(entrant, scenario, upstream, round, comparison)
+  }
+  return entrants.map(({ peer, variant, title, samples, problem }) => {
+    return { scenario: scenario.name, peer: peer.name, variant, title, samples, problem }
+  })
+}
+
+/** The plugins variant is Cardea's alone, so a scenario that has it is about Cardea alone. */
+export function enter(scenario: Scenario, peers: readonly Peer[]): Entrant[] {
+  const able = peers.filter(
+    ({ variants, scenarios }) =>
+      scenario.variants.every((variant) => variants.includes(variant)) &&
+      (scenarios === undefined || scenarios.includes(scenario.name)),
+  )
+  return able.flatMap((peer) =>
+    scenario.variants.map((variant) => {
+      const title = variant === 'plugins' ? `${peer.title}, five plugins` : peer.title
+      return { peer, variant, title, proxy: null, problem: null, samples: [] }
+    }),
+  )
+}
+
+async function measureEntrant(
+  entrant: Entrant,
+  scenario: Scenario,
+  upstream: Upstream,
+  round: number,
+  comparison: Comparison,
+): Promise<void> {
+  const { proxy } = entrant
+  if (proxy === null || entrant.problem !== null) return
+  const { timing, proxyCore, loadCore, signal } = comparison
+  try {
+    const cell = { proxy, upstream, scenario, round, timing, proxyCore, loadCore, signal }
+    const sample = await measureCell(cell)
+    entrant.samples.push(sample)
+    comparison.say(`  ${round + 1}/${timing.repeats} ${entrant.title}: ${describe(sample)}`)
+  } catch (error) {
+    fail(entrant, error, comparison)
+  }
+}
+
+function describe(sample: Sample): string {
+  const cpu = `${sample.cpuMicrosecondsPerRequest.toFixed(1)} µs CPU per request`
+  const faults = sample.faults.map((fault) => `INVALID: ${fault}`)
+  return [cpu, `${Math.round(sample.requestsPerSecond)} requests/s`, ...faults].join(', ')
+}
+
+function fail(entrant: Entrant, error: unknown, { signal, say }: Comparison): void {
+  signal.throwIfAborted()
+  entrant.problem = error instanceof Error ? error.message : String(error)
+  say(`  ${entrant.title} cannot be measured: ${entrant.problem}`)
+}
+
+function describeMachine(): Machine {
+  const [first] = cpus()
+  return {
+    cpu: first?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    kernel: release(),
+  }
+}

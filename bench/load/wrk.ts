@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const REPORT_SCRIPT = fileURLToPath(new URL('report.lua', import.meta.url))
+
+export interface WrkErrors {
+  readonly connect: number
+  readonly read: number
+  readonly write: number
+  readonly timeout: number
+  /** Answers with status 400 and up. */
+  readonly status: number
+}
+
+export interface WrkResult {
+  readonly requests: number
+  /** Read from the sockets, heads included. */
+  readonly bytes: number
+  readonly durationMicroseconds: number
+  readonly p50Microseconds: number
+  readonly p99Microseconds: number
+  readonly errors: WrkErrors
+}
+
+export interface Load {
+  readonly url: string
+  readonly method: string
+  readonly requestBytes: number
+  readonly closes: boolean
+  readonly connections: number
+  readonly seconds: number
+  readonly core: number
+  readonly signal: AbortSignal
+}
+
+/** Runs wrk, one thread, pinned to `load.core`. Rejects when wrk cannot run or prints no result. */
+export async function runWrk(load: Load): Promise<WrkResult> {
+  const wrk = ['wrk', '-t1', `-c${load.connections}`, `-d${load.seconds}s`, '--latency', '-s', REPORT_SCRIPT]
+  const shape = [load.method, String(load.requestBytes), String(load.closes)]
+  const { stdout } = await run('taskset', ['-c', String(load.core), ...wrk, load.url, '--', ...shape], {
+    signal: load.signal,
+  })
+  return parseWrkOutput(stdout)
+}
+
+/** Takes the `result` line of report.lua out of wrk's output. Throws if it is not there or not whole. */
+export function parseWrkOutput(text: string): WrkResult {
+  const line = text.split('\n').find((candidate) => candidate.startsWith('result {'))
+  if (line === undefined) throw new Error(`wrk printed no result line, but: ${text.trim().slice(0, 500)}`)
+  const result = JSON.parse(line.slice('result '.length)) as WrkResult
+  const numbers = [result.requests, result.bytes, result.durationMicroseconds, result.p50Microseconds]
+  const all = [...numbers, result.p99Microseconds, ...Object.values(result.errors ?? {})]
+  if (all.length !== 10 || !all.every(Number.isFinite))
+    throw new Error(`wrk printed a broken result: ${line}`)
+  return result
+}
+
+/** What went wrong in a run, as phrases for the report; empty when it is valid. */
+export function wrkFaults(result: WrkResult, answerBytes: number): string[] {
+  const faults = Object.entries(result.errors)
+    .filter(([, count]) => count > 0)
+    .map(([kind, count]) => (kind === 'status' ? `${count} answers ≥ 400` : `${count} ${kind} errors`))
+  if (result.requests === 0) faults.push('no request was answered')
+  else if (result.bytes / result.requests < answerBytes) faults.push('answers shorter than the upstream sent')
+  return faults
+}

@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Load, runWrk, wrkFaults } from './load/wrk.ts'
+import { busiestBetween, cpuNanosecondsBetween, readCoreBusy, readTree, residentBytes } from './proc.ts'
+import type { RunningProxy } from './proxy.ts'
+import type { Scenario } from './scenarios.ts'
+import { acceptedConnections, type Upstream } from './upstream.ts'
+
+/** After wrk has gone: what it cut off is still being cleared away, and belongs to the load. */
+const SETTLE_MS = 100
+
+/** Above this many upstream connections per request, a proxy does not reuse them. */
+export const REUSE_SHARE_MAX = 0.05
+
+/** Above this share of the proxy's core taken by others, the reader is told. */
+export const OTHERS_SHARE_MAX = 0.1
+
+export interface Timing {
+  readonly warmUpSeconds: number
+  readonly seconds: number
+  readonly repeats: number
+  readonly connections: number
+}
+
+/** One peer, one scenario, one repeat. */
+export interface Sample {
+  readonly round: number
+  readonly requestsPerSecond: number
+  readonly p50Microseconds: number
+  readonly p99Microseconds: number
+  /** All processes and threads of the proxy. */
+  readonly cpuMicrosecondsPerRequest: number
+  /** How much of the proxy's core it used, 0 to 1. Well below 1, the load side was the bottleneck. */
+  readonly coreShare: number
+  /** How much of that core other programs took, 0 to 1: they cost cache, and so CPU time. */
+  readonly othersShare: number
+  readonly upstreamCpuMicrosecondsPerRequest: number
+  readonly upstreamConnectionsPerRequest: number
+  /** All processes of the proxy, at the end of the load. */
+  readonly residentBytes: number
+  /** The process that did the work. */
+  readonly workerResidentBytes: number
+  /** What makes this sample invalid; empty when it is valid. */
+  readonly faults: readonly string[]
+}
+
+export interface Cell {
+  readonly proxy: RunningProxy
+  readonly upstream: Upstream
+  readonly scenario: Scenario
+  readonly round: number
+  readonly timing: Timing
+  readonly proxyCore: number
+  readonly loadCore: number
+  readonly signal: AbortSignal
+}
+
+/** Warms up, discards that, and measures once. Rejects when the proxy ends or wrk cannot run. */
+export async function measureCell(cell: Cell): Promise<Sample> {
+  const { proxy, upstream, timing, round, proxyCore } = cell
+  // The first time, code is compiled as well.
+  await load(cell, round === 0 ? 2 * timing.warmUpSeconds : timing.warmUpSeconds)
+  await delay(SETTLE_MS)
+  const acceptedBefore = await acceptedConnections(upstream)
+  const upstreamBefore = await readTree(upstream.running.pid)
+  const before = await readTree(proxy.running.pid)
+  const busyBefore = await readCoreBusy(proxyCore)
+  const startedAt = performance.now()
+  const result = await load(cell, timing.seconds)
+  const elapsedNanoseconds = (performance.now() - startedAt) * 1e6
+  const busyNanoseconds = (await readCoreBusy(proxyCore)) - busyBefore
+  await delay(SETTLE_MS)
+  const after = await readTree(proxy.running.pid)
+  const upstreamAfter = await readTree(upstream.running.pid)
+  const cpuNanoseconds = cpuNanosecondsBetween(before, after)
+  const accepted = (await acceptedConnections(upstream)) - acceptedBefore
+  const requests = Math.max(result.requests, 1)
+  return {
+    round,
+    requestsPerSecond: result.requests / (result.durationMicroseconds / 1e6),
+    p50Microseconds: result.p50Microseconds,
+    p99Microseconds: result.p99Microseconds,
+    cpuMicrosecondsPerRequest: cpuNanoseconds / 1000 / requests,
+    coreShare: cpuNanoseconds / elapsedNanoseconds,
+    othersShare: Math.max(0, (busyNanoseconds - cpuNanoseconds) / elapsedNanoseconds),
+    upstreamCpuMicrosecondsPerRequest: cpuNanosecondsBetween(upstreamBefore, upstreamAfter) / 1000 / requests,
+    // The end of the warm-up cuts requests in flight, and a proxy then opens their connections anew.
+    upstreamConnectionsPerRequest: Math.max(0, accepted - timing.connections) / requests,
+    residentBytes: residentBytes(after),
+    workerResidentBytes: busiestBetween(before, after).residentBytes,
+    faults: wrkFaults(result, cell.scenario.answerBytes),
+  }
+}
+
+function load(cell: Cell, seconds: number) {
+  const { scenario, proxy, timing, loadCore, signal } = cell
+  const wanted: Load = {
+    url: `http://127.0.0.1:${proxy.port}${scenario.path}`,
+    method: scenario.method,
+    requestBytes: scenario.requestBytes,
+    closes: scenario.closes,
+    connections: timing.connections,
+    seconds,
+    core: loadCore,
+    signal,
+  }
+  return Promise.race([runWrk(wanted), proxy.running.died])
+}

@@ -1,0 +1,103 @@
+import { mkdir } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Peer } from './peers/peer.ts'
+import { freePort, type RunningProcess, startPinned } from './processes.ts'
+import { SCENARIOS, type Scenario, type Variant } from './scenarios.ts'
+
+const READY_WITHIN_MS = 30_000
+const READY_POLL_MS = 50
+const ANSWER_WITHIN_MS = 5_000
+
+/** A peer that serves; disposing ends it. */
+export interface RunningProxy extends AsyncDisposable {
+  readonly peer: Peer
+  readonly port: number
+  readonly running: RunningProcess
+}
+
+export interface ProxyPlace {
+  readonly directory: string
+  readonly core: number
+  readonly upstreamPort: number
+}
+
+/** Starts a peer and waits until it answers through to the upstream. Rejects when it ends or stays silent. */
+export async function startProxy(peer: Peer, variant: Variant, place: ProxyPlace): Promise<RunningProxy> {
+  await mkdir(place.directory, { recursive: true })
+  const port = await freePort()
+  const { directory, core, upstreamPort } = place
+  const launch = await peer.prepare({ directory, port, upstreamPort, variant })
+  const running = await startPinned(launch, { core, directory })
+  try {
+    await Promise.race([waitUntilReady(port), running.died])
+  } catch (error) {
+    await running[Symbol.asyncDispose]()
+    throw error
+  }
+  return { peer, port, running, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
+}
+
+async function waitUntilReady(port: number): Promise<void> {
+  const [first] = SCENARIOS
+  if (first === undefined) throw new Error('There is no scenario.')
+  const giveUpAt = performance.now() + READY_WITHIN_MS
+  for (;;) {
+    try {
+      const faults = answerFaults(await ask(port, first), first)
+      if (faults.length === 0) return
+      if (performance.now() > giveUpAt) throw new Error(faults.join('; '))
+    } catch (error) {
+      if (performance.now() > giveUpAt) throw new Error('It did not become ready in time.', { cause: error })
+    }
+    await delay(READY_POLL_MS)
+  }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly bytes: number
+  /** The Connection field of the answer, lower case, '' when there is none. */
+  readonly connection: string
+}
+
+/** Asks once, as wrk will in the scenario. */
+export async function ask(port: number, scenario: Scenario): Promise<Answer> {
+  const agent = new Agent({ keepAlive: !scenario.closes })
+  const { method, path } = scenario
+  const headers = { 'content-length': scenario.requestBytes }
+  try {
+    return await new Promise<Answer>((resolve, reject) => {
+      const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
+      const options = { host: '127.0.0.1', port, method, path, agent, signal, headers }
+      const asked = request(options, (response) => {
+        let bytes = 0
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length
+        })
+        response.once('error', reject)
+        response.once('end', () => {
+          const connection = response.headers.connection?.toLowerCase() ?? ''
+          resolve({ status: response.statusCode ?? 0, bytes, connection })
+        })
+      })
+      asked.once('error', reject)
+      asked.end(Buffer.alloc(scenario.requestBytes, 'x'))
+    })
+  } finally {
+    agent.destroy()
+  }
+}
+
+/** What is wrong with an answer, as phrases for the report; empty when it is what the scenario expects. */
+export function answerFaults(answer: Answer, scenario: Scenario): string[] {
+  const faults: string[] = []
+  if (answer.status !== 200) faults.push(`status ${answer.status} instead of 200`)
+  if (answer.bytes !== scenario.answerBytes) {
+    faults.push(`${answer.bytes} bytes instead of ${scenario.answerBytes}`)
+  }
+  if (scenario.closes !== (answer.connection === 'close')) {
+    faults.push(scenario.closes ? 'the answer does not close' : 'the answer closes the connection')
+  }
+  return faults
+}

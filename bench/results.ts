@@ -1,0 +1,73 @@
+import type { Sample, Timing } from './measure.ts'
+import type { Variant } from './scenarios.ts'
+import { type Spread, spread } from './statistics.ts'
+
+/** What a run found, as it is written to results.json. */
+
+export interface Row {
+  readonly scenario: string
+  readonly peer: string
+  readonly variant: Variant
+  readonly title: string
+  readonly samples: readonly Sample[]
+  /** Why it could not be measured, or null. */
+  readonly problem: string | null
+}
+
+export interface Machine {
+  readonly cpu: string
+  readonly cores: number
+  readonly memoryBytes: number
+  readonly kernel: string
+}
+
+export interface Results {
+  readonly startedAt: string
+  readonly machine: Machine
+  readonly upstream: string
+  readonly timing: Timing
+  /** Peer name to version. */
+  readonly versions: Readonly<Record<string, string>>
+  /** Sentences about peers that are not installed. */
+  readonly missing: readonly string[]
+  readonly rows: readonly Row[]
+}
+
+export type Measure = Exclude<keyof Sample, 'faults' | 'round'>
+
+/** Everything that makes a row invalid, each once; empty when it is valid. */
+export function faultsOf(row: Row): string[] {
+  const faults = row.samples.flatMap((sample) => sample.faults)
+  return [...new Set(row.problem === null ? faults : [row.problem, ...faults])]
+}
+
+export function isValid(row: Row): boolean {
+  return row.samples.length > 0 && faultsOf(row).length === 0
+}
+
+/** Median and extremes of one measure, or null when the row has no samples. */
+export function spreadOf(row: Row, measure: Measure): Spread | null {
+  return row.samples.length === 0 ? null : spread(row.samples.map((sample) => sample[measure]))
+}
+
+/**
+ * CPU per request of `row` over that of `base`, taken round by round: what disturbed the machine in one round
+ * disturbed both. Null unless both are valid and have rounds in common.
+ */
+export function cpuRatio(row: Row | undefined, base: Row | undefined): Spread | null {
+  if (row === undefined || base === undefined || !isValid(row) || !isValid(base)) return null
+  const ratios: number[] = []
+  for (const sample of row.samples) {
+    const other = base.samples.find((candidate) => candidate.round === sample.round)
+    if (other === undefined || other.cpuMicrosecondsPerRequest === 0) continue
+    ratios.push(sample.cpuMicrosecondsPerRequest / other.cpuMicrosecondsPerRequest)
+  }
+  return ratios.length === 0 ? null : spread(ratios)
+}
+
+export function findRow(rows: readonly Row[], scenario: string, peer: string, variant?: Variant) {
+  return rows.find(
+    (row) =>
+      row.scenario === scenario && row.peer === peer && (variant === undefined || row.variant === variant),
+  )
+}

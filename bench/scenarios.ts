@@ -1,0 +1,55 @@
+/** What is asked of every peer. */
+
+/** How a peer is set up: nothing extra; every access logged to a file; Cardea with five plugins in its chain. */
+export type Variant = 'plain' | 'logging' | 'plugins'
+
+export interface Scenario {
+  readonly name: string
+  readonly title: string
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  /** Content of the request. */
+  readonly requestBytes: number
+  /** Content that the upstream answers with. */
+  readonly answerBytes: number
+  /** One connection per request: the client says `Connection: close` and the proxy must close. */
+  readonly closes: boolean
+  /** Every peer that knows a variant enters once per variant. */
+  readonly variants: readonly Variant[]
+}
+
+const KIB = 1024
+
+/** The body of the small answer: 54 bytes, as in the project's first measurements. */
+export const SMALL_BODY = '{"message":"Hello from the upstream","status":"ready"}'
+
+const small = {
+  method: 'GET',
+  path: '/small',
+  requestBytes: 0,
+  answerBytes: SMALL_BODY.length,
+  closes: false,
+  variants: ['plain'],
+} as const
+
+export const SCENARIOS: readonly Scenario[] = [
+  { ...small, name: 'small', title: '54-byte answer, keep-alive' },
+  { ...small, name: '64k', title: '64 KiB answer, keep-alive', path: '/64k', answerBytes: 64 * KIB },
+  { ...small, name: '1m', title: '1 MiB answer, keep-alive', path: '/1m', answerBytes: KIB * KIB },
+  {
+    ...small,
+    name: 'post',
+    title: '16 KiB POST, keep-alive',
+    method: 'POST',
+    path: '/post',
+    requestBytes: 16 * KIB,
+  },
+  { ...small, name: 'close', title: '54-byte answer, one connection per request', closes: true },
+  { ...small, name: 'logging', title: '54-byte answer, access log on', variants: ['logging'] },
+  {
+    ...small,
+    name: 'plugins',
+    title: '54-byte answer, empty chain and five plugins',
+    variants: ['plain', 'plugins'],
+  },
+]
