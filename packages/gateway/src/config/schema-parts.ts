@@ -11,6 +11,11 @@ export function defaulted<Schema extends TSchema>(schema: Schema): Schema {
   return Type.Optional(schema) as unknown as Schema
 }
 
+/** The schema as plain JSON, as validators and editors want it. */
+export function toJsonSchema(schema: TSchema): Readonly<Record<string, unknown>> {
+  return JSON.parse(JSON.stringify(schema)) as Record<string, unknown>
+}
+
 /** An object whose keys are names that the user chooses. */
 export function record<Value extends TSchema>(name: TSchema, value: Value, options: object) {
   return Type.Unsafe<Record<string, Static<Value>>>({

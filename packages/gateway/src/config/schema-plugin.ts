@@ -9,13 +9,14 @@ import {
   PRIORITY,
   record,
   TIMEOUT_MS,
+  toJsonSchema,
 } from './schema-parts.ts'
 
 /** The file form of plugin.json, and of the entries under `plugins:` that refer to it. */
 
 const AnyObject = (options: object) => Type.Unsafe<Record<string, unknown>>({ type: 'object', ...options })
 
-export const MANIFEST_SCHEMA = Type.Object(
+const MANIFEST_SCHEMA = Type.Object(
   {
     $schema: Type.Optional(
       Type.String({ description: 'Where the JSON Schema of this file is; for editors.' }),
@@ -41,6 +42,7 @@ export const MANIFEST_SCHEMA = Type.Object(
       AnyObject({
         default: {},
         description:
+          // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
           "The plugin's own settings: the lowest layer, over which those of cardea.yaml are laid. ${…} is not replaced here.",
       }),
     ),
@@ -103,6 +105,9 @@ export const MANIFEST_SCHEMA = Type.Object(
   },
 )
 
+export const MANIFEST_JSON_SCHEMA = toJsonSchema(MANIFEST_SCHEMA)
+
+/** plugin.json with defaults applied. */
 export type ManifestFile = Static<typeof MANIFEST_SCHEMA>
 
 const PLUGIN_SETTINGS = Type.Object(

@@ -83,8 +83,7 @@ export const ROUTE_SCHEMA = Type.Object(
         {
           default: [],
           uniqueItems: true,
-          description:
-            'Methods that the route takes. Empty: all. A route with GET takes HEAD only if it says so.',
+          description: 'Methods that the route takes. Empty: all.',
         },
       ),
     ),

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from './limits.ts'
-import { count, defaulted, duration, NAME, record, size } from './schema-parts.ts'
+import { count, defaulted, duration, NAME, record, size, toJsonSchema } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
 import { ROUTE_SCHEMA } from './schema-route.ts'
 import { UPSTREAM_SCHEMA } from './schema-upstream.ts'
@@ -161,7 +161,7 @@ const LISTENER_SCHEMA = Type.Object(
   { additionalProperties: false, description: 'One address to listen on.' },
 )
 
-export const CARDEA_SCHEMA = Type.Object(
+const CARDEA_SCHEMA = Type.Object(
   {
     $schema: Type.Optional(
       Type.String({ description: 'Where the JSON Schema of this file is; for editors.' }),
@@ -247,6 +247,8 @@ export const CARDEA_SCHEMA = Type.Object(
     description: 'The configuration of a Cardea gateway.',
   },
 )
+
+export const CARDEA_JSON_SCHEMA = toJsonSchema(CARDEA_SCHEMA)
 
 /** cardea.yaml with defaults applied. */
 export type CardeaFile = Static<typeof CARDEA_SCHEMA>

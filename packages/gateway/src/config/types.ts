@@ -6,14 +6,14 @@ import type { CardeaFile } from './schema.ts'
  * What the config stage hands to the rest: the loaded file, the manifests, and problems that know where they are.
  * Values keep the files' own form (snake_case, units) until `planSettings` turns them into the generation's.
  *
- *   load.ts           loadConfigFile(path, { env, readFile }): Promise<LoadResult>
- *                     configForTarget(url, { host?, port? }): LoadResult
- *                     readManifest(path, { readFile }): Promise<ManifestResult>
+ *   load.ts           loadConfigFile(path, { env?, readFile? }): Promise<LoadResult>
+ *                     configForTarget(url, { host?, port?, directory? }): LoadResult
+ *                     readManifest(folder or path, { readFile? }): Promise<ManifestResult>
  *   plan.ts           planSettings(config: LoadedConfig): SettingsPlan
  *   merge.ts          mergeConfig(layers, schema): MergedConfig
  *   plugin-config.ts  checkPluginConfig(manifest, layers: readonly ConfigLayer[]): PluginConfigResult
  *                       (plugin.json's own config is the lowest layer; do not pass it)
- *                     checkFailurePolicy(manifest, override: PluginSettings): ConfigProblem | null
+ *                     checkFailurePolicy(manifest, override: PluginSettings | null): ConfigProblem | null
  */
 
 /** A place in a file. Lines and columns count from 1. Without a file (`--to URL`) it is `command line`, 1:1. */

@@ -1,0 +1,65 @@
+import { readFile as readFileFromDisk } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { type LoadOptions, loadConfigFile } from '../config/load.ts'
+import { renderProblems, wantsColor } from '../config/render-problems.ts'
+import type { LoadedConfig } from '../config/types.ts'
+
+export interface ConfigCheckIo {
+  readonly stdout: Writer
+  readonly stderr: Writer
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+interface Writer {
+  readonly isTTY?: boolean
+  write(text: string): unknown
+}
+
+/**
+ * `cardea config check FILE`: prints every problem of the file at once, each with its place, key, value, what was
+ * expected and what was probably meant. Plugins and their own config are not looked at: that needs their code.
+ *
+ * @returns the exit code: 0 when the file is valid, else 1.
+ */
+export async function configCheck(
+  file: string,
+  io: ConfigCheckIo,
+  options: Pick<LoadOptions, 'readFile'> = {},
+): Promise<number> {
+  const path = resolve(file)
+  const texts = new Map<string, string>()
+  const readFile = options.readFile ?? ((name: string) => readFileFromDisk(name, 'utf8'))
+  const result = await loadConfigFile(path, {
+    env: io.env,
+    readFile: async (name) => {
+      const text = await readFile(name)
+      // Only the config itself: what `${file:…}` names is a secret, and no problem points into it.
+      if (name === path) texts.set(name, text.replace(/^\uFEFF/, ''))
+      return text
+    },
+  })
+  if (result.ok) {
+    io.stdout.write(`${file} is valid: ${summary(result.config)}.\n`)
+    return 0
+  }
+  const rendered = renderProblems(result.problems, {
+    color: wantsColor(io.stderr, io.env),
+    textOf: (name) => texts.get(name) ?? null,
+    directory: process.cwd(),
+  })
+  const count = plural(result.problems.length, 'problem')
+  io.stderr.write(`${rendered}\n${count} in ${file}.\n`)
+  return 1
+}
+
+function summary({ value }: LoadedConfig): string {
+  return [
+    plural(value.listen.length, 'listener'),
+    plural(value.routes.length, 'route'),
+    plural(Object.keys(value.upstreams).length, 'upstream'),
+  ].join(', ')
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}

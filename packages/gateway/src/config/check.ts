@@ -1,0 +1,167 @@
+import type { ErrorCode } from '../base/errors.ts'
+import { describeSchema, oneOf } from './describe.ts'
+import { nearestOf } from './nearest.ts'
+import { describePointer, isObject, joinPointer, readPointer } from './pointer.ts'
+import { shorten, valueProblem } from './problem.ts'
+import { reduceErrors } from './reduce.ts'
+import type { ConfigProblem, JsonSchema, SourceMap } from './types.ts'
+import type { SchemaError } from './validator.ts'
+
+/** Turns what the schema validator says into problems that a person can act on. */
+
+export interface CheckContext {
+  readonly code: ErrorCode
+  readonly source: SourceMap
+  /** Where in the file the checked value starts. */
+  readonly pointer: string
+  /** For references inside it. */
+  readonly schema: JsonSchema
+}
+
+/** One problem for each thing that is wrong: the noise of alternatives is reduced to what was probably meant. */
+export function schemaProblems(errors: readonly SchemaError[], context: CheckContext): ConfigProblem[] {
+  return reduceErrors(errors, (schema) => knownKeys(schema, context.schema)).map((error) =>
+    explain(error, context),
+  )
+}
+
+function explain(error: SchemaError, context: CheckContext): ConfigProblem {
+  const { code, source } = context
+  const pointer = context.pointer + error.instancePath
+  if (error.propertyName !== undefined) return explainName(error, error.propertyName, context)
+  switch (error.keyword) {
+    case 'additionalProperties':
+    case 'unevaluatedProperties':
+      return explainUnknownKey(error, context)
+    case 'required':
+    case 'dependentRequired': {
+      const missing = String(error.params.missingProperty)
+      const properties = isObject(error.parentSchema?.properties) ? error.parentSchema.properties : {}
+      const expected = describeSchema(properties[missing])
+      const missingPointer = joinPointer(pointer, missing)
+      return valueProblem({
+        code,
+        source,
+        pointer: missingPointer,
+        expected,
+        message: `"${describePointer(missingPointer)}" is missing, expected ${expected}.`,
+      })
+    }
+    default: {
+      const given = source.written(pointer)
+      const nearest = source.isExpanded(pointer) ? null : nearestValue(given, error.parentSchema)
+      return valueProblem({ code, source, pointer, expected: expectation(error), nearest })
+    }
+  }
+}
+
+function explainUnknownKey(error: SchemaError, context: CheckContext): ConfigProblem {
+  const key = String(error.params.additionalProperty ?? error.params.unevaluatedProperty)
+  const keys = knownKeys(error.parentSchema, context.schema)
+  const nearest = nearestOf(key, keys)
+  const pointer = joinPointer(context.pointer + error.instancePath, key)
+  const expected = keys.length === 0 ? 'no key here' : oneOf(keys)
+  const hint = nearest === null ? '' : ` Did you mean "${nearest}"?`
+  return valueProblem({
+    code: context.code,
+    source: context.source,
+    pointer,
+    expected,
+    nearest,
+    message: `"${describePointer(pointer)}" is not a known key, expected ${expected}.${hint}`,
+    atKey: true,
+  })
+}
+
+function explainName(error: SchemaError, name: string, context: CheckContext): ConfigProblem {
+  const pointer = joinPointer(context.pointer + error.instancePath, name)
+  const expected = describeSchema(error.parentSchema)
+  return {
+    ...valueProblem({ code: context.code, source: context.source, pointer, expected, atKey: true }),
+    given: shorten(name),
+    message: `The name ${shorten(name)} in "${describePointer(context.pointer + error.instancePath)}" is not allowed, expected ${expected}.`,
+  }
+}
+
+function expectation(error: SchemaError): string {
+  const limit = Number(error.params.limit)
+  switch (error.keyword) {
+    case 'minItems':
+      return `at least ${limit} ${limit === 1 ? 'item' : 'items'}`
+    case 'maxItems':
+      return `at most ${limit} items`
+    case 'minLength':
+      return limit === 1 ? 'a string that is not empty' : `a string of at least ${limit} characters`
+    case 'maxLength':
+      return `a string of at most ${limit} characters`
+    case 'uniqueItems':
+      return 'items that all differ'
+    case 'multipleOf':
+      return `a multiple of ${error.params.multipleOf}`
+    case 'oneOf':
+      return expectedOneOf(error)
+    case 'anyOf':
+    case 'type':
+    case 'enum':
+    case 'const':
+    case 'format':
+    case 'formatMinimum':
+    case 'formatMaximum':
+    case 'pattern':
+    case 'minimum':
+    case 'maximum':
+      return describeSchema(error.parentSchema)
+    default:
+      // Ajv's own words hold keywords and limits of the schema, never the value.
+      return `that it ${(error.message ?? 'must be valid').replace('NOT', 'not')}`
+  }
+}
+
+function expectedOneOf(error: SchemaError): string {
+  if (Array.isArray(error.params.passingSchemas)) return 'a value of exactly one of the allowed forms'
+  return describeSchema(error.parentSchema)
+}
+
+function nearestValue(given: unknown, schema: unknown): string | null {
+  return typeof given === 'string' ? nearestOf(given, allowedTexts(schema)) : null
+}
+
+/** Values that the schema names one by one, as text: a misspelt `false` is a string in YAML. */
+function allowedTexts(schema: unknown): string[] {
+  if (!isObject(schema)) return []
+  const branches = [schema.anyOf, schema.oneOf].flatMap((list) => (Array.isArray(list) ? list : []))
+  const values = [
+    ...('const' in schema ? [schema.const] : []),
+    ...(Array.isArray(schema.enum) ? schema.enum : []),
+    ...(schema.type === 'boolean' ? [true, false] : []),
+  ]
+  return [
+    ...values.filter((value) => typeof value === 'string' || typeof value === 'boolean').map(String),
+    ...branches.flatMap(allowedTexts),
+  ]
+}
+
+/** The keys that an object of this schema may have, alternatives and references in the same place included. */
+export function knownKeys(schema: unknown, root: JsonSchema, seen = new Set<unknown>()): string[] {
+  if (!isObject(schema) || seen.has(schema)) return []
+  seen.add(schema)
+  const keys = isObject(schema.properties) ? Object.keys(schema.properties) : []
+  for (const part of inPlaceParts(schema, root)) keys.push(...knownKeys(part, root, seen))
+  return [...new Set(keys)]
+}
+
+/** The schemas that apply to the same value as `schema` does. */
+export function inPlaceParts(schema: Readonly<Record<string, unknown>>, root: JsonSchema): unknown[] {
+  const lists = [schema.allOf, schema.anyOf, schema.oneOf].flatMap((list) =>
+    Array.isArray(list) ? list : [],
+  )
+  const conditional = [schema.if, schema.then, schema.else].filter((part) => part !== undefined)
+  const dependent = isObject(schema.dependentSchemas) ? Object.values(schema.dependentSchemas) : []
+  return [...lists, ...conditional, ...dependent, ...referenced(schema, root)]
+}
+
+function referenced(schema: Readonly<Record<string, unknown>>, root: JsonSchema): unknown[] {
+  if (typeof schema.$ref !== 'string' || !schema.$ref.startsWith('#')) return []
+  const target = readPointer(root, decodeURIComponent(schema.$ref.slice(1)))
+  return target === undefined ? [] : [target]
+}

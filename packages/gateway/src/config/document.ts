@@ -1,0 +1,188 @@
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+} from 'yaml'
+import { joinPointer, splitPointer } from './pointer.ts'
+import { fileProblem } from './problem.ts'
+import type { ConfigProblem, Position } from './types.ts'
+
+/** Text to value, and from a place in the value back to the place in the text. */
+
+/** Far above any real config; protects against a device or a log given by mistake. */
+export const CONFIG_TEXT_LENGTH_MAX = 8 * 1024 * 1024
+
+/** Expanded aliases per document: enough to share settings, too few for a "billion laughs". */
+const ALIAS_COUNT_MAX = 100
+
+export interface ParsedText {
+  readonly value: unknown
+  locate(pointer: string): Position
+  locateKey(pointer: string): Position
+}
+
+export type ParseResult =
+  | { readonly ok: true; readonly parsed: ParsedText }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+
+/**
+ * Parses YAML 1.2 (core schema), or JSON with comments when the file's name ends in `.json`. Duplicate keys, unknown
+ * tags, several documents and keys that are no strings are problems of code CONFIG_SYNTAX. Never throws.
+ *
+ * One parser gives the positions of both: YAML 1.2 contains JSON. It is laxer, though, so JSON must pass JSON.parse too.
+ */
+export function parseText(text: string, file: string): ParseResult {
+  const start: Position = { file, line: 1, column: 1 }
+  const problem = (position: Position, reason: string): ParseResult => ({
+    ok: false,
+    problems: [
+      fileProblem('CONFIG_SYNTAX', position, 'valid YAML or JSON', `The file cannot be parsed: ${reason}.`),
+    ],
+  })
+  if (text.length > CONFIG_TEXT_LENGTH_MAX) {
+    return problem(start, `it is longer than ${CONFIG_TEXT_LENGTH_MAX} characters`)
+  }
+  try {
+    const isJson = file.endsWith('.json')
+    const plainText = isJson ? blankComments(text) : text
+    const strict = isJson ? parseJson(plainText) : undefined
+    if (strict !== undefined && 'reason' in strict) {
+      return problem({ file, ...positionOf(text, strict.offset) }, strict.reason)
+    }
+    return parseWithPositions(plainText, file, strict)
+  } catch (error) {
+    // Nesting deep enough to exhaust the stack, or too many aliases.
+    return problem(
+      start,
+      error instanceof RangeError ? 'it is nested too deeply' : 'its aliases expand too far',
+    )
+  }
+}
+
+function parseWithPositions(text: string, file: string, strict: { value: unknown } | undefined): ParseResult {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, stringKeys: true, prettyErrors: false })
+  const at = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset)
+    return { file, line: Math.max(1, line), column: Math.max(1, col) }
+  }
+  // A warning is an unknown tag or directive: what it should have meant would silently not happen.
+  const problems: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) =>
+    fileProblem(
+      'CONFIG_SYNTAX',
+      at(error.pos[0]),
+      'valid YAML or JSON',
+      `The file cannot be parsed: ${error.message}.`,
+    ),
+  )
+  const prototypeKey = problems.length === 0 ? findPrototypeKey(document.contents) : null
+  if (prototypeKey !== null) {
+    problems.push(
+      fileProblem(
+        'CONFIG_SYNTAX',
+        at(prototypeKey),
+        'another key',
+        'The key "__proto__" is not allowed anywhere.',
+      ),
+    )
+  }
+  if (problems.length > 0) return { ok: false, problems }
+  const value: unknown =
+    strict === undefined ? document.toJS({ maxAliasCount: ALIAS_COUNT_MAX }) : strict.value
+  return {
+    ok: true,
+    parsed: {
+      value,
+      locate: (pointer) => at(offsetOf(document, pointer, 'value')),
+      locateKey: (pointer) => at(offsetOf(document, pointer, 'key')),
+    },
+  }
+}
+
+function findPrototypeKey(node: unknown): number | null {
+  if (isSeq(node)) return firstFound(node.items, findPrototypeKey)
+  if (!isMap(node)) return null
+  return firstFound(node.items, (pair) =>
+    isScalar(pair.key) && pair.key.value === '__proto__'
+      ? (pair.key.range?.[0] ?? 0)
+      : findPrototypeKey(pair.value),
+  )
+}
+
+function firstFound<Item>(items: readonly Item[], find: (item: Item) => number | null): number | null {
+  for (const item of items) {
+    const found = find(item)
+    if (found !== null) return found
+  }
+  return null
+}
+
+/** Where the key or value starts; that of the nearest container when it is not in the document. */
+function offsetOf(document: Document, pointer: string, part: 'key' | 'value'): number {
+  let node = resolved(document, document.contents)
+  let offset = startOf(document.contents) ?? 0
+  for (const key of splitPointer(pointer)) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && item.key.value === key)
+      if (pair === undefined) return offset
+      const keyOffset = startOf(pair.key) ?? offset
+      offset = part === 'key' ? keyOffset : (startOf(pair.value) ?? keyOffset)
+      node = resolved(document, pair.value)
+    } else if (isSeq(node)) {
+      const item: unknown = node.items[Number(key)]
+      if (item === undefined) return offset
+      offset = startOf(item) ?? offset
+      node = resolved(document, item)
+    } else return offset
+  }
+  return offset
+}
+
+function startOf(node: unknown): number | null {
+  return isNode(node) ? (node.range?.[0] ?? null) : null
+}
+
+function resolved(document: Document, node: unknown): Node | null {
+  if (isAlias(node)) return node.resolve(document) ?? null
+  return isNode(node) ? node : null
+}
+
+/** JSON with comments to JSON: comments become spaces, so that every offset stays. */
+function blankComments(text: string): string {
+  const comment = /"(?:[^"\\\n]|\\.)*"|\/\/[^\n]*|\/\*[\s\S]*?\*\//g
+  return text.replaceAll(comment, (found) =>
+    found.startsWith('"') ? found : found.replaceAll(/[^\r\n]/g, ' '),
+  )
+}
+
+function parseJson(text: string): { value: unknown } | { reason: string; offset: number } {
+  try {
+    return { value: JSON.parse(text) as unknown }
+  } catch (error) {
+    const message = error instanceof Error ? error.message : ''
+    const offset = /at position (\d+)/.exec(message)
+    return {
+      reason: message.replace(/ (in JSON )?at position .*$/s, '') || 'it is not JSON',
+      offset: offset === null ? text.length : Number(offset[1]),
+    }
+  }
+}
+
+function positionOf(text: string, offset: number): { line: number; column: number } {
+  const before = text.slice(0, offset)
+  return { line: before.split('\n').length, column: offset - before.lastIndexOf('\n') }
+}
+
+/** Every pointer to a string in the value, in the document's order. */
+export function* stringsIn(value: unknown, pointer = ''): Generator<[pointer: string, text: string]> {
+  if (typeof value === 'string') yield [pointer, value]
+  else if (typeof value === 'object' && value !== null) {
+    for (const [key, member] of Object.entries(value)) yield* stringsIn(member, joinPointer(pointer, key))
+  }
+}

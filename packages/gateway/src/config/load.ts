@@ -1,0 +1,198 @@
+import { readFile as readFileFromDisk } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { ErrorCode } from '../base/errors.ts'
+import { schemaProblems } from './check.ts'
+import { fillDefaults } from './defaults.ts'
+import { CONFIG_TEXT_LENGTH_MAX, type ParsedText, parseText } from './document.ts'
+import { expandVariables, sourceMapOf } from './expand.ts'
+import { failurePolicyOf } from './failure.ts'
+import { checkConfigSchema, checkFailurePolicy } from './plugin-config.ts'
+import { copyTree } from './pointer.ts'
+import { fileProblem, sortProblems } from './problem.ts'
+import { checkRules } from './rules.ts'
+import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
+import { MANIFEST_JSON_SCHEMA, type ManifestFile } from './schema-plugin.ts'
+import { parseTarget, TARGET_FORM } from './target.ts'
+import type { ConfigProblem, LoadResult, ManifestResult, PluginManifest, SourceMap } from './types.ts'
+import { checkExpanded, compileOwnSchema } from './validator.ts'
+
+/** Reads cardea.yaml and plugin.json: text → value → variables → schema → rules → defaults, all problems at once. */
+
+export interface LoadOptions {
+  /** For `${NAME}`. Default: that of this process. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Reads UTF-8 text; rejects with a `code` as node:fs does. Default: from disk. */
+  readonly readFile?: (path: string) => Promise<string>
+}
+
+export interface TargetOptions {
+  /** Where to listen; default 0.0.0.0. */
+  readonly host?: string
+  /** Default (or null) 8080; 0: any free port. */
+  readonly port?: number | null
+  /** Relative paths start here; default the working directory. */
+  readonly directory?: string
+}
+
+const cardea = compileOwnSchema(CARDEA_JSON_SCHEMA)
+const manifest = compileOwnSchema(MANIFEST_JSON_SCHEMA)
+
+const readText = (path: string) => readFileFromDisk(path, 'utf8')
+
+/** Loads a config file, YAML or (by its name) JSON. Never rejects: what is wrong comes back as problems. */
+export async function loadConfigFile(path: string, options: LoadOptions = {}): Promise<LoadResult> {
+  const file = resolve(path)
+  const readFile = options.readFile ?? readText
+  const opened = await openFile(file, readFile, 'CONFIG_NOT_FOUND', 'CONFIG_SYNTAX')
+  if (!opened.ok) return opened
+  const { parsed, text } = opened
+  // An empty file says nothing, and all of it has defaults.
+  const unexpanded = parsed.value ?? {}
+  const written = sourceMapOf(file, parsed, unexpanded, new Set())
+  const sources = { env: options.env ?? process.env, directory: dirname(file), readFile }
+  const expansion = await expandVariables(unexpanded, written, sources)
+  const source = sourceMapOf(file, parsed, unexpanded, expansion.expanded)
+  // A variable without a value leaves its text behind; to call that malformed as well would say one thing twice.
+  const unfilled = new Set(expansion.problems.map((problem) => problem.key))
+  const checked = checkCardea(expansion.value, source).filter(
+    (problem) => problem.code !== 'CONFIG_INVALID' || !unfilled.has(problem.key) || problem.key === '',
+  )
+  const problems = sortProblems([...expansion.problems, ...checked])
+  if (problems.length > 0) return { ok: false, problems }
+  return { ok: true, config: toLoaded(expansion.value, { file, text, unexpanded, source }) }
+}
+
+/** The config of `cardea --to URL`: every request goes to that server. */
+export function configForTarget(url: string, options: TargetOptions = {}): LoadResult {
+  const directory = resolve(options.directory ?? '.')
+  const target = parseTarget(url)
+  const place = { file: 'command line', line: 1, column: 1 }
+  if (!target.ok) {
+    const { reason, nearest } = target
+    const hint = nearest === null ? '' : ` Did you mean ${nearest}?`
+    const message = `The target ${JSON.stringify(url)} cannot be used: ${reason}.${hint}`
+    const given = JSON.stringify(url)
+    return {
+      ok: false,
+      problems: [
+        { code: 'CONFIG_INVALID', ...place, key: '--to', given, expected: TARGET_FORM, nearest, message },
+      ],
+    }
+  }
+  const listener = {
+    ...(options.host === undefined ? {} : { host: options.host }),
+    ...(typeof options.port === 'number' ? { port: options.port } : {}),
+  }
+  const value = {
+    listen: [listener],
+    upstreams: { default: { targets: [target.target.url] } },
+    routes: [{ name: 'default', path: '/*', upstream: 'default' }],
+  }
+  const unexpanded = copyTree(value)
+  const source = sourceMapOf(
+    place.file,
+    { locate: () => place, locateKey: () => place },
+    unexpanded,
+    new Set(),
+  )
+  const problems = checkCardea(value, source)
+  if (problems.length > 0) return { ok: false, problems }
+  return { ok: true, config: toLoaded(value, { file: null, text: '', unexpanded, source }, directory) }
+}
+
+function checkCardea(value: unknown, source: SourceMap): ConfigProblem[] {
+  const errors = checkExpanded(cardea, value, source.isExpanded)
+  const schema = CARDEA_JSON_SCHEMA
+  return [
+    ...schemaProblems(errors, { code: 'CONFIG_INVALID', source, pointer: '', schema }),
+    ...checkRules(value, source),
+  ]
+}
+
+function toLoaded(
+  value: unknown,
+  origin: { file: string | null; text: string; unexpanded: unknown; source: SourceMap },
+  directory = dirname(origin.file ?? ''),
+) {
+  fillDefaults(value, CARDEA_JSON_SCHEMA)
+  const file = value as CardeaFile
+  return { ...origin, directory, value: file, pluginsDirectory: resolve(directory, file.plugins_dir) }
+}
+
+/**
+ * Reads a plugin.json (`path` is its own, or its folder's), with its defaults applied: `on_failure` by category, all others by the schema. `${…}` is left
+ * as it stands: a plugin has no say over the environment. Never rejects.
+ */
+export async function readManifest(
+  path: string,
+  options: Pick<LoadOptions, 'readFile'> = {},
+): Promise<ManifestResult> {
+  const file = resolve(path.endsWith('.json') ? path : join(path, 'plugin.json'))
+  const code = 'PLUGIN_MANIFEST_INVALID'
+  const opened = await openFile(file, options.readFile ?? readText, code, code)
+  if (!opened.ok) return opened
+  const { value } = opened.parsed
+  const source = sourceMapOf(file, opened.parsed, value, new Set())
+  const errors = manifest.check(value)
+  if (errors.length > 0) {
+    const schema = MANIFEST_JSON_SCHEMA
+    return {
+      ok: false,
+      problems: sortProblems(schemaProblems(errors, { code, source, pointer: '', schema })),
+    }
+  }
+  const filled = copyTree(value)
+  fillDefaults(filled, MANIFEST_JSON_SCHEMA)
+  const read = toManifest(filled as ManifestFile, file, source)
+  const problems = [checkFailurePolicy(read, null), checkConfigSchema(read)].filter((found) => found !== null)
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, manifest: read }
+}
+
+function toManifest(value: ManifestFile, file: string, source: SourceMap): PluginManifest {
+  return {
+    file,
+    folder: dirname(file),
+    name: value.name,
+    version: value.version,
+    description: value.description,
+    entryPoint: value.entry_point,
+    config: value.config,
+    enabled: value.enabled,
+    scope: value.scope,
+    category: value.category,
+    priority: value.priority,
+    configSchema: value.config_schema ?? null,
+    dependencies: value.dependencies,
+    permissions: value.permissions,
+    isolation: value.isolation,
+    timeoutMs: value.timeout_ms,
+    onFailure: failurePolicyOf(value.on_failure, value.category),
+    source,
+  }
+}
+
+type Opened =
+  | { readonly ok: true; readonly parsed: ParsedText; readonly text: string }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+
+async function openFile(
+  file: string,
+  readFile: (path: string) => Promise<string>,
+  unreadable: ErrorCode,
+  malformed: ErrorCode,
+): Promise<Opened> {
+  let text: string
+  try {
+    text = await readFile(file)
+  } catch (error) {
+    const cause = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    const message = `Cannot read ${basename(file)} (${cause}): check the path and who may read it.`
+    const place = { file, line: 1, column: 1 }
+    return { ok: false, problems: [fileProblem(unreadable, place, 'a readable text file', message)] }
+  }
+  // A byte order mark is no part of the text, and would shift the first column.
+  const plain = text.replace(/^\uFEFF/, '')
+  const result = parseText(plain.slice(0, CONFIG_TEXT_LENGTH_MAX + 1), file)
+  if (result.ok) return { ok: true, parsed: result.parsed, text: plain }
+  return { ok: false, problems: result.problems.map((problem) => ({ ...problem, code: malformed })) }
+}

@@ -1,0 +1,74 @@
+import type { ErrorCode } from '../base/errors.ts'
+import { describePointer } from './pointer.ts'
+import type { ConfigProblem, Position, SourceMap } from './types.ts'
+
+const GIVEN_LENGTH_MAX = 60
+
+/** A value as JSON, shortened; '' for one that is not there. */
+export function shorten(value: unknown): string {
+  if (value === undefined) return ''
+  const text = JSON.stringify(value) ?? ''
+  return text.length <= GIVEN_LENGTH_MAX ? text : `${text.slice(0, GIVEN_LENGTH_MAX - 1)}…`
+}
+
+/**
+ * The value for people. It is always the written form: what `${…}` stood for may be a secret, so no problem is made
+ * from an expanded value.
+ */
+export function shownValue(source: SourceMap, pointer: string): string {
+  return shorten(source.written(pointer))
+}
+
+export interface ValueProblem {
+  readonly code?: ErrorCode
+  readonly source: SourceMap
+  readonly pointer: string
+  readonly expected: string
+  readonly nearest?: string | null
+  /** Replaces the usual sentence. Must not hold an expanded value. */
+  readonly message?: string
+  /** Points at the key instead of the value. */
+  readonly atKey?: boolean
+}
+
+/** A problem with a value that the file holds. */
+export function valueProblem(problem: ValueProblem): ConfigProblem {
+  const { source, pointer, expected } = problem
+  const key = describePointer(pointer)
+  const given = shownValue(source, pointer)
+  const nearest = problem.nearest ?? null
+  const offender = key === '' ? 'The file' : `"${key}"`
+  const hint = nearest === null ? '' : ` Did you mean ${/^(true|false)$/.test(nearest) ? nearest : JSON.stringify(nearest)}?`
+  return {
+    code: problem.code ?? 'CONFIG_INVALID',
+    ...(problem.atKey === true ? source.locateKey(pointer) : source.locate(pointer)),
+    key,
+    given,
+    expected,
+    nearest,
+    message:
+      problem.message ?? `${offender} is ${given === '' ? 'missing' : given}, expected ${expected}.${hint}`,
+  }
+}
+
+/** A problem with the file as such, at a place. */
+export function fileProblem(
+  code: ErrorCode,
+  position: Position,
+  expected: string,
+  message: string,
+): ConfigProblem {
+  return { code, ...position, key: '', given: '', expected, nearest: null, message }
+}
+
+/** File order; within a place the order in which they were found. Doubles are dropped. */
+export function sortProblems(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  const seen = new Map<string, ConfigProblem>()
+  for (const problem of problems) {
+    const id = JSON.stringify([problem.file, problem.line, problem.column, problem.key, problem.message])
+    if (!seen.has(id)) seen.set(id, problem)
+  }
+  return [...seen.values()].sort(
+    (a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column,
+  )
+}

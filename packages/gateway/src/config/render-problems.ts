@@ -1,0 +1,73 @@
+import { relative } from 'node:path'
+import type { ConfigProblem } from './types.ts'
+
+/** Problems as text for people: place, sentence, and the line of the source with a caret under the offender. */
+
+export interface RenderOptions {
+  /** With ANSI colours; see `wantsColor`. Default: without. */
+  readonly color?: boolean
+  /** The text of a problem's file, or null when it is not at hand: then there is no excerpt. */
+  readonly textOf?: (file: string) => string | null
+  /** Paths are shown relative to it. Default: as they are. */
+  readonly directory?: string
+}
+
+const EXCERPT_LENGTH_MAX = 120
+
+/** Colours only for a terminal, and not against the user's wish (https://no-color.org). */
+export function wantsColor(
+  stream: { readonly isTTY?: boolean },
+  env: Readonly<Record<string, string | undefined>>,
+): boolean {
+  return stream.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
+}
+
+/** All problems, an empty line between two; ends with a line break, or is '' for none. */
+export function renderProblems(problems: readonly ConfigProblem[], options: RenderOptions = {}): string {
+  return problems.map((problem) => renderProblem(problem, options)).join('\n')
+}
+
+function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
+  const paint = (code: string, text: string) =>
+    options.color === true ? `\u001b[${code}m${text}\u001b[0m` : text
+  const file = options.directory === undefined ? problem.file : shortPath(options.directory, problem.file)
+  const place = `${file}:${problem.line}:${problem.column}`
+  const lines = [`${paint('1', printable(place))} ${paint('31', problem.code)} ${printable(problem.message)}`]
+  const excerpt = excerptOf(problem, options)
+  if (excerpt !== null) {
+    const gutter = `${problem.line}`
+    lines.push(`  ${paint('2', `${gutter} |`)} ${excerpt.line}`)
+    lines.push(`  ${paint('2', `${' '.repeat(gutter.length)} |`)} ${excerpt.indent}${paint('31', '^')}`)
+  }
+  const facts: [string, string | null][] = [
+    ['key', problem.key],
+    ['given', problem.given],
+    ['expected', problem.expected],
+    ['nearest', problem.nearest],
+  ]
+  for (const [name, value] of facts) {
+    if (value !== null && value !== '')
+      lines.push(`  ${paint('2', `${name}:`.padEnd(10))}${printable(value)}`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function excerptOf(problem: ConfigProblem, options: RenderOptions): { line: string; indent: string } | null {
+  const line = options.textOf?.(problem.file)?.split(/\r?\n/)[problem.line - 1]
+  if (line === undefined || line.trim() === '') return null
+  // Long lines are shown around the caret.
+  const start = Math.max(0, problem.column - 1 - EXCERPT_LENGTH_MAX / 2)
+  const shown = line.slice(start, start + EXCERPT_LENGTH_MAX)
+  const before = shown.slice(0, problem.column - 1 - start)
+  return { line: printable(shown), indent: printable(before).replaceAll(/[^\t]/g, ' ') }
+}
+
+/** A config may come from elsewhere: its control characters must not reach the terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, '\ufffd')
+}
+
+function shortPath(directory: string, file: string): string {
+  const short = relative(directory, file)
+  return short === '' || short.startsWith('..') ? file : short
+}

@@ -1,0 +1,14 @@
+import { readFileSync, statSync } from 'node:fs'
+
+/** More than any file that a person wrote; a minified dependency needs no excerpt. */
+const SOURCE_BYTES_MAX = 4 * 1024 * 1024
+
+/** The text of a problem's file, for the excerpt that `renderProblems` shows; null when it cannot be had. */
+export function sourceTextOf(file: string): string | null {
+  try {
+    const { size } = statSync(file)
+    return size > SOURCE_BYTES_MAX ? null : readFileSync(file, 'utf8')
+  } catch {
+    return null
+  }
+}
