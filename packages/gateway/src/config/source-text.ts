@@ -6,8 +6,9 @@ const SOURCE_BYTES_MAX = 4 * 1024 * 1024
 /** The text of a problem's file, for the excerpt that `renderProblems` shows; null when it cannot be had. */
 export function sourceTextOf(file: string): string | null {
   try {
-    const { size } = statSync(file)
-    return size > SOURCE_BYTES_MAX ? null : readFileSync(file, 'utf8')
+    const found = statSync(file)
+    // Reading a pipe would not end.
+    return found.isFile() && found.size <= SOURCE_BYTES_MAX ? readFileSync(file, 'utf8') : null
   } catch {
     return null
   }

@@ -20,7 +20,7 @@ const first = (problems: readonly { line: number; column: number; message: strin
   return problem
 }
 
-test('buildPlugins() reports every error with file, line, column and code frame', async (t) => {
+test('buildPlugins() reports every error with file, line and column', async (t) => {
   const source = `import './gone.ts'\nexport const PluginMain = () => {\n  return 'é' +* 1\n}\n`
   const { folder, problems } = await buildOne(t, { 'plugin.ts': source })
   assert.equal(problems.length, 1)
@@ -33,7 +33,7 @@ test('buildPlugins() reports every error with file, line, column and code frame'
     given: '',
     expected: '',
     nearest: null,
-    message: `Cannot build plugin "sample": Unexpected "*"\n  3 |   return 'é' +* 1\n    |               ^`,
+    message: `Cannot build plugin "sample": Unexpected "*"`,
   })
 })
 
@@ -103,16 +103,6 @@ test('buildPlugins() refuses imports that leave the folder, but not those of pac
   const allowed = await buildPlugins([verifiedPlugin(join(root, 'plugins/q'))])
   assert.deepEqual(allowed.problems, [])
   assert.match(allowed.built[0]?.bundle.code ?? '', /hoisted value/)
-})
-
-test('buildPlugins() cuts the code frame of a very long line', async (t) => {
-  const { problems } = await buildOne(t, {
-    'plugin.ts': `${'a();'.repeat(10_000)}b c;${'a();'.repeat(10_000)}`,
-  })
-  assert.equal(first(problems).column, 40_003)
-  const [, line, mark] = first(problems).message.split('\n')
-  assert.equal(line?.length, '  1 | '.length + 120)
-  assert.equal(line?.[mark?.indexOf('^') ?? 0], 'c')
 })
 
 test('buildPlugins() reports the problems of all plugins and builds the others', async (t) => {

@@ -156,23 +156,6 @@ function asProblem(plugin: VerifiedPlugin, folder: string, message: esbuild.Mess
   const at = message.location
   if (at === null) return problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence)
   // esbuild counts columns in bytes from 0.
-  const column = Buffer.from(at.lineText).subarray(0, at.column).toString().length
-  const width = Buffer.from(at.lineText)
-    .subarray(at.column, at.column + at.length)
-    .toString().length
-  const place = { file: resolve(folder, at.file), line: at.line, column: column + 1 }
-  return problemAt(
-    place,
-    'PLUGIN_BUILD_FAILED',
-    `${sentence}\n${codeFrame(at.line, at.lineText, column, width)}`,
-  )
-}
-
-/** The line and a mark under what is wrong. Long lines, as of minified dependencies, are cut to what is around it. */
-function codeFrame(line: number, text: string, column: number, width: number): string {
-  const from = Math.max(0, column - 60)
-  const shown = text.slice(from, from + 120).replaceAll('\t', ' ')
-  const gutter = `${line}`.length
-  const mark = '^'.repeat(Math.max(1, Math.min(width, shown.length - (column - from))))
-  return `  ${line} | ${shown}\n  ${' '.repeat(gutter)} | ${' '.repeat(column - from)}${mark}`
+  const column = Buffer.from(at.lineText).subarray(0, at.column).toString().length + 1
+  return problemAt({ file: resolve(folder, at.file), line: at.line, column }, 'PLUGIN_BUILD_FAILED', sentence)
 }

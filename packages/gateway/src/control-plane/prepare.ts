@@ -1,4 +1,5 @@
 import { planSettings } from '../config/plan.ts'
+import { sortProblems } from '../config/problem.ts'
 import type { ConfigProblem, LoadedConfig, SettingsPlan } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import { buildPlugins } from './build.ts'
@@ -33,13 +34,13 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
   const { found, problems: unreadable } = await discover(options.directories)
   const { verified, problems: unverified } = await verifyPlugins(found)
   const early = [...unreadable, ...unverified]
-  if (early.length > 0) return { ok: false, problems: early }
+  if (early.length > 0) return { ok: false, problems: sortProblems(early) }
 
   const { built, problems: unbuilt } = await buildPlugins(wanted(verified, settings))
-  if (unbuilt.length > 0) return { ok: false, problems: unbuilt }
+  if (unbuilt.length > 0) return { ok: false, problems: sortProblems(unbuilt) }
 
   const { routes, instances, chains, idle, problems } = resolveChains(settings, verified, built)
-  if (problems.length > 0) return { ok: false, problems }
+  if (problems.length > 0) return { ok: false, problems: sortProblems(problems) }
 
   const used = new Set(instances.map((instance) => instance.codeHash))
   const plan = {

@@ -1,4 +1,4 @@
-import { checkPluginConfig } from '../config/merge.ts'
+import { checkFailurePolicy, checkPluginConfig } from '../config/plugin-config.ts'
 import type { ConfigProblem, Isolation, MergedConfig, PluginSettings } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
@@ -26,7 +26,7 @@ export function settle(name: string, plugin: BuiltPlugin, layers: readonly Plugi
   const problems = [
     ...(config.ok ? [] : config.problems),
     ...isolationProblems(name, plugin, layers),
-    ...failOpenProblems(name, plugin, layers),
+    ...layers.flatMap((layer) => checkFailurePolicy(manifest, layer) ?? []),
   ]
   if (!config.ok || problems.length > 0) return { ok: false, problems }
   const plan = {
@@ -80,25 +80,6 @@ function isolationProblems(
         `Plugin "${name}" asks for isolation "${isolation}", which this version does not have; running it less isolated ` +
           'would be unsafe. Say "none" if you trust it, or leave it out.',
         { key, given: JSON.stringify(isolation), expected: '"none"' },
-      ),
-    )
-}
-
-function failOpenProblems(
-  name: string,
-  { manifest }: BuiltPlugin,
-  layers: readonly PluginSettings[],
-): ConfigProblem[] {
-  if (manifest.category !== 'security') return []
-  return layers
-    .filter((layer) => layer.onFailure?.kind === 'open')
-    .map((layer) =>
-      problemAt(
-        layer.position,
-        'CONFIG_INVALID',
-        `Plugin "${name}" is a security plugin and may not have on_failure "open": its failure would let requests pass ` +
-          'unchecked. Say "closed" or give a fallback response.',
-        { key: `${layer.key}.on_failure`, given: '"open"', expected: '"closed" or a fallback' },
       ),
     )
 }

@@ -31,7 +31,7 @@ export async function verifyPlugins(found: readonly FoundPlugin[]): Promise<Veri
 }
 
 async function verifyPlugin({ folder, origin }: FoundPlugin): Promise<Verification> {
-  const read = await readManifest(folder)
+  const read = await readManifest(join(folder, 'plugin.json'))
   if (!read.ok) return { verified: [], problems: read.problems }
   const { manifest } = read
   try {

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { join, relative } from 'node:path'
+import { after, type TestContext, test } from 'node:test'
+import { loadConfigFile } from '../config/load.ts'
+import { stopBuildService } from './build.ts'
+import { prepareGeneration } from './prepare.ts'
+import { folderOf } from './test-support.ts'
+
+after(stopBuildService)
+
+const PLUGIN = `export const PluginMain = () => ({ name: 'x', handle: () => true })`
+const manifest = (name: string, more: object = {}) => ({ name, version: '1.2.3', ...more })
+const CONFIG = `
+upstreams: { api: { targets: [http://127.0.0.1:3000] } }
+routes:
+  - { name: api, path: /api/*, upstream: api, plugins: { limit: { config: { size: 2 } } } }
+  - { name: rest, path: /*, upstream: api }
+`
+
+async function prepare(t: TestContext, files: Readonly<Record<string, unknown>>) {
+  const base = await folderOf(t, { 'cardea.yaml': CONFIG, ...files })
+  const loaded = await loadConfigFile(join(base, 'cardea.yaml'), { env: {} })
+  assert.ok(loaded.ok, JSON.stringify(loaded))
+  const directories = { user: loaded.config.pluginsDirectory, builtIn: join(base, 'built-in') }
+  const prepared = await prepareGeneration({ config: loaded.config, number: 4, directories })
+  return { base, prepared }
+}
+
+async function problemsOf(t: TestContext, files: Readonly<Record<string, unknown>>) {
+  const { base, prepared } = await prepare(t, files)
+  assert.ok(!prepared.ok)
+  return prepared.problems.map(({ code, file, line, column }) => {
+    return `${code} ${relative(base, file)}:${line}:${column}`
+  })
+}
+
+test('prepareGeneration() reports all that discovery and verification find', async (t) => {
+  const problems = await problemsOf(t, {
+    'plugins/a/plugin.ts': PLUGIN,
+    'plugins/b/plugin.json': manifest('b'),
+    'plugins/c/plugin.json': '[]',
+    'plugins/c/plugin.ts': 'not compiled yet: (',
+  })
+  assert.deepEqual(problems, [
+    'PLUGIN_MANIFEST_INVALID plugins/a/plugin.json:1:1',
+    'PLUGIN_ENTRY_MISSING plugins/b:1:1',
+    'PLUGIN_MANIFEST_INVALID plugins/c/plugin.json:1:1',
+  ])
+})
+
+test('prepareGeneration() reports what does not compile, also if no route runs it', async (t) => {
+  const problems = await problemsOf(t, {
+    'plugins/limit/plugin.json': manifest('limit'),
+    'plugins/limit/plugin.ts': 'const = 1',
+    'plugins/unused/plugin.json': manifest('unused', { scope: 'route' }),
+    'plugins/unused/plugin.ts': '\nawait 1',
+    'plugins/off/plugin.json': manifest('off', { enabled: false }),
+    'plugins/off/plugin.ts': 'not compiled: (',
+  })
+  assert.deepEqual(problems, [
+    'PLUGIN_BUILD_FAILED plugins/limit/plugin.ts:1:7',
+    'PLUGIN_BUILD_FAILED plugins/unused/plugin.ts:2:1',
+  ])
+})
+
+test('prepareGeneration() reports what the config asks of plugins in vain', async (t) => {
+  assert.deepEqual(await problemsOf(t, {}), ['PLUGIN_NOT_FOUND cardea.yaml:4:58'])
+  const schema = { type: 'object', properties: { size: { type: 'integer', maximum: 1 } } }
+  const problems = await problemsOf(t, {
+    'plugins/limit/plugin.json': manifest('limit', { config_schema: schema, scope: 'route' }),
+    'plugins/limit/plugin.ts': PLUGIN,
+  })
+  assert.deepEqual(problems, ['PLUGIN_CONFIG_INVALID cardea.yaml:4:83'])
+})
+
+test('prepareGeneration() makes a plan with the bundles that its instances need', async (t) => {
+  const { base, prepared } = await prepare(t, {
+    'plugins/hello/plugin.json': manifest('hello'),
+    'plugins/hello/plugin.ts': PLUGIN,
+    'plugins/unused/plugin.json': manifest('unused', { scope: 'route' }),
+    'plugins/unused/plugin.ts': PLUGIN,
+    'built-in/limit/plugin.json': manifest('limit', { scope: 'route', category: 'traffic' }),
+    'built-in/limit/plugin.ts': PLUGIN,
+    'built-in/broken/plugin.json': manifest('broken', { scope: 'route' }),
+    'built-in/broken/plugin.ts': 'not compiled, for nothing names it: (',
+  })
+  assert.ok(prepared.ok, JSON.stringify(prepared))
+  const { plan, chains, idle } = prepared
+  assert.equal(plan.number, 4)
+  assert.deepEqual(
+    plan.upstreams.map(({ name }) => name),
+    ['api'],
+  )
+  assert.deepEqual(
+    chains.map(({ route, links }) => [
+      route,
+      links.map(({ instance, origin }) => `${origin} ${instance.name}`),
+    ]),
+    [
+      ['api', ['built-in limit', 'user hello']],
+      ['rest', ['user hello']],
+    ],
+  )
+  assert.deepEqual(
+    plan.routes.map(({ chain }) => chain),
+    chains.map(({ links }) => links.map(({ instance }) => instance.id)),
+  )
+  assert.deepEqual(
+    plan.bundles.map(({ entryFile }) => relative(base, entryFile)),
+    ['built-in/limit/plugin.ts', 'plugins/hello/plugin.ts'],
+  )
+  assert.deepEqual(
+    idle.map(({ plugin }) => plugin.manifest.name),
+    ['broken', 'unused'],
+  )
+  // It travels to other processes.
+  assert.deepEqual(structuredClone(plan), plan)
+})

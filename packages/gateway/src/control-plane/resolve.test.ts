@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type {
+  ConfigLayer,
+  PluginManifest,
+  PluginOverride,
+  PluginOverrides,
+  PluginSettings,
+  RouteDraft,
+  SettingsPlan,
+} from '../config/types.ts'
+import type { BuiltPlugin } from './build.ts'
+import { type Resolution, resolveChains } from './resolve.ts'
+import { verifiedPlugin } from './test-support.ts'
+
+/** `false`, or the settings as the config has them. */
+type Entry = false | (Partial<Omit<PluginSettings, 'kind' | 'config'>> & { config?: Record<string, unknown> })
+type Entries = Readonly<Record<string, Entry>>
+
+function plugin(name: string, changes: Partial<PluginManifest> = {}): BuiltPlugin {
+  const bundle = { codeHash: `hash of ${name}`, code: '', sourceMap: '', entryFile: `/p/${name}/plugin.ts` }
+  return { ...verifiedPlugin(`/p/${name}`, { name, ...changes }), bundle }
+}
+
+function overrides(entries: Entries, prefix: string): PluginOverrides {
+  const made = Object.entries(entries).map(([name, entry]): [string, PluginOverride] => {
+    const place = { file: 'cardea.yaml', line: 7, column: 3 }
+    const base = { name, position: place, pointer: `/${prefix}/${name}`, key: `${prefix}.${name}` }
+    if (entry === false) return [name, { kind: 'off', ...base }]
+    const { config, ...settings } = entry
+    const none = { plugin: undefined, enabled: undefined, priority: undefined, timeoutMs: undefined }
+    return [
+      name,
+      {
+        kind: 'settings',
+        ...base,
+        ...none,
+        onFailure: undefined,
+        isolation: undefined,
+        ...settings,
+        config: config === undefined ? undefined : layer(config, base.key, base.pointer),
+      },
+    ]
+  })
+  return new Map(made)
+}
+
+function layer(value: unknown, key: string, pointer: string): ConfigLayer {
+  const place = { file: 'cardea.yaml', line: 8, column: 5 }
+  const map = {
+    file: 'cardea.yaml',
+    locate: () => place,
+    locateKey: () => place,
+    written: () => undefined,
+    isExpanded: () => false,
+  }
+  return { source: `cardea.yaml: ${key}.config`, value, map, pointer: `${pointer}/config` }
+}
+
+function resolved(
+  plugins: readonly BuiltPlugin[],
+  routes: Readonly<Record<string, Entries>>,
+  global: Entries = {},
+) {
+  const drafts = Object.entries(routes).map(([name, entries]): RouteDraft => {
+    const plugins = overrides(entries, `routes.${name}.plugins`)
+    return { name, plugins, position: { file: 'cardea.yaml', line: 5, column: 1 } } as RouteDraft
+  })
+  const settings = { routes: drafts, globalPlugins: overrides(global, 'plugins') } as unknown as SettingsPlan
+  return resolveChains(settings, plugins, plugins)
+}
+
+function names(resolution: Resolution): Record<string, string[]> {
+  const chains = resolution.chains.map(({ route, links }) => [
+    route,
+    links.map(({ instance }) => instance.name),
+  ])
+  return Object.fromEntries(chains)
+}
+
+function onlyProblem(resolution: Resolution) {
+  assert.equal(resolution.problems.length, 1, JSON.stringify(resolution.problems))
+  const [problem] = resolution.problems
+  assert.ok(problem)
+  return problem
+}
+
+test('resolveChains() refuses a route that names an absent plugin, and names the nearest', () => {
+  const problem = onlyProblem(resolved([plugin('rate-limit')], { api: { 'rate-limt': {} } }))
+  assert.equal(problem.code, 'PLUGIN_NOT_FOUND')
+  assert.equal(problem.nearest, 'rate-limit')
+  assert.deepEqual([problem.file, problem.line, problem.column], ['cardea.yaml', 7, 3])
+  assert.equal(
+    problem.message,
+    'Cannot use routes.api.plugins.rate-limt: there is no plugin "rate-limt". Did you mean "rate-limit"?',
+  )
+})
+
+test('resolveChains() refuses an absent plugin in the global entries, once for all routes', () => {
+  const problem = onlyProblem(resolved([], { a: {}, b: {} }, { limit: { plugin: 'rate-limit' } }))
+  assert.equal(problem.code, 'PLUGIN_NOT_FOUND')
+  assert.match(problem.message, /^Cannot use plugins\.limit: there is no plugin "rate-limit"\./)
+})
+
+test('resolveChains() refuses a route that names a disabled plugin', () => {
+  const byManifest = resolved([plugin('auth', { enabled: false })], { api: { auth: {} } })
+  assert.equal(onlyProblem(byManifest).code, 'PLUGIN_NOT_FOUND')
+  assert.match(
+    onlyProblem(byManifest).message,
+    /"auth" is disabled by \/p\/auth\/plugin\.json\. Enable it there/,
+  )
+  const byConfig = resolved([plugin('auth')], { api: { auth: {} } }, { auth: { enabled: false } })
+  assert.match(onlyProblem(byConfig).message, /"auth" is disabled by plugins\.auth\. Enable it there/)
+})
+
+test('resolveChains() refuses one instance name for two plugins', () => {
+  const plugins = [plugin('a'), plugin('b')]
+  const shadowing = onlyProblem(resolved(plugins, {}, { a: { plugin: 'b' } }))
+  assert.equal(shadowing.code, 'PLUGIN_DUPLICATE')
+  assert.match(shadowing.message, /"a" is the name of a plugin and cannot be an instance of "b" too/)
+  const twice = onlyProblem(resolved(plugins, { one: { x: { plugin: 'a' } }, two: { x: { plugin: 'b' } } }))
+  assert.equal(twice.code, 'PLUGIN_DUPLICATE')
+  assert.match(twice.message, /"x" is already an instance of plugin "a" and cannot be an instance of "b" too/)
+  const overridden = onlyProblem(resolved(plugins, { one: { x: { plugin: 'b' } } }, { x: { plugin: 'a' } }))
+  assert.equal(overridden.code, 'PLUGIN_DUPLICATE')
+})
+
+test('resolveChains() refuses isolation that is not there, whichever layer asks for it', () => {
+  const own = resolved([plugin('a', { isolation: 'process' })], { api: { a: { isolation: 'none' } } })
+  assert.equal(own.problems[0]?.code, 'PLUGIN_ISOLATION_UNAVAILABLE')
+  assert.equal(own.problems[0]?.file, '/p/a/plugin.json')
+  const asked = onlyProblem(resolved([plugin('a')], { api: { a: { isolation: 'isolate' } } }))
+  assert.equal(asked.key, 'routes.api.plugins.a.isolation')
+  assert.match(asked.message, /^Plugin "a" asks for isolation "isolate", which this version does not have/)
+  const unused = resolved([plugin('a', { isolation: 'process', scope: 'route' })], { api: {} })
+  assert.deepEqual(unused.problems, [])
+})
+
+test('resolveChains() refuses to let a security plugin fail open', () => {
+  const plugins = [plugin('auth', { category: 'security' }), plugin('log', { category: 'observe' })]
+  const open = { onFailure: { kind: 'open' } } as const
+  const problem = onlyProblem(resolved(plugins, { api: { auth: open, log: open } }))
+  assert.equal(problem.code, 'CONFIG_INVALID')
+  assert.equal(problem.key, 'routes.api.plugins.auth.on_failure')
+})
+
+test('resolveChains() reports the config of every instance that its schema refuses', () => {
+  const schema = { type: 'object', properties: { size: { type: 'integer' } }, required: ['size'] }
+  const plugins = [plugin('a', { configSchema: schema, scope: 'route' })]
+  const { problems } = resolved(plugins, {
+    wrong: { a: { config: { size: 'big' } } },
+    missing: { a: {} },
+    right: { a: { config: { size: 1 } } },
+  })
+  assert.ok(problems.length >= 2)
+  assert.ok(problems.every(({ code }) => code === 'PLUGIN_CONFIG_INVALID'))
+})
+
+test('resolveChains() runs global plugins everywhere and others where they are named', () => {
+  const plugins = [plugin('global'), plugin('routed', { scope: 'route' }), plugin('off', { enabled: false })]
+  const resolution = resolved(plugins, { a: {}, b: { routed: {} }, c: { global: false } })
+  assert.deepEqual(resolution.problems, [])
+  assert.deepEqual(names(resolution), { a: ['global'], b: ['global', 'routed'], c: [] })
+  assert.deepEqual(resolution.chains[2]?.optedOut, [{ name: 'global', known: true }])
+  assert.deepEqual(
+    resolution.idle.map(({ plugin, reason }) => [plugin.manifest.name, reason]),
+    [['off', 'disabled in plugin.json']],
+  )
+})
+
+test('resolveChains() takes an entry of the config for a global instance, whatever its scope', () => {
+  const plugins = [plugin('cors', { scope: 'route' }), plugin('limit', { scope: 'route' })]
+  const resolution = resolved(
+    plugins,
+    { a: {}, b: { cors: false, 'login-limit': { enabled: false } } },
+    { cors: {}, 'login-limit': { plugin: 'limit' } },
+  )
+  assert.deepEqual(resolution.problems, [])
+  assert.deepEqual(names(resolution), { a: ['cors', 'login-limit'], b: [] })
+  assert.deepEqual(resolution.chains[1]?.optedOut, [
+    { name: 'cors', known: true },
+    { name: 'login-limit', known: true },
+  ])
+})
+
+test('resolveChains() lets a route switch on what is off everywhere else', () => {
+  const plugins = [plugin('a'), plugin('b', { enabled: false })]
+  const resolution = resolved(plugins, { one: {}, two: { a: {}, b: { enabled: true } } }, { a: false })
+  assert.deepEqual(resolution.problems, [])
+  assert.deepEqual(names(resolution), { one: [], two: ['a', 'b'] })
+  const nowhere = resolved([plugin('a'), plugin('b', { scope: 'route' })], { one: {} }, { a: false })
+  assert.deepEqual(
+    nowhere.idle.map(({ reason }) => reason),
+    ['switched off in the config', 'named by no route'],
+  )
+})
+
+test('resolveChains() lets a route say that it goes without a plugin that is gone', () => {
+  const resolution = resolved([], { api: { auth: false } }, { gone: false })
+  assert.deepEqual(resolution.problems, [])
+  assert.deepEqual(resolution.chains[0]?.optedOut, [{ name: 'auth', known: false }])
+})
+
+test('resolveChains() orders by category, then priority from high to low, then name', () => {
+  const plugins = [
+    plugin('custom', { category: 'custom', priority: 999 }),
+    plugin('z', { priority: 5 }),
+    plugin('a', { priority: 5 }),
+    plugin('first', { priority: 6 }),
+    plugin('log', { category: 'observe', priority: -1 }),
+    plugin('auth', { category: 'security' }),
+    plugin('store', { category: 'cache' }),
+    plugin('limit', { category: 'traffic' }),
+  ]
+  const resolution = resolved(plugins, { plain: {}, moved: { a: { priority: 4 } } })
+  const { plain, moved } = names(resolution)
+  assert.deepEqual(plain, ['log', 'auth', 'limit', 'first', 'a', 'z', 'store', 'custom'])
+  assert.deepEqual(moved, ['log', 'auth', 'limit', 'first', 'z', 'a', 'store', 'custom'])
+})
+
+test('resolveChains() lays the route over the global entry over plugin.json, and keeps the sources', () => {
+  const manifest = { config: { a: 1, b: 1, c: 1 }, priority: 1, timeoutMs: 1 }
+  const resolution = resolved(
+    [plugin('p', manifest)],
+    { api: { p: { config: { c: 3 }, timeoutMs: 3 } } },
+    { p: { config: { b: 2, c: 2 }, timeoutMs: 2, priority: 2, onFailure: { kind: 'open' } } },
+  )
+  assert.deepEqual(resolution.problems, [])
+  const link = resolution.chains[0]?.links[0]
+  assert.ok(link)
+  assert.deepEqual(link.instance, {
+    id: link.instance.id,
+    name: 'p',
+    plugin: 'p',
+    version: '1.0.0',
+    codeHash: 'hash of p',
+    entryPoint: 'PluginMain',
+    config: { a: 1, b: 2, c: 3 },
+    category: 'transform',
+    priority: 2,
+    permissions: [],
+    timeoutMs: 3,
+    onFailure: { kind: 'open' },
+  })
+  assert.deepEqual(Object.fromEntries(link.sources), {
+    '/a': 'plugin.json of p: config',
+    '/b': 'cardea.yaml: plugins.p.config',
+    '/c': 'cardea.yaml: routes.api.plugins.p.config',
+  })
+})
+
+test('resolveChains() makes one instance of what is equal, and only of what some route runs', () => {
+  const resolution = resolved([plugin('p')], {
+    a: { p: { config: { x: { m: 1, n: 2 } } } },
+    b: { p: { config: { x: { n: 2, m: 1 } } } },
+    c: { p: { config: { x: { m: 1, n: 3 } } } },
+    d: { p: { config: { x: { m: 1, n: 2 } }, timeoutMs: 5 } },
+    e: { q: { plugin: 'p', config: { x: { m: 1, n: 2 } } }, p: false },
+  })
+  assert.deepEqual(resolution.problems, [])
+  const chains = resolution.routes.map(({ chain }) => chain[0])
+  assert.equal(chains[0], chains[1])
+  assert.equal(new Set(chains).size, 4)
+  assert.deepEqual(resolution.instances.map(({ id }) => id).sort(), [...new Set(chains)].sort())
+  // The instance with the config of plugin.json alone is on no route.
+  assert.ok(resolution.instances.every(({ config }) => 'x' in config))
+})
+
+test("resolveChains() gives routes without own entries one chain, without their drafts' parts", () => {
+  const { routes, chains } = resolved([plugin('p')], { a: {}, b: {} })
+  assert.equal(chains[0]?.links, chains[1]?.links)
+  assert.deepEqual(Object.keys(routes[0] ?? {}), ['name', 'chain'])
+})
