@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Load, runWrk, wrkFaults } from './load/wrk.ts'
 import { busiestBetween, cpuNanosecondsBetween, readCoreBusy, readTree, residentBytes } from './proc.ts'
@@ -13,6 +14,10 @@ export const REUSE_SHARE_MAX = 0.05
 
 /** Above this share of the proxy's core taken by others, the reader is told. */
 export const OTHERS_SHARE_MAX = 0.1
+
+/** Less than half of the shortest line, for the last buffer may not be written yet. */
+const LOGGED_BYTES_MIN = 20
+const LOG_FAULT = 'its access log lacks requests'
 
 export interface Timing {
   readonly warmUpSeconds: number
@@ -61,6 +66,7 @@ export async function measureCell(cell: Cell): Promise<Sample> {
   await load(cell, round === 0 ? 2 * timing.warmUpSeconds : timing.warmUpSeconds)
   await delay(SETTLE_MS)
   const acceptedBefore = await acceptedConnections(upstream)
+  const loggedBefore = await loggedBytes(proxy)
   const upstreamBefore = await readTree(upstream.running.pid)
   const before = await readTree(proxy.running.pid)
   const busyBefore = await readCoreBusy(proxyCore)
@@ -73,6 +79,8 @@ export async function measureCell(cell: Cell): Promise<Sample> {
   const upstreamAfter = await readTree(upstream.running.pid)
   const cpuNanoseconds = cpuNanosecondsBetween(before, after)
   const accepted = (await acceptedConnections(upstream)) - acceptedBefore
+  const logged = (await loggedBytes(proxy)) - loggedBefore
+  const logFaults = proxy.accessLog !== null && logged < result.requests * LOGGED_BYTES_MIN ? [LOG_FAULT] : []
   const requests = Math.max(result.requests, 1)
   return {
     round,
@@ -87,8 +95,12 @@ export async function measureCell(cell: Cell): Promise<Sample> {
     upstreamConnectionsPerRequest: Math.max(0, accepted - timing.connections) / requests,
     residentBytes: residentBytes(after),
     workerResidentBytes: busiestBetween(before, after).residentBytes,
-    faults: wrkFaults(result, cell.scenario.answerBytes),
+    faults: [...wrkFaults(result, cell.scenario.answerBytes), ...logFaults],
   }
+}
+
+async function loggedBytes({ accessLog }: RunningProxy): Promise<number> {
+  return accessLog === null ? 0 : (await stat(accessLog)).size
 }
 
 function load(cell: Cell, seconds: number) {

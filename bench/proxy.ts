@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Peer } from './peers/peer.ts'
 import { freePort, type RunningProcess, startPinned } from './processes.ts'
@@ -14,6 +15,8 @@ export interface RunningProxy extends AsyncDisposable {
   readonly peer: Peer
   readonly port: number
   readonly running: RunningProcess
+  /** Null when this variant logs no accesses. */
+  readonly accessLog: string | null
 }
 
 export interface ProxyPlace {
@@ -35,7 +38,8 @@ export async function startProxy(peer: Peer, variant: Variant, place: ProxyPlace
     await running[Symbol.asyncDispose]()
     throw error
   }
-  return { peer, port, running, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
+  const accessLog = variant === 'logging' ? join(directory, peer.accessLog ?? 'access.log') : null
+  return { peer, port, running, accessLog, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
 }
 
 async function waitUntilReady(port: number): Promise<void> {

@@ -1,14 +1,5 @@
 import { OTHERS_SHARE_MAX, REUSE_SHARE_MAX } from './measure.ts'
-import {
-  cpuRatio,
-  faultsOf,
-  findRow,
-  isValid,
-  type Measure,
-  type Results,
-  type Row,
-  spreadOf,
-} from './results.ts'
+import { cpuRatio, faultsOf, findRow, type Measure, type Results, type Row, spreadOf } from './results.ts'
 import { SCENARIOS } from './scenarios.ts'
 import type { Spread } from './statistics.ts'
 

@@ -7,6 +7,8 @@ export const haproxy: Peer = {
   name: 'haproxy',
   title: 'HAProxy',
   variants: ['plain', 'logging'],
+  // It logs to syslog or to stdout, not to a file.
+  accessLog: 'output.log',
   install: 'apt-get install haproxy',
   find: () => firstLineOf('haproxy', ['-v']),
   async prepare({ directory, port, upstreamPort, variant }) {
@@ -37,6 +39,6 @@ backend origin
 `,
     )
     // -db: stay in the foreground, so that stdout is the log file.
-    return { command: 'haproxy', args: ['-db', '-q', '-f', file] }
+    return { command: 'haproxy', args: ['-db', '-f', file] }
   },
 }

@@ -12,6 +12,8 @@ export interface Peer {
   readonly variants: readonly Variant[]
   /** Names of the only scenarios that it takes part in; all unless told. */
   readonly scenarios?: readonly string[]
+  /** Where in its directory the `logging` variant writes; `access.log` unless told. */
+  readonly accessLog?: string
   /** How to get it when it is missing. */
   readonly install: string
   /** The version, or null when it is not installed. */
