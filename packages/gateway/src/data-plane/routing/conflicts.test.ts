@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { RoutePlan } from '../../protocol/generation.ts'
 import { findRouteConflicts, findRouteProblems } from './conflicts.ts'
-import { redirect, route } from './test-routes.ts'
+import { redirect, route } from './test-support.ts'
 
 type Rest = Partial<RoutePlan>
 

@@ -27,7 +27,8 @@ export interface HostPattern {
   readonly port: string
 }
 
-const PARAM_NAME = /^[A-Za-z][A-Za-z0-9_]*$/
+/** Any identifier but the one that would not become a property of `params`. */
+const PARAM_NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]*$/
 const HOST_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/
 const PORT = /^[1-9][0-9]{0,4}$/
 const HOST_CHARS_MAX = 253
@@ -77,7 +78,7 @@ export function parsePathPattern(text: string): PathPattern {
 function parseParamName(name: string, text: string, taken: readonly string[]): string {
   if (!PARAM_NAME.test(name)) {
     throw invalid(
-      `Path "${text}" has the parameter ":${name}"; a name is a letter, then letters, digits or "_". Write "%3A" for a segment that starts with a colon.`,
+      `Path "${text}" has the parameter ":${name}"; a name has letters, digits and "_", and starts with no digit. Write "%3A" for a segment that starts with a colon.`,
     )
   }
   if (taken.includes(name))

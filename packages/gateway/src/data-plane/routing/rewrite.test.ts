@@ -5,7 +5,7 @@ import type { RoutePlan } from '../../protocol/generation.ts'
 import { normalizePath, PathFindings } from './path.ts'
 import { compileLocation, compileRewrite } from './rewrite.ts'
 import { compileRouter, RouteMatch } from './router.ts'
-import { redirect, route } from './test-routes.ts'
+import { redirect, route } from './test-support.ts'
 
 const ALL_ODDITIES = ['encoded_slash', 'encoded_backslash', 'encoded_null', 'empty_segment'] as const
 

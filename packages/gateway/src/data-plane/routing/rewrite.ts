@@ -80,7 +80,7 @@ interface Template {
   readonly slots: readonly string[]
 }
 
-const SLOT = /:([A-Za-z][A-Za-z0-9_]*)|\*/g
+const SLOT = /:([A-Za-z_][A-Za-z0-9_]*)|\*/g
 
 /** Splits a text at its slots and checks that every path of the route can fill them. */
 function parseTemplate(route: RoutePlan, key: string, text: string): Template {

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { RoutePlan } from '../../protocol/generation.ts'
 import { findRouteConflicts } from './conflicts.ts'
 import { compileRouter, RouteMatch } from './router.ts'
-import { route } from './test-routes.ts'
+import { route } from './test-support.ts'
 
 /** The rules of routing.md once more, as slow and as plain as can be: rate every match, take the best. */
 function bestMatches(routes: readonly RoutePlan[], asked: Asked): string[] {

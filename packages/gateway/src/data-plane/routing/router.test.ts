@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import type { RoutePlan } from '../../protocol/generation.ts'
 import { normalizePath, PathFindings } from './path.ts'
 import { compileRouter, RouteMatch } from './router.ts'
-import { route } from './test-routes.ts'
+import { route } from './test-support.ts'
 
 interface Asked {
   readonly host?: string
@@ -299,7 +299,7 @@ describe('Router.match() params', () => {
     ['/:a', '/%FF%20', { a: '%FF%20' }],
     ['/:a', '/x%2Fy', { a: 'x/y' }],
     ['/@x/:a', '/%40x/%40y', { a: '@y' }],
-    ['/:constructor', '/x', { constructor: 'x' }],
+    ['/:constructor/:_id', '/x/y', { constructor: 'x', _id: 'y' }],
   ]
   for (const [pattern, path, params] of cases) {
     it(`of ${pattern} for ${path}`, () => {
