@@ -1,0 +1,132 @@
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { messageOf } from '../base/errors.ts'
+import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import type { CommandIo } from './io.ts'
+
+export interface PluginNewOptions {
+  /** The plugins directory, absolute; it is made when it is not there. */
+  readonly dir: string
+  readonly io: CommandIo
+}
+
+const NAME_LENGTH_MAX = 100
+const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
+
+/**
+ * `cardea plugin new NAME`: writes a plugin folder that works as it is. An existing folder is never touched.
+ * Returns the exit code.
+ */
+export async function pluginNew(name: string, { dir, io }: PluginNewOptions): Promise<number> {
+  const refusal = await refusalOf(name)
+  if (refusal !== null) {
+    io.err(`Cannot make plugin "${name}": ${refusal}\n`)
+    return 1
+  }
+  const folder = join(dir, name)
+  try {
+    await mkdir(dir, { recursive: true })
+    // Fails on whatever is there, also on what came since somebody looked.
+    await mkdir(folder)
+  } catch (error) {
+    const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    const reason = exists ? 'it is there already; choose another name or remove it first.' : messageOf(error)
+    io.err(`Cannot make ${folder}: ${reason}\n`)
+    return 1
+  }
+  const files = templates(name)
+  try {
+    // plugin.json last: a gateway that watches the directory takes the folder for a plugin from then on.
+    for (const [file, text] of files) await writeFile(join(folder, file), text, { flag: 'wx' })
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    io.err(`Cannot write into ${folder}: ${messageOf(error)}\n`)
+    return 1
+  }
+  io.out(
+    `Made plugin "${name}" in ${folder}:\n` +
+      files.map(([file]) => `  ${file}\n`).join('') +
+      'It runs on every route. Edit plugin.ts; `cardea plugin list` shows where it stands in the chains.\n',
+  )
+  return 0
+}
+
+async function refusalOf(name: string): Promise<string | null> {
+  if (name.length > NAME_LENGTH_MAX || !NAME.test(name)) {
+    return (
+      'a name is kebab-case, such as "rate-limit": lower-case letters and digits in words joined by "-", starting ' +
+      `with a letter, at most ${NAME_LENGTH_MAX} characters.`
+    )
+  }
+  const isBuiltIn = await stat(join(builtInPluginsDirectory(), name)).then(
+    () => true,
+    () => false,
+  )
+  return isBuiltIn
+    ? 'a built-in plugin has that name, and two of a name would be refused. Choose another.'
+    : null
+}
+
+function templates(name: string): [file: string, text: string][] {
+  const manifest = {
+    name,
+    version: '0.1.0',
+    description: 'Adds a greeting header to every response',
+    config: { greeting: 'hello' },
+    config_schema: {
+      type: 'object',
+      properties: {
+        greeting: {
+          type: 'string',
+          pattern: '^[!-~]+( [!-~]+)*$',
+          description: 'The value of the x-greeting header',
+        },
+      },
+      required: ['greeting'],
+    },
+  }
+  return [
+    ['README.md', readme(name)],
+    ['plugin.ts', source(name)],
+    ['plugin.json', `${JSON.stringify(manifest, null, 2)}\n`],
+  ]
+}
+
+function source(name: string): string {
+  return `import type { Context, Middleware } from '@cardea/sdk'
+
+/** What config_schema in plugin.json describes. */
+interface Config {
+  greeting: string
+}
+
+/** Called once for each config that this plugin runs with; the hooks of what it returns run for every exchange. */
+export function PluginMain(config: Config): Middleware<Config> {
+  return {
+    name: '${name}',
+    handle(ctx: Context) {
+      ctx.response.headers.set('x-greeting', config.greeting)
+      return true // Go on. To answer here instead: return ctx.response.json({ … })
+    },
+  }
+}
+`
+}
+
+function readme(name: string): string {
+  return `# ${name}
+
+Adds \`x-greeting\` to every response.
+
+| option | default | meaning |
+| --- | --- | --- |
+| \`greeting\` | \`hello\` | The value of the header |
+
+Options are set in \`cardea.yaml\`:
+
+\`\`\`yaml
+plugins:
+  ${name}: { config: { greeting: good morning } }
+\`\`\`
+`
+}
