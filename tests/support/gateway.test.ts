@@ -23,7 +23,7 @@ process.on('SIGTERM', () => {
   helper.kill()
 })
 setInterval(() => {}, 1000)
-if (behaviour !== 'mute') process.stdout.write('Cardea is listening on http://0.0.0.0:4711 (2 workers)\\n')
+if (behaviour !== 'mute') process.stdout.write('Cardea is listening on http://127.0.0.1:4711\\n')
 process.stderr.write(process.argv.slice(2).join(' ') + '\\n')
 `
 

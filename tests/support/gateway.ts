@@ -40,7 +40,7 @@ export interface ExitStatus {
 
 /** A running gateway: the real program in real processes. */
 export interface TestGateway {
-  /** `http://127.0.0.1:PORT` of the first listener. */
+  /** Of the first listener, as the ready line says it: `http://127.0.0.1:PORT`. */
   readonly url: string
   readonly port: number
   /** The folder with cardea.yaml, plugins/ and .cardea/; the gateway's working directory. */
@@ -78,12 +78,12 @@ export async function startGateway(t: TestContext, options: GatewayOptions): Pro
   await writeFiles(dir, options)
   const child = startProgram(dir, options, marker)
   const exited = watch(child, output)
-  const port = await readyPort(exited, output, options.readyDeadlineMs ?? 30_000)
+  const url = await readyUrl(exited, output, options.readyDeadlineMs ?? 30_000)
   const pid = child.pid ?? 0
   const processes = (): ProcessInfo[] => descendantsOf(pid)
   return {
-    url: `http://127.0.0.1:${port}`,
-    port,
+    url,
+    port: Number(new URL(url).port),
     dir,
     pid,
     exited,
@@ -133,11 +133,11 @@ async function watch(child: ChildProcess, output: { stdout: string; stderr: stri
   return { code, signal }
 }
 
-async function readyPort(
+async function readyUrl(
   exited: Promise<ExitStatus>,
   output: { readonly stdout: string; readonly stderr: string },
   deadlineMs: number,
-): Promise<number> {
+): Promise<string> {
   let ended: ExitStatus | null = null
   exited.then((status) => {
     ended = status
@@ -145,11 +145,11 @@ async function readyPort(
   const written = (): string => `stdout:\n${output.stdout}\nstderr:\n${output.stderr}`
   try {
     const ready = await waitFor(
-      () => ended ?? /^Cardea is listening on http:\/\/\S+:(\d+)/m.exec(output.stdout),
+      () => ended ?? /^Cardea is listening on (http:\/\/\S+:\d+)/m.exec(output.stdout),
       'the ready line of the gateway',
       deadlineMs,
     )
-    if (Array.isArray(ready)) return Number(ready[1])
+    if (Array.isArray(ready)) return ready[1] ?? ''
   } catch (cause) {
     throw new Error(`The gateway is not ready in time. ${written()}`, { cause })
   }

@@ -1,0 +1,14 @@
+import type { PluginMain as Main } from '@cardea/sdk'
+
+interface Config {
+  greeting: string
+}
+
+export const PluginMain: Main<Config> = (config) => ({
+  name: 'hello',
+  handle(ctx) {
+    // Recorded now, put on whatever response comes.
+    ctx.response.headers.set('x-greeting', config.greeting)
+    return true
+  },
+})
