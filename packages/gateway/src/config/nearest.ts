@@ -5,7 +5,8 @@ export function nearestOf(given: string, candidates: readonly string[]): string 
   const wanted = plain(given)
   if (wanted === '' || wanted.length > 100) return null
   let best: string | null = null
-  let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1
+  // Of two letters, one is no likeness.
+  let bestDistance = (wanted.length < 3 ? 0 : Math.max(1, Math.floor(wanted.length / 3))) + 1
   for (const candidate of candidates) {
     if (candidate === given) continue
     const distance = editDistance(wanted, plain(candidate))

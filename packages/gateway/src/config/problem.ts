@@ -38,7 +38,10 @@ export function valueProblem(problem: ValueProblem): ConfigProblem {
   const given = shownValue(source, pointer)
   const nearest = problem.nearest ?? null
   const offender = key === '' ? 'The file' : `"${key}"`
-  const hint = nearest === null ? '' : ` Did you mean ${/^(true|false)$/.test(nearest) ? nearest : JSON.stringify(nearest)}?`
+  const hint =
+    nearest === null
+      ? ''
+      : ` Did you mean ${/^(true|false)$/.test(nearest) ? nearest : JSON.stringify(nearest)}?`
   return {
     code: problem.code ?? 'CONFIG_INVALID',
     ...(problem.atKey === true ? source.locateKey(pointer) : source.locate(pointer)),

@@ -1,5 +1,4 @@
 import { type Static, type TSchema, Type } from 'typebox'
-import { DURATION_FORM, SIZE_FORM } from './units.ts'
 
 /** The building blocks that the schemas of cardea.yaml and plugin.json share. */
 
@@ -28,12 +27,12 @@ export function record<Value extends TSchema>(name: TSchema, value: Value, optio
 
 /** A duration such as "5s", or the number 0. `minimum` is in the same form. */
 export function duration(description: string, options: { default: string; minimum?: string }) {
-  return withUnit('duration', `${description} Given as ${DURATION_FORM}.`, options)
+  return withUnit('duration', description, options)
 }
 
 /** A size such as "64KiB", or the number 0. `minimum` is in the same form. */
 export function size(description: string, options: { default?: string; minimum?: string }) {
-  return withUnit('bytes', `${description} Given as ${SIZE_FORM}.`, options)
+  return withUnit('bytes', description, options)
 }
 
 function withUnit(
