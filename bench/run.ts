@@ -2,10 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { exitCodeOf, judgeRatios, showVerdicts } from './bars.ts'
+import { exitCodeOf, judgeRatios, showVerdicts, type Verdict } from './bars.ts'
 import { compare } from './compare.ts'
+import { judgeMemory, measureMemory, reportMemory } from './memory.ts'
 import { type Options, parseOptions, USAGE } from './options.ts'
 import { PEERS } from './peers/all.ts'
+import { cardea } from './peers/cardea.ts'
 import { firstLineOf } from './processes.ts'
 import { report } from './report.ts'
 import { chart } from './svg.ts'
@@ -28,7 +30,9 @@ async function main(): Promise<number> {
   await requirePrograms()
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort())
-  return runComparison(options, interrupt.signal)
+  return options.what === 'memory'
+    ? runMemory(options, interrupt.signal)
+    : runComparison(options, interrupt.signal)
 }
 
 async function requirePrograms(): Promise<void> {
@@ -48,16 +52,45 @@ async function runComparison(options: Options, signal: AbortSignal): Promise<num
   const peers = options.peers ?? PEERS
   const results = await compare({ peers, scenarios, timing, proxyCore, loadCore, signal, say })
   const text = report(results)
-  const directory = options.out ?? RESULTS_DIRECTORY
+  await writeResults(options, {
+    'results.json': `${JSON.stringify(results, null, 2)}\n`,
+    'results.md': text,
+    'chart.svg': chart(results),
+  })
+  say(`\n${text}`)
+  return options.check ? announce(judgeRatios(results.rows), options.partial) : 0
+}
+
+async function runMemory(options: Options, signal: AbortSignal): Promise<number> {
+  const { timing, proxyCore, loadCore } = options
+  const rows = await measureMemory({
+    peers: options.peers ?? [cardea],
+    timing,
+    proxyCore,
+    loadCore,
+    signal,
+    say,
+  })
+  const text = reportMemory(rows)
+  await writeResults(options, {
+    'memory.json': `${JSON.stringify({ at: new Date().toISOString(), rows }, null, 2)}\n`,
+    'memory.md': text,
+  })
+  say(`\n${text}`)
+  return options.check ? announce(judgeMemory(rows.find(({ peer }) => peer === cardea.name)), false) : 0
+}
+
+async function writeResults({ out }: Options, files: Readonly<Record<string, string>>): Promise<void> {
+  const directory = out ?? RESULTS_DIRECTORY
   await mkdir(directory, { recursive: true })
-  await writeFile(join(directory, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
-  await writeFile(join(directory, 'results.md'), text)
-  await writeFile(join(directory, 'chart.svg'), chart(results))
-  say(`\n${text}\nWritten to ${directory}: results.json, results.md, chart.svg`)
-  if (!options.check) return 0
-  const verdicts = judgeRatios(results.rows)
-  say(`\n${showVerdicts(verdicts)}`)
-  return exitCodeOf(verdicts, options.partial)
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text)
+  say(`\nWritten to ${directory}: ${Object.keys(files).join(', ')}`)
+}
+
+/** Returns the exit code. */
+function announce(verdicts: readonly Verdict[], partial: boolean): number {
+  say(showVerdicts(verdicts))
+  return exitCodeOf(verdicts, partial)
 }
 
 function say(line: string): void {
