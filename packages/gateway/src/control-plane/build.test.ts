@@ -78,6 +78,15 @@ test('buildPlugins() refuses native addons where they are imported', async (t) =
   )
 })
 
+test('buildPlugins() refuses the test harness in a plugin', async (t) => {
+  const { problems } = await buildOne(t, {
+    'plugin.ts': `import '@cardea/sdk'\nimport '@cardea/sdk/testing'`,
+  })
+  assert.equal(problems.length, 1)
+  assert.match(first(problems).message, /"@cardea\/sdk\/testing" is for tests/)
+  assert.equal(first(problems).line, 2)
+})
+
 test('buildPlugins() refuses imports that leave the folder, but not those of packages', async (t) => {
   const root = await folderOf(t, {
     'shared.ts': 'export const shared = 1',

@@ -98,7 +98,11 @@ async function buildOptions(plugin: VerifiedPlugin): Promise<esbuild.BuildOption
     logLevel: 'silent',
     // A tsconfig.json somewhere above the folder must not change what the plugin means.
     tsconfigRaw: { compilerOptions: { strict: true } },
-    define: { 'import.meta.url': IMPORT_META_URL },
+    define: {
+      'import.meta.url': IMPORT_META_URL,
+      'import.meta.dirname': '__dirname',
+      'import.meta.filename': '__filename',
+    },
     // As `require`, which can refuse what was not bundled; vm code has no import() of its own.
     supported: { 'dynamic-import': false },
     // Names make the hashes of two plugins differ even if their code is the same: each has its own files. Strict, as
@@ -121,6 +125,9 @@ function pluginRules(folder: string): esbuild.Plugin {
           'moved with it: put the file there, or import it as an npm package.'
         return { errors: [{ text }] }
       })
+      build.onResolve({ filter: /^@cardea\/sdk\/./ }, (args) => ({
+        errors: [{ text: `"${args.path}" is for tests; a plugin itself may import @cardea/sdk only.` }],
+      }))
       build.onLoad({ filter: /\.node$/ }, () => ({
         errors: [
           {

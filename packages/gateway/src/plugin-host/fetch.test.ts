@@ -54,8 +54,12 @@ test('fetch() refuses what was not granted before anything is sent', async (t) =
   assert.deepEqual(seen, [])
 })
 
-test('fetch() rejects what is no URL', async () => {
+test('fetch() rejects what is no URL, and the check that it would leave out', async () => {
   await assert.rejects(granted()('/relative'), TypeError)
+  await assert.rejects(
+    granted(80)('http://127.0.0.1', { integrity: 'sha256-x' }),
+    /does not check `integrity`/,
+  )
 })
 
 test('fetch() checks every hop of a redirect', async (t) => {

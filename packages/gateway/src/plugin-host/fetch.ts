@@ -39,6 +39,11 @@ export function permittedFetch(
     })
   }
   return async (url, init = {}) => {
+    if (init.integrity) {
+      throw new TypeError(
+        'host.fetch does not check `integrity`: compare a digest by host.hash and timingSafeEqual',
+      )
+    }
     const signal = init.signal ? AbortSignal.any([stopped, init.signal]) : stopped
     return followRedirects(new URL(url), init, signal, check)
   }

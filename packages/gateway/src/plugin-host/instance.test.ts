@@ -20,7 +20,7 @@ const PRELUDE = 'declare const told: unknown[]\n'
 function start(source: string, changes: Partial<InstancePlan> = {}, startTimeoutMs = 10_000) {
   told.length = 0
   const recording = recordingLog()
-  const bundle = loadBundle(bundleOf(PRELUDE + source))
+  const bundle = loadBundle(bundleOf(PRELUDE + source), 'sample')
   const starting = startInstance(instancePlan(changes), bundle, recording.log, {
     startTimeoutMs,
     stopTimeoutMs: 20,

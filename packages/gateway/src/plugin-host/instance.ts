@@ -79,7 +79,7 @@ export async function startInstances(
         `Generation ${plan.number} has no bundle for "${instancePlan.name}"`,
       )
     }
-    const bundle = loaded.get(bundlePlan.codeHash) ?? loadBundle(bundlePlan)
+    const bundle = loaded.get(bundlePlan.codeHash) ?? loadBundle(bundlePlan, instancePlan.plugin)
     loaded.set(bundlePlan.codeHash, bundle)
     const instance = await startInstance(instancePlan, bundle, log, options)
     undo.defer(() => instance.stop())

@@ -2,13 +2,16 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
 import { GatewayError } from '../base/errors.ts'
-import { entryPointOf, loadBundle } from './load.ts'
+import type { BundlePlan } from '../protocol/generation.ts'
+import { entryPointOf, type LoadedBundle, loadBundle } from './load.ts'
 import { bundleOf, instancePlan } from './test-support.ts'
 
 after(() => esbuild.stop())
 
+const load = (plan: BundlePlan): LoadedBundle => loadBundle(plan, 'sample')
+
 function exported(source: string): Record<string, (...values: unknown[]) => unknown> {
-  return loadBundle(bundleOf(source)).exports as Record<string, (...values: unknown[]) => unknown>
+  return load(bundleOf(source)).exports as Record<string, (...values: unknown[]) => unknown>
 }
 
 test('loadBundle() reports a throw at the top level with the line of the source', () => {
@@ -16,10 +19,10 @@ test('loadBundle() reports a throw at the top level with the line of the source'
     `const greeting: string = 'hi'\n\ninterface Unused { a: string }\nthrow new Error(greeting)`,
   )
   assert.throws(
-    () => loadBundle(bundle),
+    () => load(bundle),
     (error) => {
       assert.ok(error instanceof GatewayError && error.code === 'PLUGIN_START_FAILED')
-      assert.match(error.message, /^Cannot load \/srv\/plugins\/sample\/plugin\.ts: hi$/)
+      assert.match(error.message, /^Cannot load plugin "sample": hi$/)
       assert.ok(error.cause instanceof Error)
       assert.match(error.cause.stack ?? '', /at .*\/srv\/plugins\/sample\/plugin\.ts:4:7\b/)
       return true
@@ -29,11 +32,11 @@ test('loadBundle() reports a throw at the top level with the line of the source'
 
 test('loadBundle() reports text that does not compile', () => {
   const bundle = { ...bundleOf(''), code: 'const = 1' }
-  assert.throws(() => loadBundle(bundle), { code: 'PLUGIN_START_FAILED', message: /Unexpected token/ })
+  assert.throws(() => load(bundle), { code: 'PLUGIN_START_FAILED', message: /Unexpected token/ })
 })
 
 test('loadBundle() reports a thrown value that is no error', () => {
-  assert.throws(() => loadBundle(bundleOf(`throw null`)), {
+  assert.throws(() => load(bundleOf(`throw null`)), {
     code: 'PLUGIN_START_FAILED',
     message: /a thrown null$/,
   })
@@ -76,7 +79,7 @@ test('loadBundle() gives the module its place', () => {
 })
 
 test('mapStack() points frames of the bundle into plugin.ts and leaves others alone', () => {
-  const bundle = loadBundle(
+  const bundle = load(
     bundleOf(`type A = string\n\n\nexport function fail(a: A): never {\n  throw new TypeError(a)\n}`),
   )
   const { fail } = bundle.exports as { fail(a: string): never }
@@ -93,7 +96,7 @@ test('mapStack() points frames of the bundle into plugin.ts and leaves others al
 })
 
 test('mapStack() answers errors whose stack is gone or cannot be read', () => {
-  const bundle = loadBundle(bundleOf(''))
+  const bundle = load(bundleOf(''))
   const bare = new Error('bare')
   Reflect.deleteProperty(bare, 'stack')
   const hostile = Object.defineProperty(new Error('hostile'), 'stack', {
@@ -106,14 +109,14 @@ test('mapStack() answers errors whose stack is gone or cannot be read', () => {
 })
 
 test('mapStack() leaves the stack as it is when the source map is broken', () => {
-  const bundle = loadBundle({ ...bundleOf(`export const fail = () => new Error('x')`), sourceMap: '{' })
+  const bundle = load({ ...bundleOf(`export const fail = () => new Error('x')`), sourceMap: '{' })
   const { fail } = bundle.exports as { fail(): Error }
   const error = fail()
   assert.equal(bundle.mapStack(error), error.stack)
 })
 
 test('entryPointOf() names the exports that are there', () => {
-  const bundle = loadBundle(bundleOf(`export const pluginMain = () => {}\nexport const VERSION = '1'`))
+  const bundle = load(bundleOf(`export const pluginMain = () => {}\nexport const VERSION = '1'`))
   assert.throws(() => entryPointOf(bundle, instancePlan()), {
     code: 'PLUGIN_EXPORT_MISSING',
     plugin: 'sample',
@@ -127,15 +130,15 @@ test('entryPointOf() names the exports that are there', () => {
 })
 
 test('entryPointOf() does not take what an object inherits, nor exports that are no object', () => {
-  const inherited = loadBundle(bundleOf(''))
+  const inherited = load(bundleOf(''))
   assert.throws(() => entryPointOf(inherited, instancePlan({ entryPoint: 'toString' })), /it exports nothing/)
-  const scalar = loadBundle({ ...bundleOf(''), code: 'module.exports = 1' })
+  const scalar = load({ ...bundleOf(''), code: 'module.exports = 1' })
   assert.throws(() => entryPointOf(scalar, instancePlan()), { code: 'PLUGIN_EXPORT_MISSING' })
 })
 
 test('entryPointOf() finds functions of ES modules and of CommonJS', () => {
-  const typed = loadBundle(bundleOf(`export const PluginMain = () => 1`))
+  const typed = load(bundleOf(`export const PluginMain = () => 1`))
   assert.equal((entryPointOf(typed, instancePlan()) as () => unknown)(), 1)
-  const common = loadBundle({ ...bundleOf(''), code: 'exports.PluginMain = () => 2' })
+  const common = load({ ...bundleOf(''), code: 'exports.PluginMain = () => 2' })
   assert.equal((entryPointOf(common, instancePlan()) as () => unknown)(), 2)
 })

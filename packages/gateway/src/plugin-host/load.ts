@@ -21,7 +21,7 @@ export interface LoadedBundle {
 const PARAMETERS = ['module', 'exports', 'require', '__filename', '__dirname', '__importMetaUrl']
 
 /**
- * Compiles and runs the text of a bundle in this realm.
+ * Compiles and runs the text of a bundle of `plugin` in this realm.
  *
  * `vm` and not `import()`: an ES module stays in memory for ever, this can be collected (in processes started with
  * `--no-compilation-cache`). There is no callback for dynamic imports, so text that the bundler could not see, such as
@@ -29,7 +29,7 @@ const PARAMETERS = ['module', 'exports', 'require', '__filename', '__dirname', '
  *
  * Throws PLUGIN_START_FAILED, its cause's stack mapped, when the text does not compile or its top level throws.
  */
-export function loadBundle(plan: BundlePlan): LoadedBundle {
+export function loadBundle(plan: BundlePlan, plugin: string): LoadedBundle {
   // Unlike the entry file's plain name this can never be taken for a line of the source itself.
   const filename = `${plan.entryFile}#${plan.codeHash.slice(0, 12)}`
   const map = stackMapper({ filename, sourceMap: plan.sourceMap, entryFile: plan.entryFile })
@@ -53,8 +53,9 @@ export function loadBundle(plan: BundlePlan): LoadedBundle {
     ])
   } catch (cause) {
     const mapped = withMappedStack(cause, mapStack)
-    throw new GatewayError('PLUGIN_START_FAILED', `Cannot load ${plan.entryFile}: ${messageOf(mapped)}`, {
+    throw new GatewayError('PLUGIN_START_FAILED', `Cannot load plugin "${plugin}": ${messageOf(mapped)}`, {
       cause: mapped,
+      plugin,
     })
   }
   const exported = module.exports
