@@ -81,16 +81,10 @@ function parseWithPositions(text: string, file: string, strict: { value: unknown
       `The file cannot be parsed: ${error.message}.`,
     ),
   )
-  const prototypeKey = problems.length === 0 ? findPrototypeKey(document.contents) : null
-  if (prototypeKey !== null) {
-    problems.push(
-      fileProblem(
-        'CONFIG_SYNTAX',
-        at(prototypeKey),
-        'another key',
-        'The key "__proto__" is not allowed anywhere.',
-      ),
-    )
+  const fault = problems.length === 0 ? findFault(document, document.contents, []) : null
+  if (fault !== null) {
+    const message = `The file cannot be parsed: ${fault.reason}.`
+    problems.push(fileProblem('CONFIG_SYNTAX', at(fault.offset), 'valid YAML or JSON', message))
   }
   if (problems.length > 0) return { ok: false, problems }
   const value: unknown =
@@ -105,17 +99,30 @@ function parseWithPositions(text: string, file: string, strict: { value: unknown
   }
 }
 
-function findPrototypeKey(node: unknown): number | null {
-  if (isSeq(node)) return firstFound(node.items, findPrototypeKey)
+interface Fault {
+  readonly offset: number
+  readonly reason: string
+}
+
+/** What the parser lets pass and we do not: keys that change prototypes, aliases to nothing or to what holds them. */
+function findFault(document: Document, node: unknown, holders: readonly unknown[]): Fault | null {
+  if (isAlias(node)) {
+    const target = node.resolve(document)
+    const name = `the alias "*${node.source}"`
+    if (target === undefined) return { offset: startOf(node) ?? 0, reason: `${name} has no anchor before it` }
+    return holders.includes(target) ? { offset: startOf(node) ?? 0, reason: `${name} holds itself` } : null
+  }
+  const within = [...holders, node]
+  if (isSeq(node)) return firstFound(node.items, (item) => findFault(document, item, within))
   if (!isMap(node)) return null
   return firstFound(node.items, (pair) =>
     isScalar(pair.key) && pair.key.value === '__proto__'
-      ? (pair.key.range?.[0] ?? 0)
-      : findPrototypeKey(pair.value),
+      ? { offset: startOf(pair.key) ?? 0, reason: 'the key "__proto__" is not allowed' }
+      : findFault(document, pair.value, within),
   )
 }
 
-function firstFound<Item>(items: readonly Item[], find: (item: Item) => number | null): number | null {
+function firstFound<Item, Found>(items: readonly Item[], find: (item: Item) => Found | null): Found | null {
   for (const item of items) {
     const found = find(item)
     if (found !== null) return found
@@ -161,17 +168,33 @@ function blankComments(text: string): string {
   )
 }
 
-function parseJson(text: string): { value: unknown } | { reason: string; offset: number } {
+function parseJson(text: string): { value: unknown } | Fault {
   try {
     return { value: JSON.parse(text) as unknown }
   } catch (error) {
     const message = error instanceof Error ? error.message : ''
-    const offset = /at position (\d+)/.exec(message)
+    const offset = /at position (\d+)/.exec(message)?.[1]
+    // The engine's words quote the text around the fault, which the place shows better.
+    const reason = message.replace(/ in JSON at position .*$/s, '').replace(/, (\.\.\.)?".*$/s, '')
     return {
-      reason: message.replace(/ (in JSON )?at position .*$/s, '') || 'it is not JSON',
-      offset: offset === null ? text.length : Number(offset[1]),
+      reason: reason === '' ? 'it is not JSON' : reason,
+      offset: offset === undefined ? findNonJson(text) : Number(offset),
     }
   }
+}
+
+const JSON_LITERAL = /^(true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)$/
+
+/** Where YAML reads on and JSON does not: the engine does not always say. */
+function findNonJson(text: string): number {
+  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent' })
+  const visit = (node: unknown): number | null => {
+    if (isSeq(node)) return firstFound(node.items, visit)
+    if (isMap(node)) return firstFound(node.items, (pair) => visit(pair.key) ?? visit(pair.value))
+    if (!isScalar(node) || node.type === 'QUOTE_DOUBLE') return null
+    return node.type === 'PLAIN' && JSON_LITERAL.test(node.source ?? '') ? null : startOf(node)
+  }
+  return visit(document.contents) ?? document.errors[0]?.pos[0] ?? 0
 }
 
 function positionOf(text: string, offset: number): { line: number; column: number } {

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CONFIG_TEXT_LENGTH_MAX, parseText } from './document.ts'
+
+function reasonOf(text: string, file = 'cardea.yaml') {
+  const result = parseText(text, file)
+  const [problem] = result.ok ? assert.fail('it was parsed') : result.problems
+  return problem ?? assert.fail()
+}
+
+function parsed(text: string, file = 'cardea.yaml'): unknown {
+  const result = parseText(text, file)
+  return result.ok ? result.parsed.value : assert.fail(result.problems[0]?.message)
+}
+
+for (const [what, text, line, column] of [
+  ['a key that stands twice', 'a: 1\nb: 2\na: 3\n', 3, 1],
+  ['a key that stands twice in flow form', 'x: { a: 1, a: 2 }\n', 1, 12],
+  ['an unknown tag', 'a: !env HOME\n', 1, 4],
+  ['a second document', 'a: 1\n---\nb: 2\n', 2, 1],
+  ['a key that is no string', '? [a]\n: 1\n', 1, 3],
+  ['an open bracket', 'a: [1, 2\nb: 3\n', 2, 1],
+  ['a tab as indentation', 'a:\n\tb: 1\n', 2, 1],
+  ['the key __proto__', 'a:\n  __proto__: { x: 1 }\n', 2, 3],
+  ['an alias without an anchor', 'a: *x\n', 1, 4],
+] as const) {
+  test(`parseText() refuses ${what} and says where`, () => {
+    const problem = reasonOf(text)
+    assert.equal(problem.code, 'CONFIG_SYNTAX')
+    assert.deepEqual([problem.line, problem.column], [line, column])
+  })
+}
+
+test('parseText() refuses aliases that expand without bound', () => {
+  const levels = Array.from({ length: 12 }, (_, level) => {
+    const below =
+      level === 0
+        ? '"x"'
+        : Array(9)
+            .fill(`*a${level - 1}`)
+            .join(', ')
+    return `a${level}: &a${level} [${below}]`
+  })
+  assert.match(reasonOf(levels.join('\n')).message, /aliases expand too far/)
+})
+
+test('parseText() refuses an alias inside its own anchor', () => {
+  const problem = reasonOf('a: &a [*a]\n')
+  assert.match(problem.message, /holds itself/)
+  assert.equal(problem.column, 8)
+})
+
+test('parseText() refuses nesting that would exhaust the stack', () => {
+  assert.equal(reasonOf('['.repeat(100_000)).code, 'CONFIG_SYNTAX')
+  assert.equal(reasonOf(`${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'plugin.json').code, 'CONFIG_SYNTAX')
+})
+
+test('parseText() refuses a text that is far too long', () => {
+  assert.match(reasonOf(' '.repeat(CONFIG_TEXT_LENGTH_MAX + 1)).message, /longer than/)
+})
+
+for (const [what, text] of [
+  ['a trailing comma', '{\n  "a": 1,\n}'],
+  ['single quotes', "{\n  'a': 1\n}"],
+  ['YAML', 'a: 1'],
+  ['nothing', ''],
+  ['an unterminated comment', '{ "a": 1 /* }'],
+] as const) {
+  test(`parseText() refuses ${what} in a JSON file`, () => {
+    assert.equal(reasonOf(text, 'plugin.json').code, 'CONFIG_SYNTAX')
+  })
+}
+
+test('parseText() finds a key that stands twice in a JSON file', () => {
+  const problem = reasonOf('{\n  "a": 1,\n  "a": 2\n}', 'plugin.json')
+  assert.deepEqual([problem.line, problem.column], [3, 3])
+})
+
+test('parseText() names the place of a syntax error in a JSON file behind comments', () => {
+  const problem = reasonOf('{ // "x"\n  "a": tru\n}', 'plugin.json')
+  assert.deepEqual([problem.line, problem.column], [2, 8])
+})
+
+test('parseText() takes JSON with comments, tabs and escapes', () => {
+  const text =
+    '{\n\t// a comment with "quotes"\n\t"a": "\\ud83d\\ude00 // no comment", /* b\n*/ "b": [1E2, null, true]\n}'
+  assert.deepEqual(parsed(text, 'plugin.json'), { a: '😀 // no comment', b: [100, null, true] })
+})
+
+test('parseText() follows YAML 1.2: only true and false are booleans, keys stay strings', () => {
+  assert.deepEqual(parsed('a: yes\nb: off\nc: true\n80: x\nd: 010\n'), {
+    a: 'yes',
+    b: 'off',
+    c: true,
+    '80': 'x',
+    d: 10,
+  })
+})
+
+test('locate() finds values and keys, through lists and aliases', () => {
+  const result = parseText('a: &x\n  b: [1, two]\nc: *x\n', 'cardea.yaml')
+  assert.ok(result.ok)
+  const { locate, locateKey } = result.parsed
+  assert.deepEqual(locate('/a/b/1'), { file: 'cardea.yaml', line: 2, column: 10 })
+  assert.deepEqual(locateKey('/a/b'), { file: 'cardea.yaml', line: 2, column: 3 })
+  assert.deepEqual(locate('/c/b/1'), { file: 'cardea.yaml', line: 2, column: 10 })
+})
+
+test('locate() gives the nearest container for what the file does not hold', () => {
+  const result = parseText('a:\n  b: 1\n', 'cardea.yaml')
+  assert.ok(result.ok)
+  assert.deepEqual(result.parsed.locate('/a/x/y'), { file: 'cardea.yaml', line: 2, column: 3 })
+})
