@@ -167,7 +167,7 @@ export class Master {
         running,
       }))
     } catch (thrown) {
-      this.#log.error(`Cannot start the supervisor: ${messageOf(thrown)}`)
+      if (this.#isServing) this.#log.error(`Cannot start the supervisor: ${messageOf(thrown)}`)
       this.#supervisor.kill()
     }
   }
@@ -289,8 +289,11 @@ export class Master {
         handle,
       )
       if (answer.kind !== 'listen-failed') continue
+      // At the first start the supervisor tells it.
+      if (this.#state === 'running') this.#log.error(answer.failure.message)
       this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
-      throw new Error(answer.failure.message)
+      worker.kill()
+      return
     }
     this.#supervisor.send({ kind: 'worker-listening', worker: number })
   }

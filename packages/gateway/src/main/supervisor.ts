@@ -1,10 +1,12 @@
+import { existsSync, readFileSync } from 'node:fs'
 import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { configForTarget, loadConfigFile } from '../config/load.ts'
-import { renderProblems } from '../config/render-problems.ts'
+import { renderProblems, wantsColor } from '../config/render-problems.ts'
+import type { ConfigProblem, LoadResult } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { type PrepareResult, prepareGeneration } from '../control-plane/prepare.ts'
 import { summarise } from '../control-plane/summary.ts'
@@ -16,6 +18,7 @@ import type {
   MasterToSupervisor,
   RunningGateway,
   ServeOptions,
+  ServeSource,
   SupervisorToMaster,
 } from '../protocol/master-supervisor.ts'
 import { childOfMaster, type MasterChannel } from './child-of-master.ts'
@@ -89,7 +92,7 @@ class Supervisor {
   /** From the config to a gateway that serves. What it throws ends the gateway. */
   async #firstStart(options: ServeOptions): Promise<void> {
     const prepared = await prepareFirst(options)
-    if (!prepared.ok) return this.#giveUp(renderProblems(prepared.problems))
+    if (!prepared.ok) return this.#giveUp(renderForPerson(prepared.problems))
     const { plan } = prepared
     this.#useLog(plan.settings)
     await this.#open(plan.settings)
@@ -141,7 +144,7 @@ class Supervisor {
 }
 
 async function prepareFirst({ source }: ServeOptions): Promise<PrepareResult> {
-  const loaded = await (source.kind === 'file' ? loadConfigFile(source.file) : configForTarget(source))
+  const loaded = await loadConfig(source)
   if (!loaded.ok) return loaded
   const { config } = loaded
   const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
@@ -153,8 +156,23 @@ async function prepareFirst({ source }: ServeOptions): Promise<PrepareResult> {
   }
 }
 
+async function loadConfig(source: ServeSource): Promise<LoadResult> {
+  if (source.kind === 'file') return loadConfigFile(source.file, { env: process.env })
+  const { url, port, directory } = source
+  return configForTarget(url, { directory, ...(port === null ? {} : { port }) })
+}
+
+function renderForPerson(problems: readonly ConfigProblem[]): string {
+  return renderProblems(problems, {
+    color: wantsColor(process.stderr, process.env),
+    directory: process.cwd(),
+    textOf: (file) => (existsSync(file) ? readFileSync(file, 'utf8') : null),
+  })
+}
+
 function describeFailure(thrown: unknown): string {
-  if (!(thrown instanceof GatewayError)) return thrown instanceof Error ? `${thrown.stack}` : messageOf(thrown)
+  if (!(thrown instanceof GatewayError))
+    return thrown instanceof Error ? `${thrown.stack}` : messageOf(thrown)
   const stack = thrown.cause instanceof Error ? `\n${thrown.cause.stack}` : ''
   return `${thrown.code}: ${thrown.message}${thrown.plugin === null ? '' : stack}`
 }

@@ -105,7 +105,9 @@ process.on('message', (message: MasterToWorker, handle: unknown) => {
 })
 
 // What a hook left unawaited harms its own exchange only; ending the worker would cut everybody's.
-process.on('unhandledRejection', (thrown) => report('A promise was rejected and nobody waited for it', thrown))
+process.on('unhandledRejection', (thrown) =>
+  report('A promise was rejected and nobody waited for it', thrown),
+)
 process.on('uncaughtException', (thrown) => die('An exception was not caught; the worker ends', thrown))
 
 async function answer(message: MasterToWorker, handle: unknown): Promise<void> {

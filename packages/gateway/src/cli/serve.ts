@@ -1,0 +1,34 @@
+import { Master } from '../main/master.ts'
+import type { ServeSource } from '../protocol/master-supervisor.ts'
+import type { CommandIo } from './io.ts'
+import { renderStart } from './start-output.ts'
+
+export interface ServeCommand {
+  readonly source: ServeSource
+  readonly io: CommandIo
+}
+
+/**
+ * `cardea serve` and `cardea --to URL`: runs the gateway in this process (the master) and its children until a signal
+ * ends it. The start lines go to stdout, logs and problems to stderr. Returns the exit code; see `Master.run`.
+ */
+export async function serve({ source, io }: ServeCommand): Promise<number> {
+  const master = new Master({
+    serve: { source },
+    onReady: (addresses, summary) => io.out(renderStart(addresses, summary)),
+  })
+  process.on('uncaughtException', (error) => {
+    // Its `exit` listener takes the children along.
+    io.err(`The master made a mistake and ends: ${error.stack}\n`)
+    process.exit(1)
+  })
+  endWithLauncher(() => master.drain('The launcher ended'))
+  return master.run()
+}
+
+/** On an old Node the launcher stays as our parent; when it is killed there is nobody left to stop us. */
+function endWithLauncher(onEnd: () => void): void {
+  if (process.env.CARDEA_LAUNCHER_PID !== String(process.ppid) || process.channel === undefined) return
+  process.once('disconnect', onEnd)
+  process.channel?.unref()
+}

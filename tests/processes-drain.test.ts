@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+import { logged, logLines } from './support/log-lines.ts'
+import { isAlive, signalProcesses } from './support/processes.ts'
+import { rawExchange } from './support/raw-exchange.ts'
+import { RecordingUpstream } from './support/recording-upstream.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** How a gateway ends when it is told to. */
+
+const WORKER = 'cardea: worker'
+const REQUEST = 'GET /held HTTP/1.1\r\nHost: test\r\n\r\n'
+const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone'
+
+/** An upstream that answers when the test says so, and a gateway before it with one request on its way. */
+async function startWithRequest(t: TestContext, settings: Readonly<Record<string, unknown>> = {}) {
+  const upstream = await RecordingUpstream.start(() => {})
+  t.after(() => upstream[Symbol.asyncDispose]())
+  const gateway = await startGateway(t, {
+    config: {
+      workers: 2,
+      upstreams: { app: { targets: [upstream.url] } },
+      routes: [{ name: 'app', path: '/*', upstream: 'app' }],
+      ...settings,
+    },
+  })
+  const exchange = rawExchange(gateway.port, REQUEST)
+  await waitFor(() => upstream.requests.length === 1, 'the request to reach the upstream')
+  const [connection] = upstream.connections
+  assert.ok(connection)
+  return { gateway, exchange, answer: () => connection.write(ANSWER) }
+}
+
+async function drain(gateway: TestGateway): Promise<void> {
+  signalProcesses([gateway.pid], 'SIGTERM')
+  await logged(gateway, /^Received SIGTERM: draining/)
+}
+
+/** The signal, again and again: what comes too soon after the first is taken for the same. */
+async function insist(gateway: TestGateway, signal: NodeJS.Signals): Promise<void> {
+  await waitFor(() => {
+    signalProcesses([gateway.pid], signal)
+    return !isAlive(gateway.pid)
+  }, 'the gateway to end at once')
+}
+
+test('SIGTERM: what is in flight is finished, new connections are refused, exit code 0', async (t) => {
+  const { gateway, exchange, answer } = await startWithRequest(t)
+  const pids = gateway.pids()
+  await drain(gateway)
+  await waitFor(async () => {
+    const refused = await rawExchange(gateway.port, REQUEST, { idleMs: 50 }).catch((error) => error)
+    return refused instanceof Error && 'code' in refused && refused.code === 'ECONNREFUSED'
+  }, 'connections to be refused')
+  answer()
+  const { text } = await exchange
+  assert.match(text, /^HTTP\/1\.1 200 OK\r\n/)
+  assert.match(text, /^connection: close\r$/im)
+  assert.match(text, /\r\n\r\ndone$/)
+  assert.deepEqual(await gateway.exited, { code: 0, signal: null })
+  assert.deepEqual(pids.filter(isAlive), [])
+})
+
+test('SIGTERM on an idle gateway ends it with exit code 0 and without a complaint', async (t) => {
+  const gateway = await startGateway(t, {
+    config: { routes: [{ name: 'all', path: '/*', respond: { status: 200 } }] },
+  })
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
+  const levels = new Set(logLines(gateway.stderr).map(({ level }) => level))
+  assert.deepEqual([...levels], ['info'])
+})
+
+test('SIGTERM to all processes at once drains as well', async (t) => {
+  const { gateway, exchange, answer } = await startWithRequest(t)
+  signalProcesses([gateway.pid, ...gateway.pids()], 'SIGTERM')
+  await logged(gateway, /^Received SIGTERM: draining/)
+  answer()
+  assert.match((await exchange).text, /\r\n\r\ndone$/)
+  assert.deepEqual(await gateway.exited, { code: 0, signal: null })
+})
+
+test('a second SIGTERM ends the gateway at once, with exit code 143', async (t) => {
+  const { gateway, exchange } = await startWithRequest(t)
+  const pids = gateway.pids()
+  await drain(gateway)
+  await insist(gateway, 'SIGTERM')
+  assert.deepEqual(await gateway.exited, { code: 143, signal: null })
+  assert.deepEqual(pids.filter(isAlive), [])
+  assert.equal((await exchange).text, '')
+})
+
+test('a second SIGINT ends the gateway at once, with exit code 130', async (t) => {
+  const { gateway, exchange } = await startWithRequest(t)
+  await insist(gateway, 'SIGINT')
+  assert.deepEqual(await gateway.exited, { code: 130, signal: null })
+  assert.equal((await exchange).text, '')
+})
+
+test('one Ctrl-C that arrives twice, from the terminal and from npm, still drains', async (t) => {
+  const { gateway, exchange, answer } = await startWithRequest(t)
+  signalProcesses([gateway.pid], 'SIGINT')
+  await logged(gateway, /^Received SIGINT: draining/)
+  signalProcesses([gateway.pid], 'SIGINT')
+  answer()
+  assert.match((await exchange).text, /\r\n\r\ndone$/)
+  assert.deepEqual(await gateway.exited, { code: 0, signal: null })
+})
+
+test('the drain deadline cuts what is still in flight, and says so', async (t) => {
+  const { gateway, exchange } = await startWithRequest(t, { timeouts: { drain: '1s' } })
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
+  await exchange
+  const line = await logged(gateway, /^Exchanges were cut/)
+  assert.equal(line.cutExchanges, 1)
+})
+
+test('a worker that hangs in the drain is killed at the deadline, exit code 1', async (t) => {
+  const { gateway, exchange } = await startWithRequest(t, { timeouts: { drain: '1s' } })
+  const pids = gateway.pids()
+  signalProcesses(gateway.pids(WORKER), 'SIGSTOP')
+  assert.deepEqual(await gateway.stop(), { code: 1, signal: null })
+  assert.deepEqual(pids.filter(isAlive), [])
+  await exchange
+  await logged(gateway, /^Processes did not end within the drain deadline/)
+})

@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdir, symlink } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { CARDEA, runCommand, startCommand } from './support/cardea-command.ts'
+import { freePort } from './support/free-port.ts'
+import { startGateway } from './support/gateway.ts'
+import { logged, logLines } from './support/log-lines.ts'
+import { RecordingUpstream } from './support/recording-upstream.ts'
+import { type FileContents, type TempDir, withTempDir } from './support/temp-dir.ts'
+
+/** How a gateway starts, and what it says when it cannot. */
+
+const LISTEN = [{ host: '127.0.0.1', port: 0 }]
+const ROUTES = [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }]
+
+async function folderWith(t: TestContext, files: Readonly<Record<string, FileContents>>): Promise<TempDir> {
+  const dir = await withTempDir()
+  t.after(() => dir[Symbol.asyncDispose]())
+  await dir.write(files)
+  return dir
+}
+
+test('a port that is taken ends the start with exit code 1, the address and the way out', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  t.after(() => other.close())
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const dir = await folderWith(t, {
+    'cardea.json': { listen: [{ host: '127.0.0.1', port }], routes: ROUTES },
+  })
+  const { code, stdout, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(
+    stderr,
+    new RegExp(`LISTEN_FAILED.*Cannot listen on 127\\.0\\.0\\.1:${port}: the address is in use\\. Choose`),
+  )
+})
+
+test('two listeners that only collide when they listen end the start with exit code 1', async (t) => {
+  const port = await freePort()
+  const listen = ['127.0.0.1', '0.0.0.0'].map((host) => ({ host, port }))
+  const dir = await folderWith(t, { 'cardea.json': { listen, routes: ROUTES } })
+  const { code, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
+  assert.equal(code, 1)
+  assert.match(stderr, new RegExp(`^LISTEN_FAILED.*0\\.0\\.0\\.0:${port}`, 'm'))
+})
+
+test('a broken config ends the start with exit code 1 and every problem of it', async (t) => {
+  const dir = await folderWith(t, {
+    'cardea.json': { listen: [{ prot: 1 }], routes: ROUTES, worker: 3, timeouts: { drain: 'soon' } },
+  })
+  const { code, stdout, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
+  assert.deepEqual([code, stdout], [1, ''])
+  for (const offender of ['prot', 'worker', 'soon']) assert.match(stderr, new RegExp(offender))
+  assert.match(stderr, /^cardea\.json:\d+:\d+ /m)
+})
+
+test('a plugin that does not start ends the start with exit code 1 and its line in plugin.ts', async (t) => {
+  const dir = await folderWith(t, {
+    'cardea.json': { listen: LISTEN, workers: 2, routes: ROUTES },
+    'plugins/broken/plugin.json': { name: 'broken', version: '1.0.0' },
+    'plugins/broken/plugin.ts': `
+      interface Unused {}
+      export function PluginMain() {
+        throw new Error('no database')
+      }
+    `,
+  })
+  const { code, stdout, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(stderr, /PLUGIN_START_FAILED.*"broken".*no database/)
+  assert.match(stderr, /broken\/plugin\.ts:4:/)
+  assert.equal(stderr.match(/no database/g)?.length, 2, 'said once, and once in the stack')
+})
+
+test('a plugin that ends its worker while it starts ends the start with exit code 1', async (t) => {
+  const dir = await folderWith(t, {
+    'cardea.json': { listen: LISTEN, workers: 1, routes: ROUTES },
+    'plugins/quitter/plugin.json': { name: 'quitter', version: '1.0.0' },
+    'plugins/quitter/plugin.ts': `export function PluginMain() { process.kill(process.pid, 'SIGKILL') }`,
+  })
+  const { code, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
+  assert.equal(code, 1)
+  assert.match(stderr, /worker 1: it ended \(SIGKILL\)/)
+})
+
+test('serve without a config file says which names it looked for', async (t) => {
+  const dir = await folderWith(t, {})
+  const { code, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
+  assert.equal(code, 1)
+  assert.match(stderr, /there is no cardea\.yaml or cardea\.yml or cardea\.json in /)
+})
+
+test('unknown commands and options end with exit code 1 and the nearest known one', async (t) => {
+  const dir = await folderWith(t, {})
+  for (const [args, nearest] of [
+    [['srve'], 'serve'],
+    [['--tp', 'x'], '--to'],
+    [['serve', '--confg', 'x'], '--config'],
+    [['config', 'chek'], 'check'],
+    [['plugin', 'lst'], 'list'],
+  ] as const) {
+    const { code, stderr } = await runCommand(t, args, { cwd: dir.path })
+    assert.equal(code, 1)
+    assert.match(stderr, new RegExp(`Did you mean ${nearest}\\?`))
+  }
+})
+
+test('the start output names address, chain in order and a curl line; logs are JSON on stderr', async (t) => {
+  const plugin = (name: string, priority: number) => ({
+    'plugin.json': { name, version: '1.0.0', priority },
+    'plugin.ts': `export const PluginMain = () => ({ name: '${name}', handle: () => true })`,
+  })
+  const gateway = await startGateway(t, {
+    config: { workers: 2, routes: ROUTES },
+    plugins: { second: plugin('second', 1), first: plugin('first', 2) },
+  })
+  const lines = gateway.stdout.split('\n')
+  assert.equal(lines[0], `Cardea is listening on http://127.0.0.1:${gateway.port}`)
+  assert.match(gateway.stdout, /^ {2}all: \/\* {2}first → second → answer 200$/m)
+  assert.match(gateway.stdout, /2 workers$/m)
+  const curl = /^ {2}Try: curl -i (\S+)$/m.exec(gateway.stdout)?.[1]
+  assert.equal(await (await fetch(curl ?? '')).text(), 'here')
+  const ready = await logged(gateway, /^Ready$/)
+  assert.deepEqual([ready.process, ready.generation, ready.workers], ['master', 1, 2])
+  assert.ok(logLines(gateway.stderr).every((line) => typeof line.time === 'string'))
+})
+
+test('--to proxies without a file, from any folder, through a link in node_modules/.bin', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const dir = await folderWith(t, {})
+  await mkdir(join(dir.path, 'node_modules/.bin'), { recursive: true })
+  const bin = join(dir.path, 'node_modules/.bin/cardea')
+  await symlink(CARDEA, bin)
+  const command = startCommand(t, ['--to', upstream.url, '--port', '0'], { cwd: dir.path, bin })
+  const response = await fetch(`http://127.0.0.1:${await command.readyPort()}/some/path`)
+  assert.deepEqual([response.status, await response.text()], [200, 'ok'])
+  assert.match(upstream.requests[0] ?? '', /^GET \/some\/path HTTP\/1\.1\r\n/)
+})
+
+test('an exception that nobody catches ends the worker with its plugin and line in the log', async (t) => {
+  const gateway = await startGateway(t, {
+    config: { workers: 1, routes: ROUTES },
+    plugins: {
+      late: {
+        'plugin.json': { name: 'late', version: '1.0.0' },
+        'plugin.ts': `
+          export const PluginMain = () => ({
+            name: 'late',
+            handle(ctx) {
+              if (ctx.request.path === '/late') setTimeout(() => { throw new Error('too late') }, 0)
+              if (ctx.request.path === '/floating') void Promise.reject(new Error('floating'))
+              return true
+            },
+          })
+        `,
+      },
+    },
+  })
+  const workers = gateway.pids('cardea: worker')
+  await (await fetch(`${gateway.url}/floating`)).text()
+  const floating = await logged(gateway, /^A promise was rejected/)
+  assert.match(String(floating.stack), /late\/plugin\.ts:6:/)
+  // A promise that nobody awaited harms nobody else.
+  assert.deepEqual(gateway.pids('cardea: worker'), workers)
+
+  await fetch(`${gateway.url}/late`).then(
+    (response) => response.text(),
+    () => {},
+  )
+  const late = await logged(gateway, /^An exception was not caught/)
+  assert.equal(late.plugin, 'late')
+  assert.match(String(late.stack), /too late.*late\/plugin\.ts:5:/s)
+  await logged(gateway, /^Worker 1 ended: exit code 1$/)
+  assert.equal(await (await fetch(gateway.url)).text(), 'here')
+})

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+import { logged } from './support/log-lines.ts'
+import { newConnections } from './support/new-connections.ts'
+import { isAlive, killProcesses, signalProcesses } from './support/processes.ts'
+import { RecordingUpstream } from './support/recording-upstream.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** What each process is for shows when it dies. */
+
+const WORKER = 'cardea: worker'
+const SUPERVISOR = 'cardea: supervisor'
+
+const startWith = (t: TestContext, upstream: RecordingUpstream, workers = 1): Promise<TestGateway> =>
+  startGateway(t, { config: configFor(upstream, workers) })
+
+const configFor = (upstream: RecordingUpstream, workers: number) => ({
+  workers,
+  upstreams: { app: { targets: [upstream.url] } },
+  routes: [{ name: 'app', path: '/*', upstream: 'app' }],
+})
+
+/** Blocks its worker's event loop for ever. */
+const BLOCKER = {
+  'plugin.json': { name: 'blocker', version: '1.0.0' },
+  'plugin.ts': `export const PluginMain = () => ({ name: 'blocker', handle(ctx) { ctx.log.info('blocking'); for (;;); } })`,
+}
+
+test('a killed worker is replaced, and no connection is refused meanwhile', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startWith(t, upstream)
+  const killed = gateway.pids(WORKER)
+  assert.equal(killed.length, 1)
+  await using clients = newConnections(gateway.port, 4)
+  await clients.traffic()
+  await killProcesses(killed)
+  await clients.traffic()
+  await clients.stop()
+  assert.deepEqual(clients.refused, [])
+  // The dead worker's own connections are cut, and there were never more than these.
+  assert.ok(clients.cut <= 4, `${clients.cut} connections were cut`)
+  assert.equal(gateway.pids(WORKER).length, 1)
+  assert.notDeepEqual(gateway.pids(WORKER), killed)
+  await logged(gateway, /^Worker 1 ended: SIGKILL$/)
+})
+
+test('a connection that comes while there is no worker is served by the next', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startWith(t, upstream)
+  // The first successor comes at once, the second after a pause.
+  for (let round = 1; round <= 2; round++) {
+    await killProcesses(gateway.pids(WORKER))
+    const response = await fetch(gateway.url, { headers: { connection: 'close' } })
+    assert.deepEqual([response.status, await response.text()], [200, 'ok'])
+  }
+})
+
+test('a killed supervisor is replaced by one that adopts; traffic never notices', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startWith(t, upstream, 2)
+  const workers = gateway.pids(WORKER)
+  const killed = gateway.pids(SUPERVISOR)
+  await using clients = newConnections(gateway.port, 4)
+  await clients.traffic()
+  await killProcesses(killed)
+  await logged(gateway, /^Adopted generation 1$/)
+  await clients.traffic()
+  await clients.stop()
+  assert.deepEqual([clients.refused, clients.cut], [[], 0])
+  assert.equal(gateway.pids(SUPERVISOR).length, 1)
+  assert.notDeepEqual(gateway.pids(SUPERVISOR), killed)
+  assert.deepEqual(gateway.pids(WORKER), workers)
+})
+
+test('a worker killed while no supervisor answers serves the committed generation again', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startWith(t, upstream)
+  signalProcesses(gateway.pids(SUPERVISOR), 'SIGSTOP')
+  await killProcesses(gateway.pids(WORKER))
+  const response = await fetch(gateway.url, { headers: { connection: 'close' } })
+  assert.deepEqual([response.status, await response.text()], [200, 'ok'])
+})
+
+test('a killed master leaves no process behind', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startWith(t, upstream, 2)
+  const children = gateway.pids()
+  assert.equal(children.length, 3)
+  await killProcesses([gateway.pid])
+  await waitFor(() => !children.some(isAlive), 'all processes to end')
+})
+
+test('a killed master leaves not even a worker behind whose event loop is blocked', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startGateway(t, {
+    config: configFor(upstream, 1),
+    plugins: { blocker: BLOCKER },
+  })
+  const children = gateway.pids()
+  const request = assert.rejects(fetch(gateway.url))
+  await logged(gateway, /^blocking$/)
+  await killProcesses([gateway.pid])
+  await waitFor(() => !children.some(isAlive), 'all processes to end')
+  await request
+})
