@@ -12,6 +12,8 @@ interface Quickstart {
   readonly output: { text: string }
 }
 
+const READY = /^Cardea is listening on (\S+)/m
+
 function start(port: number): Quickstart {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'start.ts')], {
     env: { ...process.env, PORT: String(port), NODE_TEST_CONTEXT: undefined },
@@ -44,12 +46,13 @@ describe('the quickstart', () => {
 
   before(async () => {
     quickstart = start(0)
-    const { output } = quickstart
-    url = await waitFor(
-      () => /^Cardea is listening on (\S+)/m.exec(output.text)?.[1],
+    const { process: child, output } = quickstart
+    await waitFor(
+      () => child.exitCode !== null || READY.test(output.text),
       'the quickstart to listen',
       30_000,
     )
+    url = READY.exec(output.text)?.[1] ?? assert.fail(`The quickstart ended:\n${output.text}`)
   })
 
   after(() => quickstart.process.kill('SIGKILL'))
