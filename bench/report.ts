@@ -8,7 +8,7 @@ export function report(results: Results): string {
   const { machine, timing } = results
   const lines = [
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, ${results.startedAt}.`,
-    `One core per proxy; ${timing.connections} connections, ${timing.repeats} × ${timing.seconds} s, interleaved; medians (lowest–highest).`,
+    `One core per proxy; upstream ${results.upstream}; ${timing.connections} connections, ${timing.repeats} × ${timing.seconds} s, interleaved; medians (lowest–highest).`,
     '',
     ...Object.values(results.versions).map((version) => `- ${version}`),
     ...results.missing.map((sentence) => `- ${sentence}`),

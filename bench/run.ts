@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { exitCodeOf, judgeRatios, showVerdicts, type Verdict } from './bars.ts'
 import { compare } from './compare.ts'
+import { measureInProcess, reportInProcess } from './in-process.ts'
 import { judgeMemory, measureMemory, reportMemory } from './memory.ts'
 import { type Options, parseOptions, USAGE } from './options.ts'
 import { PEERS } from './peers/all.ts'
@@ -27,6 +28,7 @@ async function main(): Promise<number> {
     return 0
   }
   const options = parseOptions(process.argv.slice(2))
+  if (options.what === 'in-process') return runInProcess(options)
   await requirePrograms()
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort())
@@ -78,6 +80,19 @@ async function runMemory(options: Options, signal: AbortSignal): Promise<number>
   })
   say(`\n${text}`)
   return options.check ? announce(judgeMemory(rows.find(({ peer }) => peer === cardea.name)), false) : 0
+}
+
+async function runInProcess(options: Options): Promise<number> {
+  const exchanges = options.quick ? 100_000 : 1_000_000
+  const timings = measureInProcess(exchanges)
+  const text = reportInProcess(timings)
+  const found = { at: new Date().toISOString(), exchanges, timings }
+  await writeResults(options, {
+    'in-process.json': `${JSON.stringify(found, null, 2)}\n`,
+    'in-process.md': text,
+  })
+  say(`\n${text}`)
+  return 0
 }
 
 async function writeResults({ out }: Options, files: Readonly<Record<string, string>>): Promise<void> {

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { codecOperations } from './in-process/codec.ts'
+import { routingOperations } from './in-process/routing.ts'
+import { timeOperations } from './in-process/timing.ts'
+import { reportInProcess } from './in-process.ts'
+
+test('timeOperations() refuses an operation that does nothing', () => {
+  assert.throws(() => timeOperations([{ name: 'idle', run: () => 0 }], 3), /idle did nothing/)
+})
+
+test('timeOperations() runs every operation as often as told, warm-up included', () => {
+  let runs = 0
+  const [timing] = timeOperations([{ name: 'count', run: () => ++runs }], 10)
+  assert.equal(runs, 10 * (1 + 5))
+  assert.ok(timing !== undefined && timing.nanoseconds.min > 0)
+})
+
+test('codecOperations() and routingOperations() all do their work', () => {
+  for (const { name, run } of [...codecOperations(), ...routingOperations()]) assert.ok(run() > 0, name)
+})
+
+test('reportInProcess() gives a row per operation', () => {
+  const timing = { name: 'read', nanoseconds: { median: 12.4, min: 11.6, max: 20 }, allocatedBytes: 576 }
+  const [, , row] = reportInProcess([timing]).split('\n')
+  assert.equal(row?.replaceAll(/ +/g, ' '), '| read | 12 (12–20) | 576 |')
+})

@@ -1,0 +1,92 @@
+import { LIMIT_DEFAULTS } from '../../packages/gateway/src/config/limits.ts'
+import { fieldsText, statusLine } from '../../packages/gateway/src/data-plane/http1/head-text.ts'
+import { readRequestHead } from '../../packages/gateway/src/data-plane/http1/request-head.ts'
+import { requestText } from '../../packages/gateway/src/data-plane/http1/request-text.ts'
+import { readResponseHead } from '../../packages/gateway/src/data-plane/http1/response-head.ts'
+import type { Operation } from './timing.ts'
+
+/** The request of the bench's load, and what a browser sends; the answer of its upstream. */
+export const SMALL_REQUEST = head('GET /small HTTP/1.1', {
+  Host: '127.0.0.1:8080',
+  'User-Agent': 'wrk',
+  Accept: '*/*',
+})
+
+export const BROWSER_REQUEST = head('GET /assets/app/main.js?v=8f2a HTTP/1.1', {
+  Host: 'www.example.com',
+  Connection: 'keep-alive',
+  'sec-ch-ua': '"Chromium";v="140", "Not=A?Brand";v="24"',
+  'sec-ch-ua-mobile': '?0',
+  'User-Agent':
+    'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36',
+  Accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8',
+  'Sec-Fetch-Site': 'same-origin',
+  'Sec-Fetch-Mode': 'no-cors',
+  'Sec-Fetch-Dest': 'script',
+  Referer: 'https://www.example.com/',
+  'Accept-Encoding': 'gzip, deflate, br, zstd',
+  'Accept-Language': 'en-GB,en;q=0.9',
+  Cookie: 'session=3f0a9c1be2d84c5b; theme=dark; consent=all',
+})
+
+const RESPONSE = head('HTTP/1.1 200 OK', {
+  Server: 'nginx/1.22.1',
+  Date: 'Mon, 02 Nov 2026 10:00:00 GMT',
+  'Content-Type': 'application/json',
+  'Content-Length': '54',
+  Connection: 'keep-alive',
+})
+
+const TARGET = { url: 'http://127.0.0.1:3000', scheme: 'http', hostname: '127.0.0.1', port: 3000 } as const
+
+export function codecOperations(): Operation[] {
+  const request = readRequest(SMALL_REQUEST)
+  const upstreamRequest = {
+    method: request.method,
+    url: request.target,
+    fields: request.fields,
+    forwardingLines: 'x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\nvia: 1.1 cardea\r\n',
+    hostPolicy: { kind: 'preserve' },
+    contentLength: 0,
+    hasContent: false,
+    expectContinue: false,
+    upgrade: null,
+    replayable: true,
+  } as const
+  const response = readResponse()
+  return [
+    { name: 'read a request head, 3 fields', run: () => readRequest(SMALL_REQUEST).end },
+    { name: 'read a request head, 13 fields', run: () => readRequest(BROWSER_REQUEST).end },
+    { name: 'read a response head, 5 fields', run: () => readResponse().end },
+    { name: 'write a request head, 3 fields', run: () => bytesOf(requestText(upstreamRequest, TARGET)) },
+    {
+      name: 'write a response head, 4 fields',
+      run: () =>
+        bytesOf(`${statusLine(response.status)}${fieldsText(response.fields)}content-length: 54\r\n\r\n`),
+    },
+  ]
+}
+
+export function readRequest(bytes: Buffer) {
+  const read = readRequestHead(bytes, 0, bytes.length, LIMIT_DEFAULTS)
+  if (read === null) throw new Error('The request head is not complete.')
+  return read
+}
+
+function readResponse() {
+  const read = readResponseHead(RESPONSE, 0, RESPONSE.length, LIMIT_DEFAULTS)
+  if (read === null) throw new Error('The response head is not complete.')
+  return read
+}
+
+const wire = Buffer.alloc(16 * 1024)
+
+/** Concatenated text costs only when it is laid out, which a write to a socket does. */
+function bytesOf(text: string): number {
+  return wire.write(text, 'latin1')
+}
+
+function head(firstLine: string, fields: Readonly<Record<string, string>>): Buffer {
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}`)
+  return Buffer.from([firstLine, ...lines, '', ''].join('\r\n'), 'latin1')
+}
