@@ -1,10 +1,13 @@
+import { randomInt } from 'node:crypto'
+
 /**
  * Requests to another process that wait for their answer. Each has an id and ends exactly once: with the answer, by its
  * timeout, or because the other side is gone.
  */
 export class PendingRequests<Answer> {
   readonly #waiting = new Map<number, Waiting<Answer>>()
-  #lastId = 0
+  /** By chance: an answer to the process that was here before us must not be taken for one to us. */
+  #lastId = randomInt(2 ** 47)
 
   /**
    * `what` names the request in the error: `stage in worker 1`. Rejects with an Error whose sentence begins with it.

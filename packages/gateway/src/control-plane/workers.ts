@@ -21,8 +21,8 @@ export class Workers {
   }
 
   /** A process exists. Also for those that a predecessor of this supervisor left. */
-  spawned(worker: number, pid: number): void {
-    this.#workers.set(worker, { pid, step: 'spawned', requests: new PendingRequests() })
+  spawned(worker: number): void {
+    this.#workers.set(worker, { step: 'spawned', requests: new PendingRequests() })
   }
 
   reached(worker: number, step: WorkerStep): void {
@@ -114,7 +114,6 @@ export class Workers {
 }
 
 interface WorkerState {
-  readonly pid: number
   step: WorkerStep
   readonly requests: PendingRequests<WorkerToSupervisor>
 }

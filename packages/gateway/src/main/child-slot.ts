@@ -11,7 +11,7 @@ export interface ChildSlotOptions<FromChild> {
   /** For people: `worker 1`. */
   readonly name: string
   /** The file in main/ that the child runs. */
-  readonly entry: 'supervisor' | 'worker'
+  readonly entry: 'supervisor.ts' | 'worker.ts'
   readonly log: () => Log
   /** The process exists and takes messages; runs again for every successor. */
   onSpawn(): void
@@ -128,7 +128,8 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
 
 /** As this file: .ts beside the sources, .js beside what was built from them. */
 function entryFile(entry: string): string {
-  return fileURLToPath(new URL(`./${entry}${extname(import.meta.filename)}`, import.meta.url))
+  const file = entry.replace(/\.ts$/, extname(import.meta.filename))
+  return fileURLToPath(new URL(file, import.meta.url))
 }
 
 /** Our own flags and the required ones. Not the inspector's: the port is taken. */

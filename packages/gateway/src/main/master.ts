@@ -52,7 +52,7 @@ export class Master {
     this.#options = options
     this.#supervisor = new ChildSlot({
       name: 'the supervisor',
-      entry: 'supervisor',
+      entry: 'supervisor.ts',
       log: () => this.#log,
       onSpawn: () => this.#startSupervisor(),
       onMessage: (message) => this.#onSupervisorMessage(message),
@@ -240,7 +240,7 @@ export class Master {
   #addWorker(number: number, settings: GatewaySettings): void {
     const worker: Worker = new ChildSlot({
       name: `worker ${number}`,
-      entry: 'worker',
+      entry: 'worker.ts',
       log: () => this.#log,
       onSpawn: () => this.#startWorker(number, worker, settings),
       onMessage: (message) => this.#onWorkerMessage(number, worker, message),

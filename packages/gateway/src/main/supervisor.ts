@@ -129,7 +129,7 @@ class Supervisor {
   }
 
   #spawned(worker: number, pid: number): void {
-    this.#workers.spawned(worker, pid)
+    this.#workers.spawned(worker)
     this.#processes.set(worker, identify(pid))
   }
 

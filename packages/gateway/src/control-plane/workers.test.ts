@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { GenerationPlan } from '../protocol/generation.ts'
+import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
+import { Workers } from './workers.ts'
+
+/** Only the number matters here: the plan is carried, not read. */
+const plan = { number: 7 } as GenerationPlan
+
+function withWorkers(count: number) {
+  const sent: { worker: number; message: SupervisorToWorker }[] = []
+  const workers = new Workers((worker, message) => void sent.push({ worker, message }))
+  for (let worker = 1; worker <= count; worker++) workers.spawned(worker)
+  return {
+    workers,
+    sent,
+    idFor: (worker: number) => sent.findLast((one) => one.worker === worker)?.message.id ?? 0,
+  }
+}
+
+test('haveReached() rejects when a worker ends before it is there', async () => {
+  const { workers } = withWorkers(2)
+  const listening = workers.haveReached('listening', 2)
+  workers.reached(1, 'listening')
+  workers.ended(2, 'SIGKILL')
+  await assert.rejects(listening, {
+    code: 'WORKER_START_FAILED',
+    message: 'Cannot start worker 2: it ended (SIGKILL) before it was ready. The log has the cause',
+  })
+})
+
+test('haveReached() rejects with the failure that a worker reports', async () => {
+  const { workers } = withWorkers(1)
+  const listening = workers.haveReached('listening', 1)
+  const message = 'Cannot listen on 127.0.0.1:80: EACCES'
+  workers.failed({ code: 'LISTEN_FAILED', message, plugin: null, stack: null })
+  await assert.rejects(listening, { code: 'LISTEN_FAILED', message })
+})
+
+test('haveReached() resolves with the last worker, and at once when all are there', async () => {
+  const { workers } = withWorkers(2)
+  const started = workers.haveReached('started', 2)
+  workers.reached(2, 'listening')
+  workers.reached(1, 'started')
+  await started
+  await workers.haveReached('started', 2)
+})
+
+test('stage() rejects with the error of the worker that cannot, plugin and stack kept', async () => {
+  const { workers, idFor } = withWorkers(2)
+  const staged = workers.stage(plan)
+  workers.answered(1, { kind: 'staged', id: idFor(1) })
+  const failure = { code: 'PLUGIN_START_FAILED', message: 'Cannot start plugin "a"', plugin: 'a' } as const
+  workers.answered(2, {
+    kind: 'stage-failed',
+    id: idFor(2),
+    failure: { ...failure, stack: 'at plugin.ts:1' },
+  })
+  await assert.rejects(staged, (error: Error) => {
+    assert.deepEqual({ ...error, message: error.message }, { ...failure, name: 'GatewayError' })
+    assert.equal((error.cause as Error).stack, 'at plugin.ts:1')
+    return true
+  })
+})
+
+test('stage() rejects when a worker ends meanwhile', async () => {
+  const { workers } = withWorkers(1)
+  const staged = workers.stage(plan)
+  workers.ended(1, 'exit code 1')
+  await assert.rejects(staged, { message: 'Cannot stage generation in worker 1: it ended (exit code 1)' })
+})
+
+test('commit() reaches every worker and resolves when all have acknowledged', async () => {
+  const { workers, sent, idFor } = withWorkers(2)
+  const committed = workers.commit(7)
+  assert.deepEqual(
+    sent.map(({ worker, message }) => [worker, message.kind]),
+    [
+      [1, 'commit'],
+      [2, 'commit'],
+    ],
+  )
+  workers.answered(2, { kind: 'committed', id: idFor(2) })
+  workers.answered(1, { kind: 'committed', id: idFor(1) })
+  await committed
+})
+
+test('an answer of a former worker settles nothing of its successor', async () => {
+  const { workers, idFor } = withWorkers(1)
+  const lost = assert.rejects(workers.stage(plan))
+  const oldId = idFor(1)
+  workers.ended(1, 'SIGKILL')
+  await lost
+  workers.spawned(1)
+  const staged = workers.stage(plan)
+  assert.notEqual(idFor(1), oldId)
+  workers.answered(1, {
+    kind: 'stage-failed',
+    id: oldId,
+    failure: { code: 'INTERNAL_ERROR', message: '', plugin: null, stack: null },
+  })
+  workers.answered(1, { kind: 'staged', id: idFor(1) })
+  await staged
+})
