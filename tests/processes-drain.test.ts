@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { startCommand } from './support/cardea-command.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
-import { isAlive, signalProcesses } from './support/processes.ts'
+import { descendantsOf, isAlive, signalProcesses } from './support/processes.ts'
 import { rawExchange } from './support/raw-exchange.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
+import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
 
 /** How a gateway ends when it is told to. */
@@ -69,6 +71,31 @@ test('SIGTERM on an idle gateway ends it with exit code 0 and without a complain
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
   const levels = new Set(logLines(gateway.stderr).map(({ level }) => level))
   assert.deepEqual([...levels], ['info'])
+})
+
+test('SIGTERM while plugins are still starting ends the gateway with exit code 0', async (t) => {
+  const dir = await withTempDir()
+  t.after(() => dir[Symbol.asyncDispose]())
+  await dir.write({
+    'cardea.json': {
+      listen: [{ host: '127.0.0.1', port: 0 }],
+      routes: [{ name: 'all', path: '/*', respond: { status: 200 } }],
+    },
+    'plugins/slow/plugin.json': { name: 'slow', version: '1.0.0' },
+    'plugins/slow/plugin.ts': `
+      export async function PluginMain(_config, host) {
+        host.log.info('not there yet')
+        await new Promise(() => {})
+      }
+    `,
+  })
+  const command = startCommand(t, ['serve'], { cwd: dir.path })
+  await logged(command, /^not there yet$/)
+  const children = descendantsOf(command.pid).map(({ pid }) => pid)
+  command.signal('SIGTERM')
+  assert.deepEqual(await command.exited, { code: 0, signal: null })
+  assert.equal(command.stdout, '')
+  assert.deepEqual(children.filter(isAlive), [])
 })
 
 test('SIGTERM to all processes at once drains as well', async (t) => {

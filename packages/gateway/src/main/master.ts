@@ -211,7 +211,9 @@ export class Master {
     this.#state = 'running'
     const addresses = this.#sockets.map((socket) => socket.address)
     this.#options.onReady(addresses, summary)
-    this.#log.info('Ready', { generation: summary.generation, workers: summary.workers, addresses })
+    const { generation, workers } = summary
+    const listeners = addresses.map(({ host, port }) => `${host}:${port}`)
+    this.#log.info('Ready', { generation, workers, listeners })
   }
 
   async #answerOpen(id: number, settings: GatewaySettings): Promise<void> {
