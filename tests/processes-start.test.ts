@@ -87,6 +87,12 @@ test('a plugin that ends its worker while it starts ends the start with exit cod
   assert.match(stderr, /worker 1: it ended \(SIGKILL\)/)
 })
 
+test('a supervisor that no master started says what to run instead', async (t) => {
+  const bin = join(CARDEA, '../../src/main/supervisor.ts')
+  const { code, stderr } = await runCommand(t, [], { cwd: import.meta.dirname, bin })
+  assert.deepEqual([code, stderr], [1, 'The supervisor is started by the gateway; run "cardea serve".\n'])
+})
+
 test('serve without a config file says which names it looked for', async (t) => {
   const dir = await folderWith(t, {})
   const { code, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
