@@ -1,8 +1,9 @@
 import { FieldLines } from '../fields.ts'
+import { ExtensionState, readExtensionByte } from './chunk-extension.ts'
 import { FieldRole } from './field-names.ts'
 import { type FieldReader, readScannedFields, scanFields } from './field-section.ts'
 import { Malformed, type MalformedCodes } from './malformed.ts'
-import { CR, HEX_VALUE, IS_VALUE, LF, SEMICOLON } from './syntax.ts'
+import { CR, HEX_VALUE, LF, SEMICOLON } from './syntax.ts'
 
 /** Takes the content of a body as it is decoded. The buffer is the reader's own: copy what outlives the call. */
 export interface BodySink {
@@ -35,16 +36,15 @@ type State = (typeof State)[keyof typeof State]
 /** A chunk size beyond this many digits is an attack on somebody's integer (RFC 9112, 7.1 asks to be wary). */
 const CHUNK_SIZE_DIGITS_MAX = 12
 
-/** Fields that would change framing, routing or who the sender is must not come late (RFC 9110, 6.5.1). */
-const FORBIDDEN_IN_TRAILERS: ReadonlySet<string> = new Set([
-  'authorization',
-  'cache-control',
-  'content-encoding',
-  'content-range',
-  'content-type',
-  'cookie',
-  'set-cookie',
-])
+/**
+ * What must not come after the content, when all decisions it could change were made (RFC 9110, 6.5.1): conditions and
+ * other request modifiers, credentials, control data of a response, and what says how to process the content.
+ */
+const FORBIDDEN_IN_TRAILERS: ReadonlySet<string> = new Set(
+  `age authorization cache-control content-encoding content-range content-type cookie expires if-match
+if-modified-since if-none-match if-range if-unmodified-since location max-forwards pragma proxy-authenticate
+proxy-authorization range retry-after set-cookie trailer vary warning www-authenticate`.split(/\s+/),
+)
 
 /**
  * Decodes one message body, whatever its framing, from pieces cut anywhere (RFC 9112, 6 and 7). One decoder serves a
@@ -56,6 +56,7 @@ export class BodyDecoder {
   #state: State = State.done
   #remaining = 0
   #digits = 0
+  #extension: ExtensionState = ExtensionState.nameFirst
   #extensionBytes = 0
   /** An incomplete trailer section, kept until its end comes. */
   #partial: Buffer | null = null
@@ -153,24 +154,30 @@ export class BodyDecoder {
   #endSize(byte: number, i: number): number {
     if (this.#state === State.sizeFirst) throw this.#malformed('A chunk size is missing (RFC 9112, 7.1)')
     if (byte === CR) this.#state = State.sizeLf
-    else if (byte === SEMICOLON) this.#state = State.extension
-    else throw this.#malformed('A chunk size is not hexadecimal (RFC 9112, 7.1)')
+    else if (byte === SEMICOLON) {
+      this.#state = State.extension
+      this.#extension = ExtensionState.nameFirst
+    } else throw this.#malformed('A chunk size is not hexadecimal (RFC 9112, 7.1)')
     return i + 1
   }
 
   /** Chunk extensions mean nothing to us and are dropped (RFC 9112, 7.1.1). */
   #takeExtension(buffer: Uint8Array, start: number, end: number): number {
     let i = start
-    while (i < end && IS_VALUE[buffer[i] as number] === 1) i++
+    let extension = this.#extension
+    while (i < end && extension < ExtensionState.ended) {
+      extension = readExtensionByte(extension, buffer[i++] as number)
+    }
+    this.#extension = extension
     this.#extensionBytes += i - start
     if (this.#extensionBytes > this.#limits.chunkExtensionBytesMax) {
       throw this.#malformed(`Chunk extensions are longer than ${this.#limits.chunkExtensionBytesMax} bytes`)
     }
-    if (i === end) return i
-    if (buffer[i] !== CR)
-      throw this.#malformed('A chunk extension holds a control character (RFC 9112, 7.1.1)')
-    this.#state = State.sizeLf
-    return i + 1
+    if (extension === ExtensionState.malformed) {
+      throw this.#malformed('A chunk extension is not a name with an optional value (RFC 9112, 7.1.1)')
+    }
+    if (extension === ExtensionState.ended) this.#state = State.sizeLf
+    return i
   }
 
   #takeLineBreak(byte: number, i: number): number {
@@ -219,7 +226,10 @@ export class BodyDecoder {
     if (trailers.refused) {
       throw this.#malformed('A trailer field changes framing, routing or credentials (RFC 9110, 6.5.1)')
     }
-    for (const name of FORBIDDEN_IN_TRAILERS) trailers.fields.delete(name)
+    const lines = trailers.fields.lines
+    for (let i = lines.length - 2; i >= 0; i -= 2) {
+      if (FORBIDDEN_IN_TRAILERS.has(lines[i] as string)) lines.splice(i, 2)
+    }
     return trailers.fields
   }
 
@@ -236,6 +246,6 @@ class Trailers implements FieldReader {
     if (role === FieldRole.host || role === FieldRole.contentLength || role === FieldRole.transferEncoding) {
       this.refused = true
     }
-    return role === FieldRole.date
+    return false
   }
 }
