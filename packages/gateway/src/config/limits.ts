@@ -34,6 +34,9 @@ export const LIMIT_DEFAULTS = {
   requestsPerConnectionMax: 0,
 } as const satisfies Limits
 
+/** The most that `limits.header_count` can be set to. A parser keeps 16 bytes for each from the start. */
+export const HEADER_COUNT_CEILING = 10_000
+
 export const TIMEOUT_DEFAULTS = {
   /** Slow-head attacks (Slowloris). → 408 */
   headMs: 15_000,

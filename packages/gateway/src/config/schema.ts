@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from './limits.ts'
+import { HEADER_COUNT_CEILING, LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from './limits.ts'
 import { count, defaulted, duration, NAME, record, size, toJsonSchema } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
 import { ROUTE_SCHEMA } from './schema-route.ts'
@@ -28,7 +28,7 @@ const LIMITS_SCHEMA = Type.Object(
       count('Field lines of one head. More get 431.', {
         default: LIMIT_DEFAULTS.headerCountMax,
         minimum: 1,
-        maximum: 10_000,
+        maximum: HEADER_COUNT_CEILING,
       }),
     ),
     body_bytes: defaulted(

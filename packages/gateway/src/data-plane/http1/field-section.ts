@@ -1,3 +1,4 @@
+import { HEADER_COUNT_CEILING } from '../../config/limits.ts'
 import type { FieldLines } from '../fields.ts'
 import { type FieldRole, knownNameAt } from './field-names.ts'
 import { Malformed, type MalformedCodes } from './malformed.ts'
@@ -8,16 +9,13 @@ import { COLON, CR, HTAB, IS_TOKEN, IS_VALUE, LF, SP } from './syntax.ts'
  * colon, no bare CR or LF, no control characters.
  *
  * Two steps, so that nothing is made of a section that is not whole: `scanFields` validates and remembers offsets,
- * `FieldScan.read` makes strings of them.
+ * `readScannedFields` makes strings of them.
  */
-
-/** Field lines that any configuration may allow in one section; bounds the offsets kept here. */
-export const FIELD_LINES_MAX = 1_000
 
 const OFFSETS_PER_LINE = 4
 
 /** Offsets of the section scanned last: name start, name end, value start, value end. One parser runs at a time. */
-const offsets = new Int32Array(FIELD_LINES_MAX * OFFSETS_PER_LINE)
+const offsets = new Int32Array(HEADER_COUNT_CEILING * OFFSETS_PER_LINE)
 let lineCount = 0
 
 /** Where the scanned section ends: the offset after its empty line, or -1 when bytes are missing. */
@@ -136,12 +134,26 @@ export function parseContentLength(value: string): number {
   return length
 }
 
+/**
+ * `text` without SP and HTAB at its ends. `String.trim` would take U+00A0 too, a plain byte of a field value here, and
+ * then see a `close` that no other reader of the message sees.
+ */
+export function trimWhiteSpace(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isWhiteSpace(text.charCodeAt(start))) start++
+  while (end > start && isWhiteSpace(text.charCodeAt(end - 1))) end--
+  return text.substring(start, end)
+}
+
+const isWhiteSpace = (code: number) => code === SP || code === HTAB
+
 /** Whether a comma-separated list of tokens holds `token` (lower case), in any case (RFC 9110, 5.6.1). */
 export function listHas(list: string, token: string): boolean {
   if (list === token) return true
   if (list.length < token.length) return false
   for (const element of list.split(',')) {
-    if (element.trim().toLowerCase() === token) return true
+    if (trimWhiteSpace(element).toLowerCase() === token) return true
   }
   return false
 }

@@ -6,6 +6,7 @@ import {
   parseContentLength,
   readScannedFields,
   scanFields,
+  trimWhiteSpace,
 } from './field-section.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { CR, IS_TARGET, IS_TOKEN, isHost, LF, SP } from './syntax.ts'
@@ -151,7 +152,9 @@ export class RequestHead implements FieldReader {
     this.host = lowerCaseHost(authority)
     this.fields.set('host', authority)
     const rest = target.slice(pathStart)
-    this.target = rest.charCodeAt(0) === 0x2f ? rest : `/${rest}`
+    // RFC 9112, 3.2.4: without path and query, OPTIONS is about the server as a whole.
+    if (rest === '' && this.method === 'OPTIONS') this.target = '*'
+    else this.target = rest.charCodeAt(0) === 0x2f ? rest : `/${rest}`
   }
 
   #applyConnection(connection: string): void {
@@ -161,12 +164,11 @@ export class RequestHead implements FieldReader {
     }
     let close = false
     for (const element of connection.split(',')) {
-      const option = element.trim().toLowerCase()
+      const option = trimWhiteSpace(element).toLowerCase()
       if (option === 'close') close = true
       else if (option === 'keep-alive') this.keepAlive = true
       else if (option === 'upgrade') this.#applyUpgrade()
-      // Host is no hop's own to remove; without it a request would change its site on the way.
-      else if (option !== '' && option !== 'host') this.fields.delete(option)
+      else if (!NEVER_HOP_BY_HOP.has(option)) this.fields.delete(option)
     }
     if (close) this.keepAlive = false
   }
@@ -179,6 +181,9 @@ export class RequestHead implements FieldReader {
     this.upgrade = value
   }
 }
+
+/** No hop's own to remove, though Connection names it: a request would change its site or lose its length on the way. */
+const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set(['', 'host', 'content-length'])
 
 const malformed = (detail: string) => new Malformed(REQUEST_CODES.malformed, detail)
 

@@ -6,6 +6,7 @@ import {
   parseContentLength,
   readScannedFields,
   scanFields,
+  trimWhiteSpace,
 } from './field-section.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
 import type { HeadLimits } from './request-head.ts'
@@ -21,7 +22,7 @@ export class ResponseHead implements FieldReader {
   chunked = false
   /** Whether the upstream keeps the connection for another request (RFC 9112, 9.3). */
   keepAlive = true
-  /** The Upgrade value of a 101. */
+  /** The Upgrade value, when Connection lists `upgrade`. */
   upgrade: string | null = null
   hasDate = false
   /** A Via of the upstream's own is among the lines. */
@@ -79,14 +80,16 @@ export class ResponseHead implements FieldReader {
     const connection = this.#connection
     if (connection === null || connection === 'keep-alive') {
       if (connection !== null) this.keepAlive = true
+      this.upgrade = null
       return
     }
     let close = false
     for (const element of connection.split(',')) {
-      const option = element.trim().toLowerCase()
+      const option = trimWhiteSpace(element).toLowerCase()
       if (option === 'close') close = true
       else if (option === 'keep-alive') this.keepAlive = true
-      else if (option !== '' && option !== 'upgrade') this.fields.delete(option)
+      else if (option !== '' && option !== 'upgrade' && option !== 'content-length')
+        this.fields.delete(option)
     }
     if (close) this.keepAlive = false
     if (!listHas(connection, 'upgrade')) this.upgrade = null
