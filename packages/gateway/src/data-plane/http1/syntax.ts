@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net'
+
 /** Character classes of RFC 9110 and RFC 9112 as tables: one load per byte in the parsers' loops. */
 
 export const CR = 0x0d
@@ -48,6 +50,7 @@ export function isHost(text: string): boolean {
     const code = text.charCodeAt(i)
     if (code > 0xff || IS_HOST[code] === 0) return false
     if (code === 0x5b && i !== 0) return false
+    if (code === 0x25 && !isPercentEncoded(text, i)) return false
     if (code === 0x5d) {
       if (bracket !== -1) return false
       bracket = i
@@ -57,19 +60,22 @@ export function isHost(text: string): boolean {
     }
   }
   if (text.charCodeAt(0) === 0x5b) {
-    if (bracket < 3 || (bracket !== length - 1 && colon !== bracket + 1)) return false
+    if (bracket === -1 || (bracket !== length - 1 && colon !== bracket + 1)) return false
     if (!isIpLiteral(text, bracket)) return false
   } else if (bracket !== -1 || colon === 0) return false
   return colon === -1 || isPort(text, colon + 1)
 }
 
-/** Hexadecimal digits, colons and dots: enough to keep an IPv6 literal from holding anything else. */
+/** IPv6 alone: IPvFuture has no use, and a zone means nothing to another machine (RFC 3986, 3.2.2). */
 function isIpLiteral(text: string, bracket: number): boolean {
-  for (let i = 1; i < bracket; i++) {
-    const code = text.charCodeAt(i)
-    if (HEX_VALUE[code] === 255 && code !== COLON && code !== 0x2e) return false
-  }
-  return true
+  const address = text.slice(1, bracket)
+  return !address.includes('%') && isIPv6(address)
+}
+
+const isHex = (code: number) => (HEX_VALUE[code] ?? 255) !== 255
+
+function isPercentEncoded(text: string, at: number): boolean {
+  return isHex(text.charCodeAt(at + 1)) && isHex(text.charCodeAt(at + 2))
 }
 
 function isPort(text: string, from: number): boolean {
