@@ -273,12 +273,12 @@ function readVersion(buffer: Uint8Array, start: number, end: number, head: Reque
   const length = VERSION_BYTES.length
   for (let k = 0; k < length; k++) {
     if (start + k === end) return -1
-    if (buffer[start + k] !== VERSION_BYTES[k]) throw badVersion(buffer, start)
+    if (buffer[start + k] !== VERSION_BYTES[k]) return refuseVersion(buffer, start, end)
   }
   const at = start + length
   if (at === end) return -1
   const minor = (buffer[at] as number) - 0x30
-  if (minor !== 1 && minor !== 0) throw badVersion(buffer, start)
+  if (minor !== 1 && minor !== 0) return refuseVersion(buffer, start, end)
   if (at + 1 < end && buffer[at + 1] !== CR)
     throw malformed('The request line does not end after the version')
   if (at + 2 < end && buffer[at + 2] !== LF) throw malformed('A CR stands without LF (RFC 9112, 2.2)')
@@ -287,11 +287,14 @@ function readVersion(buffer: Uint8Array, start: number, end: number, head: Reque
   return at + 3
 }
 
-function badVersion(buffer: Uint8Array, start: number): Malformed {
-  const version = Buffer.from(buffer.subarray(start, start + 8)).toString('latin1')
-  return /^HTTP\/\d\.\d$/.test(version)
-    ? new Malformed('REQUEST_VERSION_UNSUPPORTED', `The version ${version} is not supported`)
-    : malformed('The request line has no HTTP version (RFC 9112, 2.3)')
+/** Throws, or returns -1 while what is there may still become the version of another HTTP. */
+function refuseVersion(buffer: Uint8Array, start: number, end: number): -1 {
+  const version = Buffer.from(buffer.subarray(start, Math.min(start + 8, end))).toString('latin1')
+  if (/^HTTP\/\d\.\d$/.test(version)) {
+    throw new Malformed('REQUEST_VERSION_UNSUPPORTED', `The version ${version} is not supported`)
+  }
+  if (/^HTTP\/\d\.?$/.test(version)) return -1
+  throw malformed('The request line has no HTTP version (RFC 9112, 2.3)')
 }
 
 /** The two methods of nearly all traffic without a string of their own. */
