@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import * as net from 'node:net'
-import { getSystemErrorName } from 'node:util'
 import { GatewayError, messageOf } from '../base/errors.ts'
+import { listenError } from '../base/listen-error.ts'
 import type { ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
@@ -22,14 +22,6 @@ type CreateServerHandle = (
 ) => ListenHandle | number
 
 const createServerHandle = (net as unknown as { _createServerHandle: CreateServerHandle })._createServerHandle
-
-/** What to do about the errors that people meet. */
-const CURES: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the address is in use. Choose another port, or stop what uses it',
-  EACCES: 'this user may not use the port. Choose one above 1023, or grant CAP_NET_BIND_SERVICE',
-  EADDRNOTAVAIL: 'this machine does not have that address. Choose one of its own, or 0.0.0.0 for all',
-  EAFNOSUPPORT: 'this machine does not speak that address family. Choose an IPv4 address such as 0.0.0.0',
-}
 
 /** Binds the listener's address, without listening yet. Throws LISTEN_FAILED. */
 export async function openListeningSocket(listener: ListenerPlan): Promise<ListeningSocket> {
@@ -56,12 +48,4 @@ async function resolve(listener: ListenerPlan): Promise<{ address: string; famil
     const detail = `Cannot listen on "${listener.host}": the name has no address (${messageOf(cause)}). Write an IP address`
     throw new GatewayError('LISTEN_FAILED', detail, { cause })
   }
-}
-
-/** LISTEN_FAILED for a negative errno. */
-export function listenError(listener: ListenerPlan, errno: number): GatewayError {
-  const name = getSystemErrorName(errno)
-  const where = listener.host.includes(':') ? `[${listener.host}]` : listener.host
-  const why = CURES[name] ?? name
-  return new GatewayError('LISTEN_FAILED', `Cannot listen on ${where}:${listener.port}: ${why}.`)
 }

@@ -65,14 +65,13 @@ export class Master {
    * failed or a process had to be killed at the drain's deadline, 128 + the signal's number after a second signal.
    */
   async run(): Promise<number> {
-    const onSignal = (signal: NodeJS.Signals): void => this.#onSignal(signal)
-    for (const signal of SIGNALS) process.on(signal, onSignal)
+    // They stay to the very end: a late one must not end the process in its own way.
+    for (const signal of SIGNALS) process.on(signal, () => this.#onSignal(signal))
     const killAll = (): void => this.#killAll()
     process.on('exit', killAll)
     this.#supervisor.spawn()
     const exitCode = await this.#exitCode.promise
     process.off('exit', killAll)
-    for (const signal of SIGNALS) process.off(signal, onSignal)
     return exitCode
   }
 
@@ -136,7 +135,7 @@ export class Master {
       this.drain(`Received ${signal}`)
       return
     }
-    if (now - this.#firstSignalAt < PROCESS_LIMITS.signalRepeatMs) return
+    if (this.#state === 'ending' || now - this.#firstSignalAt < PROCESS_LIMITS.signalRepeatMs) return
     this.#log.warn(`Received ${signal} again: ending at once`)
     void this.end(128 + constants.signals[signal])
   }
