@@ -128,12 +128,13 @@ export class BodyDecoder {
   #takeCounted(buffer: Buffer, i: number, end: number, sink: BodySink): number {
     const taken = Math.min(end - i, this.#remaining)
     this.#remaining -= taken
-    const whole = this.#remaining === 0
-    const last = whole && this.#state === State.length
-    if (last) this.#state = State.done
-    else if (whole) this.#state = State.chunkCr
+    if (this.#remaining === 0 && this.#state === State.chunk) this.#state = State.chunkCr
     sink.onBodyData(buffer, i, i + taken)
-    if (last) sink.onBodyEnd(null)
+    // Only now, and only if the sink has not abandoned the body: an end that comes after that would be another's.
+    if (this.#remaining === 0 && this.#state === State.length) {
+      this.#state = State.done
+      sink.onBodyEnd(null)
+    }
     return i + taken
   }
 

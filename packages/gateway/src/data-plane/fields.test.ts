@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { checkedFieldName, checkedFieldValue, FieldLines } from './fields.ts'
+
+function linesOf(...lines: string[]): FieldLines {
+  const fields = new FieldLines()
+  fields.lines.push(...lines)
+  return fields
+}
+
+describe('checkedFieldName()', () => {
+  it('refuses what is no token', () => {
+    for (const name of ['', ' ', 'a b', ' a', 'a:', 'a\r\n', 'a\n', 'a\0', 'é', 'a(b)', '"a"', 'a/b', '\u212a']) {
+      assert.throws(() => checkedFieldName(name), TypeError, JSON.stringify(name))
+    }
+  })
+
+  it('returns a token in lower case', () => {
+    assert.equal(checkedFieldName("X-!#$%&'*+.^_`|~09"), "x-!#$%&'*+.^_`|~09")
+  })
+})
+
+describe('checkedFieldValue()', () => {
+  it('refuses control characters and what is no byte', () => {
+    for (const value of [
+      'a\r\nb: c',
+      'a\nb',
+      'a\rb',
+      '\0',
+      'a\0',
+      '\x7f',
+      'a\vb',
+      '\x1b',
+      'a\u0100',
+      '\u2028a',
+      '😀',
+    ]) {
+      assert.throws(() => checkedFieldValue('x', value), /"x"/, JSON.stringify(value))
+    }
+  })
+
+  it('takes the white space of HTTP from the ends, no other', () => {
+    assert.equal(checkedFieldValue('x', ' \t\r\na \t b\n '), 'a \t b')
+    assert.equal(checkedFieldValue('x', '\xa0a\xa0'), '\xa0a\xa0')
+    assert.equal(checkedFieldValue('x', ' \t '), '')
+    assert.equal(checkedFieldValue('x', ''), '')
+  })
+
+  it('takes all bytes of a field value', () => {
+    const value = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte))
+      .filter((character) => /[\x21-\x7e\x80-\xff]/.test(character))
+      .join('')
+    assert.equal(checkedFieldValue('x', value), value)
+  })
+
+  it('makes text of what is none', () => {
+    const given: unknown = 7
+    assert.equal(checkedFieldValue('x', given as string), '7')
+  })
+})
+
+describe('FieldLines', () => {
+  it('finds nothing of another name, nor a value that looks like the name', () => {
+    const fields = linesOf('a', 'b', 'c', 'a')
+    assert.deepEqual([fields.get('b'), fields.getAll('b'), fields.has('b')], [null, [], false])
+    fields.delete('b')
+    assert.deepEqual(fields.lines, ['a', 'b', 'c', 'a'])
+  })
+
+  it('joins lines of one name in order', () => {
+    const fields = linesOf('a', '1', 'b', '2', 'a', '', 'a', '3')
+    assert.equal(fields.get('a'), '1, , 3')
+    assert.deepEqual(fields.getAll('a'), ['1', '', '3'])
+    assert.equal(fields.size, 4)
+  })
+
+  it('sets in the place of the first line and removes the others', () => {
+    const fields = linesOf('a', '1', 'b', '2', 'a', '3', 'c', '4', 'a', '5')
+    fields.set('a', 'x')
+    assert.deepEqual(fields.lines, ['a', 'x', 'b', '2', 'c', '4'])
+    fields.set('d', 'y')
+    assert.deepEqual(fields.lines, ['a', 'x', 'b', '2', 'c', '4', 'd', 'y'])
+  })
+
+  it('does what a plain list of pairs does', () => {
+    const name = fc.constantFrom('a', 'b', 'c')
+    const command = fc.tuple(fc.constantFrom('set', 'append', 'delete'), name, fc.constantFrom('a', '1', ''))
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 30 }), (commands) => {
+        const fields = new FieldLines()
+        let model: [string, string][] = []
+        for (const [what, key, value] of commands) {
+          if (what === 'append') {
+            fields.append(key, value)
+            model.push([key, value])
+          } else if (what === 'delete') {
+            fields.delete(key)
+            model = model.filter(([other]) => other !== key)
+          } else {
+            const first = model.findIndex(([other]) => other === key)
+            fields.set(key, value)
+            if (first === -1) model.push([key, value])
+            else
+              model = model.flatMap(([k, v], i) => (k !== key ? [[k, v]] : i === first ? [[key, value]] : []))
+          }
+        }
+        assert.deepEqual(fields.lines, model.flat())
+        const values = model.filter(([key]) => key === 'a').map(([, value]) => value)
+        assert.deepEqual(fields.getAll('a'), values)
+        assert.equal(fields.get('a'), values.length === 0 ? null : values.join(', '))
+      }),
+    )
+  })
+})
