@@ -2,7 +2,7 @@ import { inPlaceParts } from './check.ts'
 import { copyTree, isObject, joinPointer } from './pointer.ts'
 import type { JsonSchema } from './types.ts'
 
-/** A schema that refers to itself could otherwise fill for ever. */
+/** A default whose schema has that default again would otherwise grow for ever. */
 const DEPTH_MAX = 64
 
 /**
@@ -16,7 +16,7 @@ export function fillDefaults(
   schema: JsonSchema,
   onDefault: (pointer: string) => void = () => {},
 ): void {
-  fill(value, schema, { root: schema, onDefault, pointer: '', depth: 0 })
+  fill(value, schema, { root: schema, onDefault, pointer: '', depth: 0, done: new Map() })
 }
 
 interface Place {
@@ -24,12 +24,17 @@ interface Place {
   readonly onDefault: (pointer: string) => void
   readonly pointer: string
   readonly depth: number
+  /** Which schemas have filled an object: several ways may lead from one to the other. */
+  readonly done: Map<object, Set<unknown>>
 }
 
 function fill(value: unknown, schema: unknown, place: Place): void {
   if (!isObject(schema) || place.depth > DEPTH_MAX) return
   if (Array.isArray(value)) fillItems(value, schema, place)
   if (!isObject(value)) return
+  const schemas = place.done.get(value) ?? new Set()
+  if (schemas.has(schema)) return
+  place.done.set(value, schemas.add(schema))
   for (const [key, property] of Object.entries(isObject(schema.properties) ? schema.properties : {})) {
     if (!Object.hasOwn(value, key)) {
       const fallback = isObject(property) ? defaultOf(property, place.root) : undefined

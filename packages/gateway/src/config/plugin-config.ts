@@ -128,7 +128,7 @@ function withoutResets(value: unknown): unknown {
   return Object.fromEntries(kept.map(([key, member]) => [key, withoutResets(member)]))
 }
 
-/** Errors go to the layer whose value they are about; what is missing or false as a whole to the highest one. */
+/** Errors go to the layer whose value they are about; what is missing in an object, to the highest that is in it. */
 function wholeErrorsByLayer(
   errors: readonly SchemaError[],
   layers: readonly ConfigLayer[],

@@ -1,4 +1,4 @@
-import { createSecureContext } from 'node:tls'
+import { X509Certificate } from 'node:crypto'
 import type { RuleReader } from './rule-reader.ts'
 import { parseTarget, TARGET_FORM } from './target.ts'
 
@@ -37,13 +37,19 @@ function checkTls(reader: RuleReader, upstream: string): void {
   }
   const ca = reader.string(`${pointer}/ca`)
   if (ca?.includes('-----BEGIN CERTIFICATE-----') === true && !isCertificateText(ca)) {
-    reader.report({ pointer: `${pointer}/ca`, expected: 'certificates as PEM text that OpenSSL can read' })
+    reader.report({
+      pointer: `${pointer}/ca`,
+      expected: 'certificates as PEM text, each one whole and valid',
+    })
   }
 }
 
+/** TLS would quietly skip a block that it cannot read, and then trust nobody, or fewer than it was told. */
 function isCertificateText(ca: string): boolean {
+  const blocks = ca.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
+  if (blocks.length !== ca.split('-----BEGIN').length - 1) return false
   try {
-    createSecureContext({ ca })
+    for (const block of blocks) new X509Certificate(block)
     return true
   } catch {
     return false

@@ -1,0 +1,72 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the config's own notation
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { planSettings } from './plan.ts'
+import { checkPluginConfig } from './plugin-config.ts'
+import { renderProblems } from './render-problems.ts'
+import { loadText, manifestOf, problemsOf } from './test-support.ts'
+
+const SECRET = 'hunter2-Über:secret'
+const env = { SECRET }
+
+/** Every place whose check quotes or compares what it is given. */
+const PLACES = [
+  '"$schema": [ "${SECRET}" ]',
+  'listen: "${SECRET}"',
+  'listen: [{ port: "${SECRET}" }]',
+  'workers: "${SECRET}"',
+  'log: { level: "x${SECRET}" }',
+  'half_close: "${SECRET}"',
+  'via: "a ${SECRET}"',
+  'limits: { head_bytes: "${SECRET}" }',
+  'timeouts: { head: "${SECRET}" }',
+  'trusted_proxies: ["${SECRET}"]',
+  'trusted_proxies: ["${SECRET}", "${SECRET}"]',
+  'plugins: { a: "${SECRET}" }',
+  'plugins: { a: { on_failure: "${SECRET}" } }',
+  'plugins: { a: { plugin: "${SECRET}" } }',
+  'plugins: { a: { nfig: { key: "${SECRET}" } } }',
+  'upstreams: { a: { targets: ["${SECRET}"] } }',
+  'upstreams: { a: { targets: ["http://x:${SECRET}@a"] } }',
+  'upstreams: { a: { targets: ["http://a/${SECRET}"] } }',
+  'upstreams: { a: { targets: ["https://a"], tls: { ca: "${SECRET}" } } }',
+  'upstreams: { a: { targets: ["https://a"], tls: { ca: "-----BEGIN CERTIFICATE-----${SECRET}" } } }',
+  'routes: [{ name: "${SECRET}", respond: {} }]',
+  'routes: [{ name: a, upstream: "${SECRET}" }]',
+  'routes: [{ name: a, host: "${SECRET}", respond: {} }]',
+  'routes: [{ name: a, path: "/a/:${SECRET}", respond: {} }]',
+  'routes: [{ name: a, path: "/a/%41${SECRET}", respond: {} }]',
+  'routes: [{ name: a, redirect: { to: "/x/${SECRET}" } }]',
+  'routes: [{ name: a, redirect: { to: "/:hunter2${SECRET}" } }]',
+  'routes: [{ name: a, respond: { headers: { x: "${SECRET}\\n" } } }]',
+  'routes: [{ name: a, respond: { status: "${SECRET}" } }]',
+  'routes: [{ name: a, respond: {}, strip_prefix: "${SECRET}" }]',
+]
+
+for (const text of PLACES) {
+  test(`loadConfigFile() never tells what a variable stands for: ${text}`, async () => {
+    const problems = await problemsOf(text, { env })
+    for (const shown of [JSON.stringify(problems), renderProblems(problems, { textOf: () => text })]) {
+      for (const part of ['hunter2-', 'Über', 'xn--', ':secret']) assert.ok(!shown.includes(part), shown)
+    }
+  })
+}
+
+test('checkPluginConfig() never tells what a variable stands for', async () => {
+  const config = await loadText(
+    'plugins: { sample: { config: { mode: "${SECRET}", list: ["${SECRET}"] } } }',
+    { env },
+  )
+  const entry = planSettings(config).globalPlugins.get('sample')
+  const manifest = await manifestOf({
+    config_schema: {
+      properties: { mode: { enum: ['hunter'] }, list: { type: 'array', items: { type: 'integer' } } },
+      minProperties: 3,
+    },
+  })
+  assert.ok(entry?.kind === 'settings' && entry.config !== undefined)
+  const result = checkPluginConfig(manifest, [entry.config])
+  assert.ok(!result.ok)
+  assert.equal(result.problems.length, 3)
+  assert.ok(!JSON.stringify(result.problems).includes('hunter2'), JSON.stringify(result.problems))
+})
