@@ -117,6 +117,8 @@ export interface Request extends Body {
   readonly clientIp: string
   readonly scheme: 'http' | 'https'
   readonly protocol: Protocol
+  /** As `text`, parsed. Rejects with `BODY_UNREADABLE` when it is not JSON. */
+  json(options?: BodyOptions): Promise<unknown>
   /** Fields after the body (RFC 9110, 6.5); empty until the body has been read to its end. */
   readonly trailers: Fields
 }
@@ -151,7 +153,10 @@ export type BodyTransform = (
 ) => Uint8Array | null | Promise<Uint8Array | null>
 
 export interface BodyOptions {
-  /** Open gzip, deflate, br or zstd content first; Content-Encoding is removed. Default false. */
+  /**
+   * Open gzip, deflate, br or zstd content first. Default false. Reading leaves the body as it is; a transform sends
+   * it on decoded, and Content-Encoding is removed.
+   */
   decode?: boolean
 }
 
@@ -162,8 +167,10 @@ export interface BodyOptions {
 export interface Body {
   bytes(options?: BodyOptions): Promise<Uint8Array>
   text(options?: BodyOptions): Promise<string>
-  json(options?: BodyOptions): Promise<unknown>
-  /** Replaces the body; Content-Length and digests are put right. Null removes it. */
+  /**
+   * Replaces the body; Content-Length, digests and ETag are put right. Null removes it. After a read with `decode` the
+   * new body counts as decoded and Content-Encoding is removed; otherwise it has the encoding of the old one.
+   */
   setBody(body: string | Uint8Array | null): void
   /** Passes every chunk through `transform`, after those of plugins before it. Backpressure is kept. */
   transformBody(transform: BodyTransform, options?: BodyOptions): void

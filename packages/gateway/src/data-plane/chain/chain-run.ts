@@ -1,0 +1,348 @@
+import type { ExchangeError, FinishRecord, PluginTiming } from '@cardea/sdk'
+import { GatewayError } from '../../base/errors.ts'
+import type { Sweeper, Swept } from '../sweeper.ts'
+import type { Chain } from './chain.ts'
+import { HookContext } from './context.ts'
+import type { ChainUser } from './exchange-view.ts'
+import { hookFailure, isPassedOver } from './hook-failure.ts'
+
+type Hook = 'handle' | 'onResponse' | 'onError' | 'onFinish'
+
+/**
+ * The hooks of one chain, run for one exchange. What can be done synchronously is: a promise is only waited for when a
+ * hook returned one. A hook that is given up (timeout, abort) is forgotten by its ticket: what it settles with later
+ * changes nothing.
+ */
+export class ChainRun implements Swept {
+  readonly #chain: Chain
+  readonly #user: ChainUser
+  readonly #sweeper: Sweeper
+  readonly #contexts: HookContext[] = []
+  #ticket = 0
+  #pending: HookContext | null = null
+  #pendingHook: Hook = 'handle'
+  #deadlineMs = 0
+  #waitingSinceMs = 0
+  #waiting = 0
+  #mark = 0
+  #ended = false
+  /** What goes on when a pending onError or onFinish has ended. */
+  #then: (() => void) | undefined
+  /** The next of onError or onFinish, going backwards. */
+  #cursor = -1
+  /** The next onResponse, going backwards; undefined before the first answer. */
+  #responseCursor: number | undefined
+
+  constructor(chain: Chain, user: ChainUser, sweeper: Sweeper) {
+    this.#chain = chain
+    this.#user = user
+    this.#sweeper = sweeper
+  }
+
+  // handle, in order.
+
+  handle(): void {
+    const { entries, wantsRecord } = this.#chain
+    for (let i = this.#contexts.length; i < entries.length; i++) {
+      const entry = entries[i]
+      if (entry === undefined) break
+      const context = new HookContext(this.#user, entry)
+      this.#contexts.push(context)
+      this.#mark = this.#user.edits.mark
+      const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
+      let result: unknown
+      try {
+        result = entry.instance.middleware.handle(context)
+      } catch (error) {
+        if (!this.#onHandleThrew(context, error)) return
+        continue
+      }
+      if (isPromise(result)) {
+        this.#await(context, 'handle', result, startMs)
+        return
+      }
+      if (wantsRecord) context.handleMs = this.#sweeper.clock.nowMs() - startMs
+      if (!this.#settleHandle(context, result)) return
+    }
+    if (!this.#ended) this.#user.onHandled()
+  }
+
+  /** Returns whether the chain goes on. */
+  #settleHandle(context: HookContext, result: unknown): boolean {
+    const { answer } = this.#user
+    if (result === true && !answer.sent) {
+      context.outcome = 'passed'
+      answer.status = 0
+      return !this.#ended
+    }
+    if (result === false && answer.status !== 0) {
+      context.outcome = 'answered'
+      this.#user.onAnswered()
+      return false
+    }
+    const how =
+      result === true
+        ? 'handle returned true after send()'
+        : result === false
+          ? 'handle returned false without a status'
+          : 'handle returned neither true nor false'
+    return this.#onHandleThrew(context, new GatewayError('HOOK_RETURN_INVALID', how))
+  }
+
+  /** Returns whether the chain goes on. */
+  #onHandleThrew(context: HookContext, thrown: unknown): boolean {
+    const { instance } = context.entry
+    const failure = hookFailure(instance, 'handle', thrown)
+    this.#log(context, 'handle', thrown)
+    const { answer, edits } = this.#user
+    edits.truncate(this.#mark)
+    answer.status = 0
+    answer.content = null
+    answer.sent = false
+    context.transforms = null
+    if (isPassedOver(instance, failure)) {
+      context.outcome = 'skipped'
+      return !this.#ended
+    }
+    context.outcome = 'failed'
+    if (!this.#ended) this.#user.onHookFailed(failure)
+    return false
+  }
+
+  // onError and onResponse, in reverse, for every plugin whose handle returned true.
+
+  /** Runs onError (when there is an error) and then onResponse; ends with `onResponded`. */
+  respond(error: ExchangeError | null): void {
+    // A hook that is still running when its exchange goes another way must not change what is answered.
+    this.#pending?.revoke()
+    this.#abandonPending()
+    if (error !== null && this.#chain.hasErrorHooks) {
+      this.#cursor = this.#contexts.length - 1
+      this.#runErrors(error, () => this.#startResponding())
+    } else this.#startResponding()
+  }
+
+  #startResponding(): void {
+    // After a replaced answer only hooks that have not run yet see it.
+    this.#responseCursor ??= this.#contexts.length - 1
+    this.#runResponses()
+  }
+
+  #runErrors(error: ExchangeError, then: () => void): void {
+    while (this.#cursor >= 0) {
+      const context = this.#contexts[this.#cursor--]
+      const { middleware } = context?.entry.instance ?? {}
+      if (context?.outcome !== 'passed' || context.revoked || middleware?.onError === undefined) continue
+      try {
+        const result: unknown = middleware.onError(context, error)
+        if (!isPromise(result)) continue
+        this.#await(context, 'onError', result, 0, () => this.#runErrors(error, then))
+        return
+      } catch (thrown) {
+        this.#log(context, 'onError', thrown)
+      }
+    }
+    then()
+  }
+
+  #runResponses(): void {
+    let cursor = this.#responseCursor ?? -1
+    for (; cursor >= 0; cursor = this.#responseCursor ?? -1) {
+      this.#responseCursor = cursor - 1
+      const context = this.#contexts[cursor]
+      if (context === undefined || context.outcome !== 'passed' || context.revoked) continue
+      if (!this.#runResponse(context)) return
+    }
+    if (!this.#ended) this.#user.onResponded()
+  }
+
+  /** Returns whether the next hook may run now. */
+  #runResponse(context: HookContext): boolean {
+    const { middleware } = context.entry.instance
+    const { wantsRecord } = this.#chain
+    const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
+    try {
+      for (const { transform, decode } of context.transforms ?? NO_TRANSFORMS) {
+        context.response.transformBody(transform, { decode })
+      }
+      if (middleware.onResponse === undefined) return true
+      const result: unknown = middleware.onResponse(context)
+      if (isPromise(result)) {
+        this.#await(context, 'onResponse', result, startMs)
+        return false
+      }
+    } catch (error) {
+      return this.#onResponseThrew(context, error)
+    }
+    if (wantsRecord) context.onResponseMs = this.#sweeper.clock.nowMs() - startMs
+    return !this.#ended
+  }
+
+  /** Returns whether the next hook may run now; after a replaced answer `respond` runs the rest. */
+  #onResponseThrew(context: HookContext, thrown: unknown): boolean {
+    const { instance } = context.entry
+    const failure = hookFailure(instance, 'onResponse', thrown)
+    this.#log(context, 'onResponse', thrown)
+    if (isPassedOver(instance, failure)) return !this.#ended
+    context.outcome = 'failed'
+    if (!this.#ended) this.#user.onHookFailed(failure)
+    return false
+  }
+
+  // Promises.
+
+  #await(
+    context: HookContext,
+    hook: Hook,
+    promise: Promise<unknown>,
+    startMs: number,
+    then?: () => void,
+  ): void {
+    this.#then = then
+    const ticket = ++this.#ticket
+    const { timeoutMs } = context.entry.instance.plan
+    this.#pending = context
+    this.#pendingHook = hook
+    this.#deadlineMs = this.#sweeper.clock.nowMs() + timeoutMs
+    this.#sweeper.add(this)
+    promise.then(
+      (result) => {
+        if (ticket !== this.#ticket) return
+        this.#settle(context, hook, startMs)
+        this.#onSettled(context, hook, result)
+      },
+      (error: unknown) => {
+        if (ticket !== this.#ticket) return
+        this.#settle(context, hook, startMs)
+        this.#onRejected(context, hook, error)
+      },
+    )
+  }
+
+  #settle(context: HookContext, hook: Hook, startMs: number): void {
+    this.#abandonPending()
+    if (!this.#chain.wantsRecord) return
+    const tookMs = this.#sweeper.clock.nowMs() - startMs
+    if (hook === 'handle') context.handleMs = tookMs
+    else if (hook === 'onResponse') context.onResponseMs = tookMs
+  }
+
+  #abandonPending(): void {
+    this.#ticket++
+    this.#pending = null
+    this.#waiting = 0
+    this.#sweeper.remove(this)
+  }
+
+  #onSettled(context: HookContext, hook: Hook, result: unknown): void {
+    if (hook === 'handle') {
+      if (this.#settleHandle(context, result)) this.handle()
+    } else if (hook === 'onResponse') this.#runResponses()
+    else this.#then?.()
+  }
+
+  #onRejected(context: HookContext, hook: Hook, error: unknown): void {
+    if (hook === 'handle') {
+      if (this.#onHandleThrew(context, error)) this.handle()
+    } else if (hook === 'onResponse') {
+      if (this.#onResponseThrew(context, error)) this.#runResponses()
+    } else {
+      this.#log(context, hook, error)
+      this.#then?.()
+    }
+  }
+
+  /** The pending hook waits for bytes of a body: its clock stands meanwhile. */
+  onWaiting(waiting: boolean): void {
+    if (waiting) {
+      if (this.#waiting++ === 0) this.#waitingSinceMs = this.#sweeper.clock.nowMs()
+    } else if (this.#waiting > 0 && --this.#waiting === 0) {
+      this.#deadlineMs += this.#sweeper.clock.nowMs() - this.#waitingSinceMs
+    }
+  }
+
+  sweep(nowMs: number): void {
+    const context = this.#pending
+    if (context === null || this.#waiting > 0 || nowMs < this.#deadlineMs) return
+    const hook = this.#pendingHook
+    const { timeoutMs } = context.entry.instance.plan
+    this.#abandonPending()
+    context.revoke()
+    this.#onRejected(
+      context,
+      hook,
+      new GatewayError('HOOK_TIMEOUT', `${hook} took longer than ${timeoutMs} ms`),
+    )
+  }
+
+  // The end.
+
+  /** The exchange is over before its hooks were: whatever is pending is forgotten. */
+  abandon(): void {
+    this.#ended = true
+    this.#abandonPending()
+    for (const context of this.#contexts) context.abort()
+  }
+
+  /** Runs onError only, for an exchange whose client is gone or whose response has been cut. Then `done`. */
+  reportError(error: ExchangeError, done: () => void): void {
+    this.abandon()
+    this.#cursor = this.#chain.hasErrorHooks ? this.#contexts.length - 1 : -1
+    this.#runErrors(error, done)
+  }
+
+  timings(): PluginTiming[] {
+    return this.#contexts.map(({ entry, handleMs, onResponseMs, outcome }) => ({
+      name: entry.instance.plan.name,
+      handle: handleMs,
+      onResponse: onResponseMs,
+      outcome: outcome === 'entered' ? 'failed' : outcome,
+    }))
+  }
+
+  /** Runs onFinish for every plugin entered, then revokes their contexts and calls `done`. */
+  finish(record: FinishRecord | null, done: () => void): void {
+    this.#ended = true
+    this.#abandonPending()
+    this.#cursor = record === null ? -1 : this.#contexts.length - 1
+    this.#runFinishes(record, done)
+  }
+
+  #runFinishes(record: FinishRecord | null, done: () => void): void {
+    while (record !== null && this.#cursor >= 0) {
+      const context = this.#contexts[this.#cursor--]
+      const { middleware } = context?.entry.instance ?? {}
+      if (context === undefined || middleware?.onFinish === undefined) continue
+      try {
+        const result: unknown = middleware.onFinish(context, record)
+        if (!isPromise(result)) continue
+        this.#await(context, 'onFinish', result, 0, () => this.#runFinishes(record, done))
+        return
+      } catch (error) {
+        this.#log(context, 'onFinish', error)
+      }
+    }
+    for (const context of this.#contexts) context.revoke()
+    done()
+  }
+
+  #log(context: HookContext, hook: Hook, thrown: unknown): void {
+    const { instance } = context.entry
+    const stack = thrown instanceof Error ? instance.mapStack(thrown) : String(thrown)
+    const code = thrown instanceof GatewayError ? thrown.code : 'HOOK_THREW'
+    instance.log.error(`${hook} failed`, {
+      code,
+      requestId: this.#user.id,
+      route: this.#user.routeName,
+      stack,
+    })
+  }
+}
+
+const NO_TRANSFORMS: NonNullable<HookContext['transforms']> = []
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  )
+}

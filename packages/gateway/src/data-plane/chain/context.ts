@@ -1,0 +1,131 @@
+import type { BodyTransform, Cloneable, Context, Log, RouteInfo } from '@cardea/sdk'
+import { GatewayError } from '../../base/errors.ts'
+import type { ChainEntry } from './chain.ts'
+import type { ExchangeView } from './exchange-view.ts'
+import { RequestView } from './request-view.ts'
+import { ResponseView } from './response-view.ts'
+
+/** What became of a plugin in one exchange. */
+export type Outcome = 'entered' | 'passed' | 'answered' | 'failed' | 'skipped'
+
+/**
+ * One exchange as one plugin sees it. Made anew for each, never pooled, and revoked at its end: whatever a plugin keeps
+ * of it throws from then on, instead of showing it another client's request.
+ */
+export class HookContext implements Context {
+  readonly entry: ChainEntry
+  outcome: Outcome = 'entered'
+  handleMs = 0
+  onResponseMs = 0
+  /** Transforms that `handle` wants on the response's body; applied when it is this plugin's turn. */
+  transforms: { readonly transform: BodyTransform; readonly decode: boolean }[] | null = null
+  #exchange: ExchangeView | null
+  #request: RequestView | null = null
+  #response: ResponseView | null = null
+  #abort: AbortController | null = null
+  #aborted = false
+
+  constructor(exchange: ExchangeView, entry: ChainEntry) {
+    this.#exchange = exchange
+    this.entry = entry
+  }
+
+  /** The exchange while the context is live; throws after that. */
+  get exchange(): ExchangeView {
+    const exchange = this.#exchange
+    if (exchange === null) throw revoked(this.entry)
+    return exchange
+  }
+
+  get id(): string {
+    return this.exchange.id
+  }
+
+  get request(): RequestView {
+    if (this.#exchange === null) throw revoked(this.entry)
+    this.#request ??= new RequestView(this)
+    return this.#request
+  }
+
+  get response(): ResponseView {
+    if (this.#exchange === null) throw revoked(this.entry)
+    this.#response ??= new ResponseView(this)
+    return this.#response
+  }
+
+  get route(): RouteInfo {
+    const { routeName, params } = this.exchange
+    return { name: routeName, params }
+  }
+
+  get values(): Map<string, Cloneable> {
+    return this.exchange.values
+  }
+
+  get log(): Log {
+    return new ExchangeLog(this.entry.instance.log, this.exchange)
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController()
+      if (this.#aborted) this.#abort.abort()
+    }
+    return this.#abort.signal
+  }
+
+  recordTransform(transform: BodyTransform, decode: boolean): void {
+    this.transforms ??= []
+    this.transforms.push({ transform, decode })
+  }
+
+  get revoked(): boolean {
+    return this.#exchange === null
+  }
+
+  abort(): void {
+    this.#aborted = true
+    this.#abort?.abort()
+  }
+
+  revoke(): void {
+    this.#exchange = null
+    this.abort()
+  }
+}
+
+function revoked(entry: ChainEntry): GatewayError {
+  const name = entry.instance.plan.name
+  return new GatewayError(
+    'CONTEXT_REVOKED',
+    `A context of plugin "${name}" was used after its exchange or its hook's time was over`,
+    { plugin: name },
+  )
+}
+
+/** Adds the request id and the route to every line. */
+class ExchangeLog implements Log {
+  readonly #log: Log
+  readonly #fields: { readonly requestId: string; readonly route: string }
+
+  constructor(log: Log, exchange: ExchangeView) {
+    this.#log = log
+    this.#fields = { requestId: exchange.id, route: exchange.routeName }
+  }
+
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.#log.debug(message, { ...fields, ...this.#fields })
+  }
+
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.#log.info(message, { ...fields, ...this.#fields })
+  }
+
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.#log.warn(message, { ...fields, ...this.#fields })
+  }
+
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.#log.error(message, { ...fields, ...this.#fields })
+  }
+}

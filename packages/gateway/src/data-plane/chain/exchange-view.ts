@@ -1,0 +1,73 @@
+import type { Cloneable, ExchangeError, FinishRecord, Log, Protocol } from '@cardea/sdk'
+import type { BodyFlow } from '../body/body-flow.ts'
+import type { FieldLines } from '../fields.ts'
+import type { ResponseEdits } from './response-edits.ts'
+
+/** Which hooks an exchange is running. */
+export const Phase = { handle: 0, response: 1, sent: 2 } as const
+export type Phase = (typeof Phase)[keyof typeof Phase]
+
+/** The content and status that a hook gives with `send`, before its fields. */
+export interface PendingAnswer {
+  status: number
+  content: Buffer | null
+  /** By `send`, `json` or `redirect`, and not only by setting a status. */
+  sent: boolean
+}
+
+/** What the contexts of a chain see and do of an exchange. */
+export interface ExchangeView {
+  readonly id: string
+  readonly phase: Phase
+  readonly routeName: string
+  readonly params: Readonly<Record<string, string>>
+  readonly values: Map<string, Cloneable>
+  readonly answer: PendingAnswer
+  readonly edits: ResponseEdits
+
+  method: string
+  readonly url: string
+  readonly path: string
+  /** Normalises; throws TypeError when the path is not one. */
+  setPath(path: string): void
+  readonly query: URLSearchParams
+  readonly requestFields: FieldLines
+  readonly host: string
+  readonly clientIp: string
+  readonly scheme: 'http' | 'https'
+  readonly protocol: Protocol
+  readonly requestTrailers: FieldLines | null
+  readonly requestBody: BodyFlow
+
+  responseStatus: number
+  readonly responseFields: FieldLines
+  readonly responseTrailers: FieldLines | null
+  readonly responseBody: BodyFlow
+  /** Whether the response is a part (206), whose bytes cannot be changed without breaking its ranges. */
+  readonly responseIsPartial: boolean
+}
+
+/** What a chain reports to the exchange that runs it. */
+export interface ChainUser extends ExchangeView {
+  /** Every handle hook returned true. */
+  onHandled(): void
+  /** A hook answers: `answer` and `edits` hold the response. */
+  onAnswered(): void
+  /** A hook failed and its `on_failure` asks for an answer in the response's place. */
+  onHookFailed(error: HookFailure): void
+  /** All onResponse hooks ran. */
+  onResponded(): void
+}
+
+export interface HookFailure extends ExchangeError {
+  /** What `on_failure: fallback` answers, else null. */
+  readonly fallback: {
+    readonly status: number
+    readonly headers: Readonly<Record<string, string>>
+    readonly body: string
+  } | null
+}
+
+export type MakeRecord = () => FinishRecord
+
+export type { Log }

@@ -1,0 +1,143 @@
+import type { Fields } from '@cardea/sdk'
+import { checkedFieldName, checkedFieldValue, FieldLines } from '../fields.ts'
+import { FieldRole, roleOf } from '../http1/field-names.ts'
+import type { HookContext } from './context.ts'
+import { Phase } from './exchange-view.ts'
+
+/** Fields that frame the message or belong to one connection: the gateway's own to write. */
+function refuseFraming(name: string): void {
+  switch (roleOf(name)) {
+    case FieldRole.contentLength:
+    case FieldRole.transferEncoding:
+    case FieldRole.connection:
+    case FieldRole.upgrade:
+    case FieldRole.te:
+    case FieldRole.expect:
+    case FieldRole.dropped:
+      throw new TypeError(
+        `Field "${name}" frames the message or the connection; the gateway writes it itself`,
+      )
+    default:
+  }
+}
+
+/** The part that request and response fields have in common: reading. */
+abstract class ReadableFields {
+  protected readonly context: HookContext
+
+  constructor(context: HookContext) {
+    this.context = context
+  }
+
+  protected abstract lines(): FieldLines
+
+  get(name: string): string | null {
+    return this.lines().get(name.toLowerCase())
+  }
+
+  getAll(name: string): string[] {
+    return this.lines().getAll(name.toLowerCase())
+  }
+
+  has(name: string): boolean {
+    return this.lines().has(name.toLowerCase())
+  }
+
+  *[Symbol.iterator](): Iterator<[name: string, value: string]> {
+    const { lines } = this.lines()
+    for (let i = 0; i < lines.length; i += 2) yield [lines[i] as string, lines[i + 1] as string]
+  }
+}
+
+export class RequestFieldsView extends ReadableFields implements Fields {
+  protected override lines(): FieldLines {
+    return this.context.exchange.requestFields
+  }
+
+  set(name: string, value: string): void {
+    const checked = this.#checkedName(name)
+    this.lines().set(checked, checkedFieldValue(checked, value))
+  }
+
+  append(name: string, value: string): void {
+    const checked = this.#checkedName(name)
+    this.lines().append(checked, checkedFieldValue(checked, value))
+  }
+
+  delete(name: string): void {
+    this.lines().delete(this.#checkedName(name))
+  }
+
+  #checkedName(name: string): string {
+    if (this.context.exchange.phase !== Phase.handle) {
+      throw new TypeError('The request has been sent; its fields can be changed in handle only')
+    }
+    const checked = checkedFieldName(name)
+    refuseFraming(checked)
+    return checked
+  }
+}
+
+/** In `handle` a record of edits; after that the fields of the response itself. */
+export class ResponseFieldsView extends ReadableFields implements Fields {
+  protected override lines(): FieldLines {
+    const { exchange } = this.context
+    if (exchange.phase !== Phase.handle) return exchange.responseFields
+    const recorded = new FieldLines()
+    exchange.edits.replayOn(recorded)
+    return recorded
+  }
+
+  set(name: string, value: string): void {
+    const checked = checkedFieldName(name)
+    refuseFraming(checked)
+    this.#edited().set(checked, checkedFieldValue(checked, value))
+  }
+
+  append(name: string, value: string): void {
+    const checked = checkedFieldName(name)
+    refuseFraming(checked)
+    this.#edited().append(checked, checkedFieldValue(checked, value))
+  }
+
+  delete(name: string): void {
+    const checked = checkedFieldName(name)
+    refuseFraming(checked)
+    this.#edited().delete(checked)
+  }
+
+  #edited(): Pick<FieldLines, 'set' | 'append' | 'delete'> {
+    const { exchange } = this.context
+    if (exchange.phase === Phase.sent)
+      throw new TypeError('The response head has been sent; its fields are final')
+    return exchange.phase === Phase.handle ? exchange.edits : exchange.responseFields
+  }
+}
+
+/** Trailer fields: to read. */
+export class TrailersView extends ReadableFields implements Fields {
+  readonly #of: (context: HookContext) => FieldLines | null
+
+  constructor(context: HookContext, of: (context: HookContext) => FieldLines | null) {
+    super(context)
+    this.#of = of
+  }
+
+  protected override lines(): FieldLines {
+    return this.#of(this.context) ?? new FieldLines()
+  }
+
+  set(): void {
+    throw readOnlyTrailers()
+  }
+
+  append(): void {
+    throw readOnlyTrailers()
+  }
+
+  delete(): void {
+    throw readOnlyTrailers()
+  }
+}
+
+const readOnlyTrailers = () => new TypeError('Trailer fields can be read, not changed')

@@ -1,0 +1,43 @@
+import { ERRORS, type ErrorCode, GatewayError, messageOf } from '../../base/errors.ts'
+import type { LiveInstance } from '../../protocol/instance.ts'
+import type { HookFailure } from './exchange-view.ts'
+
+/** Codes of body trouble that keep their own status although a hook stumbled over them. */
+const BODY_FAULTS: ReadonlySet<ErrorCode> = new Set([
+  'REQUEST_BODY_TOO_LARGE',
+  'REQUEST_BODY_TIMEOUT',
+  'REQUEST_MALFORMED',
+  'UPSTREAM_BODY_TOO_LARGE',
+  'UPSTREAM_CLOSED',
+  'UPSTREAM_IDLE_TIMEOUT',
+  'UPSTREAM_RESPONSE_INVALID',
+])
+
+/** Whose fault a throw in a hook is: the client's or the upstream's when it came from a body, else the plugin's. */
+export function hookFailure(instance: LiveInstance, hook: string, thrown: unknown): HookFailure {
+  const { name, onFailure } = instance.plan
+  const fault = faultOf(thrown)
+  const code = fault ?? 'HOOK_THREW'
+  const kind = ERRORS[code]
+  const fallback = fault === null || kind.source === 'plugin' ? onFailure : null
+  return {
+    code,
+    message: `${hook} of plugin "${name}" failed: ${messageOf(thrown)}`,
+    source: kind.source === 'config' ? 'plugin' : kind.source,
+    status: kind.status === 0 ? ERRORS.HOOK_THREW.status : kind.status,
+    plugin: name,
+    fallback: fallback?.kind === 'fallback' ? fallback : null,
+  }
+}
+
+function faultOf(thrown: unknown): ErrorCode | null {
+  if (!(thrown instanceof GatewayError)) return null
+  const known =
+    BODY_FAULTS.has(thrown.code) || thrown.code.startsWith('HOOK_') || thrown.code === 'BODY_UNREADABLE'
+  return known ? thrown.code : null
+}
+
+/** Whether the exchange goes on as if the plugin were not there. Bodies that are at fault are never passed over. */
+export function isPassedOver(instance: LiveInstance, failure: HookFailure): boolean {
+  return instance.plan.onFailure.kind === 'open' && failure.source === 'plugin'
+}

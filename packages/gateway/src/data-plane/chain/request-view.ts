@@ -1,0 +1,126 @@
+import type { BodyOptions, BodyTransform, Fields, Protocol, Request } from '@cardea/sdk'
+import { GatewayError } from '../../base/errors.ts'
+import { toBuffer } from '../answer.ts'
+import type { BodyFlow } from '../body/body-flow.ts'
+import { checkedFieldName } from '../fields.ts'
+import type { HookContext } from './context.ts'
+import { type ExchangeView, Phase } from './exchange-view.ts'
+import { RequestFieldsView, TrailersView } from './fields-view.ts'
+
+/** `ctx.request`. */
+export class RequestView implements Request {
+  readonly #context: HookContext
+  #headers: RequestFieldsView | null = null
+
+  constructor(context: HookContext) {
+    this.#context = context
+  }
+
+  get method(): string {
+    return this.#context.exchange.method
+  }
+
+  set method(method: string) {
+    checkedFieldName(method)
+    if (method === 'CONNECT') throw new TypeError('The method cannot become CONNECT')
+    this.#editable.method = method
+  }
+
+  get url(): string {
+    return this.#context.exchange.url
+  }
+
+  get path(): string {
+    return this.#context.exchange.path
+  }
+
+  set path(path: string) {
+    this.#editable.setPath(path)
+  }
+
+  get query(): URLSearchParams {
+    return this.#context.exchange.query
+  }
+
+  get headers(): Fields {
+    this.#headers ??= new RequestFieldsView(this.#context)
+    return this.#headers
+  }
+
+  get host(): string {
+    return this.#context.exchange.host
+  }
+
+  get clientIp(): string {
+    return this.#context.exchange.clientIp
+  }
+
+  get scheme(): 'http' | 'https' {
+    return this.#context.exchange.scheme
+  }
+
+  get protocol(): Protocol {
+    return this.#context.exchange.protocol
+  }
+
+  get trailers(): Fields {
+    return new TrailersView(this.#context, (context) => context.exchange.requestTrailers)
+  }
+
+  async bytes(options?: BodyOptions): Promise<Uint8Array> {
+    return copyOf(await this.#body.gather(options?.decode === true))
+  }
+
+  async text(options?: BodyOptions): Promise<string> {
+    return textOf(await this.#body.gather(options?.decode === true))
+  }
+
+  async json(options?: BodyOptions): Promise<unknown> {
+    return jsonOf(await this.text(options))
+  }
+
+  setBody(body: string | Uint8Array | null): void {
+    this.#editable.requestBody.replace(body === null ? null : ownBuffer(body))
+  }
+
+  transformBody(transform: BodyTransform, options?: BodyOptions): void {
+    this.#editable.requestBody.addTransform(transform, options?.decode === true)
+  }
+
+  get #body(): BodyFlow {
+    return this.#context.exchange.requestBody
+  }
+
+  get #editable(): ExchangeView {
+    const { exchange } = this.#context
+    if (exchange.phase !== Phase.handle) {
+      throw new TypeError('The request has been sent; it can be changed in handle only')
+    }
+    return exchange
+  }
+}
+
+/** A plugin may write into what it gets; the body that goes on must not change with it. */
+export function copyOf(content: Buffer): Uint8Array {
+  return new Uint8Array(content)
+}
+
+/** A plugin may go on writing into what it gave. */
+export function ownBuffer(content: string | Uint8Array): Buffer {
+  return typeof content === 'string' ? toBuffer(content) : Buffer.from(content)
+}
+
+const utf8 = new TextDecoder('utf-8')
+
+export function textOf(content: Buffer): string {
+  return utf8.decode(content)
+}
+
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch (error) {
+    // V8's message quotes the text, which is the client's and not for logs.
+    throw new GatewayError('BODY_UNREADABLE', 'The body is not JSON', { cause: error })
+  }
+}

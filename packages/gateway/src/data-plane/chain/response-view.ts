@@ -1,0 +1,122 @@
+import type { BodyOptions, BodyTransform, Fields, Response, ResponseInit } from '@cardea/sdk'
+import type { BodyFlow } from '../body/body-flow.ts'
+import type { HookContext } from './context.ts'
+import { type ExchangeView, Phase } from './exchange-view.ts'
+import { ResponseFieldsView, TrailersView } from './fields-view.ts'
+import { copyOf, ownBuffer, textOf } from './request-view.ts'
+
+/** `ctx.response`. */
+export class ResponseView implements Response {
+  readonly #context: HookContext
+  #headers: ResponseFieldsView | null = null
+
+  constructor(context: HookContext) {
+    this.#context = context
+  }
+
+  get status(): number {
+    const { exchange } = this.#context
+    return exchange.phase === Phase.handle ? exchange.answer.status : exchange.responseStatus
+  }
+
+  set status(status: number) {
+    const { exchange } = this.#context
+    if (!Number.isInteger(status) || status < 200 || status > 599) {
+      throw new TypeError(`Status ${status} is not a final status (200 to 599)`)
+    }
+    if (exchange.phase === Phase.handle) exchange.answer.status = status
+    else if (exchange.phase === Phase.response) exchange.responseStatus = status
+    else throw new TypeError('The response head has been sent; its status is final')
+  }
+
+  get headers(): Fields {
+    this.#headers ??= new ResponseFieldsView(this.#context)
+    return this.#headers
+  }
+
+  get trailers(): Fields {
+    return new TrailersView(this.#context, (context) => context.exchange.responseTrailers)
+  }
+
+  send(body: string | Uint8Array | null = null, init: ResponseInit = {}): false {
+    const { exchange } = this.#context
+    if (exchange.phase !== Phase.handle) {
+      throw new TypeError('send, json and redirect belong to handle; set status and setBody in onResponse')
+    }
+    for (const [name, value] of Object.entries(init.headers ?? {})) this.#setHeader(name, value)
+    if (init.status !== undefined || exchange.answer.status === 0) this.status = init.status ?? 200
+    if (typeof body === 'string' && !this.headers.has('content-type')) {
+      this.headers.set('content-type', 'text/plain; charset=utf-8')
+    }
+    exchange.answer.content = body === null ? null : ownBuffer(body)
+    exchange.answer.sent = true
+    return false
+  }
+
+  json(value: unknown, init: ResponseInit = {}): false {
+    const text = JSON.stringify(value)
+    if (text === undefined) throw new TypeError('The value has no JSON form')
+    this.headers.set('content-type', 'application/json')
+    return this.send(text, init)
+  }
+
+  redirect(location: string, status: 301 | 302 | 303 | 307 | 308 = 302): false {
+    this.headers.set('location', location)
+    return this.send(null, { status })
+  }
+
+  #setHeader(name: string, value: string | readonly string[]): void {
+    if (typeof value === 'string') {
+      this.headers.set(name, value)
+      return
+    }
+    this.headers.delete(name)
+    for (const line of value) this.headers.append(name, line)
+  }
+
+  async bytes(options?: BodyOptions): Promise<Uint8Array> {
+    return copyOf(await this.#body.gather(options?.decode === true))
+  }
+
+  async text(options?: BodyOptions): Promise<string> {
+    return textOf(await this.#body.gather(options?.decode === true))
+  }
+
+  setBody(body: string | Uint8Array | null): void {
+    const { exchange } = this.#context
+    const content = body === null ? null : ownBuffer(body)
+    if (exchange.phase === Phase.handle) {
+      exchange.answer.content = content
+      return
+    }
+    this.#changeable(exchange).replace(content)
+  }
+
+  transformBody(transform: BodyTransform, options?: BodyOptions): void {
+    const { exchange } = this.#context
+    if (exchange.phase === Phase.handle) {
+      this.#context.recordTransform(transform, options?.decode === true)
+      return
+    }
+    this.#changeable(exchange).addTransform(transform, options?.decode === true)
+  }
+
+  get #body(): BodyFlow {
+    const { exchange } = this.#context
+    if (exchange.phase === Phase.handle) {
+      throw new TypeError('There is no response yet; read its body in onResponse')
+    }
+    return exchange.responseBody
+  }
+
+  #changeable(exchange: ExchangeView): BodyFlow {
+    if (exchange.phase === Phase.sent)
+      throw new TypeError('The response head has been sent; its body is final')
+    if (exchange.responseIsPartial) {
+      throw new TypeError(
+        'The body of a 206 response is a part; delete Range and If-Range in handle to get it whole',
+      )
+    }
+    return exchange.responseBody
+  }
+}

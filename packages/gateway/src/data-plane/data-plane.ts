@@ -1,0 +1,164 @@
+import type { Log } from '@cardea/sdk'
+import type { GatewayError } from '../base/errors.ts'
+import { listenError } from '../base/listen-error.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { LiveInstance } from '../protocol/instance.ts'
+import type { ListenHandle } from '../protocol/listen-handle.ts'
+import { Exchange, type ExchangeHost } from './exchange.ts'
+import { AddressBlocks } from './forwarding/cidr.ts'
+import { ForwardingFields } from './forwarding/forwarded.ts'
+import { Generation } from './generation.ts'
+import { ClientConnection, type ConnectionHost } from './http1/client-connection.ts'
+import type { RequestHead } from './http1/request-head.ts'
+import { RequestIds } from './request-ids.ts'
+import type { ClientStream, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
+import { Sweeper, systemClock } from './sweeper.ts'
+import { AddressBook } from './upstream/addresses.ts'
+import { Http1Leg } from './upstream/http1-leg.ts'
+import { type Upstream, UpstreamRegistry } from './upstream/upstream.ts'
+
+const BACKLOG = 511
+
+export interface DataPlaneOptions {
+  readonly settings: GatewaySettings
+  readonly log: Log
+  readonly workerNumber: number
+}
+
+/** All that serves in one worker: listeners, connections, exchanges, upstreams, and the generation they run on. */
+export class DataPlane implements ConnectionHost, ExchangeHost {
+  settings: GatewaySettings
+  readonly sweeper = new Sweeper(systemClock)
+  readonly via: string
+  pendingRequests = 0
+  readonly #log: Log
+  readonly #ids: RequestIds
+  readonly #registry: UpstreamRegistry
+  readonly #connections = new Set<ClientConnection>()
+  readonly #handles: ListenHandle[] = []
+  #proxies: AddressBlocks
+  #generation: Generation | null = null
+  #draining = false
+  #exchanges = 0
+  #requestsTotal = 0
+  #onQuiet: (() => void) | null = null
+
+  constructor({ settings, log, workerNumber }: DataPlaneOptions) {
+    this.settings = settings
+    this.via = `1.1 ${settings.viaName}`
+    this.#log = log
+    this.#ids = new RequestIds(workerNumber)
+    this.#proxies = new AddressBlocks(settings.trustedProxies)
+    this.#registry = new UpstreamRegistry({
+      limits: settings.limits,
+      tunnelIdleMs: settings.timeouts.tunnelIdleMs,
+      sweeper: this.sweeper,
+      addresses: new AddressBook(() => this.sweeper.nowMs),
+    })
+  }
+
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /**
+   * The pointer swap: from now on new exchanges run on this generation. The old one's instances are stopped when its
+   * last exchange ends. Throws when the plan does not compile; then nothing has changed.
+   */
+  commit(plan: GenerationPlan, instances: ReadonlyMap<number, LiveInstance>): void {
+    const next = new Generation(plan, instances, this.#registry, (freed) => this.#free(freed))
+    const previous = this.#generation
+    this.#generation = next
+    this.settings = plan.settings
+    this.#proxies = new AddressBlocks(plan.settings.trustedProxies)
+    previous?.retire()
+  }
+
+  #free(generation: Generation): void {
+    for (const upstream of generation.upstreams) this.#registry.release(upstream)
+    for (const instance of generation.instances.values()) void instance.stop()
+  }
+
+  /** Starts accepting on a handle that the master shares. Before the first commit requests get 503. */
+  accept(handle: ListenHandle): void {
+    const name: { address?: string; port?: number } = {}
+    handle.getsockname(name)
+    const { address: host = '', port = 0 } = name
+    handle.onconnection = (error, connection) => {
+      if (error === 0) this.#open(connection, port)
+      else this.#log.warn('A connection could not be accepted', { errno: error })
+    }
+    const result = handle.listen(BACKLOG)
+    if (result !== 0) throw listenError({ host, port }, result)
+    this.#handles.push(handle)
+  }
+
+  #open(handle: object, port: number): void {
+    const connection = new ClientConnection(handle, port, this)
+    this.#connections.add(connection)
+    if (this.#connections.size > this.settings.limits.connectionsMax) connection.refuseOverload()
+  }
+
+  forwardingFor(peerAddress: string, localPort: number): ForwardingFields {
+    return new ForwardingFields({ peerAddress, localPort, scheme: 'http' }, this.#proxies)
+  }
+
+  openExchange(client: ClientStream, head: RequestHead): Exchange | null {
+    const generation = this.#generation
+    if (generation === null) return null
+    this.#exchanges++
+    this.#requestsTotal++
+    return new Exchange(client, head, this.#ids.next(), generation, this)
+  }
+
+  openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg {
+    return new Http1Leg(upstream, request, user)
+  }
+
+  logFault(error: GatewayError, exchange: Exchange): void {
+    this.#log.warn(error.message, {
+      code: error.code,
+      requestId: exchange.id,
+      route: exchange.routeName,
+      upstream: exchange.route?.upstream?.plan.name ?? null,
+    })
+  }
+
+  onExchangeEnded(): void {
+    this.#exchanges--
+  }
+
+  connectionClosed(connection: ClientConnection): void {
+    this.#connections.delete(connection)
+    if (this.#connections.size === 0) this.#onQuiet?.()
+  }
+
+  /**
+   * Stops accepting, closes idle connections, lets the others finish what they do (answers carry `Connection: close`),
+   * and cuts the rest after `deadlineMs`.
+   */
+  async drain(deadlineMs: number): Promise<{ cutExchanges: number }> {
+    this.#draining = true
+    for (const handle of this.#handles.splice(0)) handle.close()
+    for (const connection of this.#connections) connection.closeIfIdle()
+    const quiet = Promise.withResolvers<void>()
+    this.#onQuiet = quiet.resolve
+    const timer = setTimeout(quiet.resolve, deadlineMs)
+    if (this.#connections.size > 0) await quiet.promise
+    clearTimeout(timer)
+    const cutExchanges = this.#exchanges
+    for (const connection of this.#connections) connection.destroy()
+    this.#generation?.retire()
+    this.#generation = null
+    this.sweeper.stop()
+    return { cutExchanges }
+  }
+
+  counters(): { connections: number; exchanges: number; requestsTotal: number } {
+    return {
+      connections: this.#connections.size,
+      exchanges: this.#exchanges,
+      requestsTotal: this.#requestsTotal,
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import type { Cloneable, Protocol } from '@cardea/sdk'
+import { GatewayError } from '../base/errors.ts'
+import type { HostPolicy } from '../protocol/generation.ts'
+import { BodyFlow, type BodyPort } from './body/body-flow.ts'
+import { type ExchangeView, type PendingAnswer, Phase } from './chain/exchange-view.ts'
+import { ResponseEdits } from './chain/response-edits.ts'
+import { FieldLines } from './fields.ts'
+import type { Forwarding } from './forwarding/forwarded.ts'
+import type { RequestHead } from './http1/request-head.ts'
+import { normalizePath, PathFindings } from './routing/path.ts'
+import type { ClientStream, UpstreamRequest } from './streams.ts'
+
+const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
+const PRESERVE: HostPolicy = { kind: 'preserve' }
+const findings = new PathFindings()
+
+/** Fields that describe the old bytes of a body that has been changed (RFC 9110, 8.8.3 and 14; RFC 9530). */
+const DESCRIBE_CONTENT = ['content-md5', 'content-digest', 'repr-digest', 'digest', 'accept-ranges']
+
+/** What is known of one exchange: the request as it will go on, the response as it came, and what plugins did to them. */
+export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
+  readonly client: ClientStream
+  readonly head: RequestHead
+  readonly id: string
+  readonly forwarding: Forwarding
+  readonly protocol: Protocol
+  phase: Phase = Phase.handle
+  routeName = ''
+  params: Readonly<Record<string, string>> = NO_PARAMS
+  method: string
+  path = ''
+  requestTrailers: FieldLines | null = null
+  hostPolicy: HostPolicy = PRESERVE
+  expectContinue: boolean
+  upgrade: string | null
+  responseStatus = 0
+  responseFields: FieldLines = EMPTY
+  responseTrailers: FieldLines | null = null
+  /** -1: unknown. */
+  responseLength = 0
+  /** The query as sent, question mark included. */
+  protected search = ''
+  /** A plugin set the path: the route's `rewrite`, made from what matched, does not replace it. */
+  protected pathSet = false
+  #query: URLSearchParams | null = null
+  #queryAsRead = ''
+  #edits: ResponseEdits | null = null
+  #answer: PendingAnswer | null = null
+  #values: Map<string, Cloneable> | null = null
+  protected requestFlow: BodyFlow | null = null
+  protected responseFlow: BodyFlow | null = null
+
+  constructor(client: ClientStream, head: RequestHead, id: string) {
+    this.client = client
+    this.head = head
+    this.id = id
+    this.protocol = client.protocol
+    this.method = head.method
+    this.expectContinue = head.expectContinue
+    this.upgrade = head.upgrade
+    this.forwarding = client.forwarding.of(head.host, head.fields)
+  }
+
+  /** Splits the target into path and query and normalises the path. Throws GatewayError REQUEST_MALFORMED. */
+  protected readTarget(): number {
+    const { target } = this.head
+    const question = target.indexOf('?')
+    const path = question === -1 ? target : target.slice(0, question)
+    this.search = question === -1 ? '' : target.slice(question)
+    findings.fault = ''
+    findings.oddities = 0
+    this.path = target === '*' ? '*' : normalizePath(path, findings)
+    if (this.path === '') throw new GatewayError('REQUEST_MALFORMED', findings.fault)
+    return findings.oddities
+  }
+
+  get url(): string {
+    return this.path + this.#searchNow
+  }
+
+  get #searchNow(): string {
+    if (this.#query === null) return this.search
+    const now = this.#query.toString()
+    if (now === this.#queryAsRead) return this.search
+    return now === '' ? '' : `?${now}`
+  }
+
+  get query(): URLSearchParams {
+    if (this.#query === null) {
+      this.#query = new URLSearchParams(this.search)
+      this.#queryAsRead = this.#query.toString()
+    }
+    return this.#query
+  }
+
+  setPath(path: string): void {
+    findings.fault = ''
+    const normal = normalizePath(String(path), findings)
+    if (normal === '') throw new TypeError(`The path cannot be set: ${findings.fault}`)
+    this.path = normal
+    this.pathSet = true
+  }
+
+  get requestFields(): FieldLines {
+    return this.head.fields
+  }
+
+  get fields(): FieldLines {
+    return this.head.fields
+  }
+
+  get host(): string {
+    return this.forwarding.host === '' ? this.head.host : this.forwarding.host
+  }
+
+  get clientIp(): string {
+    return this.forwarding.ip
+  }
+
+  get scheme(): 'http' | 'https' {
+    return this.forwarding.scheme
+  }
+
+  get values(): Map<string, Cloneable> {
+    this.#values ??= new Map()
+    return this.#values
+  }
+
+  get edits(): ResponseEdits {
+    this.#edits ??= new ResponseEdits()
+    return this.#edits
+  }
+
+  get answer(): PendingAnswer {
+    this.#answer ??= { status: 0, content: null, sent: false }
+    return this.#answer
+  }
+
+  protected get hasEdits(): boolean {
+    return this.#edits !== null && this.#edits.mark > 0
+  }
+
+  get responseIsPartial(): boolean {
+    return this.responseStatus === 206
+  }
+
+  // The request as the upstream gets it.
+
+  get hasContent(): boolean {
+    return this.head.hasBody || this.head.contentLength === 0 || this.requestFlow?.changed === true
+  }
+
+  get contentLength(): number {
+    const flow = this.requestFlow
+    if (flow !== null) {
+      const whole = flow.whole
+      if (whole !== null) return whole.length
+      if (flow.changed) return -1
+    }
+    return this.head.chunked ? -1 : Math.max(this.head.contentLength, 0)
+  }
+
+  get replayable(): boolean {
+    return !this.head.hasBody || (this.requestFlow !== null && this.requestFlow.whole !== null)
+  }
+
+  abstract get forwardingLines(): string
+
+  // Bodies, once a plugin touches them.
+
+  get requestBody(): BodyFlow {
+    this.requestFlow ??= this.#openRequestFlow()
+    return this.requestFlow
+  }
+
+  get responseBody(): BodyFlow {
+    this.responseFlow ??= new BodyFlow(this.responsePort())
+    return this.responseFlow
+  }
+
+  #openRequestFlow(): BodyFlow {
+    const flow = new BodyFlow(this.requestPort())
+    if (!this.head.hasBody) flow.knowEmpty()
+    return flow
+  }
+
+  protected abstract requestPort(): BodyPort
+  protected abstract responsePort(): BodyPort
+
+  /** Puts right what the request says of a body that plugins have changed. */
+  protected settleRequestFields(flow: BodyFlow): void {
+    if (!flow.changed) return
+    if (flow.decoded) this.head.fields.delete('content-encoding')
+    for (const name of DESCRIBE_CONTENT) this.head.fields.delete(name)
+  }
+
+  /** The same for the response. Returns nothing; `responseLength` is right afterwards. */
+  protected settleResponseFields(flow: BodyFlow): void {
+    const fields = this.responseFields
+    const whole = flow.whole
+    if (whole !== null) this.responseLength = whole.length
+    if (!flow.changed) return
+    if (whole === null) this.responseLength = -1
+    if (flow.decoded) fields.delete('content-encoding')
+    for (const name of DESCRIBE_CONTENT) fields.delete(name)
+    // The same resource, other bytes: no byte-for-byte validator any more (RFC 9110, 8.8.1).
+    const etag = fields.get('etag')
+    if (etag !== null && !etag.startsWith('W/')) fields.set('etag', `W/${etag}`)
+  }
+}
+
+const EMPTY = new FieldLines()

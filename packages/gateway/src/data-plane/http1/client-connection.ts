@@ -1,0 +1,439 @@
+import type { Protocol } from '@cardea/sdk'
+import { ERRORS, type ErrorCode } from '../../base/errors.ts'
+import type { GatewaySettings } from '../../protocol/generation.ts'
+import { problemAnswer } from '../answer.ts'
+import type { FieldLines } from '../fields.ts'
+import type { ForwardingFields } from '../forwarding/forwarded.ts'
+import type { ClientStream, ClientStreamUser, RequestFault } from '../streams.ts'
+import type { Sweeper, Swept } from '../sweeper.ts'
+import { Wire, type WireOwner } from '../wire.ts'
+import { BodyDecoder, type BodySink } from './body-decoder.ts'
+import { dateLine, fieldsText, statusLine } from './head-text.ts'
+import { Malformed, REQUEST_CODES } from './malformed.ts'
+import { Outbox } from './outbox.ts'
+import { type RequestHead, readRequestHead } from './request-head.ts'
+import { LF } from './syntax.ts'
+
+/** What a connection needs from whoever accepted it. */
+export interface ConnectionHost {
+  readonly settings: GatewaySettings
+  readonly sweeper: Sweeper
+  /** True: answers carry `Connection: close`, and idle connections are closed. */
+  readonly draining: boolean
+  forwardingFor(peerAddress: string, localPort: number): ForwardingFields
+  /** Makes the exchange of a request whose head is complete; null while there is nothing to serve it with. */
+  openExchange(client: ClientStream, head: RequestHead): StartedByConnection | null
+  connectionClosed(connection: ClientConnection): void
+}
+
+export interface StartedByConnection extends ClientStreamUser {
+  begin(): void
+  /** No more content comes for now. */
+  flush(): void
+}
+
+/** What the connection waits for. */
+const Waiting = { head: 0, exchange: 1, tunnel: 2, linger: 3, closed: 4 } as const
+type Waiting = (typeof Waiting)[keyof typeof Waiting]
+
+/**
+ * One client connection (RFC 9112): reads requests, one exchange at a time, and writes their responses in order. What
+ * comes before its turn (pipelined requests, content that nobody may see yet) is held, and past a bound not read.
+ */
+export class ClientConnection implements WireOwner, BodySink, ClientStream, Swept {
+  readonly #host: ConnectionHost
+  readonly #wire: Wire
+  readonly #outbox: Outbox
+  readonly #decoder: BodyDecoder
+  readonly forwarding: ForwardingFields
+  #waiting: Waiting = Waiting.head
+  #user: StartedByConnection | null = null
+  #head: RequestHead | null = null
+  /** Bytes that are not read yet: part of a head, or what must wait for its turn. */
+  #held: Buffer | null = null
+  #headStarted = false
+  #consuming = false
+  #bodyPaused = false
+  #keepAlive = true
+  #responseEnded = true
+  #requests = 0
+  /** On the sweeper's clock; 0: none. */
+  #deadlineMs: number
+  #lingerBytes = 0
+  #bodyBytes = 0
+  #bodyStartedMs = 0
+
+  constructor(handle: object, localPort: number, host: ConnectionHost) {
+    const { settings, sweeper } = host
+    this.#host = host
+    this.#wire = Wire.accept(handle, settings.limits.relayBufferBytes, this)
+    this.#outbox = new Outbox(this.#wire)
+    this.#decoder = new BodyDecoder(settings.limits, REQUEST_CODES)
+    this.forwarding = host.forwardingFor(this.#wire.peerAddress, localPort)
+    this.#deadlineMs = sweeper.nowMs + settings.timeouts.headMs
+    sweeper.add(this)
+  }
+
+  get protocol(): Protocol {
+    return this.#head?.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1'
+  }
+
+  get needsDrain(): boolean {
+    return this.#wire.needsDrain
+  }
+
+  get idle(): boolean {
+    return this.#waiting === Waiting.head && this.#held === null
+  }
+
+  // Reading.
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    if (this.#waiting === Waiting.tunnel) {
+      this.#touchTunnel()
+      this.#user?.onTunnelData(buffer, start, end)
+    } else if (this.#waiting === Waiting.linger) {
+      this.#discard(end - start)
+    } else if (this.#held === null) {
+      this.#consume(buffer, start, end)
+    } else {
+      this.#consumeHeld(buffer, start, end)
+    }
+  }
+
+  /** Adds to what is held, and reads it if that can lead any further. */
+  #consumeHeld(buffer: Buffer, start: number, end: number): void {
+    const held = Buffer.concat([this.#held ?? NOTHING, buffer.subarray(start, end)])
+    this.#held = held
+    if (this.#waiting !== Waiting.head) {
+      this.#applyReading()
+      return
+    }
+    // Only a line break can complete a head; without this a head sent byte by byte would be parsed for every byte.
+    const lineBreak = buffer.indexOf(LF, start)
+    if ((lineBreak === -1 || lineBreak >= end) && held.length <= this.#host.settings.limits.headBytesMax)
+      return
+    this.#held = null
+    this.#consume(held, 0, held.length)
+  }
+
+  #consume(buffer: Buffer, start: number, end: number): void {
+    let i = start
+    this.#consuming = true
+    try {
+      while (i < end) {
+        if (this.#waiting === Waiting.head) {
+          const head = this.#readHead(buffer, i, end)
+          if (head === null) break
+          i = head.end
+          this.#startExchange(head)
+        } else if (this.#waiting === Waiting.exchange && !this.#bodyPaused && !this.#decoder.done) {
+          this.#startBodyDeadline()
+          i = this.#decoder.feed(buffer, i, end, this)
+        } else break
+      }
+    } catch (error) {
+      i = end
+      this.#onMalformed(error)
+    } finally {
+      this.#consuming = false
+    }
+    if (i < end && this.#waiting <= Waiting.exchange) this.#hold(buffer, i, end)
+    this.#user?.flush()
+  }
+
+  #readHead(buffer: Buffer, start: number, end: number): RequestHead | null {
+    const head = readRequestHead(buffer, start, end, this.#host.settings.limits)
+    if (head === null) {
+      // The first byte of a request starts its clock; what follows must not wind it up again (Slowloris).
+      if (!this.#headStarted)
+        this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.headMs
+      this.#headStarted = true
+    } else this.#headStarted = false
+    return head
+  }
+
+  #startExchange(head: RequestHead): void {
+    const { settings } = this.#host
+    this.#waiting = Waiting.exchange
+    this.#head = head
+    this.#requests++
+    this.#keepAlive =
+      head.keepAlive &&
+      (settings.limits.requestsPerConnectionMax === 0 ||
+        this.#requests < settings.limits.requestsPerConnectionMax)
+    this.#responseEnded = false
+    this.#bodyPaused = false
+    this.#bodyBytes = 0
+    this.#deadlineMs = 0
+    if (head.chunked) this.#decoder.startChunked()
+    else this.#decoder.startLength(Math.max(head.contentLength, 0))
+    if (!this.#decoder.done) {
+      this.#bodyStartedMs = this.#host.sweeper.nowMs
+      this.#startBodyDeadline()
+    }
+    this.#user = this.#host.openExchange(this, head)
+    if (this.#user === null) this.#refuse('GATEWAY_NOT_READY', 'No generation is ready yet')
+    else this.#user.begin()
+  }
+
+  onBodyData(buffer: Buffer, start: number, end: number): void {
+    this.#bodyBytes += end - start
+    if (this.#responseEnded) this.#discard(end - start)
+    else this.#user?.onRequestData(buffer, start, end)
+  }
+
+  onBodyEnd(trailers: FieldLines | null): void {
+    this.#deadlineMs = 0
+    this.#user?.onRequestEnd(trailers)
+  }
+
+  #onMalformed(error: unknown): void {
+    if (!(error instanceof Malformed)) throw error
+    if (this.#user !== null) this.#breakRequest(error.code as RequestFault, error.message)
+    else this.#refuse(error.code, error.message)
+  }
+
+  /** The content cannot be read on: the exchange answers, if it still can, and the connection closes. */
+  #breakRequest(code: RequestFault, detail: string): void {
+    this.#keepAlive = false
+    this.#user?.onRequestBroken(code, detail)
+  }
+
+  /** Answers what never became an exchange, and closes. */
+  #refuse(code: ErrorCode, detail: string): void {
+    const answer = problemAnswer(code, detail, null)
+    this.#keepAlive = false
+    this.#responseEnded = false
+    this.#head = null
+    const length = answer.content?.length ?? 0
+    this.sendHead(ERRORS[code].status, answer.fields, length, true)
+    if (answer.content !== null) this.#outbox.data(answer.content, 0, length)
+    this.#outbox.end(null)
+    this.#responseEnded = true
+    this.#lingerThenClose()
+  }
+
+  /** The worker holds as many connections as it may. */
+  refuseOverload(): void {
+    this.#refuse('GATEWAY_OVERLOADED', 'The worker holds as many connections as it may')
+  }
+
+  // Pausing. While the exchange wants no content, or too much is held, the socket is not read.
+
+  pauseBody(): void {
+    this.#bodyPaused = true
+    this.#deadlineMs = 0
+  }
+
+  resumeBody(): void {
+    if (!this.#bodyPaused) return
+    this.#bodyPaused = false
+    if (!this.#decoder.done) this.#startBodyDeadline()
+    this.#readHeld()
+  }
+
+  #startBodyDeadline(): void {
+    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.bodyMs
+  }
+
+  /** Reading goes on into a bounded hold, since only reading shows that the client went away. */
+  #hold(buffer: Buffer, start: number, end: number): void {
+    this.#held = Buffer.from(buffer.subarray(start, end))
+    this.#applyReading()
+  }
+
+  #applyReading(): void {
+    const held = this.#held?.length ?? 0
+    const full = this.#waiting === Waiting.exchange && held >= this.#host.settings.limits.pipelinedBytesMax
+    if (full) this.#wire.pause()
+    else this.#wire.resume()
+  }
+
+  #readHeld(): void {
+    if (this.#consuming) return
+    const held = this.#held
+    if (held === null) this.#user?.flush()
+    else {
+      this.#held = null
+      this.#consume(held, 0, held.length)
+    }
+    this.#applyReading()
+  }
+
+  // Writing.
+
+  sendInformational(status: number, fields: FieldLines | null): void {
+    if (this.#head?.minorVersion !== 1) return
+    this.#outbox.head(`${statusLine(status)}${fields === null ? '' : fieldsText(fields)}\r\n`, false)
+    this.#outbox.flush()
+  }
+
+  sendHead(status: number, fields: FieldLines, contentLength: number, hasContent: boolean): void {
+    const http10 = this.#head?.minorVersion === 0
+    const chunked = hasContent && contentLength === -1 && !http10
+    if (!this.#decoder.done || this.#host.draining || (hasContent && contentLength === -1 && http10)) {
+      this.#keepAlive = false
+    }
+    let text = statusLine(status) + fieldsText(fields)
+    if (chunked) text += 'transfer-encoding: chunked\r\n'
+    else if (contentLength !== -1 && status !== 204) text += `content-length: ${contentLength}\r\n`
+    if (!fields.has('date')) text += dateLine()
+    if (status !== 101) {
+      if (!this.#keepAlive) text += 'connection: close\r\n'
+      else if (http10) text += 'connection: keep-alive\r\n'
+    }
+    this.#outbox.head(`${text}\r\n`, chunked)
+  }
+
+  sendData(buffer: Buffer, start: number, end: number): void {
+    this.#outbox.data(buffer, start, end)
+    this.#watchSending()
+  }
+
+  sendEnd(trailers: FieldLines | null): void {
+    this.#outbox.end(trailers)
+    this.#watchSending()
+    this.#responseEnded = true
+    this.#user = null
+    this.#head = null
+    if (this.#keepAlive && this.#decoder.done && !this.#host.draining) this.#next()
+    else this.#lingerThenClose()
+  }
+
+  flush(): void {
+    this.#outbox.flush()
+  }
+
+  #watchSending(): void {
+    if (this.#wire.needsDrain) this.#wire.watchSending(this.#host.settings.timeouts.sendMs)
+  }
+
+  onDrain(): void {
+    this.#wire.watchSending(0)
+    this.#user?.onClientDrain()
+  }
+
+  onSendTimeout(): void {
+    this.#wire.reset()
+  }
+
+  reset(): void {
+    this.#user = null
+    this.#wire.reset()
+  }
+
+  /** The connection turns to its next request. */
+  #next(): void {
+    this.#waiting = Waiting.head
+    this.#bodyPaused = false
+    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.idleMs
+    this.#readHeld()
+  }
+
+  // Closing.
+
+  /**
+   * Sends FIN, and reads on for a while: closing a socket with unread bytes sends RST, which may destroy the answer
+   * before the client has read it (RFC 9112, 9.6).
+   */
+  #lingerThenClose(): void {
+    this.#waiting = Waiting.linger
+    this.#held = null
+    this.#decoder.abandon()
+    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.lingerMs
+    this.#wire.resume()
+    this.#wire.end()
+  }
+
+  #discard(bytes: number): void {
+    this.#lingerBytes += bytes
+    if (this.#lingerBytes > this.#host.settings.limits.lingerBytesMax) this.#wire.destroy()
+  }
+
+  onEnd(): void {
+    const { halfClose } = this.#host.settings
+    if (this.#waiting === Waiting.tunnel) {
+      this.#user?.onTunnelEnd()
+    } else if (this.#waiting === Waiting.exchange && this.#decoder.done && halfClose === 'serve') {
+      this.#keepAlive = false
+    } else if (this.#waiting === Waiting.exchange) {
+      this.#wire.destroy()
+    } else {
+      this.#wire.end()
+    }
+  }
+
+  onClosed(): void {
+    this.#waiting = Waiting.closed
+    this.#held = null
+    this.#host.sweeper.remove(this)
+    this.#host.connectionClosed(this)
+    const user = this.#user
+    this.#user = null
+    user?.onClientClosed()
+  }
+
+  /** For draining: closes at once when nothing is going on. */
+  closeIfIdle(): void {
+    if (this.idle) this.#lingerThenClose()
+  }
+
+  destroy(): void {
+    this.#wire.destroy()
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#waiting === Waiting.exchange && !this.#decoder.done && this.#tooSlow(nowMs)) {
+      this.#breakRequest('REQUEST_BODY_TIMEOUT', 'The body comes more slowly than the minimum rate')
+      return
+    }
+    if (this.#deadlineMs === 0 || nowMs < this.#deadlineMs) return
+    this.#deadlineMs = 0
+    if (this.#waiting === Waiting.exchange) {
+      this.#breakRequest('REQUEST_BODY_TIMEOUT', 'No byte of the body came in time')
+    } else if (this.#waiting === Waiting.head && (this.#held !== null || this.#requests === 0)) {
+      if (this.#held === null) this.#wire.destroy()
+      else this.#refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
+    } else if (this.#waiting === Waiting.head) {
+      this.#lingerThenClose()
+    } else {
+      this.#wire.destroy()
+    }
+  }
+
+  #tooSlow(nowMs: number): boolean {
+    const { minimumRateBytesPerSecond, headMs } = this.#host.settings.timeouts
+    if (minimumRateBytesPerSecond === 0 || this.#bodyPaused) return false
+    const elapsedMs = nowMs - this.#bodyStartedMs
+    return elapsedMs > headMs && this.#bodyBytes * 1000 < minimumRateBytesPerSecond * elapsedMs
+  }
+
+  // Tunnels.
+
+  startTunnel(): void {
+    this.#outbox.flush()
+    this.#waiting = Waiting.tunnel
+    this.#touchTunnel()
+    const held = this.#held
+    this.#held = null
+    if (held !== null) this.#user?.onTunnelData(held, 0, held.length)
+    this.#applyReading()
+  }
+
+  sendTunnelData(buffer: Buffer, start: number, end: number): void {
+    this.#touchTunnel()
+    this.#wire.writeBytes('', buffer, start, end, '')
+    this.#watchSending()
+  }
+
+  endTunnel(): void {
+    this.#wire.end()
+  }
+
+  #touchTunnel(): void {
+    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.tunnelIdleMs
+  }
+}
+
+const NOTHING = Buffer.alloc(0)

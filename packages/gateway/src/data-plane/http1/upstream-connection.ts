@@ -1,0 +1,366 @@
+import { type ErrorCode, GatewayError } from '../../base/errors.ts'
+import type { Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
+import type { FieldLines } from '../fields.ts'
+import type { UpstreamRequest } from '../streams.ts'
+import type { Sweeper, Swept } from '../sweeper.ts'
+import type { Wire, WireOwner } from '../wire.ts'
+import { BodyDecoder, type BodySink } from './body-decoder.ts'
+import { Malformed, RESPONSE_CODES } from './malformed.ts'
+import { Outbox } from './outbox.ts'
+import { requestText } from './request-text.ts'
+import { type ResponseHead, readResponseHead } from './response-head.ts'
+
+/** Who sends a request over a connection and takes its response. */
+export interface ConnectionUser {
+  onInformational(status: number, fields: FieldLines): void
+  onHead(head: ResponseHead): void
+  onData(buffer: Buffer, start: number, end: number): void
+  onEnd(trailers: FieldLines | null): void
+  onFlush(): void
+  onDrain(): void
+  /** `unanswered`: the connection had served before and not a byte of this response came. */
+  onLost(error: GatewayError, unanswered: boolean): void
+  onTunnelData(buffer: Buffer, start: number, end: number): void
+  onTunnelEnd(): void
+}
+
+/** Who keeps connections. */
+export interface ConnectionKeeper {
+  readonly plan: UpstreamPlan
+  readonly target: TargetPlan
+  readonly limits: Limits
+  readonly tunnelIdleMs: number
+  readonly sweeper: Sweeper
+  onConnected(connection: UpstreamConnection): void
+  /** The response is complete and the connection can serve again. */
+  onReusable(connection: UpstreamConnection): void
+  /** Called once; `error` is set when the connection never stood. */
+  onConnectionClosed(connection: UpstreamConnection, error: GatewayError | null): void
+}
+
+const Waiting = { connect: 0, idle: 1, head: 2, content: 3, tunnel: 4, closed: 5 } as const
+type Waiting = (typeof Waiting)[keyof typeof Waiting]
+
+/** One connection to a target: one request at a time, kept alive between them (RFC 9112, 9). */
+export class UpstreamConnection implements WireOwner, BodySink, Swept {
+  readonly #keeper: ConnectionKeeper
+  readonly #decoder: BodyDecoder
+  readonly #wire: Wire
+  readonly #outbox: Outbox
+  #waiting: Waiting = Waiting.connect
+  #user: ConnectionUser | null = null
+  #held: Buffer | null = null
+  #paused = false
+  #consuming = false
+  #peerEnded = false
+  #requestEnded = true
+  #keepAlive = true
+  #answersHead = false
+  #upgradeOffered = false
+  #served = 0
+  #answered = false
+  #deadlineMs: number
+
+  constructor(keeper: ConnectionKeeper, open: (owner: WireOwner, onConnected: () => void) => Wire) {
+    this.#keeper = keeper
+    this.#decoder = new BodyDecoder(keeper.limits, RESPONSE_CODES)
+    this.#deadlineMs = keeper.sweeper.nowMs + keeper.plan.connectTimeoutMs
+    this.#wire = open(this, () => {
+      this.#waiting = Waiting.idle
+      keeper.onConnected(this)
+    })
+    this.#outbox = new Outbox(this.#wire)
+    keeper.sweeper.add(this)
+  }
+
+  get needsDrain(): boolean {
+    return this.#wire.needsDrain
+  }
+
+  /** Nothing has come that was not asked for, and the peer has not hung up: it may carry a request. */
+  get usable(): boolean {
+    return this.#waiting === Waiting.idle && !this.#peerEnded && !this.#wire.destroyed
+  }
+
+  // Sending.
+
+  /** Sends the head; content follows by `sendData` and `sendEnd`. */
+  request(user: ConnectionUser, request: UpstreamRequest): void {
+    this.#user = user
+    this.#waiting = Waiting.head
+    this.#requestEnded = false
+    this.#answered = false
+    this.#keepAlive = true
+    this.#paused = false
+    this.#answersHead = request.method === 'HEAD'
+    this.#upgradeOffered = request.upgrade !== null
+    this.#startResponseDeadline()
+    this.#outbox.head(requestText(request, this.#keeper.target), request.contentLength === -1)
+  }
+
+  sendData(buffer: Buffer, start: number, end: number): void {
+    this.#outbox.data(buffer, start, end)
+    // The clock of the response starts with the last byte of the request.
+    if (this.#waiting === Waiting.head) this.#startResponseDeadline()
+  }
+
+  sendEnd(trailers: FieldLines | null): void {
+    this.#requestEnded = true
+    this.#outbox.end(trailers)
+  }
+
+  flush(): void {
+    this.#outbox.flush()
+  }
+
+  #startResponseDeadline(): void {
+    const { responseTimeoutMs } = this.#keeper.plan
+    this.#deadlineMs = responseTimeoutMs === 0 ? 0 : this.#keeper.sweeper.nowMs + responseTimeoutMs
+  }
+
+  #startIdleDeadline(): void {
+    const { idleTimeoutMs } = this.#keeper.plan
+    this.#deadlineMs = idleTimeoutMs === 0 ? 0 : this.#keeper.sweeper.nowMs + idleTimeoutMs
+  }
+
+  // Reading.
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    if (this.#held !== null) {
+      const held = Buffer.concat([this.#held, buffer.subarray(start, end)])
+      this.#held = null
+      this.#consume(held, 0, held.length)
+    } else this.#consume(buffer, start, end)
+  }
+
+  #consume(buffer: Buffer, start: number, end: number): void {
+    let i = start
+    this.#consuming = true
+    try {
+      while (i < end && !(this.#paused && this.#waiting !== Waiting.tunnel)) {
+        const at = this.#step(buffer, i, end)
+        if (at === -1) break
+        i = at
+      }
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      this.#fail('UPSTREAM_RESPONSE_INVALID', error.message)
+      return
+    } finally {
+      this.#consuming = false
+    }
+    if (this.#waiting === Waiting.idle) this.#giveBack(i === end)
+    else if (i < end && this.#waiting !== Waiting.closed) {
+      this.#held = Buffer.from(buffer.subarray(i, end))
+      if (this.#paused) this.#wire.pause()
+    }
+    this.#user?.onFlush()
+  }
+
+  /** Returns the offset after what was taken, or -1 while bytes are missing. */
+  #step(buffer: Buffer, start: number, end: number): number {
+    switch (this.#waiting) {
+      case Waiting.head:
+        this.#answered = true
+        return this.#takeHead(buffer, start, end)
+      case Waiting.content:
+        this.#startIdleDeadline()
+        return this.#decoder.feed(buffer, start, end, this)
+      case Waiting.tunnel:
+        this.#touchTunnel()
+        this.#user?.onTunnelData(buffer, start, end)
+        return end
+      default:
+        return -1
+    }
+  }
+
+  #takeHead(buffer: Buffer, start: number, end: number): number {
+    const head = readResponseHead(buffer, start, end, this.#keeper.limits)
+    if (head === null) return -1
+    const { status } = head
+    if (status === 101) this.#takeSwitch(head)
+    else if (status < 200) this.#user?.onInformational(status, head.fields)
+    else this.#takeFinalHead(head)
+    return head.end
+  }
+
+  #takeSwitch(head: ResponseHead): void {
+    if (!this.#upgradeOffered || head.upgrade === null) {
+      throw new Malformed(
+        'UPSTREAM_RESPONSE_INVALID',
+        'It switched protocols without having been asked (RFC 9110, 7.8)',
+      )
+    }
+    this.#waiting = Waiting.tunnel
+    this.#keepAlive = false
+    this.#touchTunnel()
+    this.#user?.onHead(head)
+  }
+
+  #takeFinalHead(head: ResponseHead): void {
+    const { status } = head
+    // An answer before the request's end: the rest is not sent, so nothing else may be sent here either.
+    this.#keepAlive = head.keepAlive && this.#requestEnded
+    this.#waiting = Waiting.content
+    if (this.#answersHead || status === 204 || status === 304) this.#decoder.abandon()
+    else if (head.chunked) this.#decoder.startChunked()
+    else if (head.contentLength !== -1) this.#decoder.startLength(head.contentLength)
+    else {
+      this.#decoder.startUntilClose()
+      this.#keepAlive = false
+    }
+    this.#startIdleDeadline()
+    this.#user?.onHead(head)
+    if (this.#decoder.done && !this.#paused) this.onBodyEnd(null)
+  }
+
+  onBodyData(buffer: Buffer, start: number, end: number): void {
+    this.#user?.onData(buffer, start, end)
+  }
+
+  onBodyEnd(trailers: FieldLines | null): void {
+    if (this.#waiting !== Waiting.content) return
+    const user = this.#user
+    this.#user = null
+    this.#waiting = Waiting.idle
+    this.#served++
+    this.#deadlineMs = this.#keeper.sweeper.nowMs + this.#keeper.plan.keepAliveMs
+    user?.onEnd(trailers)
+    if (!this.#consuming) this.#giveBack(this.#held === null)
+  }
+
+  /** `clean` false: more came than the response said, and nothing that comes now can be told from the next response. */
+  #giveBack(clean: boolean): void {
+    const reusable = clean && this.#keepAlive && this.#requestEnded && !this.#peerEnded
+    this.#held = null
+    if (reusable) this.#keeper.onReusable(this)
+    else this.close()
+  }
+
+  /** Holds the response back: bytes that come are kept, then not read. */
+  pause(): void {
+    this.#paused = true
+    this.#deadlineMs = 0
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    if (this.#waiting === Waiting.content) this.#startIdleDeadline()
+    if (this.#consuming) return
+    const held = this.#held
+    this.#held = null
+    if (held !== null) this.#consume(held, 0, held.length)
+    if (this.#waiting === Waiting.content && this.#decoder.done && !this.#paused) {
+      this.onBodyEnd(null)
+    } else if (!this.#paused && this.#peerEnded) {
+      this.#onPeerEnded()
+    }
+    if (!this.#paused) this.#wire.resume()
+  }
+
+  onDrain(): void {
+    this.#user?.onDrain()
+  }
+
+  onSendTimeout(): void {
+    this.#fail('UPSTREAM_RESPONSE_TIMEOUT', 'The upstream takes no bytes of the request')
+  }
+
+  // Ending.
+
+  onEnd(): void {
+    this.#peerEnded = true
+    if (!this.#paused || this.#waiting === Waiting.tunnel) this.#onPeerEnded()
+  }
+
+  #onPeerEnded(): void {
+    if (this.#waiting === Waiting.tunnel) this.#user?.onTunnelEnd()
+    else if (this.#waiting === Waiting.content && this.#decoder.untilClose) {
+      this.#decoder.abandon()
+      this.onBodyEnd(null)
+    } else if (this.#waiting === Waiting.idle) this.close()
+    else this.#fail('UPSTREAM_CLOSED', 'The upstream closed the connection before its response was complete')
+  }
+
+  onClosed(error: Error | null): void {
+    if (this.#waiting === Waiting.closed) return
+    const connecting = this.#waiting === Waiting.connect
+    const user = this.#user
+    this.#forget()
+    const detail = error === null ? 'The connection was closed' : `The connection failed: ${error.message}`
+    this.#keeper.onConnectionClosed(this, connecting ? connectFailure(error, detail) : null)
+    if (user === null) return
+    user.onLost(new GatewayError('UPSTREAM_CLOSED', detail, { cause: error }), this.#unanswered)
+  }
+
+  get #unanswered(): boolean {
+    return this.#served > 0 && !this.#answered
+  }
+
+  #fail(code: ErrorCode, detail: string): void {
+    const user = this.#user
+    this.#user = null
+    this.close()
+    user?.onLost(new GatewayError(code, detail), code === 'UPSTREAM_CLOSED' && this.#unanswered)
+  }
+
+  #forget(): void {
+    this.#waiting = Waiting.closed
+    this.#user = null
+    this.#held = null
+    this.#keeper.sweeper.remove(this)
+  }
+
+  /** Lets go of the user and the socket. */
+  close(): void {
+    this.#user = null
+    this.#wire.destroy()
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#deadlineMs === 0 || nowMs < this.#deadlineMs) return
+    this.#deadlineMs = 0
+    switch (this.#waiting) {
+      case Waiting.connect:
+        this.#forget()
+        this.#wire.destroy()
+        this.#keeper.onConnectionClosed(
+          this,
+          new GatewayError('UPSTREAM_CONNECT_TIMEOUT', 'The target did not accept the connection in time'),
+        )
+        return
+      case Waiting.head:
+        if (this.#requestEnded) this.#fail('UPSTREAM_RESPONSE_TIMEOUT', 'No response head came in time')
+        return
+      case Waiting.content:
+        this.#fail('UPSTREAM_IDLE_TIMEOUT', 'No byte of the response came in time')
+        return
+      default:
+        this.close()
+    }
+  }
+
+  // Tunnels.
+
+  sendTunnelData(buffer: Buffer, start: number, end: number): void {
+    this.#touchTunnel()
+    this.#wire.writeBytes('', buffer, start, end, '')
+  }
+
+  endTunnel(): void {
+    this.#wire.end()
+  }
+
+  #touchTunnel(): void {
+    this.#deadlineMs = this.#keeper.sweeper.nowMs + this.#keeper.tunnelIdleMs
+  }
+}
+
+function connectFailure(error: Error | null, detail: string): GatewayError {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return new GatewayError('UPSTREAM_DNS_FAILED', detail, { cause: error })
+  return new GatewayError('UPSTREAM_CONNECT_FAILED', detail, { cause: error })
+}

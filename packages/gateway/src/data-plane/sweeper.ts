@@ -1,0 +1,63 @@
+/**
+ * Deadlines by one coarse sweep: whoever has one registers once and is asked ten times a second whether it has passed.
+ * A timer per request would cost two operations on a heap each; this costs a comparison.
+ */
+
+export interface Swept {
+  /** `nowMs` is on the clock's scale. May remove itself, or others, from the sweep. */
+  sweep(nowMs: number): void
+}
+
+/** Milliseconds on a scale that never goes back. The harness puts a virtual one in its place. */
+export interface Clock {
+  nowMs(): number
+  /** Calls back about every `periodMs` until the returned function is called. Never keeps the process alive. */
+  every(periodMs: number, callback: () => void): () => void
+}
+
+export const SWEEP_PERIOD_MS = 100
+
+export class Sweeper {
+  readonly clock: Clock
+  /** The time of the last sweep: good enough for deadlines, and free to read. */
+  nowMs: number
+  readonly #swept = new Set<Swept>()
+  readonly #stop: () => void
+
+  constructor(clock: Clock) {
+    this.clock = clock
+    this.nowMs = clock.nowMs()
+    this.#stop = clock.every(SWEEP_PERIOD_MS, () => this.#sweep())
+  }
+
+  add(swept: Swept): void {
+    this.#swept.add(swept)
+  }
+
+  remove(swept: Swept): void {
+    this.#swept.delete(swept)
+  }
+
+  get size(): number {
+    return this.#swept.size
+  }
+
+  stop(): void {
+    this.#stop()
+    this.#swept.clear()
+  }
+
+  #sweep(): void {
+    this.nowMs = this.clock.nowMs()
+    for (const swept of this.#swept) swept.sweep(this.nowMs)
+  }
+}
+
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  every(periodMs, callback) {
+    const timer = setInterval(callback, periodMs)
+    timer.unref()
+    return () => clearInterval(timer)
+  },
+}

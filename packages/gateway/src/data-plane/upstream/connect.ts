@@ -1,0 +1,53 @@
+import net from 'node:net'
+import tls from 'node:tls'
+import type { TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
+import { Wire, type WireOwner } from '../wire.ts'
+import type { AddressBook } from './addresses.ts'
+
+/** Opens connections to one target, with TLS when its scheme says so. */
+export class Connector {
+  readonly #options: net.TcpSocketConnectOpts
+  readonly #relayBufferBytes: number
+  readonly #secure: tls.ConnectionOptions | null
+  #session: Buffer | undefined
+
+  constructor(plan: UpstreamPlan, target: TargetPlan, relayBufferBytes: number, addresses: AddressBook) {
+    this.#relayBufferBytes = relayBufferBytes
+    this.#options = {
+      host: target.hostname,
+      port: target.port,
+      lookup: addresses.lookupFor(plan.dnsRefreshMs),
+    }
+    this.#secure = target.scheme === 'https' ? secureOptions(plan, target) : null
+  }
+
+  open(owner: WireOwner, onConnected: () => void): Wire {
+    if (this.#secure === null) {
+      return Wire.connect(this.#options, this.#relayBufferBytes, owner, onConnected)
+    }
+    const socket = tls.connect({
+      ...this.#options,
+      ...this.#secure,
+      highWaterMark: this.#relayBufferBytes,
+      ...(this.#session === undefined ? {} : { session: this.#session }),
+    } as tls.ConnectionOptions)
+    socket.setNoDelay(true)
+    socket.on('session', (session) => {
+      this.#session = session
+    })
+    socket.once('secureConnect', onConnected)
+    return Wire.secure(socket, owner)
+  }
+}
+
+function secureOptions(plan: UpstreamPlan, target: TargetPlan): tls.ConnectionOptions {
+  const name = plan.tls.serverName === '' ? target.hostname : plan.tls.serverName
+  return {
+    // SNI is for names only (RFC 6066, 3).
+    ...(net.isIP(name) === 0 ? { servername: name } : {}),
+    ...(plan.tls.ca === '' ? {} : { ca: plan.tls.ca }),
+    rejectUnauthorized: plan.tls.verify,
+    checkServerIdentity: (_host, certificate) => tls.checkServerIdentity(name, certificate),
+    ALPNProtocols: ['http/1.1'],
+  }
+}

@@ -1,0 +1,161 @@
+import { GatewayError } from '../../base/errors.ts'
+import type { FieldLines } from '../fields.ts'
+import type { ResponseHead } from '../http1/response-head.ts'
+import type { ConnectionUser, UpstreamConnection } from '../http1/upstream-connection.ts'
+import type { UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
+import type { Acquirer, TargetPool } from './target-pool.ts'
+import type { Upstream } from './upstream.ts'
+
+/** RFC 9110, 9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+
+const NOTHING_TRIED: readonly TargetPool[] = []
+
+/**
+ * One exchange's way over HTTP/1.1. Tried again, each at most once per target: a connection that could not be opened,
+ * since nothing was sent; and an idle connection that died before a byte of the answer, when the request is idempotent
+ * and its content can be sent again. A request that is not idempotent is never sent twice.
+ */
+export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
+  readonly #upstream: Upstream
+  readonly #request: UpstreamRequest
+  readonly #user: UpstreamLegUser
+  #pool: TargetPool | null = null
+  #connection: UpstreamConnection | null = null
+  #tried: TargetPool[] | null = null
+  #resent = false
+  #cancelled = false
+
+  constructor(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser) {
+    this.#upstream = upstream
+    this.#request = request
+    this.#user = user
+  }
+
+  get target(): string | null {
+    return this.#pool?.target.url ?? null
+  }
+
+  get needsDrain(): boolean {
+    return this.#connection?.needsDrain ?? false
+  }
+
+  start(): void {
+    const pool = this.#upstream.choose(this.#tried ?? NOTHING_TRIED)
+    if (pool === null) {
+      this.#user.onUpstreamFailed(
+        new GatewayError(
+          'UPSTREAM_NO_TARGET',
+          `No target of upstream "${this.#upstream.plan.name}" is left to try`,
+        ),
+      )
+      return
+    }
+    this.#pool = pool
+    pool.acquire(this)
+  }
+
+  onAcquired(connection: UpstreamConnection): void {
+    this.#connection = connection
+    connection.request(this, this.#request)
+    this.#user.onUpstreamReady()
+  }
+
+  onAcquireFailed(error: GatewayError): void {
+    if (this.#cancelled) return
+    const pool = this.#pool
+    if (pool !== null && error.code.startsWith('UPSTREAM_CONNECT')) {
+      this.#tried ??= []
+      this.#tried.push(pool)
+      if (this.#tried.length < this.#upstream.pools.length) {
+        this.start()
+        return
+      }
+    }
+    this.#user.onUpstreamFailed(error)
+  }
+
+  onLost(error: GatewayError, unanswered: boolean): void {
+    this.#connection = null
+    if (this.#cancelled) return
+    const request = this.#request
+    const again = unanswered && !this.#resent && request.replayable && IDEMPOTENT.has(request.method)
+    if (again && this.#pool !== null) {
+      this.#resent = true
+      this.#pool.acquireNew(this)
+      return
+    }
+    this.#pool?.noteFailure()
+    this.#user.onUpstreamFailed(error)
+  }
+
+  sendData(buffer: Buffer, start: number, end: number): void {
+    this.#connection?.sendData(buffer, start, end)
+  }
+
+  sendEnd(trailers: FieldLines | null): void {
+    this.#connection?.sendEnd(trailers)
+  }
+
+  flush(): void {
+    this.#connection?.flush()
+  }
+
+  pause(): void {
+    this.#connection?.pause()
+  }
+
+  resume(): void {
+    this.#connection?.resume()
+  }
+
+  sendTunnelData(buffer: Buffer, start: number, end: number): void {
+    this.#connection?.sendTunnelData(buffer, start, end)
+  }
+
+  endTunnel(): void {
+    this.#connection?.endTunnel()
+  }
+
+  cancel(): void {
+    if (this.#cancelled) return
+    this.#cancelled = true
+    if (this.#connection !== null) this.#connection.close()
+    else this.#pool?.cancel(this)
+    this.#connection = null
+  }
+
+  onInformational(status: number, fields: FieldLines): void {
+    this.#user.onUpstreamInformational(status, fields)
+  }
+
+  onHead(head: ResponseHead): void {
+    this.#pool?.noteSuccess()
+    this.#user.onUpstreamHead(head)
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    this.#user.onUpstreamData(buffer, start, end)
+  }
+
+  onEnd(trailers: FieldLines | null): void {
+    this.#connection = null
+    this.#user.onUpstreamEnd(trailers)
+  }
+
+  onFlush(): void {
+    this.#user.onUpstreamFlush()
+  }
+
+  onDrain(): void {
+    this.#user.onUpstreamDrain()
+  }
+
+  onTunnelData(buffer: Buffer, start: number, end: number): void {
+    this.#user.onUpstreamTunnelData(buffer, start, end)
+  }
+
+  onTunnelEnd(): void {
+    this.#user.onUpstreamTunnelEnd()
+  }
+}

@@ -1,0 +1,178 @@
+import { type ErrorCode, GatewayError } from '../../base/errors.ts'
+import type { Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
+import { type ConnectionKeeper, UpstreamConnection } from '../http1/upstream-connection.ts'
+import type { Sweeper, Swept } from '../sweeper.ts'
+import type { AddressBook } from './addresses.ts'
+import { Connector } from './connect.ts'
+
+/** Who waits for a connection. */
+export interface Acquirer {
+  onAcquired(connection: UpstreamConnection): void
+  onAcquireFailed(error: GatewayError): void
+}
+
+interface Waiter {
+  readonly acquirer: Acquirer
+  readonly deadlineMs: number
+}
+
+export interface PoolEnvironment {
+  readonly limits: Limits
+  readonly tunnelIdleMs: number
+  readonly sweeper: Sweeper
+  readonly addresses: AddressBook
+}
+
+/**
+ * The connections of one worker to one target: the idle ones, newest first, so that the others may age out; a bound on
+ * all; and a bounded queue of those who wait for one.
+ */
+export class TargetPool implements ConnectionKeeper, Swept {
+  readonly plan: UpstreamPlan
+  readonly target: TargetPlan
+  readonly limits: Limits
+  readonly tunnelIdleMs: number
+  readonly sweeper: Sweeper
+  readonly #connector: Connector
+  readonly #idle: UpstreamConnection[] = []
+  readonly #connecting = new Map<UpstreamConnection, Acquirer | null>()
+  readonly #queue: Waiter[] = []
+  readonly #all = new Set<UpstreamConnection>()
+  #closed = false
+  #failures = 0
+  #ejectedUntilMs = 0
+
+  constructor(plan: UpstreamPlan, target: TargetPlan, environment: PoolEnvironment) {
+    this.plan = plan
+    this.target = target
+    this.limits = environment.limits
+    this.tunnelIdleMs = environment.tunnelIdleMs
+    this.sweeper = environment.sweeper
+    this.#connector = new Connector(plan, target, environment.limits.relayBufferBytes, environment.addresses)
+    this.sweeper.add(this)
+  }
+
+  /** Out of rotation after failures in a row. */
+  get ejected(): boolean {
+    return this.#ejectedUntilMs > 0 && this.sweeper.nowMs < this.#ejectedUntilMs
+  }
+
+  get connectionCount(): number {
+    return this.#all.size
+  }
+
+  /** Gives an idle connection before it returns, or a new or waited-for one later. */
+  acquire(acquirer: Acquirer): void {
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      if (!idle.usable) continue
+      acquirer.onAcquired(idle)
+      return
+    }
+    if (this.#all.size < this.plan.connectionsMax) this.#connect(acquirer)
+    else if (this.#queue.length < this.plan.queueMax) {
+      this.#queue.push({ acquirer, deadlineMs: this.sweeper.nowMs + this.plan.queueTimeoutMs })
+    } else {
+      acquirer.onAcquireFailed(
+        this.#error(
+          'UPSTREAM_QUEUE_FULL',
+          `${this.#queue.length} requests wait for ${this.target.url} already`,
+        ),
+      )
+    }
+  }
+
+  /** Opens a new connection even when idle ones are there: for the second try after one of them was found dead. */
+  acquireNew(acquirer: Acquirer): void {
+    if (this.#all.size < this.plan.connectionsMax) this.#connect(acquirer)
+    else this.acquire(acquirer)
+  }
+
+  /** The acquirer does not wait any longer. */
+  cancel(acquirer: Acquirer): void {
+    const at = this.#queue.findIndex((waiter) => waiter.acquirer === acquirer)
+    if (at !== -1) this.#queue.splice(at, 1)
+    for (const [connection, waiting] of this.#connecting) {
+      if (waiting === acquirer) this.#connecting.set(connection, null)
+    }
+  }
+
+  #connect(acquirer: Acquirer): void {
+    const connection = new UpstreamConnection(this, (owner, onConnected) =>
+      this.#connector.open(owner, onConnected),
+    )
+    this.#all.add(connection)
+    this.#connecting.set(connection, acquirer)
+  }
+
+  onConnected(connection: UpstreamConnection): void {
+    const acquirer = this.#connecting.get(connection) ?? null
+    this.#connecting.delete(connection)
+    if (acquirer === null) this.onReusable(connection)
+    else acquirer.onAcquired(connection)
+  }
+
+  onReusable(connection: UpstreamConnection): void {
+    const waiter = this.#queue.shift()
+    if (waiter !== undefined) waiter.acquirer.onAcquired(connection)
+    else if (this.#closed || this.#idle.length >= this.plan.idleConnectionsMax) connection.close()
+    else this.#idle.push(connection)
+  }
+
+  onConnectionClosed(connection: UpstreamConnection, error: GatewayError | null): void {
+    this.#all.delete(connection)
+    const at = this.#idle.indexOf(connection)
+    if (at !== -1) this.#idle.splice(at, 1)
+    const acquirer = this.#connecting.get(connection) ?? null
+    this.#connecting.delete(connection)
+    if (error !== null) {
+      this.noteFailure()
+      acquirer?.onAcquireFailed(error)
+    }
+    this.#serveQueue()
+  }
+
+  /** A place came free: whoever waited longest gets a connection of their own. */
+  #serveQueue(): void {
+    while (this.#queue.length > 0 && this.#all.size < this.plan.connectionsMax) {
+      const waiter = this.#queue.shift()
+      if (waiter !== undefined) this.#connect(waiter.acquirer)
+    }
+  }
+
+  /** The target answered: what failed before does not count any more. */
+  noteSuccess(): void {
+    this.#failures = 0
+  }
+
+  /** Counts towards passive ejection: refused, timed out, cut. An answer, also a 5xx, is none. */
+  noteFailure(): void {
+    const { ejectAfterFailures, ejectMs } = this.plan
+    if (ejectAfterFailures === 0 || ++this.#failures < ejectAfterFailures) return
+    this.#failures = 0
+    this.#ejectedUntilMs = this.sweeper.nowMs + ejectMs
+  }
+
+  sweep(nowMs: number): void {
+    for (
+      let waiter = this.#queue[0];
+      waiter !== undefined && nowMs >= waiter.deadlineMs;
+      waiter = this.#queue[0]
+    ) {
+      this.#queue.shift()
+      waiter.acquirer.onAcquireFailed(
+        this.#error('UPSTREAM_QUEUE_TIMEOUT', `No connection to ${this.target.url} came free in time`),
+      )
+    }
+  }
+
+  /** No generation uses the target any longer: idle connections go, busy ones when they are done. */
+  close(): void {
+    this.#closed = true
+    this.sweeper.remove(this)
+    for (const connection of this.#idle.splice(0)) connection.close()
+  }
+
+  #error(code: ErrorCode, detail: string): GatewayError {
+    return new GatewayError(code, detail)
+  }
+}
