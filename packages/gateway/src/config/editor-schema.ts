@@ -41,8 +41,9 @@ function convert(schema: Schema, variables: boolean): Schema {
     )
   }
   if (Array.isArray(schema.anyOf)) {
+    // The choice as a whole takes a variable; inside of an object every member may be one again.
     const branches = schema.anyOf.map((branch: unknown) =>
-      isObject(branch) ? convert(branch, false) : branch,
+      isObject(branch) ? convert(branch, variables && branch.type === 'object') : branch,
     )
     copy.anyOf = variables ? [...branches, { $ref: '#/$defs/variable' }] : branches
     return copy

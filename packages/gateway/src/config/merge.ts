@@ -4,7 +4,7 @@ import type { JsonSchema, MergedConfig } from './types.ts'
 
 /** Lays the layers of a plugin's config over one another and remembers where each value came from. */
 
-export const SCHEMA_DEFAULT = 'schema default'
+const SCHEMA_DEFAULT = 'schema default'
 
 /** The layer of a value: its index in the list, or -1 for a default of the schema. */
 export type Origins = ReadonlyMap<string, number>
@@ -23,17 +23,25 @@ export function mergeConfig(
   layers: readonly { readonly source: string; readonly value: unknown }[],
   schema: JsonSchema | null,
 ): MergedConfig {
-  const { value, origins } = mergeLayers(
-    layers.map((layer) => layer.value),
-    schema,
-  )
+  return withSources(layers, mergeLayers(layers, schema))
+}
+
+/** Names the layers that `mergeLayers` counted. */
+export function withSources(
+  layers: readonly { readonly source: string }[],
+  merged: MergedLayers,
+): MergedConfig {
   const sources = new Map<string, string>()
-  for (const [pointer, index] of origins) sources.set(pointer, layers[index]?.source ?? SCHEMA_DEFAULT)
-  return { value, sources }
+  for (const [pointer, index] of merged.origins) sources.set(pointer, layers[index]?.source ?? SCHEMA_DEFAULT)
+  return { value: merged.value, sources }
 }
 
 /** As `mergeConfig`, with the index of the layer instead of its name. */
-export function mergeLayers(layers: readonly unknown[], schema: JsonSchema | null): MergedLayers {
+export function mergeLayers(
+  given: readonly { readonly value: unknown }[],
+  schema: JsonSchema | null,
+): MergedLayers {
+  const layers = given.map((layer) => layer.value)
   const value: Record<string, unknown> = {}
   for (const layer of layers) if (isObject(layer)) overlay(value, layer)
   const filled = new Set<string>()

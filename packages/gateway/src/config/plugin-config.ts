@@ -1,13 +1,12 @@
 import type { OnFailure } from '../protocol/generation.ts'
 import { schemaProblems } from './check.ts'
-import { mergeLayers, type Origins, originAt, SCHEMA_DEFAULT } from './merge.ts'
+import { mergeConfig, mergeLayers, type Origins, originAt, withSources } from './merge.ts'
 import { type ConfigSchemas, configSchemasOf } from './plugin-schema.ts'
 import { copyTree, describePointer, isObject, lastKey } from './pointer.ts'
 import { fileProblem, sortProblems, valueProblem } from './problem.ts'
 import type {
   ConfigLayer,
   ConfigProblem,
-  MergedConfig,
   PluginConfigResult,
   PluginManifest,
   PluginSettings,
@@ -27,10 +26,10 @@ export function checkPluginConfig(
 ): PluginConfigResult {
   const all = [manifestLayer(manifest), ...layers]
   const compiled = configSchemasOf(manifest)
-  if (compiled === null) return { ok: true, config: toMerged(all, mergeLayers(valuesOf(all), null)) }
+  if (compiled === null) return { ok: true, config: mergeConfig(all, null) }
   if (!compiled.ok) return { ok: false, problems: [configSchemaProblem(manifest, compiled)] }
   const { schemas } = compiled
-  const merged = mergeLayers(valuesOf(all), schemas.schema)
+  const merged = mergeLayers(all, schemas.schema)
   const wholeErrors = checkExpanded(schemas.whole, merged.value, (pointer) => {
     const layer = all[merged.origins.get(pointer) ?? originAt(merged.origins, pointer) ?? -1]
     return layer?.map.isExpanded(layer.pointer + pointer) === true
@@ -42,7 +41,7 @@ export function checkPluginConfig(
     ),
   ]
   if (problems.length > 0) return { ok: false, problems: sortProblems(problems) }
-  return { ok: true, config: toMerged(all, merged) }
+  return { ok: true, config: withSources(all, merged) }
 }
 
 /** A problem with a manifest's `config_schema` itself, or null. Code PLUGIN_MANIFEST_INVALID. */
@@ -92,21 +91,6 @@ function manifestLayer(manifest: PluginManifest): ConfigLayer {
     map: manifest.source,
     pointer: '/config',
   }
-}
-
-function valuesOf(layers: readonly ConfigLayer[]): unknown[] {
-  return layers.map((layer) => layer.value)
-}
-
-function toMerged(
-  layers: readonly ConfigLayer[],
-  merged: { value: Record<string, unknown>; origins: Origins },
-): MergedConfig {
-  const sources = new Map<string, string>()
-  for (const [pointer, index] of merged.origins) {
-    sources.set(pointer, layers[index]?.source ?? SCHEMA_DEFAULT)
-  }
-  return { value: merged.value, sources }
 }
 
 function layerProblems(

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { resolve } from 'node:path'
+import { test } from 'node:test'
+import { configCheck } from './config-check.ts'
+
+async function run(text: string | null, env: Readonly<Record<string, string>> = {}, isTTY = false) {
+  const printed = { out: '', err: '' }
+  const io = {
+    stdout: { write: (more: string) => (printed.out += more) },
+    stderr: { isTTY, write: (more: string) => (printed.err += more) },
+    env,
+  }
+  const readFile = async (path: string) => {
+    if (path === '/run/key') return 'hunter2\n'
+    if (text === null || path !== resolve('cardea.yaml')) throw Object.assign(new Error(), { code: 'ENOENT' })
+    return text
+  }
+  const code = await configCheck('cardea.yaml', io, { readFile })
+  return { ...printed, code }
+}
+
+test('configCheck() says of a missing file that it is missing, and exits 1', async () => {
+  const { code, out, err } = await run(null)
+  assert.deepEqual([code, out], [1, ''])
+  assert.match(err, /^cardea\.yaml:1:1 CONFIG_NOT_FOUND .*ENOENT/)
+})
+
+test('configCheck() prints every problem with file, line, column, key, value, expectation and near key', async () => {
+  const { code, out, err } = await run('listen: [{ prt: 80 }]\nworkers: none\n')
+  assert.deepEqual([code, out], [1, ''])
+  for (const part of [
+    'cardea.yaml:1:12 CONFIG_INVALID',
+    '  1 | listen: [{ prt: 80 }]\n    |            ^\n',
+    'key:      listen[0].prt\n',
+    'given:    80\n',
+    'expected: one of host, port\n',
+    'nearest:  port\n',
+    'cardea.yaml:2:10 CONFIG_INVALID',
+    '\n2 problems in cardea.yaml.\n',
+  ]) {
+    assert.ok(err.includes(part), `${part} is not in ${err}`)
+  }
+})
+
+test('configCheck() prints no secret', async () => {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
+  const { code, err } = await run('workers: "${file:/run/key}"\nvia: "a ${KEY}"\n', { KEY: 'hunter2' })
+  assert.equal(code, 1)
+  assert.ok(!err.includes('hunter2'), err)
+})
+
+test('configCheck() prints colours on a terminal only, and never against NO_COLOR', async () => {
+  assert.ok((await run('workers: 0', {}, true)).err.includes('\u001b['))
+  assert.ok(!(await run('workers: 0', { NO_COLOR: '1' }, true)).err.includes('\u001b['))
+  assert.ok(!(await run('workers: 0')).err.includes('\u001b['))
+})
+
+test('configCheck() sums up a valid file in one line and exits 0', async () => {
+  const { code, out, err } = await run(
+    'upstreams: { a: { targets: ["http://a"] } }\nroutes: [{ name: a, upstream: a }]\n',
+  )
+  assert.deepEqual([code, err], [0, ''])
+  assert.equal(out, 'cardea.yaml is valid: 1 listener, 1 route, 1 upstream.\n')
+})

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { renderProblems, wantsColor } from './render-problems.ts'
+import type { ConfigProblem } from './types.ts'
+
+const problem: ConfigProblem = {
+  code: 'CONFIG_INVALID',
+  file: '/srv/cardea.yaml',
+  line: 2,
+  column: 4,
+  key: 'listen[0].prt',
+  given: '80',
+  expected: 'one of host, port',
+  nearest: 'port',
+  message: '"listen[0].prt" is not a known key.',
+}
+
+test('renderProblems() keeps control characters of the file from the terminal', () => {
+  const evil = '\u001b]0;owned\u0007'
+  const text = renderProblems([{ ...problem, given: evil, message: evil }], {
+    textOf: () => `a\n\t  ${evil}x`,
+  })
+  assert.ok(!/[\u0007\u001b]/.test(text))
+})
+
+test('renderProblems() leaves out the excerpt when there is no text or no such line', () => {
+  assert.ok(!renderProblems([problem]).includes('^'))
+  assert.ok(!renderProblems([problem], { textOf: () => 'one line' }).includes('^'))
+  assert.ok(!renderProblems([problem], { textOf: () => null }).includes('^'))
+})
+
+test('renderProblems() shows the line with a caret under the offender', () => {
+  assert.equal(
+    renderProblems([problem], { textOf: () => 'listen:\n\t- prt: 80\n', directory: '/srv' }),
+    [
+      'cardea.yaml:2:4 CONFIG_INVALID "listen[0].prt" is not a known key.',
+      '  2 | \t- prt: 80',
+      '    | \t  ^',
+      '  key:      listen[0].prt',
+      '  given:    80',
+      '  expected: one of host, port',
+      '  nearest:  port',
+      '',
+    ].join('\n'),
+  )
+})
+
+test('renderProblems() shows a long line around the caret', () => {
+  const line = `${'a'.repeat(300)}X${'b'.repeat(300)}`
+  const text = renderProblems([{ ...problem, column: 301 }], { textOf: () => `\n${line}` })
+  const [, excerpt = '', caret = ''] = text.split('\n')
+  assert.ok(excerpt.length < 140)
+  assert.equal(excerpt[caret.indexOf('^')], 'X')
+})
+
+test('renderProblems() separates problems by an empty line, and shows paths elsewhere in full', () => {
+  const text = renderProblems([problem, problem], { directory: '/home' })
+  assert.equal(text.split('\n\n').length, 2)
+  assert.ok(text.startsWith('/srv/cardea.yaml:2:4 '))
+  assert.equal(renderProblems([]), '')
+})
+
+test('renderProblems() colours only when told to', () => {
+  assert.ok(renderProblems([problem], { color: true }).includes('\u001b[31m'))
+  assert.ok(!renderProblems([problem]).includes('\u001b'))
+})
+
+test('wantsColor() wants a terminal, and heeds NO_COLOR and a dumb one', () => {
+  assert.equal(wantsColor({ isTTY: true }, {}), true)
+  assert.equal(wantsColor({ isTTY: true }, { NO_COLOR: '' }), true)
+  assert.equal(wantsColor({}, {}), false)
+  assert.equal(wantsColor({ isTTY: true }, { NO_COLOR: '1' }), false)
+  assert.equal(wantsColor({ isTTY: true }, { TERM: 'dumb' }), false)
+})
