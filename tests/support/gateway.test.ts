@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type GatewayOptions, startGateway, type TestGateway } from './gateway.ts'
 import { isAlive } from './processes.ts'
+import { RecordingUpstream } from './recording-upstream.ts'
 import { withTempDir } from './temp-dir.ts'
 import { waitFor } from './wait-for.ts'
 
@@ -94,3 +95,23 @@ async function waitForHelper(gateway: TestGateway): Promise<number[]> {
     return pids.length === 1 && pids
   }, 'the helper process')
 }
+
+test('startGateway() starts the real gateway with the plugins it is given', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startGateway(t, {
+    config: { upstreams: { app: { targets: [upstream.url] } }, routes: [{ name: 'app', upstream: 'app' }] },
+    plugins: {
+      mark: {
+        'plugin.json': { name: 'mark', version: '1.0.0' },
+        'plugin.ts': `export const PluginMain = () => ({
+          name: 'mark',
+          handle(ctx) { ctx.request.headers.set('x-mark', 'yes'); return true },
+        })`,
+      },
+    },
+  })
+  const response = await fetch(`${gateway.url}/a`, { headers: { connection: 'close' } })
+  assert.deepEqual([response.status, await response.text()], [200, 'ok'])
+  assert.match(upstream.requests[0] ?? '', /^GET \/a HTTP\/1\.1\r\n.*^x-mark: yes\r\n/ims)
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null }, gateway.stderr)
+})
