@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { isHostname } from './validator.ts'
 
@@ -19,45 +19,93 @@ export function pathNames(path: string): PathNames {
   return { params: new Set(params), rest: path.endsWith('/*') }
 }
 
-/** What is wrong with a path pattern, or null. Paths are compared in normalised form, so others could never match. */
-export function pathFault(path: string): string | null {
+/**
+ * What is wrong with a path pattern, or null. Patterns are held to the normalised form that requests are compared in:
+ * others could never match.
+ *
+ * @param allowed the route's `allow_in_path`.
+ */
+export function pathFault(path: string, allowed: readonly string[] = []): string | null {
   if (!path.startsWith('/')) return 'it must start with "/"'
   const segments = path.slice(1).split('/')
   const names = new Set<string>()
   for (const [index, segment] of segments.entries()) {
     const isLast = index === segments.length - 1
-    if (segment === '*' && isLast) continue
-    if (segment === '' && isLast) continue
+    if (isLast && (segment === '*' || segment === '')) continue
     if (segment.includes('*')) return '"*" may only be the whole last segment, as in "/api/*"'
-    const fault = segment.startsWith(':') ? paramFault(segment, names) : segmentFault(segment)
+    const fault = segment.startsWith(':')
+      ? paramFault(segment, names)
+      : (literalFault(segment) ?? needlessEscape(segment) ?? oddityFault(segment, allowed))
     if (fault !== null) return fault
   }
   return null
 }
 
+/** What is wrong with a rewrite, or null. It is a path whose segments may hold names of the route's path anywhere. */
+export function rewriteFault(rewrite: string): string | null {
+  if (!rewrite.startsWith('/')) return 'it must start with "/"'
+  if (/\*./s.test(rewrite)) return '"*" may only be its last character'
+  const segments = rewrite.slice(1).split('/')
+  for (const [index, segment] of segments.entries()) {
+    const isEnd = segment === '' && index === segments.length - 1
+    const fault = literalFault(segment) ?? (isEnd ? null : oddityFault(segment))
+    if (fault !== null) return fault
+  }
+  return null
+}
+
+/**
+ * What is wrong with the target of a redirect, or null. What a client sends may become a part of the path, never of
+ * the scheme or the host: it could then send others to a server of its choice.
+ */
+export function redirectFault(location: string): string | null {
+  const [, origin = '', path = ''] = /^((?:[^:/?#]+:)?(?:\/\/[^/?#]*)?)([^?#]*)/.exec(location) ?? []
+  if (origin === '') return path.startsWith('/') ? null : 'it must start with "/", "http://" or "https://"'
+  const isLiteral = /^(?:https?:)?\/\/(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.test(origin)
+  return isLiteral ? null : 'its scheme and host must be literal, as in "https://example.com:8443/*"'
+}
+
 function paramFault(segment: string, names: Set<string>): string | null {
   const name = PARAM.exec(segment)?.[1]
   if (name === undefined) return `"${segment}" is not a parameter: write ":name" as a whole segment`
+  if (name === '__proto__') return 'a parameter may not be called "__proto__"'
   if (names.has(name)) return `it has two parameters ":${name}"`
   names.add(name)
   return null
 }
 
-function segmentFault(segment: string): string | null {
-  if (segment === '') return 'it has an empty segment ("//")'
+function literalFault(segment: string): string | null {
   if (segment === '.' || segment === '..') return `it has a dot segment ("${segment}")`
   if (/[?#]/.test(segment)) return 'a path ends before "?" and "#"'
-  if (/[^\x21-\x7e]|["<>\\^`{|}]/.test(segment)) return 'it has characters that must be percent-encoded'
-  if (/%(?![0-9A-F]{2})/.test(segment)) return 'a "%" must be followed by two hexadecimal digits in capitals'
-  const encoded = segment.match(/%[0-9A-F]{2}/g) ?? []
-  const needless = encoded.find((code) => /[A-Za-z0-9._~-]/.test(decodeURIComponentSafely(code)))
-  return needless === undefined
-    ? null
-    : `"${needless}" must be written as "${decodeURIComponentSafely(needless)}"`
+  if (/[\x00-\x20\x7f"<>\\^`{|}]/.test(segment) || !segment.isWellFormed()) {
+    return 'it has characters that must be percent-encoded'
+  }
+  return /%(?![0-9A-F]{2})/.test(segment)
+    ? 'a "%" must be followed by two hexadecimal digits in capitals'
+    : null
 }
 
-function decodeURIComponentSafely(code: string): string {
-  return String.fromCharCode(Number.parseInt(code.slice(1), 16))
+function needlessEscape(segment: string): string | null {
+  for (const [code] of segment.matchAll(/%[0-9A-F]{2}/g)) {
+    const character = String.fromCharCode(Number.parseInt(code.slice(1), 16))
+    if (/[A-Za-z0-9._~-]/.test(character)) return `"${code}" must be written as "${character}"`
+  }
+  return null
+}
+
+/** What requests are refused for unless the route allows it. */
+const ODDITIES = [
+  { name: 'empty_segment', form: /^$/, shown: 'an empty segment ("//")' },
+  { name: 'encoded_slash', form: /%2F/, shown: '"%2F"' },
+  { name: 'encoded_backslash', form: /%5C/, shown: '"%5C"' },
+  { name: 'encoded_null', form: /%00/, shown: '"%00"' },
+] as const
+
+/** @param allowed the route's `allow_in_path`; none where it does not count. */
+function oddityFault(segment: string, allowed?: readonly string[]): string | null {
+  const oddity = ODDITIES.find(({ name, form }) => form.test(segment) && allowed?.includes(name) !== true)
+  if (oddity === undefined) return null
+  return `it has ${oddity.shown}${allowed === undefined ? '' : `, which needs "${oddity.name}" in allow_in_path`}`
 }
 
 /** Which names a rewrite or redirect uses that not every one of the route's paths has, or null. */
@@ -71,17 +119,14 @@ export function unknownNames(text: string, paths: readonly string[]): string | n
 
 /** What is wrong with a host pattern, or null; `nearest` is what was probably meant. */
 export function hostFault(host: string): { reason: string; nearest: string | null } | null {
-  const name = host.startsWith('*.') ? host.slice(2) : host
-  if (isHostname(name) || isIPv4(host) || (/^\[.*\]$/.test(host) && isIPv6(host.slice(1, -1)))) return null
-  const withoutPort = /^(.+):\d+$/.exec(host)?.[1]
   if (isIPv6(host)) return { reason: 'an IPv6 address stands in brackets', nearest: `[${host}]` }
-  if (withoutPort !== undefined) {
-    const nearest = hostFault(withoutPort)?.nearest ?? withoutPort
-    return { reason: 'a route sees the host without its port', nearest }
+  const [, name = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(host) ?? []
+  if (port !== undefined && !(/^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65_535)) {
+    return { reason: 'its port is not a number from 1 to 65535', nearest: null }
   }
-  const ascii = domainToASCII(name)
-  if (ascii !== '' && ascii !== name && isHostname(ascii)) {
-    return { reason: 'requests carry the ASCII form', nearest: host.replace(name, () => ascii) }
-  }
+  if (name.startsWith('[') && isIPv6(name.slice(1, -1))) return null
+  // Unicode is a way to write a name; requests carry, and the router compares, its ASCII form.
+  const plain = domainToASCII(name.startsWith('*.') ? name.slice(2) : name)
+  if (isHostname(plain)) return null
   return { reason: 'it is neither a host name nor "*." before one', nearest: null }
 }

@@ -2,7 +2,7 @@ import { oneOf } from './describe.ts'
 import { nearestOf } from './nearest.ts'
 import { isObject } from './pointer.ts'
 import { checkResponseFields, type RuleReader, reportTwice } from './rule-reader.ts'
-import { hostFault, pathFault, unknownNames } from './rules-path.ts'
+import { hostFault, pathFault, redirectFault, rewriteFault, unknownNames } from './rules-path.ts'
 
 const ACTIONS = ['upstream', 'respond', 'redirect'] as const
 
@@ -63,8 +63,9 @@ function checkPatterns(reader: RuleReader, route: string): void {
       atKey: true,
     })
   }
+  const allowed = reader.strings(`${route}/allow_in_path`).map(([, oddity]) => oddity)
   for (const [pointer, path] of pathsOf(reader, route)) {
-    const fault = pathFault(path)
+    const fault = pathFault(path, allowed)
     if (fault !== null) reportPattern(reader, pointer, 'path', fault, null)
   }
   for (const [pointer, host] of hostsOf(reader, route)) {
@@ -73,17 +74,21 @@ function checkPatterns(reader: RuleReader, route: string): void {
   }
 }
 
+const FORMS = {
+  host: 'a host name such as "example.com" or "*.example.com"',
+  path: 'a path such as "/health", "/api/*" or "/users/:id"',
+  rewrite: 'a path such as "/v2/*" or "/users/:id"',
+  redirect: 'a path such as "/new/*", or a URL such as "https://example.com/:id"',
+} as const
+
 function reportPattern(
   reader: RuleReader,
   pointer: string,
-  what: 'host' | 'path',
+  what: keyof typeof FORMS,
   reason: string,
   nearest: string | null,
 ): void {
-  const expected =
-    what === 'host'
-      ? 'a host name such as "example.com" or "*.example.com"'
-      : 'a path such as "/health", "/api/*" or "/users/:id"'
+  const expected = FORMS[what]
   // The reason quotes parts of the pattern, which may have come from a variable.
   const message = `The ${what} ${reader.shown(pointer)} cannot be used`
   reader.report({ pointer, expected, nearest, message: `${message}${reader.because(pointer, reason)}.` })
@@ -118,9 +123,8 @@ function checkPathChanges(reader: RuleReader, route: string): void {
   const strip = reader.string(`${route}/strip_prefix`) ?? ''
   const rewrite = reader.string(`${route}/rewrite`) ?? ''
   if (strip !== '') checkStripPrefix(reader, route, strip, paths)
-  if (rewrite !== '' && !/^\/[\x21-\x7e]*$/.test(rewrite)) {
-    reader.report({ pointer: `${route}/rewrite`, expected: 'a path that starts with "/" and has no spaces' })
-  }
+  checkTemplate(reader, `${route}/rewrite`, 'rewrite', paths)
+  checkTemplate(reader, `${route}/redirect/to`, 'redirect', paths)
   if (strip !== '' && rewrite !== '') {
     reader.report({
       pointer: `${route}/strip_prefix`,
@@ -129,8 +133,6 @@ function checkPathChanges(reader: RuleReader, route: string): void {
       atKey: true,
     })
   }
-  checkNames(reader, `${route}/rewrite`, paths)
-  checkNames(reader, `${route}/redirect/to`, paths)
   const isForwarded = reader.has(`${route}/upstream`)
   for (const key of ['strip_prefix', 'rewrite', 'upstream_host'] as const) {
     if (isForwarded || !reader.has(`${route}/${key}`)) continue
@@ -156,15 +158,24 @@ function checkStripPrefix(reader: RuleReader, route: string, strip: string, path
   }
 }
 
-function checkNames(reader: RuleReader, pointer: string, paths: readonly string[]): void {
-  const text = reader.string(pointer)
-  const unknown = text === null ? null : unknownNames(text, paths)
+/** A text in which names stand for what the path matched: its form, then its names. */
+function checkTemplate(
+  reader: RuleReader,
+  pointer: string,
+  what: 'rewrite' | 'redirect',
+  paths: readonly string[],
+): void {
+  const text = reader.string(pointer) ?? ''
+  if (text === '') return
+  const fault = what === 'rewrite' ? rewriteFault(text) : redirectFault(text)
+  if (fault !== null) return reportPattern(reader, pointer, what, fault, null)
+  const unknown = unknownNames(text, paths)
   if (unknown === null) return
-  const what = reader.isExpanded(pointer) ? 'a name' : `"${unknown}"`
+  const shown = reader.isExpanded(pointer) ? 'a name' : `"${unknown}"`
   reader.report({
     pointer,
     expected: 'only names that every path of the route has',
-    message: `${reader.shown(pointer)} uses ${what}, which not every path of the route has.`,
+    message: `${reader.shown(pointer)} uses ${shown}, which not every path of the route has.`,
   })
 }
 

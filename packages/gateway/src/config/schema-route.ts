@@ -2,7 +2,8 @@ import { Type } from 'typebox'
 import { defaulted, FIELD_MATCHES, FIELDS, NAME, size } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
 
-const HOST = 'A host name in any case, or "*.example.com" for every name below it; without a port.'
+const HOST =
+  'A host name in any case, or "*.example.com" for every name below it. Without a port it matches on all of them.'
 const PATH =
   'An exact path ("/health"), a prefix ("/api/*"), or one with parameters ("/users/:id"), in normalised form.'
 
@@ -21,9 +22,10 @@ const REDIRECT = Type.Object(
   {
     to: Type.String({
       minLength: 1,
-      pattern: '^[\\x21-\\x7e]+$',
-      patternErrorMessage: 'a URL or path without spaces, other characters percent-encoded',
-      description: 'The Location field: a URL or path, in which :name and * stand for what the path matched.',
+      pattern: '^[^\\x00-\\x20\\x7f\\\\]+$',
+      patternErrorMessage: 'a URL or path without spaces, backslashes and control characters',
+      description:
+        'The Location field: a URL or path, in which :name and * stand for what the path matched; not in its host.',
     }),
     status: defaulted(
       Type.Union(
