@@ -20,7 +20,10 @@ export const cardea: Peer = {
   title: 'Cardea',
   variants: ['plain', 'logging', 'plugins'],
   install: 'npm ci',
-  find: () => firstLineOf(process.execPath, [BIN, '--version']),
+  async find() {
+    const version = await firstLineOf(process.execPath, [BIN, '--version'])
+    return version === null || version === '' ? null : `Cardea ${version}, Node.js ${process.versions.node}`
+  },
   async prepare({ directory, port, upstreamPort, variant }) {
     for (const plugin of PLUGINS_OF[variant]) {
       await cp(new URL(plugin, PLUGINS), join(directory, 'plugins', plugin), { recursive: true })
