@@ -168,8 +168,8 @@ function checkTemplate(
   const text = reader.string(pointer) ?? ''
   if (text === '') return
   const fault = what === 'rewrite' ? rewriteFault(text) : redirectFault(text)
-  if (fault !== null) return reportPattern(reader, pointer, what, fault, null)
-  const unknown = unknownNames(text, paths)
+  if (fault !== null) reportPattern(reader, pointer, what, fault, null)
+  const unknown = fault === null ? unknownNames(text, paths) : null
   if (unknown === null) return
   const shown = reader.isExpanded(pointer) ? 'a name' : `"${unknown}"`
   reader.report({
