@@ -1,6 +1,6 @@
 import { HEADER_COUNT_CEILING } from '../../config/limits.ts'
 import type { FieldLines } from '../fields.ts'
-import { type FieldRole, knownNameAt } from './field-names.ts'
+import { FieldRole, knownNameAt } from './field-names.ts'
 import { Malformed, type MalformedCodes } from './malformed.ts'
 import { COLON, CR, HTAB, IS_TOKEN, IS_VALUE, LF, SP } from './syntax.ts'
 
@@ -112,10 +112,23 @@ export function readScannedFields(
     const known = knownNameAt(buffer, nameStart, nameEnd)
     if (known === null) {
       lines.push(text.substring(nameStart - textStart, nameEnd - textStart).toLowerCase(), value)
-    } else if (known.role === 0 || reader.readKnown(known.role, value)) {
+    } else if (known.role === FieldRole.none) {
       lines.push(known.name, value)
+    } else {
+      const tab = known.role === FieldRole.transferEncoding && tabFollows(buffer, offsets[at + 3] as number)
+      if (reader.readKnown(known.role, tab ? `${value}\t` : value)) lines.push(known.name, value)
     }
   }
+}
+
+/**
+ * Whether HTAB is in the white space after a value. A transfer coding keeps it, and is then none: llhttp takes the tab
+ * for part of the coding, and with it an upstream on Node would see another framing than ours.
+ */
+function tabFollows(buffer: Uint8Array, valueEnd: number): boolean {
+  let i = valueEnd
+  while (buffer[i] === SP) i++
+  return buffer[i] === HTAB
 }
 
 /**

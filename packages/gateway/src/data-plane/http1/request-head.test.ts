@@ -90,6 +90,8 @@ const REFUSED: readonly [rule: string, text: string, code?: string][] = [
     'chunked\xa0',
     '\xa0chunked',
     'chun ked',
+    'chunked\t',
+    'chunked \t ',
   ].map((coding): [string, string] => [
     `Transfer-Encoding "${coding}"`,
     `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ${coding}\r\n\r\n`,
