@@ -19,6 +19,13 @@ export function answerOf(
   return { status, fields, content: content === null ? null : toBuffer(content) }
 }
 
+/** The same answer with fields of its own, for hooks to change. */
+export function copyAnswer(answer: Answer): Answer {
+  const fields = new FieldLines()
+  fields.lines.push(...answer.fields.lines)
+  return { status: answer.status, fields, content: answer.content }
+}
+
 /** The bytes as a Buffer over the same memory; text as UTF-8. */
 export function toBuffer(content: string | Uint8Array): Buffer {
   if (typeof content === 'string') return Buffer.from(content, 'utf8')

@@ -4,7 +4,8 @@ import { listenError } from '../base/listen-error.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
-import { Exchange, type ExchangeHost } from './exchange.ts'
+import { Exchange } from './exchange.ts'
+import type { ExchangeHost, RequestSide } from './exchange-request.ts'
 import { AddressBlocks } from './forwarding/cidr.ts'
 import { ForwardingFields } from './forwarding/forwarded.ts'
 import { Generation } from './generation.ts'
@@ -115,7 +116,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     return new Http1Leg(upstream, request, user)
   }
 
-  logFault(error: GatewayError, exchange: Exchange): void {
+  logFault(error: GatewayError, exchange: RequestSide): void {
     this.#log.warn(error.message, {
       code: error.code,
       requestId: exchange.id,

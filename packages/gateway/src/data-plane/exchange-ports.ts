@@ -1,0 +1,55 @@
+import type { BodyPort } from './body/body-flow.ts'
+import type { FieldLines } from './fields.ts'
+import type { ClientStream } from './streams.ts'
+
+/** What the flows of touched bodies need of their exchange. */
+export interface PortOwner {
+  readonly client: ClientStream
+  readonly requestFields: FieldLines
+  readonly responseFields: FieldLines
+  readonly gatheredBytesMax: number
+  onBodyWaiting(waiting: boolean): void
+  continueRequest(): void
+  sendToUpstream(buffer: Buffer, start: number, end: number): void
+  endToUpstream(trailers: FieldLines | null): void
+  pauseResponse(): void
+  resumeResponse(): void
+  sendToClient(buffer: Buffer, start: number, end: number): void
+  endResponse(trailers: FieldLines | null): void
+  onTransformFailed(error: unknown): void
+}
+
+/** From the client to the upstream. */
+export function requestPortOf(owner: PortOwner): BodyPort {
+  return {
+    gatheredBytesMax: owner.gatheredBytesMax,
+    tooLarge: 'REQUEST_BODY_TOO_LARGE',
+    contentEncoding: () => owner.requestFields.get('content-encoding'),
+    pauseSource: () => owner.client.pauseBody(),
+    resumeSource: () => owner.client.resumeBody(),
+    onWaiting: (waiting) => owner.onBodyWaiting(waiting),
+    onRead: () => owner.continueRequest(),
+    deliver: (chunk) => owner.sendToUpstream(chunk, 0, chunk.length),
+    deliverEnd: (trailers) => owner.endToUpstream(trailers),
+    onBroken: (error) => owner.onTransformFailed(error),
+  }
+}
+
+/** From the upstream, or from an answer of the gateway's own, to the client. */
+export function responsePortOf(owner: PortOwner): BodyPort {
+  return {
+    gatheredBytesMax: owner.gatheredBytesMax,
+    tooLarge: 'UPSTREAM_BODY_TOO_LARGE',
+    contentEncoding: () => owner.responseFields.get('content-encoding'),
+    pauseSource: () => owner.pauseResponse(),
+    resumeSource: () => owner.resumeResponse(),
+    onWaiting: (waiting) => owner.onBodyWaiting(waiting),
+    onRead() {},
+    deliver: (chunk) => {
+      owner.sendToClient(chunk, 0, chunk.length)
+      owner.client.flush()
+    },
+    deliverEnd: (trailers) => owner.endResponse(trailers),
+    onBroken: (error) => owner.onTransformFailed(error),
+  }
+}

@@ -1,0 +1,291 @@
+import type { ExchangeError } from '@cardea/sdk'
+import { GatewayError } from '../base/errors.ts'
+import type { GatewaySettings } from '../protocol/generation.ts'
+import { type Answer, answerOf, copyAnswer, problemAnswer } from './answer.ts'
+import { ChainRun } from './chain/chain-run.ts'
+import { type ChainUser, type HookFailure, Phase } from './chain/exchange-view.ts'
+import { type ExchangeMeter, meterFor } from './exchange-meter.ts'
+import { ExchangeState } from './exchange-state.ts'
+import type { FieldLines } from './fields.ts'
+import type { Generation, LiveRoute } from './generation.ts'
+import type { RequestHead } from './http1/request-head.ts'
+import { pathOddityNames } from './routing/path.ts'
+import type { TemplateValues } from './routing/rewrite.ts'
+import { RouteMatch } from './routing/router.ts'
+import type { ClientStream, RequestFault, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
+import type { Sweeper } from './sweeper.ts'
+import type { Upstream } from './upstream/upstream.ts'
+
+/** What exchanges share in a worker. */
+export interface ExchangeHost {
+  readonly sweeper: Sweeper
+  readonly settings: GatewaySettings
+  /** `1.1 NAME` (RFC 9110, 7.6.3). */
+  readonly via: string
+  /** Exchanges without a response head yet. */
+  pendingRequests: number
+  openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg
+  /** An upstream or a transform failed in a way that its owner should know of. */
+  logFault(error: GatewayError, exchange: RequestSide): void
+  onExchangeEnded(exchange: RequestSide): void
+}
+
+/** One for all: read out before anything else can match. */
+const match = new RouteMatch()
+
+/**
+ * The first half of the story: `begin` finds the route and runs the chain forwards; `onHandled` turns to the upstream;
+ * then the request's content flows. The second half is in exchange.ts.
+ */
+export abstract class RequestSide extends ExchangeState implements ChainUser, UpstreamLegUser {
+  readonly generation: Generation
+  route: LiveRoute | null = null
+  error: ExchangeError | null = null
+  requestBytes = 0
+  /** Path and query as they came, the path normalised. */
+  receivedUrl = ''
+  protected readonly owner: ExchangeHost
+  protected run: ChainRun | null = null
+  protected meter: ExchangeMeter | null = null
+  protected leg: UpstreamLeg | null = null
+  /** Counted among the host's pending requests. */
+  protected pending = false
+  protected requestEnded: boolean
+  /** There is a response: nothing more of the request is sent. */
+  protected responseTaken = false
+  /** The upstream has the head: content may follow. */
+  #requestReady = false
+  #matched: TemplateValues = NOTHING_MATCHED
+
+  constructor(
+    client: ClientStream,
+    head: RequestHead,
+    id: string,
+    generation: Generation,
+    host: ExchangeHost,
+  ) {
+    super(client, head, id)
+    this.generation = generation
+    this.owner = host
+    this.requestEnded = !head.hasBody
+  }
+
+  begin(): void {
+    this.generation.pin()
+    // Content waits until somebody wants it.
+    if (!this.requestEnded) this.client.pauseBody()
+    const refusal = this.#findRoute()
+    if (refusal !== null) {
+      this.answerWith(refusal, null)
+      return
+    }
+    const chain = this.route?.chain
+    if (chain === undefined || chain.length === 0) {
+      this.onHandled()
+      return
+    }
+    this.meter = meterFor(chain, this.owner.sweeper.clock)
+    this.run = new ChainRun(chain, this, this.owner.sweeper)
+    this.run.handle()
+  }
+
+  /** Sets `route`, or returns the answer to a request that may have none. */
+  #findRoute(): Answer | null {
+    let oddities: number
+    try {
+      oddities = this.readTarget()
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error
+      return this.#refuse(error)
+    }
+    this.receivedUrl = this.url
+    const { router, routes } = this.generation
+    const compiled = router.match(this.host, this.path, this.method, this.head.fields, match)
+    if (compiled === null) return this.#noRoute(match.allow)
+    const refused = oddities & ~compiled.allowedOddities
+    if (refused !== 0) {
+      const names = pathOddityNames(refused).join(', ')
+      return this.#refuse(new GatewayError('REQUEST_PATH_REFUSED', `The path has ${names}`))
+    }
+    this.route = routes[compiled.index] ?? null
+    this.routeName = compiled.name
+    this.params = match.params
+    if (compiled.usesTemplate) this.#matched = { rawParams: match.rawParams, rest: match.rest }
+    return this.#admit(bodyLimit(compiled.plan.requestBodyBytesMax))
+  }
+
+  #noRoute(allow: string): Answer {
+    if (allow === '') return this.#refuse(new GatewayError('ROUTE_NOT_FOUND'))
+    const answer = this.#refuse(new GatewayError('METHOD_NOT_ALLOWED'))
+    answer.fields.append('allow', allow)
+    return answer
+  }
+
+  #admit(bodyBytesMax: number): Answer | null {
+    if (this.head.contentLength > bodyBytesMax) {
+      return this.#refuse(
+        new GatewayError('REQUEST_BODY_TOO_LARGE', `The body is longer than ${bodyBytesMax} bytes`),
+      )
+    }
+    if (this.owner.pendingRequests >= this.owner.settings.limits.pendingRequestsMax) {
+      return this.#refuse(new GatewayError('GATEWAY_OVERLOADED'))
+    }
+    this.pending = true
+    this.owner.pendingRequests++
+    // What a client says of itself is not for plugins or upstreams to believe; the gateway writes its own.
+    if (this.head.hasForwardingFields) {
+      for (const name of FORWARDING_FIELDS) this.head.fields.delete(name)
+    }
+    return null
+  }
+
+  #refuse(error: GatewayError): Answer {
+    this.error = exchangeErrorOf(error)
+    return problemAnswer(error.code, error.message, this.id)
+  }
+
+  // The chain has run forwards.
+
+  onHandled(): void {
+    this.meter?.handled()
+    const { route } = this
+    if (route === null) return
+    if (route.upstream !== null) this.#forward(route, route.upstream)
+    else if (route.answer !== null) this.answerWith(copyAnswer(route.answer), null)
+    else this.#redirect(route)
+  }
+
+  #redirect({ compiled }: LiveRoute): void {
+    const { action } = compiled.plan
+    const location = compiled.location?.apply(this.#matched, this.search) ?? ''
+    this.answerWith(answerOf(action.kind === 'redirect' ? action.status : 302, { location }, null), null)
+  }
+
+  #forward(route: LiveRoute, upstream: Upstream): void {
+    const { action } = route.compiled.plan
+    if (action.kind === 'upstream') this.hostPolicy = action.host
+    if (route.compiled.rewriter !== null && !this.#rewrite(route)) return
+    if (this.requestFlow !== null) this.settleRequestFields(this.requestFlow)
+    this.leg = this.owner.openLeg(upstream, this, this)
+    this.leg.start()
+  }
+
+  /** Returns false when the path cannot be rewritten; then it has been answered. */
+  #rewrite({ compiled }: LiveRoute): boolean {
+    if (this.pathSet && compiled.plan.rewrite !== '') return true
+    const path = compiled.rewriter?.apply(this.path, this.#matched) ?? this.path
+    if (path === '') {
+      this.fail(new GatewayError('REQUEST_MALFORMED', 'The path cannot be rewritten'))
+      return false
+    }
+    this.path = path
+    return true
+  }
+
+  get forwardingLines(): string {
+    return `${this.forwarding.lines}via: ${this.owner.via}\r\nx-request-id: ${this.id}\r\n`
+  }
+
+  onUpstreamReady(): void {
+    this.meter?.connected()
+    this.#requestReady = true
+    if (this.requestFlow !== null) this.requestFlow.open()
+    else if (this.requestEnded) this.leg?.sendEnd(null)
+    else this.client.resumeBody()
+  }
+
+  // The request's content.
+
+  onRequestData(buffer: Buffer, start: number, end: number): void {
+    this.requestBytes += end - start
+    const bytesMax = bodyLimit(this.route?.compiled.plan.requestBodyBytesMax ?? 0)
+    if (this.requestBytes > bytesMax) {
+      this.onRequestBroken('REQUEST_BODY_TOO_LARGE', `The body is longer than ${bytesMax} bytes`)
+    } else if (this.requestFlow !== null) {
+      this.requestFlow.push(buffer, start, end)
+    } else if (this.#requestReady) {
+      this.sendToUpstream(buffer, start, end)
+    }
+  }
+
+  sendToUpstream(buffer: Buffer, start: number, end: number): void {
+    const { leg } = this
+    if (leg === null || this.responseTaken) return
+    leg.sendData(buffer, start, end)
+    if (!leg.needsDrain) return
+    if (this.requestFlow !== null) this.requestFlow.onSinkFull()
+    else this.client.pauseBody()
+  }
+
+  onRequestEnd(trailers: FieldLines | null): void {
+    this.requestEnded = true
+    this.requestTrailers = trailers
+    if (this.requestFlow !== null) this.requestFlow.pushEnd(trailers)
+    else if (this.#requestReady) this.endToUpstream(trailers)
+  }
+
+  endToUpstream(trailers: FieldLines | null): void {
+    if (!this.responseTaken) this.leg?.sendEnd(trailers)
+  }
+
+  onUpstreamDrain(): void {
+    if (this.phase === Phase.sent || this.requestFlow === null) this.client.resumeBody()
+    else this.requestFlow.onSinkDrained()
+  }
+
+  flush(): void {
+    if (!this.responseTaken) this.leg?.flush()
+  }
+
+  /** RFC 9110, 10.1.1: the client waits for this before it sends its content. */
+  continueRequest(): void {
+    if (!this.expectContinue) return
+    this.expectContinue = false
+    this.client.sendInformational(100, null)
+  }
+
+  /** The request's content cannot be read on. */
+  onRequestBroken(code: RequestFault, detail: string): void {
+    const error = new GatewayError(code, detail)
+    this.requestFlow?.abort(error)
+    this.fail(error)
+  }
+
+  /** Answers instead of the upstream. Hooks that have not run yet see the answer. */
+  protected abstract answerWith(answer: Answer, error: ExchangeError | null): void
+  /** Answers with the error's problem, or cuts the response when its head has left. */
+  protected abstract fail(error: GatewayError): void
+  abstract onAnswered(): void
+  abstract onHookFailed(failure: HookFailure): void
+  abstract onResponded(): void
+  abstract onUpstreamInformational(status: number, fields: FieldLines): void
+  abstract onUpstreamHead(response: Parameters<UpstreamLegUser['onUpstreamHead']>[0]): void
+  abstract onUpstreamData(buffer: Buffer, start: number, end: number): void
+  abstract onUpstreamEnd(trailers: FieldLines | null): void
+  abstract onUpstreamFlush(): void
+  abstract onUpstreamFailed(error: GatewayError): void
+  abstract onUpstreamTunnelData(buffer: Buffer, start: number, end: number): void
+  abstract onUpstreamTunnelEnd(): void
+}
+
+const NOTHING_MATCHED: TemplateValues = { rawParams: {}, rest: '' }
+
+/** Deleted from what the client sent, before plugins see the request. */
+const FORWARDING_FIELDS = [
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'forwarded',
+  'x-request-id',
+] as const
+
+/** 0 stands for no limit. */
+function bodyLimit(configured: number): number {
+  return configured === 0 ? Number.POSITIVE_INFINITY : configured
+}
+
+export function exchangeErrorOf(error: GatewayError): ExchangeError {
+  const { code, message, source, status, plugin } = error
+  return { code, message, source: source === 'config' ? 'gateway' : source, status, plugin }
+}
