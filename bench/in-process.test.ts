@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { codecOperations } from './in-process/codec.ts'
+import { exchangeOperations } from './in-process/exchange.ts'
 import { routingOperations } from './in-process/routing.ts'
 import { timeOperations } from './in-process/timing.ts'
 import { reportInProcess } from './in-process.ts'
@@ -18,6 +19,11 @@ test('timeOperations() runs every operation as often as told, warm-up included',
 
 test('codecOperations() and routingOperations() all do their work', () => {
   for (const { name, run } of [...codecOperations(), ...routingOperations()]) assert.ok(run() > 0, name)
+})
+
+test('exchangeOperations() write more for each plugin that sets a field', async () => {
+  const [empty = 0, one = 0, five = 0] = (await exchangeOperations()).map(({ run }) => run())
+  assert.ok(empty > 0 && one > empty && five > one)
 })
 
 test('reportInProcess() gives a row per operation', () => {

@@ -1,11 +1,13 @@
 import { codecOperations } from './in-process/codec.ts'
+import { exchangeOperations } from './in-process/exchange.ts'
 import { routingOperations } from './in-process/routing.ts'
 import { type OperationTiming, timeOperations } from './in-process/timing.ts'
 import { table } from './report.ts'
 
 /** Times what the data plane does once per exchange, without sockets: nanoseconds and bytes allocated on the heap. */
-export function measureInProcess(count: number): OperationTiming[] {
-  return timeOperations([...codecOperations(), ...routingOperations()], count)
+export async function measureInProcess(count: number): Promise<OperationTiming[]> {
+  const operations = [...codecOperations(), ...routingOperations(), ...(await exchangeOperations())]
+  return timeOperations(operations, count)
 }
 
 export function reportInProcess(timings: readonly OperationTiming[]): string {

@@ -84,7 +84,7 @@ async function runMemory(options: Options, signal: AbortSignal): Promise<number>
 
 async function runInProcess(options: Options): Promise<number> {
   const exchanges = options.quick ? 100_000 : 1_000_000
-  const timings = measureInProcess(exchanges)
+  const timings = await measureInProcess(exchanges)
   const text = reportInProcess(timings)
   const found = { at: new Date().toISOString(), exchanges, timings }
   await writeResults(options, {

@@ -37,7 +37,12 @@ const RESPONSE = head('HTTP/1.1 200 OK', {
   Connection: 'keep-alive',
 })
 
-const TARGET = { url: 'http://127.0.0.1:3000', scheme: 'http', hostname: '127.0.0.1', port: 3000 } as const
+export const TARGET = {
+  url: 'http://127.0.0.1:3000',
+  scheme: 'http',
+  hostname: '127.0.0.1',
+  port: 3000,
+} as const
 
 export function codecOperations(): Operation[] {
   const request = readRequest(SMALL_REQUEST)
@@ -73,7 +78,7 @@ export function readRequest(bytes: Buffer) {
   return read
 }
 
-function readResponse() {
+export function readResponse() {
   const read = readResponseHead(RESPONSE, 0, RESPONSE.length, LIMIT_DEFAULTS)
   if (read === null) throw new Error('The response head is not complete.')
   return read
@@ -82,7 +87,7 @@ function readResponse() {
 const wire = Buffer.alloc(16 * 1024)
 
 /** Concatenated text costs only when it is laid out, which a write to a socket does. */
-function bytesOf(text: string): number {
+export function bytesOf(text: string): number {
   return wire.write(text, 'latin1')
 }
 

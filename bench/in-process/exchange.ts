@@ -1,0 +1,202 @@
+import type { Host, Middleware } from '@cardea/sdk'
+import {
+  LIMIT_DEFAULTS,
+  TIMEOUT_DEFAULTS,
+  UPSTREAM_DEFAULTS,
+} from '../../packages/gateway/src/config/limits.ts'
+import { Exchange } from '../../packages/gateway/src/data-plane/exchange.ts'
+import type { ExchangeHost } from '../../packages/gateway/src/data-plane/exchange-request.ts'
+import { AddressBlocks } from '../../packages/gateway/src/data-plane/forwarding/cidr.ts'
+import { ForwardingFields } from '../../packages/gateway/src/data-plane/forwarding/forwarded.ts'
+import { Generation } from '../../packages/gateway/src/data-plane/generation.ts'
+import { fieldsText, statusLine } from '../../packages/gateway/src/data-plane/http1/head-text.ts'
+import { requestText } from '../../packages/gateway/src/data-plane/http1/request-text.ts'
+import { RequestIds } from '../../packages/gateway/src/data-plane/request-ids.ts'
+import type { ClientStream, UpstreamLeg } from '../../packages/gateway/src/data-plane/streams.ts'
+import { Sweeper, systemClock } from '../../packages/gateway/src/data-plane/sweeper.ts'
+import { AddressBook } from '../../packages/gateway/src/data-plane/upstream/addresses.ts'
+import { UpstreamRegistry } from '../../packages/gateway/src/data-plane/upstream/upstream.ts'
+import type {
+  GatewaySettings,
+  GenerationPlan,
+  InstancePlan,
+} from '../../packages/gateway/src/protocol/generation.ts'
+import type { LiveInstance } from '../../packages/gateway/src/protocol/instance.ts'
+import { PluginMain as cacheHint } from '../plugins/cache-hint/plugin.ts'
+import { PluginMain as clientKind } from '../plugins/client-kind/plugin.ts'
+import { PluginMain as frameOptions } from '../plugins/frame-options/plugin.ts'
+import { PluginMain as language } from '../plugins/language/plugin.ts'
+import { PluginMain as tenant } from '../plugins/tenant/plugin.ts'
+import { SMALL_BODY } from '../scenarios.ts'
+import { bytesOf, readRequest, readResponse, SMALL_REQUEST, TARGET } from './codec.ts'
+import { routePlan } from './routing.ts'
+import type { Operation } from './timing.ts'
+
+/** Whole exchanges, head parsing and writing included; only the sockets and the pool are not there. */
+
+const FIVE = [tenant, clientKind, language, cacheHint, frameOptions]
+
+const SETTINGS: GatewaySettings = {
+  listeners: [],
+  workers: 1,
+  trustedProxies: [],
+  viaName: 'cardea',
+  halfClose: 'abort',
+  limits: LIMIT_DEFAULTS,
+  timeouts: TIMEOUT_DEFAULTS,
+  log: { level: 'silent', format: 'json' },
+}
+
+const silent = { debug: nothing, info: nothing, warn: nothing, error: nothing }
+
+/** The sweeper of all of them keeps no process alive; it is stopped with the process. */
+const sweeper = new Sweeper(systemClock)
+
+export async function exchangeOperations(): Promise<Operation[]> {
+  // None of the five looks at its host.
+  const five = await Promise.all(FIVE.map((main) => main({}, undefined as unknown as Host)))
+  const observer: Middleware = { name: 'observer', handle: () => true, onFinish: nothing }
+  return [
+    exchangeOperation('exchange, empty chain', []),
+    exchangeOperation('exchange, 1 plugin', five.slice(0, 1)),
+    exchangeOperation('exchange, 5 plugins', five),
+    exchangeOperation('exchange, 1 plugin with onFinish', [observer]),
+  ]
+}
+
+function exchangeOperation(name: string, chain: readonly Middleware[]): Operation {
+  const generation = generationOf(chain)
+  const ids = new RequestIds(0)
+  let written = 0
+  const client = clientStream((bytes) => {
+    written += bytes
+  })
+  const host = exchangeHost((bytes) => {
+    written += bytes
+  })
+  return {
+    name,
+    run() {
+      written = 0
+      new Exchange(client, readRequest(SMALL_REQUEST), ids.next(), generation, host).begin()
+      return written
+    },
+  }
+}
+
+function generationOf(chain: readonly Middleware[]): Generation {
+  const instances = chain.map((middleware, at) => liveInstance(middleware, at))
+  const upstream = {
+    ...UPSTREAM_DEFAULTS,
+    name: 'origin',
+    targets: [TARGET],
+    tls: { serverName: '', ca: '', verify: true },
+  }
+  const plan: GenerationPlan = {
+    number: 1,
+    settings: SETTINGS,
+    upstreams: [upstream],
+    routes: [
+      routePlan(
+        '/*',
+        chain.map((_, at) => at),
+      ),
+    ],
+    instances: instances.map((instance) => instance.plan),
+    bundles: [],
+  }
+  const registry = new UpstreamRegistry({
+    limits: LIMIT_DEFAULTS,
+    tunnelIdleMs: TIMEOUT_DEFAULTS.tunnelIdleMs,
+    sweeper,
+    addresses: new AddressBook(() => sweeper.nowMs),
+  })
+  return new Generation(
+    plan,
+    new Map(instances.map((instance) => [instance.plan.id, instance])),
+    registry,
+    nothing,
+  )
+}
+
+function liveInstance(middleware: Middleware, id: number): LiveInstance {
+  const { name } = middleware
+  const plan: InstancePlan = {
+    id,
+    name,
+    plugin: name,
+    version: '1.0.0',
+    codeHash: '',
+    entryPoint: 'PluginMain',
+    config: {},
+    category: 'transform',
+    priority: 100,
+    permissions: [],
+    timeoutMs: 1_000,
+    onFailure: { kind: 'closed' },
+  }
+  return { plan, middleware, log: silent, mapStack: (error) => error.stack ?? '', stop: async () => {} }
+}
+
+/** Answers as soon as it is asked, as an upstream on a warm connection that needs no time. */
+function exchangeHost(count: (bytes: number) => void): ExchangeHost {
+  const content = Buffer.from(SMALL_BODY)
+  return {
+    sweeper,
+    settings: SETTINGS,
+    via: '1.1 cardea',
+    pendingRequests: 0,
+    openLeg: (_upstream, request, user): UpstreamLeg => ({
+      target: TARGET.url,
+      needsDrain: false,
+      start() {
+        count(bytesOf(requestText(request, TARGET)))
+        user.onUpstreamReady()
+        user.onUpstreamHead(readResponse())
+        user.onUpstreamData(content, 0, content.length)
+        user.onUpstreamEnd(null)
+      },
+      sendData: nothing,
+      sendEnd: nothing,
+      flush: nothing,
+      pause: nothing,
+      resume: nothing,
+      sendTunnelData: nothing,
+      endTunnel: nothing,
+      cancel: nothing,
+    }),
+    logFault(error) {
+      throw error
+    },
+    onExchangeEnded: nothing,
+  }
+}
+
+function clientStream(count: (bytes: number) => void): ClientStream {
+  const facts = { peerAddress: '127.0.0.1', localPort: 8080, scheme: 'http' } as const
+  let head = ''
+  return {
+    protocol: 'HTTP/1.1',
+    forwarding: new ForwardingFields(facts, new AddressBlocks([])),
+    needsDrain: false,
+    sendInformational: nothing,
+    sendHead(status, fields, contentLength) {
+      head = `${statusLine(status)}${fieldsText(fields)}content-length: ${contentLength}\r\n\r\n`
+    },
+    sendData(buffer, start, end) {
+      count(bytesOf(head + buffer.toString('latin1', start, end)))
+    },
+    sendEnd: nothing,
+    flush: nothing,
+    reset() {
+      throw new Error('The exchange failed.')
+    },
+    pauseBody: nothing,
+    resumeBody: nothing,
+    startTunnel: nothing,
+    sendTunnelData: nothing,
+    endTunnel: nothing,
+  }
+}
+
+function nothing(): void {}
