@@ -59,6 +59,8 @@ const REFUSED: readonly [rule: string, text: string][] = [
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n',
   ],
   ['Transfer-Encoding in HTTP/1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
+  ['an interim response that closes', 'HTTP/1.1 103 X\r\nConnection: close\r\n\r\n'],
+  ['an interim response of HTTP/1.0', 'HTTP/1.0 100 X\r\n\r\n'],
   ['both lengths in a 304', 'HTTP/1.1 304 X\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n'],
 ]
 
@@ -178,6 +180,7 @@ describe('readResponseHead(): Connection (RFC 9110, 7.6.1; RFC 9112, 9.3)', () =
     upgradeOf('Upgrade: websocket\r\n', null)
     upgradeOf('Upgrade: websocket\r\nConnection: keep-alive\r\n', null)
     upgradeOf('Connection: upgrade\r\n', null)
+    upgradeOf('Connection: upgrade\r\nUpgrade: \r\n', null)
   })
 })
 

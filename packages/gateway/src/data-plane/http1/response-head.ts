@@ -70,6 +70,15 @@ export class ResponseHead implements FieldReader {
   }
 
   finish(): void {
+    this.#checkFraming()
+    this.#applyConnection()
+    // What closes has no final response after it; HTTP/1.0 has no interim ones at all (RFC 9110, 15.2).
+    if (this.status < 200 && this.status !== 101 && !this.keepAlive) {
+      throw malformed('An interim response closes the connection (RFC 9112, 9.6)')
+    }
+  }
+
+  #checkFraming(): void {
     if (this.chunked && this.contentLength !== -1) {
       throw malformed('There are both Content-Length and Transfer-Encoding (RFC 9112, 6.1)')
     }
@@ -77,6 +86,9 @@ export class ResponseHead implements FieldReader {
       if (this.chunked) throw malformed('An HTTP/1.0 response has Transfer-Encoding (RFC 9112, 6.1)')
       this.keepAlive = false
     }
+  }
+
+  #applyConnection(): void {
     const connection = this.#connection
     if (connection === null || connection === 'keep-alive') {
       if (connection !== null) this.keepAlive = true
@@ -92,7 +104,7 @@ export class ResponseHead implements FieldReader {
         this.fields.delete(option)
     }
     if (close) this.keepAlive = false
-    if (!listHas(connection, 'upgrade')) this.upgrade = null
+    if (this.upgrade === '' || !listHas(connection, 'upgrade')) this.upgrade = null
   }
 }
 
