@@ -1,0 +1,103 @@
+/**
+ * What Cardea makes of a message that a plain parser has read, written once more as plainly as can be, so that the
+ * fields of both can be compared.
+ */
+
+export type Lines = readonly (readonly [name: string, value: string])[]
+
+export function linesOf(raw: readonly string[]): Lines {
+  return Array.from({ length: raw.length / 2 }, (_, i) => [
+    (raw[2 * i] ?? '').toLowerCase(),
+    raw[2 * i + 1] ?? '',
+  ])
+}
+
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+  'te',
+  'http2-settings',
+]
+
+const elementsOf = (values: readonly string[]) =>
+  values.flatMap((value) =>
+    value.split(',').map((element) => element.replace(/^[\t ]+|[\t ]+$/g, '').toLowerCase()),
+  )
+
+const valuesOf = (lines: Lines, wanted: string) =>
+  lines.filter(([name]) => name === wanted).map(([, value]) => value)
+
+/** What Connection lists, or a field used like it, in lower case. */
+export function connectionOptions(lines: Lines, field = 'connection'): string[] {
+  return elementsOf(valuesOf(lines, field))
+}
+
+/** The lines that a gateway keeps: hop-by-hop fields and what Connection names are gone. */
+export function endToEnd(lines: Lines, alsoDropped: readonly string[] = []): Lines {
+  const named = connectionOptions(lines).filter((name) => name !== 'host' && name !== 'content-length')
+  const dropped = new Set([...HOP_BY_HOP, ...alsoDropped, ...named])
+  return lines.filter(([name]) => !dropped.has(name))
+}
+
+/** A request's target, and its lines with the Host that an absolute-form target sets. */
+export function requestTarget(method: string, url: string, lines: Lines): { target: string; lines: Lines } {
+  const parts = /^https?:\/\/([^/?]*)(.*)$/is.exec(url)
+  if (parts === null) return { target: url, lines }
+  const [, authority = '', rest = ''] = parts
+  const target = rest === '' && method === 'OPTIONS' ? '*' : rest.startsWith('/') ? rest : `/${rest}`
+  const hasHost = valuesOf(lines, 'host').length > 0
+  const host: readonly [string, string] = ['host', authority]
+  return { target, lines: hasHost ? lines.map((one) => (one[0] === 'host' ? host : one)) : [...lines, host] }
+}
+
+/** RFC 7230, 4.1.2 still lists them one by one; RFC 9110, 6.5.1 says why. Those above and the gateway's own go too. */
+const TOO_LATE = [
+  ...[
+    'age',
+    'authorization',
+    'cache-control',
+    'content-encoding',
+    'content-range',
+    'content-type',
+    'cookie',
+    'date',
+  ],
+  ...[
+    'expect',
+    'expires',
+    'if-match',
+    'if-modified-since',
+    'if-none-match',
+    'if-range',
+    'if-unmodified-since',
+    'location',
+  ],
+  ...[
+    'max-forwards',
+    'pragma',
+    'proxy-authenticate',
+    'proxy-authorization',
+    'range',
+    'retry-after',
+    'set-cookie',
+    'trailer',
+  ],
+  ...[
+    'vary',
+    'warning',
+    'www-authenticate',
+    'forwarded',
+    'via',
+    'x-forwarded-for',
+    'x-forwarded-host',
+    'x-forwarded-port',
+  ],
+  ...['x-forwarded-proto', 'x-request-id', ...HOP_BY_HOP],
+]
+
+export function trailersKept(lines: Lines): Lines {
+  return lines.filter(([name]) => !TOO_LATE.includes(name))
+}
