@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { type LoadOptions, loadConfigFile } from '../config/load.ts'
 import { renderProblems, wantsColor } from '../config/render-problems.ts'
 import type { LoadedConfig } from '../config/types.ts'
+import { routeProblems } from './route-problems.ts'
 
 export interface ConfigCheckIo {
   readonly stdout: Writer
@@ -38,16 +39,17 @@ export async function configCheck(
       return text
     },
   })
-  if (result.ok) {
+  const problems = result.ok ? routeProblems(result.config) : result.problems
+  if (result.ok && problems.length === 0) {
     io.stdout.write(`${file} is valid: ${summary(result.config)}.\n`)
     return 0
   }
-  const rendered = renderProblems(result.problems, {
+  const rendered = renderProblems(problems, {
     color: wantsColor(io.stderr, io.env),
     textOf: (name) => texts.get(name) ?? null,
     directory: process.cwd(),
   })
-  const count = plural(result.problems.length, 'problem')
+  const count = plural(problems.length, 'problem')
   io.stderr.write(`${rendered}\n${count} in ${file}.\n`)
   return 1
 }

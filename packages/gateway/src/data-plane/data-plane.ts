@@ -12,6 +12,7 @@ import { Generation } from './generation.ts'
 import { ClientConnection, type ConnectionHost } from './http1/client-connection.ts'
 import type { RequestHead } from './http1/request-head.ts'
 import { RequestIds } from './request-ids.ts'
+import { findRouteProblems } from './routing/conflicts.ts'
 import type { ClientStream, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
 import { Sweeper, systemClock } from './sweeper.ts'
 import { AddressBook } from './upstream/addresses.ts'
@@ -19,6 +20,12 @@ import { Http1Leg } from './upstream/http1-leg.ts'
 import { type Upstream, UpstreamRegistry } from './upstream/upstream.ts'
 
 const BACKLOG = 511
+
+/** A generation that is ready to be committed. */
+export interface StagedGeneration {
+  readonly generation: Generation
+  readonly proxies: AddressBlocks
+}
 
 export interface DataPlaneOptions {
   readonly settings: GatewaySettings
@@ -55,6 +62,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       tunnelIdleMs: settings.timeouts.tunnelIdleMs,
       sweeper: this.sweeper,
       addresses: new AddressBook(() => this.sweeper.nowMs),
+      onInternalError: (error) => this.onInternalError(error),
     })
   }
 
@@ -62,16 +70,29 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     return this.#draining
   }
 
+  /** Compiles a generation: all of it that may fail. Throws when the plan does not compile; nothing has changed then. */
+  stage(plan: GenerationPlan, instances: ReadonlyMap<number, LiveInstance>): StagedGeneration {
+    const problem = findRouteProblems(plan.routes)[0]
+    if (problem !== undefined) throw new GatewayError('CONFIG_INVALID', problem.message)
+    const proxies = new AddressBlocks(plan.settings.trustedProxies)
+    const generation = new Generation(plan, instances, this.#registry, (freed) => this.#free(freed))
+    return { generation, proxies }
+  }
+
+  /** Lets go of a staged generation that will not be committed; its instances are stopped. */
+  discard({ generation }: StagedGeneration): void {
+    generation.retire()
+  }
+
   /**
    * The pointer swap: from now on new exchanges run on this generation. The old one's instances are stopped when its
-   * last exchange ends. Throws when the plan does not compile; then nothing has changed.
+   * last exchange ends.
    */
-  commit(plan: GenerationPlan, instances: ReadonlyMap<number, LiveInstance>): void {
-    const next = new Generation(plan, instances, this.#registry, (freed) => this.#free(freed))
+  commit({ generation, proxies }: StagedGeneration): void {
     const previous = this.#generation
-    this.#generation = next
-    this.settings = plan.settings
-    this.#proxies = new AddressBlocks(plan.settings.trustedProxies)
+    this.#generation = generation
+    this.settings = generation.settings
+    this.#proxies = proxies
     previous?.retire()
   }
 
@@ -122,6 +143,14 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       requestId: exchange.id,
       route: exchange.routeName,
       upstream: exchange.route?.upstream?.plan.name ?? null,
+    })
+  }
+
+  onInternalError(error: unknown): void {
+    const stack = error instanceof Error ? error.stack : String(error)
+    this.#log.error('An invariant of the gateway did not hold; please report it', {
+      code: 'INTERNAL_ERROR',
+      stack,
     })
   }
 

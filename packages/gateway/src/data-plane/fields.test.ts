@@ -11,7 +11,21 @@ function linesOf(...lines: string[]): FieldLines {
 
 describe('checkedFieldName()', () => {
   it('refuses what is no token', () => {
-    for (const name of ['', ' ', 'a b', ' a', 'a:', 'a\r\n', 'a\n', 'a\0', 'é', 'a(b)', '"a"', 'a/b', '\u212a']) {
+    for (const name of [
+      '',
+      ' ',
+      'a b',
+      ' a',
+      'a:',
+      'a\r\n',
+      'a\n',
+      'a\0',
+      'é',
+      'a(b)',
+      '"a"',
+      'a/b',
+      '\u212a',
+    ]) {
       assert.throws(() => checkedFieldName(name), TypeError, JSON.stringify(name))
     }
   })

@@ -1,6 +1,6 @@
 import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
-import { DataPlane } from '../data-plane/data-plane.ts'
+import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
 import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { startInstances } from '../plugin-host/instance.ts'
 import { type Failure, failureOf } from '../protocol/failure.ts'
@@ -18,11 +18,6 @@ import { childOfMaster } from './child-of-master.ts'
 
 type Instances = ReadonlyMap<number, LiveInstance>
 
-interface StagedGeneration {
-  readonly plan: GenerationPlan
-  readonly instances: Instances
-}
-
 class Worker {
   readonly #dataPlane: DataPlane
   readonly #log: Log
@@ -35,21 +30,27 @@ class Worker {
     this.#dataPlane = new DataPlane({ settings, log: this.#log, workerNumber: number })
   }
 
-  /** Makes everything of a generation that may fail. Throws what `startInstances` throws. */
+  /** Makes everything of a generation that may fail. Throws what `startInstances` and `DataPlane.stage` throw. */
   async stage(plan: GenerationPlan): Promise<void> {
-    await this.#discardStaged()
-    this.#staged = { plan, instances: await startInstances(plan, this.#log) }
+    this.#discardStaged()
+    const instances = await startInstances(plan, this.#log)
+    try {
+      this.#staged = this.#dataPlane.stage(plan, instances)
+    } catch (thrown) {
+      await Promise.all([...instances.values()].map((instance) => instance.stop()))
+      throw thrown
+    }
   }
 
   /** From here on new exchanges run on the staged generation. */
   commit(generation: number): void {
     const staged = this.#staged
-    if (staged?.plan.number !== generation) {
+    if (staged?.generation.number !== generation) {
       throw new GatewayError('INTERNAL_ERROR', `Cannot commit generation ${generation}: it is not staged`)
     }
     this.#staged = null
-    this.#live = staged.instances
-    this.#dataPlane.commit(staged.plan, staged.instances)
+    this.#live = staged.generation.instances
+    this.#dataPlane.commit(staged)
   }
 
   listen(handle: ListenHandle): void {
@@ -65,7 +66,7 @@ class Worker {
   }
 
   async stopInstances(): Promise<void> {
-    await this.#discardStaged()
+    this.#discardStaged()
     await Promise.all([...this.#live.values()].map((instance) => instance.stop()))
   }
 
@@ -75,7 +76,7 @@ class Worker {
       this.#log.error(message, { error: messageOf(thrown) })
       return
     }
-    for (const instance of [...this.#live.values(), ...(this.#staged?.instances.values() ?? [])]) {
+    for (const instance of [...this.#live.values(), ...(this.#staged?.generation.instances.values() ?? [])]) {
       const stack = instance.mapStack(thrown)
       if (stack === thrown.stack) continue
       this.#log.error(message, { plugin: instance.plan.name, stack })
@@ -88,10 +89,10 @@ class Worker {
     this.#log.error(failure.message, { code: failure.code, plugin: failure.plugin, stack: failure.stack })
   }
 
-  async #discardStaged(): Promise<void> {
+  #discardStaged(): void {
     const staged = this.#staged
     this.#staged = null
-    await Promise.all([...(staged?.instances.values() ?? [])].map((instance) => instance.stop()))
+    if (staged !== null) this.#dataPlane.discard(staged)
   }
 }
 

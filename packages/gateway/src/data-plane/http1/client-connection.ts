@@ -8,9 +8,10 @@ import type { ClientStream, ClientStreamUser, RequestFault } from '../streams.ts
 import type { Sweeper, Swept } from '../sweeper.ts'
 import { Wire, type WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
-import { dateLine, fieldsText, statusLine } from './head-text.ts'
+import { fieldsText, responseText, statusLine } from './head-text.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
+import { RequestClock } from './request-clock.ts'
 import { type RequestHead, readRequestHead } from './request-head.ts'
 import { LF } from './syntax.ts'
 
@@ -24,6 +25,8 @@ export interface ConnectionHost {
   /** Makes the exchange of a request whose head is complete; null while there is nothing to serve it with. */
   openExchange(client: ClientStream, head: RequestHead): StartedByConnection | null
   connectionClosed(connection: ClientConnection): void
+  /** An invariant of ours did not hold; the connection at hand is closed. */
+  onInternalError(error: unknown): void
 }
 
 export interface StartedByConnection extends ClientStreamUser {
@@ -45,6 +48,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   readonly #wire: Wire
   readonly #outbox: Outbox
   readonly #decoder: BodyDecoder
+  readonly #clock: RequestClock
   readonly forwarding: ForwardingFields
   #waiting: Waiting = Waiting.head
   #user: StartedByConnection | null = null
@@ -57,11 +61,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   #keepAlive = true
   #responseEnded = true
   #requests = 0
-  /** On the sweeper's clock; 0: none. */
-  #deadlineMs: number
   #lingerBytes = 0
-  #bodyBytes = 0
-  #bodyStartedMs = 0
 
   constructor(handle: object, localPort: number, host: ConnectionHost) {
     const { settings, sweeper } = host
@@ -70,7 +70,8 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#outbox = new Outbox(this.#wire)
     this.#decoder = new BodyDecoder(settings.limits, REQUEST_CODES)
     this.forwarding = host.forwardingFor(this.#wire.peerAddress, localPort)
-    this.#deadlineMs = sweeper.nowMs + settings.timeouts.headMs
+    this.#clock = new RequestClock(settings.timeouts, sweeper)
+    this.#clock.startHead()
     sweeper.add(this)
   }
 
@@ -90,7 +91,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#waiting === Waiting.tunnel) {
-      this.#touchTunnel()
+      this.#clock.startTunnel()
       this.#user?.onTunnelData(buffer, start, end)
     } else if (this.#waiting === Waiting.linger) {
       this.#discard(end - start)
@@ -128,7 +129,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
           i = head.end
           this.#startExchange(head)
         } else if (this.#waiting === Waiting.exchange && !this.#bodyPaused && !this.#decoder.done) {
-          this.#startBodyDeadline()
+          this.#clock.resumeBody()
           i = this.#decoder.feed(buffer, i, end, this)
         } else break
       }
@@ -146,8 +147,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     const head = readRequestHead(buffer, start, end, this.#host.settings.limits)
     if (head === null) {
       // The first byte of a request starts its clock; what follows must not wind it up again (Slowloris).
-      if (!this.#headStarted)
-        this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.headMs
+      if (!this.#headStarted) this.#clock.startHead()
       this.#headStarted = true
     } else this.#headStarted = false
     return head
@@ -164,33 +164,32 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
         this.#requests < settings.limits.requestsPerConnectionMax)
     this.#responseEnded = false
     this.#bodyPaused = false
-    this.#bodyBytes = 0
-    this.#deadlineMs = 0
+    this.#clock.stop()
     if (head.chunked) this.#decoder.startChunked()
     else this.#decoder.startLength(Math.max(head.contentLength, 0))
-    if (!this.#decoder.done) {
-      this.#bodyStartedMs = this.#host.sweeper.nowMs
-      this.#startBodyDeadline()
-    }
+    if (!this.#decoder.done) this.#clock.startBody()
     this.#user = this.#host.openExchange(this, head)
     if (this.#user === null) this.#refuse('GATEWAY_NOT_READY', 'No generation is ready yet')
     else this.#user.begin()
   }
 
   onBodyData(buffer: Buffer, start: number, end: number): void {
-    this.#bodyBytes += end - start
+    this.#clock.countBody(end - start)
     if (this.#responseEnded) this.#discard(end - start)
     else this.#user?.onRequestData(buffer, start, end)
   }
 
   onBodyEnd(trailers: FieldLines | null): void {
-    this.#deadlineMs = 0
+    this.#clock.stop()
     this.#user?.onRequestEnd(trailers)
   }
 
   #onMalformed(error: unknown): void {
-    if (!(error instanceof Malformed)) throw error
-    if (this.#user !== null) this.#breakRequest(error.code as RequestFault, error.message)
+    if (!(error instanceof Malformed)) {
+      // A mistake of ours, or of a plugin's where we did not expect it: this client pays, the others do not.
+      this.#host.onInternalError(error)
+      this.#wire.destroy()
+    } else if (this.#user !== null) this.#breakRequest(error.code as RequestFault, error.message)
     else this.#refuse(error.code, error.message)
   }
 
@@ -223,18 +222,19 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   pauseBody(): void {
     this.#bodyPaused = true
-    this.#deadlineMs = 0
+    if (this.#waiting === Waiting.tunnel) this.#wire.pause()
+    else this.#clock.stop()
   }
 
   resumeBody(): void {
     if (!this.#bodyPaused) return
     this.#bodyPaused = false
-    if (!this.#decoder.done) this.#startBodyDeadline()
+    if (this.#waiting === Waiting.tunnel) {
+      this.#wire.resume()
+      return
+    }
+    if (!this.#decoder.done) this.#clock.resumeBody()
     this.#readHeld()
-  }
-
-  #startBodyDeadline(): void {
-    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.bodyMs
   }
 
   /** Reading goes on into a bounded hold, since only reading shows that the client went away. */
@@ -271,19 +271,10 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   sendHead(status: number, fields: FieldLines, contentLength: number, hasContent: boolean): void {
     const http10 = this.#head?.minorVersion === 0
+    const untilClose = hasContent && contentLength === -1 && http10
+    if (!this.#decoder.done || this.#host.draining || untilClose) this.#keepAlive = false
     const chunked = hasContent && contentLength === -1 && !http10
-    if (!this.#decoder.done || this.#host.draining || (hasContent && contentLength === -1 && http10)) {
-      this.#keepAlive = false
-    }
-    let text = statusLine(status) + fieldsText(fields)
-    if (chunked) text += 'transfer-encoding: chunked\r\n'
-    else if (contentLength !== -1 && status !== 204) text += `content-length: ${contentLength}\r\n`
-    if (!fields.has('date')) text += dateLine()
-    if (status !== 101) {
-      if (!this.#keepAlive) text += 'connection: close\r\n'
-      else if (http10) text += 'connection: keep-alive\r\n'
-    }
-    this.#outbox.head(`${text}\r\n`, chunked)
+    this.#outbox.head(responseText(status, fields, contentLength, chunked, this.#keepAlive, http10), chunked)
   }
 
   sendData(buffer: Buffer, start: number, end: number): void {
@@ -327,7 +318,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   #next(): void {
     this.#waiting = Waiting.head
     this.#bodyPaused = false
-    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.idleMs
+    this.#clock.startIdle()
     this.#readHeld()
   }
 
@@ -341,7 +332,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#waiting = Waiting.linger
     this.#held = null
     this.#decoder.abandon()
-    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.lingerMs
+    this.#clock.startLinger()
     this.#wire.resume()
     this.#wire.end()
   }
@@ -384,12 +375,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   sweep(nowMs: number): void {
-    if (this.#waiting === Waiting.exchange && !this.#decoder.done && this.#tooSlow(nowMs)) {
+    if (this.#waiting === Waiting.exchange && this.#clock.isTooSlow(nowMs)) {
       this.#breakRequest('REQUEST_BODY_TIMEOUT', 'The body comes more slowly than the minimum rate')
       return
     }
-    if (this.#deadlineMs === 0 || nowMs < this.#deadlineMs) return
-    this.#deadlineMs = 0
+    if (!this.#clock.hasPassed(nowMs)) return
     if (this.#waiting === Waiting.exchange) {
       this.#breakRequest('REQUEST_BODY_TIMEOUT', 'No byte of the body came in time')
     } else if (this.#waiting === Waiting.head && (this.#held !== null || this.#requests === 0)) {
@@ -402,19 +392,12 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     }
   }
 
-  #tooSlow(nowMs: number): boolean {
-    const { minimumRateBytesPerSecond, headMs } = this.#host.settings.timeouts
-    if (minimumRateBytesPerSecond === 0 || this.#bodyPaused) return false
-    const elapsedMs = nowMs - this.#bodyStartedMs
-    return elapsedMs > headMs && this.#bodyBytes * 1000 < minimumRateBytesPerSecond * elapsedMs
-  }
-
   // Tunnels.
 
   startTunnel(): void {
     this.#outbox.flush()
     this.#waiting = Waiting.tunnel
-    this.#touchTunnel()
+    this.#clock.startTunnel()
     const held = this.#held
     this.#held = null
     if (held !== null) this.#user?.onTunnelData(held, 0, held.length)
@@ -422,17 +405,13 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   sendTunnelData(buffer: Buffer, start: number, end: number): void {
-    this.#touchTunnel()
+    this.#clock.startTunnel()
     this.#wire.writeBytes('', buffer, start, end, '')
     this.#watchSending()
   }
 
   endTunnel(): void {
     this.#wire.end()
-  }
-
-  #touchTunnel(): void {
-    this.#deadlineMs = this.#host.sweeper.nowMs + this.#host.settings.timeouts.tunnelIdleMs
   }
 }
 

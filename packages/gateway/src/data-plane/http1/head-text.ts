@@ -23,6 +23,25 @@ export function fieldsText(fields: FieldLines): string {
   return text
 }
 
+/** The head of a final response, or of a 101, as a client gets it (RFC 9112, 4). `contentLength` -1: unknown. */
+export function responseText(
+  status: number,
+  fields: FieldLines,
+  contentLength: number,
+  chunked: boolean,
+  keepAlive: boolean,
+  http10: boolean,
+): string {
+  let text = statusLine(status) + fieldsText(fields)
+  if (chunked) text += 'transfer-encoding: chunked\r\n'
+  else if (contentLength !== -1 && status !== 204) text += `content-length: ${contentLength}\r\n`
+  if (!fields.has('date')) text += dateLine()
+  if (status === 101) return `${text}\r\n`
+  if (!keepAlive) text += 'connection: close\r\n'
+  else if (http10) text += 'connection: keep-alive\r\n'
+  return `${text}\r\n`
+}
+
 /** The end of a chunked body (RFC 9112, 7.1). */
 export function lastChunkText(trailers: FieldLines | null): string {
   return trailers === null ? '0\r\n\r\n' : `0\r\n${fieldsText(trailers)}\r\n`
@@ -32,7 +51,7 @@ let dateSecond = -1
 let dateText = ''
 
 /** `date: …` CRLF for now (RFC 9110, 6.6.1), made once a second. */
-export function dateLine(): string {
+function dateLine(): string {
   const second = Math.floor(Date.now() / 1000)
   if (second !== dateSecond) {
     dateSecond = second

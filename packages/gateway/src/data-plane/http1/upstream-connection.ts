@@ -36,6 +36,8 @@ export interface ConnectionKeeper {
   onReusable(connection: UpstreamConnection): void
   /** Called once; `error` is set when the connection never stood. */
   onConnectionClosed(connection: UpstreamConnection, error: GatewayError | null): void
+  /** An invariant of ours did not hold; the connection at hand is closed. */
+  onInternalError(error: unknown): void
 }
 
 const Waiting = { connect: 0, idle: 1, head: 2, content: 3, tunnel: 4, closed: 5 } as const
@@ -143,8 +145,11 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
         i = at
       }
     } catch (error) {
-      if (!(error instanceof Malformed)) throw error
-      this.#fail('UPSTREAM_RESPONSE_INVALID', error.message)
+      if (error instanceof Malformed) this.#fail('UPSTREAM_RESPONSE_INVALID', error.message)
+      else {
+        this.#keeper.onInternalError(error)
+        this.#fail('INTERNAL_ERROR', 'The response could not be handled')
+      }
       return
     } finally {
       this.#consuming = false
@@ -241,7 +246,8 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   /** Holds the response back: bytes that come are kept, then not read. */
   pause(): void {
     this.#paused = true
-    this.#deadlineMs = 0
+    if (this.#waiting === Waiting.tunnel) this.#wire.pause()
+    else this.#deadlineMs = 0
   }
 
   resume(): void {

@@ -21,6 +21,7 @@ export interface PoolEnvironment {
   readonly tunnelIdleMs: number
   readonly sweeper: Sweeper
   readonly addresses: AddressBook
+  onInternalError(error: unknown): void
 }
 
 /**
@@ -33,6 +34,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
   readonly limits: Limits
   readonly tunnelIdleMs: number
   readonly sweeper: Sweeper
+  readonly onInternalError: (error: unknown) => void
   readonly #connector: Connector
   readonly #idle: UpstreamConnection[] = []
   readonly #connecting = new Map<UpstreamConnection, Acquirer | null>()
@@ -48,6 +50,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
     this.limits = environment.limits
     this.tunnelIdleMs = environment.tunnelIdleMs
     this.sweeper = environment.sweeper
+    this.onInternalError = environment.onInternalError
     this.#connector = new Connector(plan, target, environment.limits.relayBufferBytes, environment.addresses)
     this.sweeper.add(this)
   }
