@@ -11,7 +11,7 @@ export function meterFor(chain: Chain, clock: Clock): ExchangeMeter | null {
 /** When an exchange passed which point, for its record. */
 export class ExchangeMeter {
   readonly #clock: Clock
-  readonly #startedAt = Date.now()
+  readonly #startedAt: number
   readonly #startMs: number
   #handledMs = 0
   #connectedMs = 0
@@ -19,6 +19,7 @@ export class ExchangeMeter {
 
   constructor(clock: Clock) {
     this.#clock = clock
+    this.#startedAt = clock.unixMs()
     this.#startMs = clock.nowMs()
   }
 

@@ -11,6 +11,8 @@ export interface Swept {
 /** Milliseconds on a scale that never goes back. The harness puts a virtual one in its place. */
 export interface Clock {
   nowMs(): number
+  /** Unix time in milliseconds, for records. */
+  unixMs(): number
   /** Calls back about every `periodMs` until the returned function is called. Never keeps the process alive. */
   every(periodMs: number, callback: () => void): () => void
 }
@@ -55,6 +57,7 @@ export class Sweeper {
 
 export const systemClock: Clock = {
   nowMs: () => performance.now(),
+  unixMs: () => Date.now(),
   every(periodMs, callback) {
     const timer = setInterval(callback, periodMs)
     timer.unref()
