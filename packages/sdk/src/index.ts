@@ -32,6 +32,15 @@ export type PluginMain<Config = Record<string, unknown>> = (
   host: Host,
 ) => Middleware<Config> | Promise<Middleware<Config>>
 
+/**
+ * The same type under a name that does not clash with the exported function's: TypeScript refuses a module that imports
+ * a type and declares a value of one name.
+ *
+ *     import type { Plugin } from '@cardea/sdk'
+ *     export const PluginMain: Plugin<{ greeting: string }> = (config) => ({ … })
+ */
+export type Plugin<Config = Record<string, unknown>> = PluginMain<Config>
+
 /** What a plugin's entry point returns. Only `name` and `handle` are required. */
 export interface Middleware<Config = Record<string, unknown>> {
   /** For logs and errors; by custom the plugin's own name. */
@@ -161,8 +170,8 @@ export interface BodyOptions {
 }
 
 /**
- * A message body. Reading gathers it up to `limits.body_bytes_max` (over that the hook fails with
- * `BODY_TOO_LARGE`), can be repeated, and the body still goes on to the other side.
+ * A message body. Reading gathers it up to `limits.body_bytes` (over that the read rejects with
+ * `REQUEST_BODY_TOO_LARGE` or `UPSTREAM_BODY_TOO_LARGE`), can be repeated, and the body still goes on to the other side.
  */
 export interface Body {
   bytes(options?: BodyOptions): Promise<Uint8Array>

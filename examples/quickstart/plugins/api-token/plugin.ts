@@ -1,10 +1,10 @@
-import type { PluginMain as Main } from '@cardea/sdk'
+import type { Plugin } from '@cardea/sdk'
 
 interface Config {
   token: string
 }
 
-export const PluginMain: Main<Config> = (config, host) => {
+export const PluginMain: Plugin<Config> = (config, host) => {
   const expected = `Bearer ${config.token}`
   return {
     name: 'api-token',

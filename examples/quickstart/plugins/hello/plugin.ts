@@ -1,10 +1,10 @@
-import type { PluginMain as Main } from '@cardea/sdk'
+import type { Plugin } from '@cardea/sdk'
 
 interface Config {
   greeting: string
 }
 
-export const PluginMain: Main<Config> = (config) => ({
+export const PluginMain: Plugin<Config> = (config) => ({
   name: 'hello',
   handle(ctx) {
     // Recorded now, put on whatever response comes.

@@ -1,8 +1,8 @@
-import type { PluginMain as Main } from '@cardea/sdk'
+import type { Plugin } from '@cardea/sdk'
 
 const STARTED_AT = 'request-timer:started-at'
 
-export const PluginMain: Main = () => ({
+export const PluginMain: Plugin = () => ({
   name: 'request-timer',
   handle(ctx) {
     ctx.values.set(STARTED_AT, performance.now())
