@@ -10,6 +10,7 @@ const run = promisify(execFile)
 
 const STOP_GRACE_MS = 8_000
 const LAST_LINES = 3
+const STACK_LINE = /^\s+at /
 const LAST_WORDS_MAX = 400
 
 /** How to start a program. */
@@ -70,7 +71,10 @@ export async function startPinned(launch: Launch, place: Place): Promise<Running
 /** The end of a program's output, on one line: its directory is gone when someone could look. */
 async function lastWordsIn(file: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch(() => '')
-  const lines = text.trim().split('\n').slice(-LAST_LINES)
+  const lines = text
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !STACK_LINE.test(line))
+    .slice(-LAST_LINES)
   return lines.join(' / ').slice(-LAST_WORDS_MAX) || 'it said nothing'
 }
 

@@ -10,7 +10,7 @@ export function report(results: Results): string {
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, ${results.startedAt}.`,
     `One core per proxy; upstream ${results.upstream}; ${timing.connections} connections, ${timing.repeats} × ${timing.seconds} s, interleaved; medians (lowest–highest).`,
     '',
-    ...Object.values(results.versions).map((version) => `- ${version}`),
+    ...[...new Set(Object.values(results.versions))].map((version) => `- ${version}`),
     ...results.missing.map((sentence) => `- ${sentence}`),
     '',
     '## CPU per request: Cardea / peer',

@@ -109,6 +109,9 @@ function generationOf(chain: readonly Middleware[]): Generation {
     limits: LIMIT_DEFAULTS,
     tunnelIdleMs: TIMEOUT_DEFAULTS.tunnelIdleMs,
     sweeper,
+    onInternalError(error) {
+      throw error
+    },
     addresses: new AddressBook(() => sweeper.nowMs),
   })
   return new Generation(
