@@ -94,3 +94,14 @@ test('discover() finds direct children with a plugin.json, built-ins first, each
   assert.deepEqual(found, ['built-in: built-in/z', 'user: user/a', 'user: user/b', 'user: user/link'])
   assert.deepEqual(problems, [])
 })
+
+test('discover() finds a plugin once where both directories are one folder', async (t) => {
+  const base = await folderOf(t, { 'plugins/cors/plugin.json': { name: 'cors', version: '1.0.0' } })
+  await symlink(join(base, 'plugins'), join(base, 'linked'))
+  const { found, problems } = await discover({ user: join(base, 'linked'), builtIn: join(base, 'plugins') })
+  assert.deepEqual(problems, [])
+  assert.deepEqual(
+    found.map(({ origin }) => origin),
+    ['built-in'],
+  )
+})

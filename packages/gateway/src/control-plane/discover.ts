@@ -41,7 +41,10 @@ export const ENTRY_FILES = ['plugin.ts', 'plugin.js', 'plugin.mjs'] as const
 export async function discover(directories: PluginDirectories): Promise<Discovery> {
   const found: FoundPlugin[] = []
   const problems: ConfigProblem[] = []
-  for (const origin of ['built-in', 'user'] as const) {
+  const origins = (await isSameFolder(directories))
+    ? (['built-in'] as const)
+    : (['built-in', 'user'] as const)
+  for (const origin of origins) {
     const directory = origin === 'user' ? directories.user : directories.builtIn
     const entries = await listDirectory(directory, problems)
     const looked = await Promise.all(
@@ -50,6 +53,16 @@ export async function discover(directories: PluginDirectories): Promise<Discover
     for (const folder of looked) if (folder !== null) found.push({ folder, origin })
   }
   return { found, problems }
+}
+
+/** Run in Cardea's own folder, `./plugins` is the built-ins' directory: its plugins do not shadow themselves. */
+async function isSameFolder({ user, builtIn }: PluginDirectories): Promise<boolean> {
+  try {
+    return (await realpath(user)) === (await realpath(builtIn))
+  } catch {
+    // One of them is not there; reading it says what is wrong, if anything is.
+    return false
+  }
 }
 
 async function listDirectory(directory: string, problems: ConfigProblem[]): Promise<Dirent[]> {
