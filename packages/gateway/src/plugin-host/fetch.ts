@@ -3,6 +3,9 @@ import { PLUGIN_LIMITS } from '../config/limits.ts'
 
 export type HostFetch = (url: string | URL, init?: RequestInit) => Promise<Response>
 
+/** Sends one hop, and follows no redirect. */
+export type Transport = (url: URL, init: RequestInit) => Promise<Response>
+
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
 /** Go with the content when a redirect turns the request into GET (Fetch standard, "request-body-header name"). */
 const CONTENT_FIELDS = [
@@ -25,6 +28,7 @@ export function permittedFetch(
   plugin: string,
   permissions: readonly string[],
   stopped: AbortSignal,
+  transport: Transport = fetch,
 ): HostFetch {
   const granted = new Set(permissions.filter((one) => one.startsWith('net:')).map((one) => one.toLowerCase()))
   const check = (url: URL): void => {
@@ -45,7 +49,7 @@ export function permittedFetch(
       )
     }
     const signal = init.signal ? AbortSignal.any([stopped, init.signal]) : stopped
-    return followRedirects(new URL(url), init, signal, check)
+    return followRedirects(new URL(url), init, signal, check, transport)
   }
 }
 
@@ -61,6 +65,7 @@ async function followRedirects(
   init: RequestInit,
   signal: AbortSignal,
   check: (url: URL) => void,
+  transport: Transport,
 ): Promise<Response> {
   let url = first
   // Copied by name: `dispatcher` and its like would lead the request past the permissions.
@@ -70,7 +75,7 @@ async function followRedirects(
   const mode = init.redirect ?? 'follow'
   for (let hops = 0; ; hops++) {
     check(url)
-    const response = await fetch(url, {
+    const response = await transport(url, {
       method,
       headers,
       body,

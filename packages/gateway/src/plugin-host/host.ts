@@ -3,7 +3,7 @@ import type { HashAlgorithm, Host, HostTimer, Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
 import { DURATION_MS_MAX } from '../config/units.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
-import { permittedFetch } from './fetch.ts'
+import { permittedFetch, type Transport } from './fetch.ts'
 import { withMappedStack } from './load.ts'
 
 /** The host of one instance, and the two steps of its end. */
@@ -15,20 +15,41 @@ export interface InstanceHost {
   release(): void
 }
 
+/** By what a host reaches beyond itself; the test harness has its own, in which nothing is real. */
+export interface Surroundings {
+  /** Returns what cancels the timer. */
+  startTimer(callback: () => void, durationMs: number, repeat: boolean): () => void
+  readonly transport: Transport
+}
+
+export const SYSTEM: Surroundings = {
+  startTimer(callback, durationMs, repeat) {
+    const timer = repeat ? setInterval(callback, durationMs) : setTimeout(callback, durationMs)
+    timer.unref()
+    return () => clearTimeout(timer)
+  },
+  transport: (url, init) => fetch(url, init),
+}
+
 const HASHES: ReadonlySet<string> = new Set<HashAlgorithm>(['sha1', 'sha256', 'sha384', 'sha512'])
 
 /** Makes what the gateway gives the instance `plan`. `mapStack` serves the log lines of failing callbacks. */
-export function openHost(plan: InstancePlan, log: Log, mapStack: (error: Error) => string): InstanceHost {
+export function openHost(
+  plan: InstancePlan,
+  log: Log,
+  mapStack: (error: Error) => string,
+  surroundings: Surroundings = SYSTEM,
+): InstanceHost {
   const quiet = new AbortController()
   const ended = new AbortController()
   const timers = new TimerSet((thrown) => {
     const error = withMappedStack(thrown, mapStack)
     log.error(`A timer of "${plan.name}" failed: ${messageOf(error)}`, { error })
-  })
+  }, surroundings)
   const host: Host = {
     log,
     signal: quiet.signal,
-    fetch: permittedFetch(plan.name, plan.permissions, ended.signal),
+    fetch: permittedFetch(plan.name, plan.permissions, ended.signal, surroundings.transport),
     hash(algorithm, data, encoding = 'hex') {
       return hash(knownHash(algorithm), data, encoding)
     },
@@ -71,12 +92,15 @@ function equalInConstantTime(a: string | Uint8Array, b: string | Uint8Array): bo
 
 /** Timers that end together, never keep the process alive, and whose callbacks can throw without harm. */
 class TimerSet {
-  readonly #live = new Set<NodeJS.Timeout>()
+  /** What cancels them. */
+  readonly #live = new Set<() => void>()
   readonly #onError: (thrown: unknown) => void
+  readonly #surroundings: Surroundings
   #stopped = false
 
-  constructor(onError: (thrown: unknown) => void) {
+  constructor(onError: (thrown: unknown) => void, surroundings: Surroundings) {
     this.#onError = onError
+    this.#surroundings = surroundings
   }
 
   start(callback: () => unknown, durationMs: number, repeat: boolean): HostTimer {
@@ -87,25 +111,25 @@ class TimerSet {
       throw new RangeError(`A timer of ${durationMs} ms is not possible; at most ${DURATION_MS_MAX} are`)
     }
     if (this.#stopped) return { cancel() {} }
-    const run = (): void => {
-      if (!repeat) this.#live.delete(timer)
-      this.#call(callback)
+    const cancel = (): void => {
+      stop()
+      this.#live.delete(cancel)
     }
-    const timer = repeat ? setInterval(run, durationMs) : setTimeout(run, durationMs)
-    timer.unref()
-    this.#live.add(timer)
-    return {
-      cancel: () => {
-        clearTimeout(timer)
-        this.#live.delete(timer)
+    const stop = this.#surroundings.startTimer(
+      () => {
+        if (!repeat) this.#live.delete(cancel)
+        this.#call(callback)
       },
-    }
+      durationMs,
+      repeat,
+    )
+    this.#live.add(cancel)
+    return { cancel }
   }
 
   stop(): void {
     this.#stopped = true
-    for (const timer of this.#live) clearTimeout(timer)
-    this.#live.clear()
+    for (const cancel of this.#live) cancel()
   }
 
   /** An async callback is allowed by its type; its rejection must not become the process's end. */

@@ -3,7 +3,7 @@ import { GatewayError, messageOf } from '../base/errors.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
-import { type InstanceHost, openHost } from './host.ts'
+import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
 import { entryPointOf, type LoadedBundle, loadBundle, withMappedStack } from './load.ts'
 
 export interface StartOptions {
@@ -11,6 +11,8 @@ export interface StartOptions {
   readonly startTimeoutMs?: number
   /** For the middleware's `stop`. Default `PLUGIN_LIMITS.stopTimeoutMs`. */
   readonly stopTimeoutMs?: number
+  /** For the instance's host. Default: the real ones. */
+  readonly surroundings?: Surroundings
 }
 
 /** The functions that a middleware may have besides `handle`. */
@@ -32,7 +34,7 @@ export async function startInstance(
   const stopTimeoutMs = options.stopTimeoutMs ?? PLUGIN_LIMITS.stopTimeoutMs
   const main = entryPointOf(bundle, plan) as (config: unknown, host: Host) => unknown
   const instanceLog = withFields(log, { plugin: plan.name })
-  const instanceHost = openHost(plan, instanceLog, bundle.mapStack)
+  const instanceHost = openHost(plan, instanceLog, bundle.mapStack, options.surroundings ?? SYSTEM)
   const config = deepFreeze(structuredClone(plan.config))
   const end = (middleware: Middleware): Promise<void> =>
     endInstance(middleware, instanceHost, instanceLog, bundle, stopTimeoutMs)
