@@ -206,19 +206,19 @@ export function exemptMethod(method: string, error: string | null): boolean {
  * Whether both must agree on what comes after a request with these fields. The exceptions concern the connection, not
  * the request:
  * - llhttp takes Proxy-Connection for Connection; RFC 9112, C.2.2 wants nobody to heed it.
+ * - llhttp heeds Connection in trailers; it is none of those that may come late (RFC 9110, 6.5.1).
  * - HTTP/1.0 with both `close` and `keep-alive`: close wins (RFC 9112, 9.3), llhttp keeps the connection.
  * - After a request for another protocol llhttp reads no further, whatever the server decides; RFC 9110, 7.8 lets us go
  *   on with HTTP/1.1.
  */
-export function readsOnAlike(minorVersion: number, lines: Lines): boolean {
+export function readsOnAlike(minorVersion: number, lines: Lines, trailers: Lines): boolean {
   const options = connectionOptions(lines)
-  if (
-    connectionOptions(lines, 'proxy-connection').some((one) =>
-      ['close', 'keep-alive', 'upgrade'].includes(one),
-    )
-  ) {
-    return false
-  }
+  const heeded = [
+    ...connectionOptions(lines, 'proxy-connection'),
+    ...connectionOptions(trailers),
+    ...connectionOptions(trailers, 'proxy-connection'),
+  ]
+  if (heeded.some((option) => ['close', 'keep-alive', 'upgrade'].includes(option))) return false
   if (minorVersion === 0 && options.includes('close') && options.includes('keep-alive')) return false
   return !(options.includes('upgrade') && lines.some(([name]) => name === 'upgrade'))
 }

@@ -35,9 +35,12 @@ export function connectionOptions(lines: Lines, field = 'connection'): string[] 
   return elementsOf(valuesOf(lines, field))
 }
 
+/** `close` is an option and no field (RFC 9112, 9.6); the others are no hop's own to remove. */
+const NAMES_NO_FIELD = ['close', 'host', 'content-length']
+
 /** The lines that a gateway keeps: hop-by-hop fields and what Connection names are gone. */
 export function endToEnd(lines: Lines, alsoDropped: readonly string[] = []): Lines {
-  const named = connectionOptions(lines).filter((name) => name !== 'host' && name !== 'content-length')
+  const named = connectionOptions(lines).filter((name) => !NAMES_NO_FIELD.includes(name))
   const dropped = new Set([...HOP_BY_HOP, ...alsoDropped, ...named])
   return lines.filter(([name]) => !dropped.has(name))
 }

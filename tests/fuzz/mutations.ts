@@ -252,7 +252,7 @@ export function sent(messages: fc.Arbitrary<readonly Pieces[]>): fc.Arbitrary<Se
     .map(([list, changes, cuts]) => {
       let pieces: Pieces = list.flat()
       for (const change of changes) pieces = mutatePieces(pieces, change)
-      let bytes = Buffer.from(pieces.join(''), 'latin1')
+      let bytes: Buffer = Buffer.from(pieces.join(''), 'latin1')
       for (const change of changes) bytes = mutateBytes(bytes, change)
       return { bytes, pieces: cutInto(bytes, cuts) }
     })

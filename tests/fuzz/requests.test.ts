@@ -27,7 +27,8 @@ describe('requests against node:http', () => {
         [[true, true]],
       )
       const { messages, refused } = readRequests([bytes])
-      assert.deepEqual([messages.length, refused?.message.startsWith(refusal)], [0, true], refused?.message)
+      assert.equal(messages.length, 0)
+      assert.ok(refused !== null && refused.message.startsWith(refusal))
     })
   }
 })

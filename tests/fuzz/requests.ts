@@ -63,7 +63,7 @@ function looser(ours: Reading<RequestHead>, nodes: NodeRequests): string | null 
     }
     const theirs = nodesComparable(request)
     const differing = differingKeys(mine, theirs)
-    const further = readsOnAlike(mine.minorVersion, linesOf(request.rawHeaders))
+    const further = readsOnAlike(mine.minorVersion, linesOf(request.rawHeaders), linesOf(request.rawTrailers))
     if (differing.some((key) => key !== 'keepAlive' || further)) {
       return `Request ${i} differs in ${differing}: ours is ${show(mine)}\nand Node's ${show(theirs)}`
     }

@@ -1,6 +1,6 @@
 import { HEADER_COUNT_CEILING } from '../../config/limits.ts'
 import type { FieldLines } from '../fields.ts'
-import { FieldRole, knownNameAt } from './field-names.ts'
+import { FieldRole, isAlias, knownNameAt } from './field-names.ts'
 import { Malformed, type MalformedCodes } from './malformed.ts'
 import { COLON, CR, HTAB, IS_TOKEN, IS_VALUE, LF, SP } from './syntax.ts'
 
@@ -111,7 +111,8 @@ export function readScannedFields(
     )
     const known = knownNameAt(buffer, nameStart, nameEnd)
     if (known === null) {
-      lines.push(text.substring(nameStart - textStart, nameEnd - textStart).toLowerCase(), value)
+      const name = text.substring(nameStart - textStart, nameEnd - textStart).toLowerCase()
+      if (!isAlias(name) || reader.readKnown(FieldRole.alias, value)) lines.push(name, value)
     } else if (known.role === FieldRole.none) {
       lines.push(known.name, value)
     } else {
@@ -170,3 +171,9 @@ export function listHas(list: string, token: string): boolean {
   }
   return false
 }
+
+/**
+ * No hop's own to remove, though Connection names it: a request would change its site, a message lose its length on the
+ * way.
+ */
+export const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set(['', 'host', 'content-length'])

@@ -3,6 +3,7 @@ import { FieldRole } from './field-names.ts'
 import {
   type FieldReader,
   listHas,
+  NEVER_HOP_BY_HOP,
   parseContentLength,
   readScannedFields,
   scanFields,
@@ -67,6 +68,8 @@ export class RequestHead implements FieldReader {
         return true
       case FieldRole.dropped:
         return false
+      case FieldRole.alias:
+        throw malformed('A field name has "_" where one that frames or forwards the request has "-"')
       default:
         return true
     }
@@ -181,9 +184,6 @@ export class RequestHead implements FieldReader {
     this.upgrade = value
   }
 }
-
-/** No hop's own to remove, though Connection names it: a request would change its site or lose its length on the way. */
-const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set(['', 'host', 'content-length'])
 
 const malformed = (detail: string) => new Malformed(REQUEST_CODES.malformed, detail)
 

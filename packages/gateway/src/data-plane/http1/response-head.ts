@@ -3,6 +3,7 @@ import { FieldRole } from './field-names.ts'
 import {
   type FieldReader,
   listHas,
+  NEVER_HOP_BY_HOP,
   parseContentLength,
   readScannedFields,
   scanFields,
@@ -100,8 +101,7 @@ export class ResponseHead implements FieldReader {
       const option = trimWhiteSpace(element).toLowerCase()
       if (option === 'close') close = true
       else if (option === 'keep-alive') this.keepAlive = true
-      else if (option !== '' && option !== 'upgrade' && option !== 'content-length')
-        this.fields.delete(option)
+      else if (option !== 'upgrade' && !NEVER_HOP_BY_HOP.has(option)) this.fields.delete(option)
     }
     if (close) this.keepAlive = false
     if (this.upgrade === '' || !listHas(connection, 'upgrade')) this.upgrade = null
