@@ -29,6 +29,12 @@ export const STRICTER: readonly Difference[] = [
   },
   {
     of: 'request',
+    refusal: 'A field name has "_" where',
+    reason: 'llhttp knows no such name; servers of the CGI kind read Transfer_Encoding as Transfer-Encoding.',
+    example: `${GET}Transfer_Encoding: chunked\r\n\r\n`,
+  },
+  {
+    of: 'request',
     refusal: 'There is more than one Host field',
     reason: 'Two readers may choose two sites. RFC 9112, 3.2 asks for 400; Node takes the first.',
     example: `${GET}Host: b\r\n\r\n`,

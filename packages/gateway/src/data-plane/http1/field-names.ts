@@ -18,6 +18,8 @@ export const FieldRole = {
   /** The gateway writes its own: X-Forwarded-*, Forwarded, Via, X-Request-Id. */
   forwarding: 9,
   date: 10,
+  /** The name of a field with a role, `_` for some `-`. */
+  alias: 11,
 } as const
 export type FieldRole = (typeof FieldRole)[keyof typeof FieldRole]
 
@@ -116,4 +118,12 @@ export function knownNameAt(buffer: Uint8Array, start: number, end: number): Kno
 /** What the gateway does with a field, by its lower-case name. */
 export function roleOf(name: string): FieldRole {
   return byName.get(name)?.role ?? FieldRole.none
+}
+
+/**
+ * Whether the name (lower case) is that of a field with a role but for `_` in place of `-`. Servers of the CGI kind (WSGI,
+ * Rack, PHP) see one variable for both, and so another framing or another client than we do.
+ */
+export function isAlias(name: string): boolean {
+  return name.includes('_') && roleOf(name.replaceAll('_', '-')) !== FieldRole.none
 }

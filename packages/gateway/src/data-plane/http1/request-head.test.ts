@@ -50,12 +50,17 @@ const REFUSED: readonly [rule: string, text: string, code?: string][] = [
   ['a NUL in a field value', 'GET / HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n'],
   ['a control character in a field value', 'GET / HTTP/1.1\r\nHost: a\r\nX: b\x0bc\r\n\r\n'],
   ['DEL in a field value', 'GET / HTTP/1.1\r\nHost: a\r\nX: b\x7fc\r\n\r\n'],
+  // For servers of the CGI kind `_` and `-` are one.
+  ['Transfer_Encoding', 'GET / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\n\r\n'],
+  ['CONTENT_LENGTH', 'GET / HTTP/1.1\r\nHost: a\r\nCONTENT_LENGTH: 5\r\n\r\n'],
+  ['X-Forwarded_For', 'GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded_For: b\r\n\r\n'],
   // Host (RFC 9112, 3.2; RFC 9110, 7.2).
   ['no Host', 'GET / HTTP/1.1\r\nX: a\r\n\r\n'],
   ['an empty Host', 'GET / HTTP/1.1\r\nHost:\r\n\r\n'],
   ['a second Host', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],
   ['a second, equal Host', 'GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n'],
   ['a list as Host', 'GET / HTTP/1.1\r\nHost: a, b\r\n\r\n'],
+  ['a list without spaces as Host', 'GET / HTTP/1.1\r\nHost: a,b\r\n\r\n'],
   ['a path in Host', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n'],
   ['user information in Host', 'GET / HTTP/1.1\r\nHost: u@a\r\n\r\n'],
   ['a bad Host in HTTP/1.0', 'GET / HTTP/1.0\r\nHost: a b\r\n\r\n'],

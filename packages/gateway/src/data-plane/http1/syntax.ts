@@ -26,8 +26,11 @@ export const IS_TARGET = table((byte) => byte > 0x20 && byte < 0x7f && byte !== 
 /** Bytes of a field value: VCHAR, obs-text, SP, HTAB (RFC 9110, 5.5). */
 export const IS_VALUE = table((byte) => byte === HTAB || (byte >= 0x20 && byte !== 0x7f))
 
-/** Bytes of a Host value: reg-name, IP-literal and port (RFC 3986, 3.2.2). */
-const IS_HOST = table((byte) => isAlphaNumeric(byte) || among("-._~!$&'()*+,;=%:[]")(byte))
+/**
+ * Bytes of a Host value: reg-name, IP-literal and port (RFC 3986, 3.2.2), but for the comma: we say the host on in
+ * X-Forwarded-Host, a list to many servers, which would take `a,b` for site `a` after we have routed it elsewhere.
+ */
+const IS_HOST = table((byte) => isAlphaNumeric(byte) || among("-._~!$&'()*+;=%:[]")(byte))
 
 /** The value of a hexadecimal digit, 255 for other bytes. */
 export const HEX_VALUE = Uint8Array.from({ length: 256 }, (_, byte) => {
