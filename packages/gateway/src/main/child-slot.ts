@@ -20,8 +20,12 @@ export interface ChildSlotOptions<FromChild> {
   onEnd(reason: string): void
 }
 
-/** The flags that every process of the gateway needs; see bin/cardea.js. */
-const REQUIRED_FLAGS = ['--no-compilation-cache', '--disable-sigusr1']
+/**
+ * The flags that every process of the gateway needs; see bin/cardea.js. The small young generation (MB): *measured* on a
+ * worker, 89 MB instead of 97 under small keep-alive requests and 120 instead of 158 with a connection per request, at
+ * the same CPU per request (16.6 µs of both); 1 MB costs 6 % more CPU. What is set by hand comes later and wins.
+ */
+const REQUIRED_FLAGS = ['--no-compilation-cache', '--disable-sigusr1', '--max-semi-space-size=4']
 
 /** A place for one child process. What dies in it is replaced, sooner or later by how long it lived. */
 export class ChildSlot<ToChild extends object, FromChild extends object> {
