@@ -1,0 +1,214 @@
+import type { Log } from '@cardea/sdk'
+import type { GatewayError } from '../../base/errors.ts'
+import type { GatewaySettings, GenerationPlan } from '../../protocol/generation.ts'
+import type { LiveInstance } from '../../protocol/instance.ts'
+import { Exchange } from '../exchange.ts'
+import type { ExchangeHost, RequestSide } from '../exchange-request.ts'
+import { FieldLines } from '../fields.ts'
+import { AddressBlocks } from '../forwarding/cidr.ts'
+import { ForwardingFields } from '../forwarding/forwarded.ts'
+import { Generation } from '../generation.ts'
+import { Malformed } from '../http1/malformed.ts'
+import { type RequestHead, readRequestHead } from '../http1/request-head.ts'
+import type { UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
+import { Sweeper } from '../sweeper.ts'
+import { AddressBook } from '../upstream/addresses.ts'
+import { type Upstream, UpstreamRegistry } from '../upstream/upstream.ts'
+import { type BodySource, bytesIn, type FieldsInit, pairsOf, piecesOf } from './body-source.ts'
+import { ScriptedLeg } from './scripted-leg.ts'
+import { TestClient } from './test-client.ts'
+import type { UpstreamRequestSeen, UpstreamScript } from './upstream-script.ts'
+import type { VirtualClock } from './virtual-clock.ts'
+
+export interface TestPlaneOptions {
+  readonly plan: GenerationPlan
+  /** Started, by id. The plane stops them when it closes. */
+  readonly instances: ReadonlyMap<number, LiveInstance>
+  readonly clock: VirtualClock
+  readonly script: UpstreamScript
+  readonly log: Log
+}
+
+/** A request as a test sends it. */
+export interface TestRequest {
+  /** GET unless said. */
+  readonly method?: string
+  /** As in the request line: `/path?query`, or an absolute URL. */
+  readonly target: string
+  /** Host is added when it is missing, and the framing of a body. */
+  readonly headers?: FieldsInit
+  readonly body?: BodySource
+  /** Content follows by `write` and `end` of the client. */
+  readonly streamed?: boolean
+  /** Fields after the body, which is then chunked. */
+  readonly trailers?: FieldsInit
+  /** 1.1 unless said. */
+  readonly httpVersion?: '1.0' | '1.1'
+  /** The peer's address; 192.0.2.1 unless said. */
+  readonly clientIp?: string
+  readonly scheme?: 'http' | 'https'
+}
+
+/** A worker's data plane without sockets: the production exchange, chain and router between scripted ends. */
+export class TestPlane implements ExchangeHost {
+  readonly settings: GatewaySettings
+  readonly sweeper: Sweeper
+  readonly via: string
+  readonly seen: UpstreamRequestSeen[] = []
+  pendingRequests = 0
+  readonly #options: TestPlaneOptions
+  readonly #generation: Generation
+  readonly #proxies: AddressBlocks
+  readonly #clients = new Map<RequestSide, TestClient>()
+  readonly #stopping: Promise<void>[] = []
+  #requests = 0
+
+  /** Throws when the plan does not compile. */
+  constructor(options: TestPlaneOptions) {
+    const { plan, instances, clock } = options
+    this.#options = options
+    this.settings = plan.settings
+    this.via = `1.1 ${plan.settings.viaName}`
+    this.#proxies = new AddressBlocks(plan.settings.trustedProxies)
+    this.sweeper = new Sweeper(clock)
+    const registry = new UpstreamRegistry({
+      limits: plan.settings.limits,
+      tunnelIdleMs: plan.settings.timeouts.tunnelIdleMs,
+      sweeper: this.sweeper,
+      addresses: new AddressBook(() => clock.nowMs()),
+      // Nothing here opens a connection that could have one.
+      onInternalError(error) {
+        throw error
+      },
+    })
+    this.#generation = new Generation(plan, instances, registry, (freed) => {
+      for (const upstream of freed.upstreams) registry.release(upstream)
+      for (const instance of freed.instances.values()) this.#stopping.push(instance.stop())
+    })
+  }
+
+  /** Exchanges that are not over. */
+  get openExchanges(): number {
+    return this.#clients.size
+  }
+
+  /** Sends a request. What its head asks for happens before this returns, as far as it needs no time. */
+  open(request: TestRequest): TestClient {
+    const { settings } = this
+    const facts = {
+      peerAddress: request.clientIp ?? '192.0.2.1',
+      localPort: 80,
+      scheme: request.scheme ?? 'http',
+    }
+    const client = new TestClient(
+      {
+        clock: this.#options.clock,
+        relayBufferBytes: settings.limits.relayBufferBytes,
+        bodyTimeoutMs: settings.timeouts.bodyMs,
+      },
+      new ForwardingFields(facts, this.#proxies),
+    )
+    const pieces = piecesOf(request.body)
+    const head = this.#readHead(request, pieces, client)
+    if (head === null) return client
+    client.begin(head, () => {
+      const exchange = new Exchange(client, head, `test-${++this.#requests}`, this.#generation, this)
+      this.#clients.set(exchange, client)
+      return exchange
+    })
+    if (head.hasBody && request.streamed !== true) this.#sendBody(client, pieces, 0, request)
+    return client
+  }
+
+  #readHead(
+    request: TestRequest,
+    pieces: readonly (Buffer | number)[],
+    client: TestClient,
+  ): RequestHead | null {
+    const bytes = Buffer.from(headText(request, pieces), 'latin1')
+    try {
+      const head = readRequestHead(bytes, 0, bytes.length, this.settings.limits)
+      if (head === null) throw new Error('The request of the test is no complete head')
+      const contentBytes = bytesIn(pieces)
+      if (head.contentLength !== -1 && request.streamed !== true && head.contentLength !== contentBytes) {
+        throw new Error(
+          `The request of the test says Content-Length ${head.contentLength} and has ${contentBytes} bytes`,
+        )
+      }
+      return head
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      client.refuse(error.code, error.message)
+      return null
+    }
+  }
+
+  #sendBody(
+    client: TestClient,
+    pieces: readonly (Buffer | number)[],
+    from: number,
+    request: TestRequest,
+  ): void {
+    for (let i = from; i < pieces.length; i++) {
+      const piece = pieces[i]
+      if (typeof piece === 'number') {
+        this.#options.clock.after(piece, () => this.#sendBody(client, pieces, i + 1, request))
+        return
+      }
+      if (piece !== undefined) client.write(piece)
+    }
+    const trailers = new FieldLines()
+    for (const [name, value] of pairsOf(request.trailers)) trailers.append(name.toLowerCase(), value)
+    client.end(trailers.size === 0 ? null : trailers)
+  }
+
+  openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg {
+    const { clock, script } = this.#options
+    const { limits } = this.settings
+    return new ScriptedLeg(upstream, request, user, {
+      clock,
+      limits,
+      script,
+      onSeen: (seen) => this.seen.push(seen),
+    })
+  }
+
+  logFault(error: GatewayError, exchange: RequestSide): void {
+    const { code, message } = error
+    this.#options.log.warn(message, { code, requestId: exchange.id, route: exchange.routeName })
+  }
+
+  onExchangeEnded(exchange: RequestSide): void {
+    this.#clients.get(exchange)?.settle()
+    this.#clients.delete(exchange)
+  }
+
+  /** Cuts what is still going on, and stops the instances. Rejects when an exchange left something behind. */
+  async close(): Promise<void> {
+    const clients = [...this.#clients.values()]
+    for (const client of clients) client.abort()
+    // A hook of onFinish may still be waiting for its timeout.
+    while (this.#clients.size > 0) await this.#options.clock.advance(1_000)
+    this.#generation.retire()
+    await Promise.all(this.#stopping)
+    const left = this.sweeper.size
+    this.sweeper.stop()
+    if (left > 0 || this.pendingRequests !== 0) {
+      throw new Error(`${left} deadlines and ${this.pendingRequests} pending requests stayed behind`)
+    }
+  }
+}
+
+function headText(request: TestRequest, pieces: readonly (Buffer | number)[]): string {
+  const { method = 'GET', target, httpVersion = '1.1', body = null, streamed = false, trailers } = request
+  const fields = pairsOf(request.headers)
+  const says = (name: string) => fields.some(([other]) => other.toLowerCase() === name)
+  if (!says('host')) fields.unshift(['host', 'gateway.test'])
+  if (!says('content-length') && !says('transfer-encoding')) {
+    if (streamed || Array.isArray(body) || trailers !== undefined)
+      fields.push(['transfer-encoding', 'chunked'])
+    else if (body !== null) fields.push(['content-length', String(bytesIn(pieces))])
+  }
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  return `${method} ${target} HTTP/${httpVersion}\r\n${lines}\r\n`
+}
