@@ -56,51 +56,22 @@ export function requestTarget(method: string, url: string, lines: Lines): { targ
   return { target, lines: hasHost ? lines.map((one) => (one[0] === 'host' ? host : one)) : [...lines, host] }
 }
 
-/** RFC 7230, 4.1.2 still lists them one by one; RFC 9110, 6.5.1 says why. Those above and the gateway's own go too. */
-const TOO_LATE = [
-  ...[
-    'age',
-    'authorization',
-    'cache-control',
-    'content-encoding',
-    'content-range',
-    'content-type',
-    'cookie',
-    'date',
-  ],
-  ...[
-    'expect',
-    'expires',
-    'if-match',
-    'if-modified-since',
-    'if-none-match',
-    'if-range',
-    'if-unmodified-since',
-    'location',
-  ],
-  ...[
-    'max-forwards',
-    'pragma',
-    'proxy-authenticate',
-    'proxy-authorization',
-    'range',
-    'retry-after',
-    'set-cookie',
-    'trailer',
-  ],
-  ...[
-    'vary',
-    'warning',
-    'www-authenticate',
-    'forwarded',
-    'via',
-    'x-forwarded-for',
-    'x-forwarded-host',
-    'x-forwarded-port',
-  ],
-  ...['x-forwarded-proto', 'x-request-id', ...HOP_BY_HOP],
-]
+/** What the gateway writes itself. */
+const FORWARDING =
+  'forwarded via x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-request-id'.split(' ')
+
+/** RFC 7230, 4.1.2 still lists them one by one; RFC 9110, 6.5.1 says why. */
+const TOO_LATE =
+  `age authorization cache-control content-encoding content-range content-type cookie date expect expires
+if-match if-modified-since if-none-match if-range if-unmodified-since location max-forwards pragma proxy-authenticate
+proxy-authorization range retry-after set-cookie trailer vary warning www-authenticate`.split(/\s+/)
+
+/** With `_` for `-` these are dropped too: some servers see no difference (CGI, RFC 3875, 4.1.18). */
+const ALIASED = [...HOP_BY_HOP, ...FORWARDING, 'content-length', 'date', 'expect', 'host']
 
 export function trailersKept(lines: Lines): Lines {
-  return lines.filter(([name]) => !TOO_LATE.includes(name))
+  return lines.filter(([name]) => {
+    if (name.includes('_') && ALIASED.includes(name.replaceAll('_', '-'))) return false
+    return ![...TOO_LATE, ...HOP_BY_HOP, ...FORWARDING].includes(name)
+  })
 }

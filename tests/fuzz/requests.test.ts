@@ -28,7 +28,7 @@ describe('requests against node:http', () => {
       )
       const { messages, refused } = readRequests([bytes])
       assert.equal(messages.length, 0)
-      assert.ok(refused !== null && refused.message.startsWith(refusal))
+      assert.ok(refused?.message.startsWith(refusal))
     })
   }
 })

@@ -24,7 +24,7 @@ describe('responses against node:http', () => {
       const [read] = await readWithNodeClient([{ method: 'GET', bytes }], headBytesMax)
       assert.equal(read?.final, true)
       const { refused } = readResponses([bytes], { method: 'GET', closed: true })
-      assert.ok(refused !== null && refused.message.startsWith(refusal))
+      assert.ok(refused?.message.startsWith(refusal))
     })
   }
 })
