@@ -9,6 +9,9 @@ import { startHelper } from './helper.ts'
 const BULK_BYTES = 2 ** 30
 const IDLE_COUNT = 5_000
 
+/** A heap takes its time to grow to what a load needs: after two seconds a worker has not shown its peak. */
+const PEAK_SECONDS = 20
+
 /** V8 compacts the heap when it has been idle for 8 s. */
 const SETTLE_MIN_MS = 10_000
 const SETTLE_MAX_MS = 30_000
@@ -26,7 +29,7 @@ export interface PhaseContext {
 
 /** The most resident memory of the worker, in bytes, while it serves small requests. */
 export async function underLoad(context: PhaseContext): Promise<number> {
-  return (await peakOfWorker(context.proxy, () => smallLoad(context, context.seconds))).peakBytes
+  return (await peakOfWorker(context.proxy, () => smallLoad(context, PEAK_SECONDS))).peakBytes
 }
 
 /**
