@@ -1,39 +1,19 @@
 import type { Protocol } from '@cardea/sdk'
 import { ERRORS, type ErrorCode } from '../../base/errors.ts'
-import type { GatewaySettings } from '../../protocol/generation.ts'
 import { problemAnswer } from '../answer.ts'
 import type { FieldLines } from '../fields.ts'
 import type { ForwardingFields } from '../forwarding/forwarded.ts'
-import type { ClientStream, ClientStreamUser, RequestFault } from '../streams.ts'
-import type { Sweeper, Swept } from '../sweeper.ts'
+import type { ClientStream, RequestFault } from '../streams.ts'
+import type { Swept } from '../sweeper.ts'
 import { Wire, type WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
+import type { ConnectionHost, StartedByConnection } from './connection-host.ts'
 import { fieldsText, responseText, statusLine } from './head-text.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
 import { RequestClock } from './request-clock.ts'
 import { type RequestHead, readRequestHead } from './request-head.ts'
 import { LF } from './syntax.ts'
-
-/** What a connection needs from whoever accepted it. */
-export interface ConnectionHost {
-  readonly settings: GatewaySettings
-  readonly sweeper: Sweeper
-  /** True: answers carry `Connection: close`, and idle connections are closed. */
-  readonly draining: boolean
-  forwardingFor(peerAddress: string, localPort: number): ForwardingFields
-  /** Makes the exchange of a request whose head is complete; null while there is nothing to serve it with. */
-  openExchange(client: ClientStream, head: RequestHead): StartedByConnection | null
-  connectionClosed(connection: ClientConnection): void
-  /** An invariant of ours did not hold; the connection at hand is closed. */
-  onInternalError(error: unknown): void
-}
-
-export interface StartedByConnection extends ClientStreamUser {
-  begin(): void
-  /** No more content comes for now. */
-  flush(): void
-}
 
 /** What the connection waits for. */
 const Waiting = { head: 0, exchange: 1, tunnel: 2, linger: 3, closed: 4 } as const

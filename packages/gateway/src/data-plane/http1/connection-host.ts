@@ -1,0 +1,25 @@
+import type { GatewaySettings } from '../../protocol/generation.ts'
+import type { ForwardingFields } from '../forwarding/forwarded.ts'
+import type { ClientStream, ClientStreamUser } from '../streams.ts'
+import type { Sweeper } from '../sweeper.ts'
+import type { RequestHead } from './request-head.ts'
+
+/** What a connection needs from whoever accepted it. */
+export interface ConnectionHost {
+  readonly settings: GatewaySettings
+  readonly sweeper: Sweeper
+  /** True: answers carry `Connection: close`, and idle connections are closed. */
+  readonly draining: boolean
+  forwardingFor(peerAddress: string, localPort: number): ForwardingFields
+  /** Makes the exchange of a request whose head is complete; null while there is nothing to serve it with. */
+  openExchange(client: ClientStream, head: RequestHead): StartedByConnection | null
+  connectionClosed(connection: ClientStream): void
+  /** An invariant of ours did not hold; the connection at hand is closed. */
+  onInternalError(error: unknown): void
+}
+
+export interface StartedByConnection extends ClientStreamUser {
+  begin(): void
+  /** No more content comes for now. */
+  flush(): void
+}
