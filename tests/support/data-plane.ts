@@ -1,0 +1,184 @@
+import type { TestContext } from 'node:test'
+import type { Middleware } from '@cardea/sdk'
+import {
+  HOOK_TIMEOUT_DEFAULT_MS,
+  LIMIT_DEFAULTS,
+  TIMEOUT_DEFAULTS,
+  UPSTREAM_DEFAULTS,
+} from '../../packages/gateway/src/config/limits.ts'
+import { DataPlane } from '../../packages/gateway/src/data-plane/data-plane.ts'
+import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
+import type {
+  GatewaySettings,
+  GenerationPlan,
+  InstancePlan,
+  Limits,
+  RoutePlan,
+  TargetPlan,
+  Timeouts,
+  UpstreamPlan,
+} from '../../packages/gateway/src/protocol/generation.ts'
+import type { LiveInstance } from '../../packages/gateway/src/protocol/instance.ts'
+
+type UpstreamSettings = Partial<Omit<UpstreamPlan, 'name' | 'targets'>>
+
+export interface UpstreamSpec extends UpstreamSettings {
+  /** URLs. */
+  readonly targets: readonly string[]
+}
+
+export type RouteSpec = Partial<RoutePlan> & Pick<RoutePlan, 'action'>
+
+export type PluginSpec = Partial<InstancePlan> & { readonly middleware: Middleware }
+
+export interface DataPlaneSpec {
+  /** The target of all requests, with all defaults: short for an upstream `app` and one route to it. */
+  readonly to?: string | readonly string[]
+  /** Settings of that upstream that differ from the defaults. */
+  readonly upstream?: UpstreamSettings
+  readonly upstreams?: Readonly<Record<string, UpstreamSpec>>
+  readonly routes?: readonly RouteSpec[]
+  /** On every route, in this order. */
+  readonly plugins?: readonly (Middleware | PluginSpec)[]
+  readonly limits?: Partial<Limits>
+  readonly timeouts?: Partial<Timeouts>
+  readonly settings?: Partial<Pick<GatewaySettings, 'trustedProxies' | 'viaName' | 'halfClose'>>
+}
+
+export interface LoggedLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+/** A worker's data plane in the test's own process. */
+export interface TestDataPlane {
+  readonly port: number
+  readonly plane: DataPlane
+  /** What the gateway and its plugins have logged. */
+  readonly logged: readonly LoggedLine[]
+}
+
+/** Serves on a free port of 127.0.0.1 until the test ends. */
+export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promise<TestDataPlane> {
+  const logged: LoggedLine[] = []
+  const plan = planOf(spec)
+  const plane = new DataPlane({ settings: plan.settings, log: logInto(logged), workerNumber: 1 })
+  t.after(() => plane.drain(0))
+  const instances = new Map(
+    (spec.plugins ?? []).map((plugin, index) => [index, liveInstance(plugin, index, logged)]),
+  )
+  plane.commit(plane.stage(plan, instances))
+  const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
+  plane.accept(handle)
+  return { port: address.port, plane, logged }
+}
+
+/** A plan with every setting at its default but for what is said. */
+export function planOf(spec: DataPlaneSpec): GenerationPlan {
+  const { to, upstream, upstreams = {}, routes = [], plugins = [] } = spec
+  const short = to === undefined ? {} : { app: { targets: [to].flat(), ...upstream } }
+  const all = Object.entries<UpstreamSpec>({ ...short, ...upstreams })
+  const chain = plugins.map((_, index) => index)
+  const catchAll: readonly RouteSpec[] = to === undefined ? [] : [{ name: 'app', action: toUpstream('app') }]
+  return {
+    number: 1,
+    settings: settingsOf(spec),
+    upstreams: all.map(([name, { targets, ...rest }]) => ({
+      name,
+      ...UPSTREAM_DEFAULTS,
+      tls: { serverName: '', ca: '', verify: true },
+      ...rest,
+      targets: targets.map(targetOf),
+    })),
+    routes: [...routes, ...catchAll].map((route, index) => ({
+      ...ROUTE,
+      name: `r${index}`,
+      chain,
+      ...route,
+    })),
+    instances: plugins.map((plugin, index) => instancePlan(plugin, index)),
+    bundles: [],
+  }
+}
+
+export function toUpstream(upstream: string): RoutePlan['action'] {
+  return { kind: 'upstream', upstream, host: { kind: 'preserve' } }
+}
+
+export function respond(status: number, body: string): RoutePlan['action'] {
+  return { kind: 'respond', status, headers: {}, body }
+}
+
+const ROUTE: Omit<RoutePlan, 'name' | 'action' | 'chain'> = {
+  hosts: [],
+  paths: ['/*'],
+  methods: [],
+  headers: {},
+  stripPrefix: '',
+  rewrite: '',
+  allowInPath: [],
+  requestBodyBytesMax: 0,
+}
+
+function settingsOf({ limits, timeouts, settings }: DataPlaneSpec): GatewaySettings {
+  return {
+    listeners: [],
+    workers: 1,
+    trustedProxies: [],
+    viaName: 'cardea',
+    halfClose: 'abort',
+    ...settings,
+    limits: { ...LIMIT_DEFAULTS, ...limits },
+    timeouts: { ...TIMEOUT_DEFAULTS, ...timeouts },
+    log: { level: 'silent', format: 'json' },
+  }
+}
+
+function targetOf(text: string): TargetPlan {
+  const { protocol, hostname, port, origin } = new URL(text)
+  const scheme = protocol === 'https:' ? 'https' : 'http'
+  const standard = scheme === 'https' ? 443 : 80
+  return { url: origin, scheme, hostname, port: port === '' ? standard : Number(port) }
+}
+
+function specOf(plugin: Middleware | PluginSpec): PluginSpec {
+  return 'middleware' in plugin ? plugin : { middleware: plugin }
+}
+
+function instancePlan(plugin: Middleware | PluginSpec, id: number): InstancePlan {
+  const { middleware, ...rest } = specOf(plugin)
+  return {
+    name: middleware.name,
+    plugin: middleware.name,
+    version: '1.0.0',
+    codeHash: '',
+    entryPoint: 'PluginMain',
+    config: {},
+    category: 'custom',
+    priority: 100,
+    permissions: [],
+    timeoutMs: HOOK_TIMEOUT_DEFAULT_MS,
+    onFailure: { kind: 'closed' },
+    ...rest,
+    id,
+  }
+}
+
+function liveInstance(plugin: Middleware | PluginSpec, id: number, logged: LoggedLine[]): LiveInstance {
+  return {
+    plan: instancePlan(plugin, id),
+    middleware: specOf(plugin).middleware,
+    log: logInto(logged),
+    mapStack: (error) => error.stack ?? '',
+    stop: async () => {},
+  }
+}
+
+function logInto(logged: LoggedLine[]) {
+  const at =
+    (level: LoggedLine['level']) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
+      void logged.push({ level, message, fields })
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
