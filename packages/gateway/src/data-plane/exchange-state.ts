@@ -109,8 +109,12 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     return this.head.fields
   }
 
+  /**
+   * What routes and plugins go by is the Host that the upstream gets too. A trusted proxy's X-Forwarded-Host is passed on,
+   * never routed by: proxies let a client's own through, and with it a request could take one site's route to another's.
+   */
   get host(): string {
-    return this.forwarding.host === '' ? this.head.host : this.forwarding.host
+    return this.head.host
   }
 
   get clientIp(): string {

@@ -48,6 +48,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.responseStatus = status
     this.responseFields = fields
     this.responseLength = contentLength
+    this.responseFlow?.abort(new GatewayError('CLIENT_ABORTED', 'The response was replaced'))
     this.responseFlow = null
     this.phase = Phase.response
     if (this.pending) {
@@ -77,6 +78,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   onResponded(): void {
     this.phase = Phase.sent
     const status = this.responseStatus
+    if (this.#tunnel && status !== 101) this.#refuseTunnel()
     if (this.responseFlow !== null) this.settleResponseFields(this.responseFlow)
     this.#hasContent = this.method !== 'HEAD' && status !== 304 && status !== 204 && status !== 101
     this.statusSent = status
@@ -149,6 +151,15 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   #openTunnel(): void {
     this.client.startTunnel()
     this.leg?.resume()
+  }
+
+  /** An onResponse hook turned a 101 into something else. */
+  #refuseTunnel(): void {
+    this.#tunnel = false
+    this.#dropLeg()
+    this.responseFields.delete('connection')
+    this.responseFields.delete('upgrade')
+    this.responseLength = 0
   }
 
   onTunnelData(buffer: Buffer, start: number, end: number): void {
