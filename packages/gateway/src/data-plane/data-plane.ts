@@ -1,5 +1,5 @@
 import type { Log } from '@cardea/sdk'
-import type { GatewayError } from '../base/errors.ts'
+import { GatewayError } from '../base/errors.ts'
 import { listenError } from '../base/listen-error.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
