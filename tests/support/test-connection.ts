@@ -70,8 +70,8 @@ export class TestConnection {
     const empty =
       options.method === 'HEAD' || head.status === 101 || head.status === 204 || head.status === 304
     if (empty) return responseOf(head, 'none', NOTHING, [])
-    const length = valueOf(head.fields, 'content-length')
-    if (valueOf(head.fields, 'transfer-encoding') === 'chunked') {
+    const length = valueIn(head.fields, 'content-length')
+    if (valueIn(head.fields, 'transfer-encoding') === 'chunked') {
       const { body, trailers } = await this.#chunked()
       return responseOf(head, 'chunked', body, trailers)
     }
@@ -132,7 +132,7 @@ function parseFields(text: string): Fields {
   })
 }
 
-function valueOf(fields: Fields, name: string): string | null {
+function valueIn(fields: Fields, name: string): string | null {
   const values = fields.flatMap(([known, value]) => (known === name ? [value] : []))
   return values.length === 0 ? null : values.join(', ')
 }
@@ -147,7 +147,7 @@ function responseOf(
     statusLine,
     status,
     fields,
-    field: (name) => valueOf(fields, name),
+    field: (name) => valueIn(fields, name),
     body,
     text: body.toString('latin1'),
     trailers,

@@ -6,7 +6,7 @@ import { type HookFailure, Phase } from './chain/exchange-view.ts'
 import { requestPortOf, responsePortOf } from './exchange-ports.ts'
 import { exchangeErrorOf, RequestSide } from './exchange-request.ts'
 import { FieldLines } from './fields.ts'
-import type { ClientStreamUser, UpstreamResponse } from './streams.ts'
+import type { ClientFault, ClientStreamUser, UpstreamResponse } from './streams.ts'
 
 /**
  * One request and its response on their way through a worker. This is the second half of the story: `onUpstreamHead`
@@ -236,14 +236,14 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.fail(error)
   }
 
-  onClientClosed(): void {
+  onClientClosed(why: ClientFault): void {
     if (this.#ended) return
     if (this.#tunnelOpen) {
       this.#finish()
       return
     }
-    this.aborted = true
-    this.#cut(new GatewayError('CLIENT_ABORTED'))
+    this.aborted = why === 'CLIENT_ABORTED'
+    this.#cut(new GatewayError(why))
   }
 
   /** Ends an exchange whose response cannot be completed. */

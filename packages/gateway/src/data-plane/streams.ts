@@ -47,12 +47,14 @@ export interface ClientStreamUser {
   onRequestEnd(trailers: FieldLines | null): void
   /** What the client sends cannot be read on; `code` is from the error table. */
   onRequestBroken(code: RequestFault, detail: string): void
-  /** The client is gone. */
-  onClientClosed(): void
+  /** The client is gone, or given up. */
+  onClientClosed(why: ClientFault): void
   onClientDrain(): void
   onTunnelData(buffer: Buffer, start: number, end: number): void
   onTunnelEnd(): void
 }
+
+export type ClientFault = 'CLIENT_ABORTED' | 'CLIENT_TOO_SLOW'
 
 export type RequestFault =
   | 'REQUEST_MALFORMED'

@@ -96,6 +96,11 @@ export class Wire {
     return this.#socket.writableNeedDrain
   }
 
+  /** Something waits that the kernel has not taken yet. */
+  get hasUnsent(): boolean {
+    return this.#socket.writableLength > 0
+  }
+
   get destroyed(): boolean {
     return this.#socket.destroyed
   }

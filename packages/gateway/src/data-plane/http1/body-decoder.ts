@@ -70,6 +70,12 @@ export class BodyDecoder {
     return this.#state === State.done
   }
 
+  /** How many bytes are left of this body; infinite where only its end will tell. */
+  get bytesLeft(): number {
+    if (this.#state === State.done) return 0
+    return this.#state === State.length ? this.#remaining : Number.POSITIVE_INFINITY
+  }
+
   /** Whether only the end of the connection ends this body. */
   get untilClose(): boolean {
     return this.#state === State.untilClose

@@ -1,6 +1,5 @@
 import type { Protocol } from '@cardea/sdk'
-import { ERRORS, type ErrorCode } from '../../base/errors.ts'
-import { problemAnswer } from '../answer.ts'
+import type { ErrorCode } from '../../base/errors.ts'
 import type { FieldLines } from '../fields.ts'
 import type { ForwardingFields } from '../forwarding/forwarded.ts'
 import type { ClientStream, RequestFault } from '../streams.ts'
@@ -9,8 +8,10 @@ import { Wire, type WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
 import type { ConnectionHost, StartedByConnection } from './connection-host.ts'
 import { fieldsText, responseText, statusLine } from './head-text.ts'
+import { LingeringClose } from './lingering-close.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
+import { refusalText } from './refusal.ts'
 import { RequestClock } from './request-clock.ts'
 import { type RequestHead, readRequestHead } from './request-head.ts'
 import { LF } from './syntax.ts'
@@ -35,13 +36,16 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   #head: RequestHead | null = null
   /** Bytes that are not read yet: part of a head, or what must wait for its turn. */
   #held: Buffer | null = null
-  #headStarted = false
   #consuming = false
   #bodyPaused = false
   #keepAlive = true
   #responseEnded = true
+  /** The client has sent its FIN. */
+  #peerEnded = false
   #requests = 0
-  #lingerBytes = 0
+  /** While a buffer is read: how much of it comes after the head at hand. */
+  #unread = 0
+  #lingering: LingeringClose | null = null
 
   constructor(handle: object, localPort: number, host: ConnectionHost) {
     const { settings, sweeper } = host
@@ -63,10 +67,6 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     return this.#wire.needsDrain
   }
 
-  get idle(): boolean {
-    return this.#waiting === Waiting.head && this.#held === null
-  }
-
   // Reading.
 
   onBytes(buffer: Buffer, start: number, end: number): void {
@@ -74,7 +74,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
       this.#clock.startTunnel()
       this.#user?.onTunnelData(buffer, start, end)
     } else if (this.#waiting === Waiting.linger) {
-      this.#discard(end - start)
+      this.#lingering?.discard(end - start)
     } else if (this.#held === null) {
       this.#consume(buffer, start, end)
     } else {
@@ -107,7 +107,9 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
           const head = this.#readHead(buffer, i, end)
           if (head === null) break
           i = head.end
+          this.#unread = end - i
           this.#startExchange(head)
+          this.#unread = 0
         } else if (this.#waiting === Waiting.exchange && !this.#bodyPaused && !this.#decoder.done) {
           this.#clock.resumeBody()
           i = this.#decoder.feed(buffer, i, end, this)
@@ -125,11 +127,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   #readHead(buffer: Buffer, start: number, end: number): RequestHead | null {
     const head = readRequestHead(buffer, start, end, this.#host.settings.limits)
-    if (head === null) {
-      // The first byte of a request starts its clock; what follows must not wind it up again (Slowloris).
-      if (!this.#headStarted) this.#clock.startHead()
-      this.#headStarted = true
-    } else this.#headStarted = false
+    if (head === null) this.#clock.continueHead()
     return head
   }
 
@@ -155,13 +153,13 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   onBodyData(buffer: Buffer, start: number, end: number): void {
     this.#clock.countBody(end - start)
-    if (this.#responseEnded) this.#discard(end - start)
-    else this.#user?.onRequestData(buffer, start, end)
+    this.#user?.onRequestData(buffer, start, end)
   }
 
   onBodyEnd(trailers: FieldLines | null): void {
     this.#clock.stop()
-    this.#user?.onRequestEnd(trailers)
+    if (this.#responseEnded) this.#next()
+    else this.#user?.onRequestEnd(trailers)
   }
 
   #onMalformed(error: unknown): void {
@@ -176,19 +174,15 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   /** The content cannot be read on: the exchange answers, if it still can, and the connection closes. */
   #breakRequest(code: RequestFault, detail: string): void {
     this.#keepAlive = false
+    this.#clock.stop()
+    this.#decoder.abandon()
     this.#user?.onRequestBroken(code, detail)
   }
 
   /** Answers what never became an exchange, and closes. */
   #refuse(code: ErrorCode, detail: string): void {
-    const answer = problemAnswer(code, detail, null)
-    this.#keepAlive = false
-    this.#responseEnded = false
-    this.#head = null
-    const length = answer.content?.length ?? 0
-    this.sendHead(ERRORS[code].status, answer.fields, length, true)
-    if (answer.content !== null) this.#outbox.data(answer.content, 0, length)
-    this.#outbox.end(null)
+    this.#outbox.head(refusalText(code, detail, this.#head), false)
+    this.#outbox.flush()
     this.#responseEnded = true
     this.#lingerThenClose()
   }
@@ -239,6 +233,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
       this.#consume(held, 0, held.length)
     }
     this.#applyReading()
+    if (this.#peerEnded) this.#endWithPeer()
   }
 
   // Writing.
@@ -252,9 +247,14 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   sendHead(status: number, fields: FieldLines, contentLength: number, hasContent: boolean): void {
     const http10 = this.#head?.minorVersion === 0
     const untilClose = hasContent && contentLength === -1 && http10
-    if (!this.#decoder.done || this.#host.draining || untilClose) this.#keepAlive = false
+    if (!this.#contentIsHere || this.#host.draining || untilClose) this.#keepAlive = false
     const chunked = hasContent && contentLength === -1 && !http10
     this.#outbox.head(responseText(status, fields, contentLength, chunked, this.#keepAlive, http10), chunked)
+  }
+
+  /** Whether all content has come: what is not read of it is skipped then, and the connection lives on. */
+  get #contentIsHere(): boolean {
+    return this.#decoder.bytesLeft <= (this.#consuming ? this.#unread : (this.#held?.length ?? 0))
   }
 
   sendData(buffer: Buffer, start: number, end: number): void {
@@ -268,8 +268,12 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#responseEnded = true
     this.#user = null
     this.#head = null
-    if (this.#keepAlive && this.#decoder.done && !this.#host.draining) this.#next()
-    else this.#lingerThenClose()
+    if (!this.#keepAlive || this.#host.draining) this.#lingerThenClose()
+    else if (this.#decoder.done) this.#next()
+    else {
+      this.#bodyPaused = false
+      this.#readHeld()
+    }
   }
 
   flush(): void {
@@ -286,7 +290,9 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   onSendTimeout(): void {
-    this.#wire.reset()
+    const user = this.#user
+    this.reset()
+    user?.onClientClosed('CLIENT_TOO_SLOW')
   }
 
   reset(): void {
@@ -304,35 +310,27 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   // Closing.
 
-  /**
-   * Sends FIN, and reads on for a while: closing a socket with unread bytes sends RST, which may destroy the answer
-   * before the client has read it (RFC 9112, 9.6).
-   */
   #lingerThenClose(): void {
     this.#waiting = Waiting.linger
     this.#held = null
     this.#decoder.abandon()
-    this.#clock.startLinger()
-    this.#wire.resume()
-    this.#wire.end()
-  }
-
-  #discard(bytes: number): void {
-    this.#lingerBytes += bytes
-    if (this.#lingerBytes > this.#host.settings.limits.lingerBytesMax) this.#wire.destroy()
+    this.#lingering = new LingeringClose(this.#wire, this.#clock, this.#host.settings)
   }
 
   onEnd(): void {
-    const { halfClose } = this.#host.settings
-    if (this.#waiting === Waiting.tunnel) {
-      this.#user?.onTunnelEnd()
-    } else if (this.#waiting === Waiting.exchange && this.#decoder.done && halfClose === 'serve') {
-      this.#keepAlive = false
-    } else if (this.#waiting === Waiting.exchange) {
-      this.#wire.destroy()
-    } else {
+    this.#peerEnded = true
+    if (this.#waiting === Waiting.tunnel) this.#user?.onTunnelEnd()
+    else this.#endWithPeer()
+  }
+
+  /** The client sends no more: what it has sent as a whole is still served if the config says so. */
+  #endWithPeer(): void {
+    if (this.#waiting !== Waiting.exchange) {
       this.#wire.end()
+      return
     }
+    const mayBeWhole = this.#decoder.done || (this.#bodyPaused && this.#held !== null)
+    if (!mayBeWhole || this.#host.settings.halfClose !== 'serve') this.#wire.destroy()
   }
 
   onClosed(): void {
@@ -342,12 +340,12 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#host.connectionClosed(this)
     const user = this.#user
     this.#user = null
-    user?.onClientClosed()
+    user?.onClientClosed('CLIENT_ABORTED')
   }
 
   /** For draining: closes at once when nothing is going on. */
   closeIfIdle(): void {
-    if (this.idle) this.#lingerThenClose()
+    if (this.#waiting === Waiting.head && this.#held === null) this.#lingerThenClose()
   }
 
   destroy(): void {
@@ -367,6 +365,8 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
       else this.#refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
     } else if (this.#waiting === Waiting.head) {
       this.#lingerThenClose()
+    } else if (this.#lingering !== null) {
+      this.#lingering.onDeadline()
     } else {
       this.#wire.destroy()
     }

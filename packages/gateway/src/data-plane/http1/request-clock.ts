@@ -7,8 +7,11 @@ export class RequestClock {
   readonly #sweeper: Sweeper
   /** On the sweeper's clock; 0: none. */
   #deadlineMs = 0
-  #bodyStartedMs = 0
+  #headStarted = false
+  /** Of the body at hand, over all the time that we took it: pauses of the upstream's are not the client's. */
   #bodyBytes = 0
+  #bodyFlowedMs = 0
+  #bodyFlowsSinceMs = 0
   #bodyFlows = false
 
   constructor(timeouts: Timeouts, sweeper: Sweeper) {
@@ -18,11 +21,19 @@ export class RequestClock {
 
   stop(): void {
     this.#deadlineMs = 0
+    this.#headStarted = false
+    if (this.#bodyFlows) this.#bodyFlowedMs += this.#sweeper.nowMs - this.#bodyFlowsSinceMs
     this.#bodyFlows = false
   }
 
   startHead(): void {
     this.#start(this.#timeouts.headMs)
+  }
+
+  /** The first bytes of a request start its clock; what follows must not wind it up again (Slowloris). */
+  continueHead(): void {
+    if (!this.#headStarted) this.startHead()
+    this.#headStarted = true
   }
 
   startIdle(): void {
@@ -38,13 +49,14 @@ export class RequestClock {
   }
 
   startBody(): void {
-    this.#bodyStartedMs = this.#sweeper.nowMs
     this.#bodyBytes = 0
+    this.#bodyFlowedMs = 0
     this.resumeBody()
   }
 
   /** Content is waited for again; with every piece of it the wait starts anew. */
   resumeBody(): void {
+    if (!this.#bodyFlows) this.#bodyFlowsSinceMs = this.#sweeper.nowMs
     this.#bodyFlows = true
     this.#start(this.#timeouts.bodyMs)
   }
@@ -68,7 +80,7 @@ export class RequestClock {
   isTooSlow(nowMs: number): boolean {
     const { minimumRateBytesPerSecond, headMs } = this.#timeouts
     if (minimumRateBytesPerSecond === 0 || !this.#bodyFlows) return false
-    const elapsedMs = nowMs - this.#bodyStartedMs
-    return elapsedMs > headMs && this.#bodyBytes * 1000 < minimumRateBytesPerSecond * elapsedMs
+    const flowedMs = this.#bodyFlowedMs + nowMs - this.#bodyFlowsSinceMs
+    return flowedMs > headMs && this.#bodyBytes * 1000 < minimumRateBytesPerSecond * flowedMs
   }
 }

@@ -108,7 +108,7 @@ export class TestClient implements ClientStream {
     const user = this.#user
     this.#user = null
     this.response.fail('The client went away')
-    user?.onClientClosed()
+    user?.onClientClosed('CLIENT_ABORTED')
   }
 
   /** The exchange is over. */
