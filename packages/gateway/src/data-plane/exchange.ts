@@ -210,7 +210,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.#content = answer.content
     this.#contentFed = false
     this.#tunnel = false
-    this.#takeResponse(answer.status, answer.fields, answer.content?.length ?? 0)
+    this.#takeResponse(answer.status, answer.fields, lengthOf(answer))
     this.#respond(error)
   }
 
@@ -328,4 +328,9 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.owner.logFault(failure, this)
     this.fail(failure)
   }
+}
+
+/** Of a 304 it is the length that a 200 would have had (RFC 9110, 8.6), so without content it is not known. */
+function lengthOf({ status, content }: Answer): number {
+  return content?.length ?? (status === 304 ? -1 : 0)
 }

@@ -51,14 +51,16 @@ export class ChainRun implements Swept {
       this.#mark = this.#user.edits.mark
       const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
       let result: unknown
+      let promise: Promise<unknown> | null
       try {
         result = entry.instance.middleware.handle(context)
+        promise = promiseOf(result)
       } catch (error) {
         if (!this.#onHandleThrew(context, error)) return
         continue
       }
-      if (isPromise(result)) {
-        this.#await(context, 'handle', result, startMs)
+      if (promise !== null) {
+        this.#await(context, 'handle', promise, startMs)
         return
       }
       if (wantsRecord) context.handleMs = this.#sweeper.clock.nowMs() - startMs
@@ -73,6 +75,7 @@ export class ChainRun implements Swept {
     if (result === true && !answer.sent) {
       context.outcome = 'passed'
       answer.status = 0
+      answer.content = null
       return !this.#ended
     }
     if (result === false && answer.status !== 0) {
@@ -134,9 +137,9 @@ export class ChainRun implements Swept {
       const { middleware } = context?.entry.instance ?? {}
       if (context?.outcome !== 'passed' || context.revoked || middleware?.onError === undefined) continue
       try {
-        const result: unknown = middleware.onError(context, error)
-        if (!isPromise(result)) continue
-        this.#await(context, 'onError', result, 0, () => this.#runErrors(error, then))
+        const promise = promiseOf(middleware.onError(context, error))
+        if (promise === null) continue
+        this.#await(context, 'onError', promise, 0, () => this.#runErrors(error, then))
         return
       } catch (thrown) {
         this.#log(context, 'onError', thrown)
@@ -166,9 +169,9 @@ export class ChainRun implements Swept {
         context.response.transformBody(transform, { decode })
       }
       if (middleware.onResponse === undefined) return true
-      const result: unknown = middleware.onResponse(context)
-      if (isPromise(result)) {
-        this.#await(context, 'onResponse', result, startMs)
+      const promise = promiseOf(middleware.onResponse(context))
+      if (promise !== null) {
+        this.#await(context, 'onResponse', promise, startMs)
         return false
       }
     } catch (error) {
@@ -314,9 +317,9 @@ export class ChainRun implements Swept {
       const { middleware } = context?.entry.instance ?? {}
       if (context === undefined || middleware?.onFinish === undefined) continue
       try {
-        const result: unknown = middleware.onFinish(context, record)
-        if (!isPromise(result)) continue
-        this.#await(context, 'onFinish', result, 0, () => this.#runFinishes(record, done))
+        const promise = promiseOf(middleware.onFinish(context, record))
+        if (promise === null) continue
+        this.#await(context, 'onFinish', promise, 0, () => this.#runFinishes(record, done))
         return
       } catch (error) {
         this.#log(context, 'onFinish', error)
@@ -341,8 +344,10 @@ export class ChainRun implements Swept {
 
 const NO_TRANSFORMS: NonNullable<HookContext['transforms']> = []
 
-function isPromise(value: unknown): value is Promise<unknown> {
-  return (
-    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
-  )
+/** What a hook returned, if that is to be awaited, or null. Throws what a `then` that is no method throws. */
+function promiseOf(value: unknown): Promise<unknown> | null {
+  if (typeof value !== 'object' || value === null) return null
+  if (Object.getPrototypeOf(value) === Promise.prototype) return value as Promise<unknown>
+  // Another's `then` may throw, or call back at once; behind a promise of ours it does neither.
+  return typeof (value as { then?: unknown }).then === 'function' ? Promise.resolve(value) : null
 }

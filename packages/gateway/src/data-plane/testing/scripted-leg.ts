@@ -25,6 +25,8 @@ type Item =
   | { readonly kind: 'pause'; readonly pauseMs: number }
   | { readonly kind: 'end' | 'cut' }
 
+const GATHERED_BYTES_MAX = 4 * 1024
+
 /** RFC 9110, 9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 
@@ -41,6 +43,11 @@ export class ScriptedLeg implements UpstreamLeg {
   readonly #seen: SeenRequest
   readonly #headText: () => string
   #onComplete: () => void = () => {}
+  /** Sent, and waiting for a flush (see http1/outbox.ts). */
+  #gathered: Buffer[] = []
+  #gatheredBytes = 0
+  /** The upstream has seen the head. */
+  #arrived = false
   #items: Item[] = []
   #trailers: FieldLines | null = null
   #paused = false
@@ -85,10 +92,21 @@ export class ScriptedLeg implements UpstreamLeg {
 
   #open(onComplete: () => void): void {
     this.#onComplete = onComplete
-    this.#owner.onSeen(this.#seen)
-    if (this.#request.expectContinue) this.#soon(() => this.#invite())
-    else this.#offerEarly()
     this.#user.onUpstreamReady()
+  }
+
+  /** What was sent leaves, the head first of all. */
+  flush(): void {
+    if (this.#cancelled) return
+    if (!this.#arrived) {
+      this.#arrived = true
+      this.#owner.onSeen(this.#seen)
+      if (this.#request.expectContinue) this.#soon(() => this.#invite())
+      else this.#offerEarly()
+    }
+    for (const data of this.#gathered) this.#seen.takeData(data)
+    this.#gathered = []
+    this.#gatheredBytes = 0
   }
 
   /** Asks for the content, unless the head is enough for an answer (RFC 9110, 10.1.1). */
@@ -115,11 +133,14 @@ export class ScriptedLeg implements UpstreamLeg {
   }
 
   sendData(buffer: Buffer, start: number, end: number): void {
-    if (!this.#cancelled) this.#seen.takeData(buffer.subarray(start, end))
+    this.#gathered.push(Buffer.from(buffer.subarray(start, end)))
+    this.#gatheredBytes += end - start
+    if (this.#gatheredBytes > GATHERED_BYTES_MAX) this.flush()
   }
 
   sendEnd(trailers: FieldLines | null): void {
     if (this.#cancelled) return
+    this.flush()
     this.#seen.takeEnd(trailers)
     if (this.#answered) return
     if (this.#plan.responseTimeoutMs > 0) {
@@ -127,8 +148,6 @@ export class ScriptedLeg implements UpstreamLeg {
     }
     this.#soon(() => this.#onComplete())
   }
-
-  flush(): void {}
 
   // The response.
 
@@ -314,6 +333,7 @@ export class ScriptedLeg implements UpstreamLeg {
 
   sendTunnelData(buffer: Buffer, start: number, end: number): void {
     this.sendData(buffer, start, end)
+    this.flush()
   }
 
   endTunnel(): void {

@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Context } from '@cardea/sdk'
+import { exchangeBench } from '../test-exchange.ts'
+
+type Handle = (ctx: Context) => boolean | Promise<boolean>
+
+const broken: readonly (readonly [string, (ctx: Context) => unknown, RegExp])[] = [
+  ['undefined', () => undefined, /neither true nor false/],
+  ['null', () => null, /neither true nor false/],
+  ['1', () => 1, /neither true nor false/],
+  ['0', () => 0, /neither true nor false/],
+  ['"true"', () => 'true', /neither true nor false/],
+  ['an object', () => ({}), /neither true nor false/],
+  ['a promise of a string', async () => 'true', /neither true nor false/],
+  ['a promise of undefined', async () => {}, /neither true nor false/],
+  ['a promise of a boxed true', async () => new Boolean(true), /neither true nor false/],
+  ['false without a status', () => false, /false without a status/],
+  ['a promise of false without a status', async () => false, /false without a status/],
+  ['true after send()', (ctx) => !ctx.response.send('x'), /true after send/],
+  ['a promise of true after json()', async (ctx) => !ctx.response.json({}), /true after send/],
+  ['true after redirect()', (ctx) => !ctx.response.redirect('/'), /true after send/],
+]
+
+for (const [what, handle, reason] of broken) {
+  test(`handle() returning ${what} fails the hook`, async (t) => {
+    const seen: unknown[] = []
+    const { send, logs, plane } = exchangeBench(t, {
+      chain: [{ onError: (_, error) => void seen.push(error) }, { handle: handle as Handle }],
+    })
+    const { status, text } = await send()
+    assert.equal(status, 503)
+    assert.equal(JSON.parse(text).code, 'HOOK_RETURN_INVALID')
+    const { code, plugin, source, message } = seen[0] as Record<string, string>
+    assert.deepEqual([code, plugin, source], ['HOOK_RETURN_INVALID', 'b', 'plugin'])
+    assert.match(message ?? '', reason)
+    assert.equal(logs[0]?.level, 'error')
+    assert.equal(plane.seen.length, 0)
+  })
+}
+
+test('handle() returning a thenable is awaited, one that throws fails the hook', async (t) => {
+  const thenable = (then: (resolve: (value: boolean) => void) => void) => () =>
+    ({ then }) as unknown as Promise<boolean>
+  const good = exchangeBench(t, { chain: [{ handle: thenable((resolve) => resolve(true)) }] })
+  assert.equal((await good.send()).status, 200)
+  const bad = exchangeBench(t, {
+    chain: [
+      {
+        handle: thenable(() => {
+          throw new Error('then threw')
+        }),
+      },
+    ],
+  })
+  assert.equal((await bad.send()).status, 503)
+  const worse = exchangeBench(t, {
+    chain: [
+      {
+        handle: () =>
+          Object.defineProperty({}, 'then', {
+            get() {
+              throw new Error('get threw')
+            },
+          }) as Promise<boolean>,
+      },
+    ],
+  })
+  assert.equal((await worse.send()).status, 503)
+})
+
+test('send(), json() and redirect() make the answer', async (t) => {
+  const cases: [Handle, number, string | null, string, string | null][] = [
+    [(ctx) => ctx.response.send('text'), 200, 'text/plain; charset=utf-8', 'text', null],
+    [(ctx) => ctx.response.send(new Uint8Array([104, 105])), 200, null, 'hi', null],
+    [(ctx) => ctx.response.send(null, { status: 202 }), 202, null, '', null],
+    [(ctx) => ctx.response.json({ a: [1] }), 200, 'application/json', '{"a":[1]}', null],
+    [(ctx) => ctx.response.json(null, { status: 422 }), 422, 'application/json', 'null', null],
+    [(ctx) => ctx.response.redirect('/x'), 302, null, '', '/x'],
+    [(ctx) => ctx.response.redirect('/y', 308), 308, null, '', '/y'],
+    [async (ctx) => ctx.response.send('later'), 200, 'text/plain; charset=utf-8', 'later', null],
+    [
+      (ctx) => {
+        ctx.response.status = 451
+        return false
+      },
+      451,
+      null,
+      '',
+      null,
+    ],
+    [
+      (ctx) => {
+        ctx.response.status = 418
+        ctx.response.setBody('teapot')
+        return false
+      },
+      418,
+      null,
+      'teapot',
+      null,
+    ],
+    [
+      (ctx) => {
+        ctx.response.status = 201
+        return ctx.response.send('kept')
+      },
+      201,
+      'text/plain; charset=utf-8',
+      'kept',
+      null,
+    ],
+  ]
+  for (const [handle, status, type, text, location] of cases) {
+    const { send } = exchangeBench(t, { chain: [{ handle }] })
+    const response = await send()
+    assert.deepEqual(
+      [
+        response.status,
+        response.headers.get('content-type'),
+        response.text,
+        response.headers.get('location'),
+      ],
+      [status, type, text, location],
+      String(handle),
+    )
+    assert.equal(response.headers.get('content-length'), String(text.length))
+  }
+})
+
+test('send() takes several field lines of a name, and a type of its own', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [
+      {
+        handle: (ctx) =>
+          ctx.response.send('<p>', {
+            headers: { 'Content-Type': 'text/html', 'set-cookie': ['a=1', 'b=2'] },
+          }),
+      },
+    ],
+  })
+  const { headers } = await send()
+  assert.equal(headers.get('content-type'), 'text/html')
+  assert.deepEqual(headers.getSetCookie(), ['a=1', 'b=2'])
+})
+
+test('what a plugin set before it returned true is not part of a later answer', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [
+      {
+        handle(ctx) {
+          ctx.response.status = 500
+          ctx.response.setBody('left over')
+          return true
+        },
+      },
+      {
+        handle(ctx) {
+          assert.equal(ctx.response.status, 0)
+          ctx.response.status = 201
+          return false
+        },
+      },
+    ],
+  })
+  const { status, text } = await send()
+  assert.deepEqual([status, text], [201, ''])
+  const alone = exchangeBench(t, {
+    chain: [
+      {
+        handle(ctx) {
+          ctx.response.status = 500
+          return true
+        },
+      },
+    ],
+  })
+  assert.equal((await alone.send()).status, 200)
+})
+
+test('statuses that are not final are refused', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [
+      {
+        handle(ctx) {
+          for (const status of [0, 100, 199, 600, 200.5, Number.NaN, '200' as unknown as number]) {
+            assert.throws(() => {
+              ctx.response.status = status
+            }, TypeError)
+            assert.throws(() => ctx.response.send('', { status }), TypeError)
+          }
+          assert.throws(() => ctx.response.json(undefined), TypeError)
+          assert.throws(() => ctx.response.redirect('/a\r\nx: y'), TypeError)
+          return ctx.response.send('ok', { status: 599 })
+        },
+      },
+    ],
+  })
+  assert.equal((await send()).status, 599)
+})
+
+test('send() in onResponse() is refused; status and setBody() are the way', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [
+      {
+        onResponse(ctx) {
+          assert.throws(() => ctx.response.send('x'), /belong to handle/)
+          ctx.response.status = 202
+          ctx.response.setBody('changed')
+        },
+      },
+    ],
+    upstream: { body: 'old' },
+  })
+  const { status, text, headers } = await send()
+  assert.deepEqual([status, text, headers.get('content-length')], [202, 'changed', '7'])
+})
+
+test('answers to HEAD have the length and no content', async (t) => {
+  const { send } = exchangeBench(t, { chain: [{ handle: (ctx) => ctx.response.send('hello') }] })
+  const { headers, text } = await send({ method: 'HEAD' })
+  assert.deepEqual([headers.get('content-length'), text], ['5', ''])
+})
+
+test('answers of 204 and 304 say nothing of a length', async (t) => {
+  for (const status of [204, 304]) {
+    const { send } = exchangeBench(t, { chain: [{ handle: (ctx) => ctx.response.send(null, { status }) }] })
+    const response = await send()
+    assert.deepEqual([response.status, response.headers.get('content-length')], [status, null])
+  }
+})
