@@ -125,6 +125,8 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   }
 
   onClientDrain(): void {
+    // What drained was another response's: nothing of this one may pass before its head.
+    if (this.phase !== Phase.sent) return
     if (this.responseFlow !== null) this.responseFlow.onSinkDrained()
     else this.leg?.resume()
   }
@@ -228,8 +230,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
 
   onUpstreamFailed(error: GatewayError): void {
     if (this.#tunnelOpen) {
-      this.client.endTunnel()
-      this.#finish()
+      this.endResponse(null)
       return
     }
     this.owner.logFault(error, this)

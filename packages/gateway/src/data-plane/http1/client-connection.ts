@@ -376,6 +376,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   startTunnel(): void {
     this.#outbox.flush()
+    this.#keepAlive = false
     this.#waiting = Waiting.tunnel
     this.#clock.startTunnel()
     const held = this.#held

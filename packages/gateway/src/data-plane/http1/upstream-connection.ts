@@ -18,7 +18,7 @@ export interface ConnectionUser {
   onEnd(trailers: FieldLines | null): void
   onFlush(): void
   onDrain(): void
-  /** `unanswered`: the connection had served before and not a byte of this response came. */
+  /** `unanswered`: the connection had been idle before this request, and not a byte of the response came. */
   onLost(error: GatewayError, unanswered: boolean): void
   onTunnelData(buffer: Buffer, start: number, end: number): void
   onTunnelEnd(): void
@@ -59,7 +59,8 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   #keepAlive = true
   #answersHead = false
   #upgradeOffered = false
-  #served = 0
+  /** It has never been idle: the peer has had no time to give it up. */
+  #fresh = true
   #answered = false
   #deadlineMs: number
 
@@ -68,8 +69,9 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     this.#decoder = new BodyDecoder(keeper.limits, RESPONSE_CODES)
     this.#deadlineMs = keeper.sweeper.nowMs + keeper.plan.connectTimeoutMs
     this.#wire = open(this, () => {
-      this.#waiting = Waiting.idle
+      this.#becomeIdle()
       keeper.onConnected(this)
+      if (this.#waiting === Waiting.idle) this.#fresh = false
     })
     this.#outbox = new Outbox(this.#wire)
     keeper.sweeper.add(this)
@@ -96,25 +98,27 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     this.#paused = false
     this.#answersHead = request.method === 'HEAD'
     this.#upgradeOffered = request.upgrade !== null
-    this.#startResponseDeadline()
+    this.#deadlineMs = 0
     this.#outbox.head(requestText(request, this.#keeper.target), request.contentLength === -1)
   }
 
   sendData(buffer: Buffer, start: number, end: number): void {
     this.#outbox.data(buffer, start, end)
-    // The clock of the response starts with the last byte of the request.
-    if (this.#waiting === Waiting.head) this.#startResponseDeadline()
+    // An upstream that takes nothing of the request is as late as one that does not answer.
+    if (this.#wire.needsDrain) this.#wire.watchSending(this.#keeper.plan.responseTimeoutMs)
   }
 
   sendEnd(trailers: FieldLines | null): void {
     this.#requestEnded = true
     this.#outbox.end(trailers)
+    if (this.#waiting === Waiting.head) this.#startResponseDeadline()
   }
 
   flush(): void {
     this.#outbox.flush()
   }
 
+  /** The clock of the response starts with the last byte of the request. */
   #startResponseDeadline(): void {
     const { responseTimeoutMs } = this.#keeper.plan
     this.#deadlineMs = responseTimeoutMs === 0 ? 0 : this.#keeper.sweeper.nowMs + responseTimeoutMs
@@ -139,7 +143,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     let i = start
     this.#consuming = true
     try {
-      while (i < end && !(this.#paused && this.#waiting !== Waiting.tunnel)) {
+      while (i < end && !this.#paused) {
         const at = this.#step(buffer, i, end)
         if (at === -1) break
         i = at
@@ -207,6 +211,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     const { status } = head
     // An answer before the request's end: the rest is not sent, so nothing else may be sent here either.
     this.#keepAlive = head.keepAlive && this.#requestEnded
+    if (!this.#requestEnded) this.#wire.watchSending(0)
     this.#waiting = Waiting.content
     if (this.#answersHead || status === 204 || status === 304) this.#decoder.abandon()
     else if (head.chunked) this.#decoder.startChunked()
@@ -228,17 +233,21 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     if (this.#waiting !== Waiting.content) return
     const user = this.#user
     this.#user = null
-    this.#waiting = Waiting.idle
-    this.#served++
-    this.#deadlineMs = this.#keeper.sweeper.nowMs + this.#keeper.plan.keepAliveMs
+    this.#becomeIdle()
     user?.onEnd(trailers)
     if (!this.#consuming) this.#giveBack(this.#held === null)
   }
 
+  #becomeIdle(): void {
+    this.#waiting = Waiting.idle
+    this.#deadlineMs = this.#keeper.sweeper.nowMs + this.#keeper.plan.keepAliveMs
+  }
+
   /** `clean` false: more came than the response said, and nothing that comes now can be told from the next response. */
   #giveBack(clean: boolean): void {
-    const reusable = clean && this.#keepAlive && this.#requestEnded && !this.#peerEnded
+    const reusable = clean && this.#keepAlive && this.#requestEnded && this.usable
     this.#held = null
+    this.#fresh = false
     if (reusable) this.#keeper.onReusable(this)
     else this.close()
   }
@@ -254,19 +263,22 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     if (!this.#paused) return
     this.#paused = false
     if (this.#waiting === Waiting.content) this.#startIdleDeadline()
-    if (this.#consuming) return
-    const held = this.#held
-    this.#held = null
-    if (held !== null) this.#consume(held, 0, held.length)
-    if (this.#waiting === Waiting.content && this.#decoder.done && !this.#paused) {
-      this.onBodyEnd(null)
-    } else if (!this.#paused && this.#peerEnded) {
-      this.#onPeerEnded()
-    }
+    else if (this.#waiting === Waiting.head && this.#requestEnded) this.#startResponseDeadline()
+    if (!this.#consuming) this.#readHeld()
     if (!this.#paused) this.#wire.resume()
   }
 
+  #readHeld(): void {
+    const held = this.#held
+    this.#held = null
+    if (held !== null) this.#consume(held, 0, held.length)
+    if (this.#paused) return
+    if (this.#waiting === Waiting.content && this.#decoder.done) this.onBodyEnd(null)
+    else if (this.#peerEnded) this.#onPeerEnded()
+  }
+
   onDrain(): void {
+    this.#wire.watchSending(0)
     this.#user?.onDrain()
   }
 
@@ -302,7 +314,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   }
 
   get #unanswered(): boolean {
-    return this.#served > 0 && !this.#answered
+    return !this.#fresh && !this.#answered
   }
 
   #fail(code: ErrorCode, detail: string): void {
@@ -342,6 +354,9 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
         return
       case Waiting.content:
         this.#fail('UPSTREAM_IDLE_TIMEOUT', 'No byte of the response came in time')
+        return
+      case Waiting.tunnel:
+        this.#fail('UPSTREAM_IDLE_TIMEOUT', 'No byte came in time, of either side')
         return
       default:
         this.close()

@@ -117,8 +117,13 @@ export class TargetPool implements ConnectionKeeper, Swept {
   onReusable(connection: UpstreamConnection): void {
     const waiter = this.#queue.shift()
     if (waiter !== undefined) waiter.acquirer.onAcquired(connection)
-    else if (this.#closed || this.#idle.length >= this.plan.idleConnectionsMax) connection.close()
+    else if (this.#keepsNoMore) connection.close()
     else this.#idle.push(connection)
+  }
+
+  get #keepsNoMore(): boolean {
+    const { idleConnectionsMax, keepAliveMs } = this.plan
+    return this.#closed || keepAliveMs === 0 || this.#idle.length >= idleConnectionsMax
   }
 
   onConnectionClosed(connection: UpstreamConnection, error: GatewayError | null): void {
