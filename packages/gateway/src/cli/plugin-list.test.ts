@@ -44,12 +44,75 @@ test('pluginList() shows what does not compile with its line and fails', async (
     'plugins/a/plugin.json': manifest('a'),
     'plugins/a/plugin.ts': `\nexport const PluginMain = ( => 1`,
   })
-  assert.deepEqual([code, out], [1, ''])
+  assert.equal(code, 1)
+  assert.equal(
+    out,
+    `Plugins
+  name  version  from       state
+  a     1.0.0    plugins/a  failed at build: Cannot build plugin "a": Unexpected "=>"
+`,
+  )
   assert.match(
     err,
     /plugins\/a\/plugin\.ts:2:29 PLUGIN_BUILD_FAILED Cannot build plugin "a": Unexpected "=>"\n/,
   )
   assert.match(err, /2 \| export const PluginMain = \( => 1\n/)
+})
+
+test('pluginList() shows how far each plugin comes when others fail', async (t) => {
+  const { code, out, err } = await list(t, {
+    'cardea.yaml': '',
+    'plugins/no-manifest/plugin.ts': PLUGIN,
+    'plugins/no-entry/plugin.json': manifest('entryless'),
+    'plugins/wrong/plugin.json': { nmae: 'wrong' },
+    'plugins/good/plugin.json': manifest('good'),
+    'plugins/good/plugin.ts': PLUGIN,
+    'plugins/off/plugin.json': manifest('off', { enabled: false }),
+    'plugins/off/plugin.ts': 'not looked at: (',
+    'built-in/spare/plugin.json': manifest('spare', { scope: 'route' }),
+    'built-in/spare/plugin.ts': PLUGIN,
+  })
+  assert.equal(code, 1)
+  const rows = out.split('\n').map((line) => line.trim().split(/ {2,}/))
+  assert.deepEqual(
+    rows.map(([name, ...cells]) => [name, cells.at(-1)?.replace(/:.*?(?=$| \(and)/, '')]),
+    [
+      ['Plugins', undefined],
+      ['name', 'state'],
+      ['spare', 'verified'],
+      ['good', 'built'],
+      ['no-entry', 'failed at verify'],
+      ['off', 'disabled in plugin.json'],
+      ['wrong', 'failed at verify (and 2 more problems)'],
+      ['no-manifest', 'failed at discover'],
+      ['', undefined],
+    ],
+  )
+  assert.equal(err.match(/^\S+:\d+:\d+ PLUGIN_/gm)?.length, 5)
+})
+
+test('pluginList() shows whose config does not hold', async (t) => {
+  const schema = { type: 'object', properties: { size: { type: 'integer' } } }
+  const { code, out, err } = await list(t, {
+    'cardea.yaml': `
+routes:
+  - { name: all, path: /*, respond: { status: 200 }, plugins: { limit: { config: { size: x } } } }
+`,
+    'plugins/limit/plugin.json': manifest('limit', { config_schema: schema }),
+    'plugins/limit/plugin.ts': PLUGIN,
+    'plugins/other/plugin.json': manifest('other'),
+    'plugins/other/plugin.ts': PLUGIN,
+  })
+  assert.equal(code, 1)
+  assert.match(out, /^ {2}limit .* failed at validate: .*size/m)
+  assert.match(out, /^ {2}other .* validated$/m)
+  assert.match(err, /cardea\.yaml:3:\d+ PLUGIN_CONFIG_INVALID /)
+})
+
+test('pluginList() keeps control characters of folder names from the terminal', async (t) => {
+  const { out } = await list(t, { 'cardea.yaml': '', 'plugins/\u001b[31m/plugin.ts': PLUGIN })
+  assert.match(out, /failed at discover/)
+  assert.ok(!out.includes('\u001b'))
 })
 
 test('pluginList() says that there are no routes', async (t) => {
@@ -93,10 +156,12 @@ Route open
   off: login-limit
   off: gone (there is no such plugin)
 
-On no route
-  name   version  from           because
+Plugins
+  name   version  from           state
+  limit  2.10.0   built-in       validated
+  auth   1.0.0    plugins/auth   validated
   off    1.0.0    plugins/off    disabled in plugin.json
-  spare  1.0.0    plugins/spare  named by no route
+  spare  1.0.0    plugins/spare  built, on no route
 `,
   )
 })

@@ -1,13 +1,16 @@
-import { relative } from 'node:path'
+import { dirname, relative } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile } from '../config/load.ts'
-import { renderProblems } from '../config/render-problems.ts'
+import { printable, renderProblems } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
 import type { ConfigProblem } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
+import type { PluginDirectories, PluginOrigin } from '../control-plane/discover.ts'
 import type { ChainLink } from '../control-plane/instance-book.ts'
+import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
-import type { ChainSummary, IdlePlugin } from '../control-plane/resolve.ts'
+import type { ChainSummary } from '../control-plane/resolve.ts'
+import type { PluginStatus } from '../protocol/plugin-state.ts'
 import type { CommandIo } from './io.ts'
 
 export interface PluginListOptions {
@@ -22,8 +25,9 @@ export interface PluginListOptions {
 const SOME_TARGET = 'http://127.0.0.1:3000'
 
 /**
- * `cardea plugin list`: shows what each route runs, in order, as a gateway started now would. It works from the files
- * alone. Returns the exit code.
+ * `cardea plugin list`: shows what each route runs, in order, as a gateway started now would, and how far each plugin
+ * comes. It works from the files alone: no plugin's code is run. Returns the exit code, 1 when something failed; then
+ * there are no chains to show.
  */
 export async function pluginList(options: PluginListOptions): Promise<number> {
   const { config: file, io } = options
@@ -37,17 +41,24 @@ export async function pluginList(options: PluginListOptions): Promise<number> {
     user: loaded.config.pluginsDirectory,
     builtIn: options.builtInDirectory ?? builtInPluginsDirectory(),
   }
+  const { config } = loaded
+  const from = config.directory
+  const lifecycle = new PluginLifecycle()
   try {
-    const prepared = await prepareGeneration({ config: loaded.config, number: 1, directories })
-    if (!prepared.ok) {
-      io.err(describeProblems(prepared.problems))
-      return 1
-    }
-    const from = loaded.config.directory
-    const chains = prepared.chains.map((chain) => describeChain(chain, from))
-    if (chains.length === 0) chains.push('The config has no routes, so no plugin runs.\n')
-    io.out([...chains, ...describeIdle(prepared.idle, from)].join('\n'))
-    return 0
+    const prepared = await prepareGeneration({ config, number: 1, directories, lifecycle })
+    const chains = prepared.ok ? describeChains(prepared.chains, from) : []
+    const idle = new Set(prepared.ok ? prepared.idle.map(({ plugin }) => plugin.manifest.folder) : [])
+    const rows = lifecycle.plugins.map((plugin) => [
+      plugin.name,
+      plugin.version ?? '',
+      placeOf(originOf(plugin.folder, directories), plugin.folder, from),
+      describeState(plugin, idle.has(plugin.folder)),
+    ])
+    if (rows.length > 0) chains.push(`Plugins\n${table(['name', 'version', 'from', 'state'], rows)}`)
+    if (chains.length > 0) io.out(chains.join('\n'))
+    if (prepared.ok) return 0
+    io.err(describeProblems(prepared.problems))
+    return 1
   } finally {
     await stopBuildService()
   }
@@ -55,6 +66,11 @@ export async function pluginList(options: PluginListOptions): Promise<number> {
 
 function describeProblems(problems: readonly ConfigProblem[]): string {
   return renderProblems(problems, { color: false, textOf: sourceTextOf, directory: process.cwd() })
+}
+
+function describeChains(chains: readonly ChainSummary[], from: string): string[] {
+  if (chains.length === 0) return ['The config has no routes, so no plugin runs.\n']
+  return chains.map((chain) => describeChain(chain, from))
 }
 
 function describeChain({ route, links, optedOut }: ChainSummary, from: string): string {
@@ -76,23 +92,31 @@ function describeChain({ route, links, optedOut }: ChainSummary, from: string): 
   return `Route ${route}\n${chain}${off.join('')}`
 }
 
-function describeIdle(idle: readonly IdlePlugin[], from: string): string[] {
-  if (idle.length === 0) return []
-  const rows = idle.map(({ plugin, reason }) => [
-    plugin.manifest.name,
-    plugin.manifest.version,
-    placeOf(plugin.origin, plugin.manifest.folder, from),
-    reason,
-  ])
-  return [`On no route\n${table(['name', 'version', 'from', 'because'], rows)}`]
+/** The problems themselves stand on stderr, with their places; here is the first of each plugin. */
+function describeState({ state }: PluginStatus, isIdle: boolean): string {
+  switch (state.kind) {
+    case 'failed': {
+      const more = state.faults.length - 1
+      const rest = more === 0 ? '' : ` (and ${more} more ${more === 1 ? 'problem' : 'problems'})`
+      return `failed at ${state.stage}: ${state.faults[0]?.message}${rest}`
+    }
+    case 'disabled':
+      return state.by === 'plugin.json' ? 'disabled in plugin.json' : 'disabled in the config'
+    default:
+      return isIdle ? `${state.kind}, on no route` : state.kind
+  }
 }
 
 function nameOf({ instance }: ChainLink): string {
   return instance.name === instance.plugin ? instance.name : `${instance.name} (${instance.plugin})`
 }
 
+function originOf(folder: string, { builtIn }: PluginDirectories): PluginOrigin {
+  return dirname(folder) === builtIn ? 'built-in' : 'user'
+}
+
 /** Folders are shown as the config file would name them. */
-function placeOf(origin: string, folder: string, from: string): string {
+function placeOf(origin: PluginOrigin, folder: string, from: string): string {
   return origin === 'built-in' ? 'built-in' : relative(from, folder)
 }
 
@@ -101,6 +125,6 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
   return all
     .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd())
-    .map((line) => `${line}\n`)
+    .map((line) => `${printable(line)}\n`)
     .join('')
 }

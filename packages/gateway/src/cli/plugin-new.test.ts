@@ -7,6 +7,7 @@ import type { Context, Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import { configForTarget } from '../config/load.ts'
 import { stopBuildService } from '../control-plane/build.ts'
+import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
 import { startInstances } from '../plugin-host/instance.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -40,7 +41,9 @@ async function prepared(directory: string): Promise<GenerationPlan> {
   const loaded = configForTarget('http://127.0.0.1:3000', { directory })
   assert.ok(loaded.ok)
   const directories = { user: loaded.config.pluginsDirectory, builtIn: join(directory, 'none') }
-  const result = await prepareGeneration({ config: loaded.config, number: 1, directories })
+  const { config } = loaded
+  const lifecycle = new PluginLifecycle()
+  const result = await prepareGeneration({ config, number: 1, directories, lifecycle })
   assert.ok(result.ok, JSON.stringify(result))
   return result.plan
 }

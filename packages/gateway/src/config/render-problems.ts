@@ -63,7 +63,7 @@ function excerptOf(problem: ConfigProblem, options: RenderOptions): { line: stri
 }
 
 /** A config may come from elsewhere: its control characters must not reach the terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replaceAll(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, '\ufffd')
 }
 

@@ -34,6 +34,7 @@ test('buildPlugins() reports every error with file, line and column', async (t) 
     expected: '',
     nearest: null,
     message: `Cannot build plugin "sample": Unexpected "*"`,
+    folder,
   })
 })
 

@@ -4,9 +4,8 @@ import { dirname, isAbsolute, relative, resolve, sep } from 'node:path'
 import * as esbuild from 'esbuild'
 import { messageOf } from '../base/errors.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
-import type { ConfigProblem } from '../config/types.ts'
 import type { BundlePlan } from '../protocol/generation.ts'
-import { problemAt } from './problem.ts'
+import { type PluginProblem, problemAt } from './problem.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
 export interface BuiltPlugin extends VerifiedPlugin {
@@ -15,7 +14,7 @@ export interface BuiltPlugin extends VerifiedPlugin {
 
 export interface BuildOutcome {
   readonly built: readonly BuiltPlugin[]
-  readonly problems: readonly ConfigProblem[]
+  readonly problems: readonly PluginProblem[]
 }
 
 /** What the bundle's text calls `import.meta.url`, which CommonJS does not have. plugin-host/load.ts provides it. */
@@ -27,7 +26,7 @@ const IMPORT_META_URL = '__importMetaUrl'
  */
 export async function buildPlugins(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
   const built: BuiltPlugin[] = []
-  const problems: ConfigProblem[] = []
+  const problems: PluginProblem[] = []
   for (let start = 0; start < plugins.length; start += PLUGIN_LIMITS.buildsAtOnceMax) {
     const group = plugins.slice(start, start + PLUGIN_LIMITS.buildsAtOnceMax)
     for (const outcome of await Promise.all(group.map(buildPlugin))) {
@@ -45,7 +44,7 @@ export async function stopBuildService(): Promise<void> {
 
 type PluginOutcome =
   | { readonly ok: true; readonly plugin: BuiltPlugin }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+  | { readonly ok: false; readonly problems: readonly PluginProblem[] }
 
 async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
   const folder = dirname(plugin.entryFile)
@@ -58,7 +57,10 @@ async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
       const message =
         `Cannot build plugin "${plugin.manifest.name}": its bundle has ${code.contents.byteLength} bytes, at most ` +
         `${PLUGIN_LIMITS.bundleBytesMax} are allowed; import less of its dependencies.`
-      return { ok: false, problems: [problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', message)] }
+      return {
+        ok: false,
+        problems: [problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', message, { folder })],
+      }
     }
     const bundle: BundlePlan = {
       codeHash: createHash('sha256').update(code.contents).digest('hex'),
@@ -72,7 +74,7 @@ async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
     const problems = messages.map((message) => asProblem(plugin, folder, message))
     if (problems.length > 0) return { ok: false, problems }
     const sentence = `Cannot build plugin "${plugin.manifest.name}": ${messageOf(error)}`
-    return { ok: false, problems: [problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence)] }
+    return { ok: false, problems: [problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence, { folder })] }
   }
 }
 
@@ -155,14 +157,15 @@ function isBuildFailure(error: unknown): error is esbuild.BuildFailure {
   return error instanceof Error && 'errors' in error && Array.isArray(error.errors)
 }
 
-function asProblem(plugin: VerifiedPlugin, folder: string, message: esbuild.Message): ConfigProblem {
+function asProblem(plugin: VerifiedPlugin, folder: string, message: esbuild.Message): PluginProblem {
   const reason = message.text.startsWith('Top-level await')
     ? 'top-level await is not possible, since bundles are CommonJS: await inside of PluginMain, which may be async.'
     : message.text
   const sentence = `Cannot build plugin "${plugin.manifest.name}": ${reason}`
   const at = message.location
-  if (at === null) return problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence)
+  if (at === null) return problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence, { folder })
   // esbuild counts columns in bytes from 0.
   const column = Buffer.from(at.lineText).subarray(0, at.column).toString().length + 1
-  return problemAt({ file: resolve(folder, at.file), line: at.line, column }, 'PLUGIN_BUILD_FAILED', sentence)
+  const place = { file: resolve(folder, at.file), line: at.line, column }
+  return problemAt(place, 'PLUGIN_BUILD_FAILED', sentence, { folder })
 }

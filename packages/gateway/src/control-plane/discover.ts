@@ -3,8 +3,7 @@ import { access, readdir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
-import type { ConfigProblem } from '../config/types.ts'
-import { problemAt } from './problem.ts'
+import { type PluginProblem, problemAt } from './problem.ts'
 
 export type PluginOrigin = 'user' | 'built-in'
 
@@ -25,7 +24,7 @@ export interface FoundPlugin {
 export interface Discovery {
   /** Built-ins first, then the user's, each by folder name. */
   readonly found: readonly FoundPlugin[]
-  readonly problems: readonly ConfigProblem[]
+  readonly problems: readonly PluginProblem[]
 }
 
 /** The names of entry files, the first that is there counts. */
@@ -40,7 +39,7 @@ export const ENTRY_FILES = ['plugin.ts', 'plugin.js', 'plugin.mjs'] as const
  */
 export async function discover(directories: PluginDirectories): Promise<Discovery> {
   const found: FoundPlugin[] = []
-  const problems: ConfigProblem[] = []
+  const problems: PluginProblem[] = []
   const origins = (await isSameFolder(directories))
     ? (['built-in'] as const)
     : (['built-in', 'user'] as const)
@@ -65,7 +64,7 @@ async function isSameFolder({ user, builtIn }: PluginDirectories): Promise<boole
   }
 }
 
-async function listDirectory(directory: string, problems: ConfigProblem[]): Promise<Dirent[]> {
+async function listDirectory(directory: string, problems: PluginProblem[]): Promise<Dirent[]> {
   let entries: Dirent[]
   try {
     entries = await readdir(directory, { withFileTypes: true })
@@ -98,7 +97,7 @@ async function listDirectory(directory: string, problems: ConfigProblem[]): Prom
 }
 
 /** The folder when it is a plugin's, or null when it is not. */
-async function look(folder: string, entry: Dirent, problems: ConfigProblem[]): Promise<string | null> {
+async function look(folder: string, entry: Dirent, problems: PluginProblem[]): Promise<string | null> {
   try {
     if (entry.isSymbolicLink() && !(await stat(await realpath(folder))).isDirectory()) return null
     if (await isFile(join(folder, 'plugin.json'))) return folder
@@ -109,6 +108,7 @@ async function look(folder: string, entry: Dirent, problems: ConfigProblem[]): P
         join(folder, 'plugin.json'),
         'PLUGIN_MANIFEST_INVALID',
         `${folder} holds ${entryFile} but no plugin.json; add one with name and version, or move the folder away.`,
+        { folder },
       ),
     )
   } catch (error) {
@@ -117,6 +117,7 @@ async function look(folder: string, entry: Dirent, problems: ConfigProblem[]): P
         folder,
         'PLUGIN_MANIFEST_INVALID',
         `Cannot read the plugin folder ${folder}: ${messageOf(error)}`,
+        { folder },
       ),
     )
   }

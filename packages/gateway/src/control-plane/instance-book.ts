@@ -1,10 +1,10 @@
 import { GatewayError } from '../base/errors.ts'
 import { nearestOf } from '../config/nearest.ts'
-import type { ConfigProblem, PluginSettings } from '../config/types.ts'
+import type { PluginSettings } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
 import type { PluginOrigin } from './discover.ts'
-import { problemAt } from './problem.ts'
+import { type PluginProblem, problemAt, problemsOf } from './problem.ts'
 import { type SettledInstance, settle } from './settle.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
@@ -19,7 +19,7 @@ export interface ChainLink {
 
 /** The plugins of a generation and the instances made of them so far: what is equal is one instance. */
 export class InstanceBook {
-  readonly problems: ConfigProblem[] = []
+  readonly problems: PluginProblem[] = []
   readonly #plugins: ReadonlyMap<string, VerifiedPlugin>
   readonly #built: ReadonlyMap<string, BuiltPlugin>
   /** Instance name to plugin name: one name never means two plugins, wherever it stands. */
@@ -30,6 +30,11 @@ export class InstanceBook {
     this.#plugins = new Map(plugins.map((plugin) => [plugin.manifest.name, plugin]))
     this.#built = new Map(built.map((plugin) => [plugin.manifest.name, plugin]))
     this.#claims = new Map(plugins.map(({ manifest }) => [manifest.name, manifest.name]))
+  }
+
+  /** The folders of the plugins of which there are instances. */
+  get folders(): ReadonlySet<string> {
+    return new Set([...this.#links.values()].map(({ folder }) => folder))
   }
 
   /** Whether a plugin has that name. */
@@ -75,7 +80,7 @@ export class InstanceBook {
     }
     const settled = settle(name, built, layers)
     if (settled.ok) return this.#intern(settled.instance)
-    this.problems.push(...settled.problems)
+    this.problems.push(...problemsOf(plugin.manifest.folder, settled.problems))
     return null
   }
 

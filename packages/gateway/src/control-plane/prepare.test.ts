@@ -3,6 +3,7 @@ import { join, relative } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { loadConfigFile } from '../config/load.ts'
 import { stopBuildService } from './build.ts'
+import { PluginLifecycle } from './lifecycle.ts'
 import { prepareGeneration } from './prepare.ts'
 import { folderOf } from './test-support.ts'
 
@@ -22,8 +23,12 @@ async function prepare(t: TestContext, files: Readonly<Record<string, unknown>>)
   const loaded = await loadConfigFile(join(base, 'cardea.yaml'), { env: {} })
   assert.ok(loaded.ok, JSON.stringify(loaded))
   const directories = { user: loaded.config.pluginsDirectory, builtIn: join(base, 'built-in') }
-  const prepared = await prepareGeneration({ config: loaded.config, number: 4, directories })
-  return { base, prepared }
+  const lifecycle = new PluginLifecycle()
+  const prepared = await prepareGeneration({ config: loaded.config, number: 4, directories, lifecycle })
+  const states = Object.fromEntries(
+    lifecycle.plugins.map(({ folder, state }) => [relative(base, folder), state]),
+  )
+  return { base, prepared, states }
 }
 
 async function problemsOf(t: TestContext, files: Readonly<Record<string, unknown>>) {
@@ -73,8 +78,74 @@ test('prepareGeneration() reports what the config asks of plugins in vain', asyn
   assert.deepEqual(problems, ['PLUGIN_CONFIG_INVALID cardea.yaml:4:83'])
 })
 
+test('prepareGeneration() takes every plugin as far as it goes, and reports the problems of all', async (t) => {
+  const { prepared, states } = await prepare(t, {
+    'plugins/a/plugin.ts': PLUGIN,
+    'plugins/b/plugin.json': manifest('limit'),
+    'plugins/b/plugin.ts': 'const = 1',
+    'plugins/c/plugin.json': manifest('limit'),
+    'plugins/c/plugin.ts': 'not looked at: (',
+    'plugins/d/plugin.json': manifest('d'),
+    'plugins/d/plugin.ts': PLUGIN,
+  })
+  assert.ok(!prepared.ok)
+  assert.deepEqual(
+    prepared.problems.map(({ code }) => code),
+    ['PLUGIN_MANIFEST_INVALID', 'PLUGIN_BUILD_FAILED', 'PLUGIN_DUPLICATE'],
+  )
+  const shown = Object.entries(states).map(([folder, state]) => {
+    return [folder, state.kind === 'failed' ? state.stage : state.kind]
+  })
+  assert.deepEqual(Object.fromEntries(shown), {
+    'plugins/a': 'discover',
+    'plugins/b': 'build',
+    'plugins/c': 'verify',
+    'plugins/d': 'built',
+  })
+})
+
+test('prepareGeneration() tells the plugin that fails for its config from those that do not', async (t) => {
+  const schema = { type: 'object', properties: { size: { type: 'integer', maximum: 1 } } }
+  const { base, states } = await prepare(t, {
+    'plugins/limit/plugin.json': manifest('limit', { config_schema: schema }),
+    'plugins/limit/plugin.ts': PLUGIN,
+    'plugins/other/plugin.json': manifest('other'),
+    'plugins/other/plugin.ts': PLUGIN,
+  })
+  const failed = states['plugins/limit']
+  assert.ok(failed?.kind === 'failed')
+  assert.equal(failed.stage, 'validate')
+  // The config of one route does not hold; that it holds on the other does not help.
+  assert.deepEqual(
+    failed.faults.map(({ message: _, ...fault }) => fault),
+    [{ code: 'PLUGIN_CONFIG_INVALID', file: join(base, 'cardea.yaml'), line: 4, column: 83 }],
+  )
+  assert.deepEqual(states['plugins/other'], { kind: 'validated' })
+})
+
+test('prepareGeneration() knows a plugin that is disabled, by whichever file', async (t) => {
+  const { prepared, states } = await prepare(t, {
+    'cardea.yaml': `
+plugins: { off-here: false, told: { priority: 1 } }
+routes: [{ name: all, path: /*, respond: { status: 200 } }]
+`,
+    'plugins/off/plugin.json': manifest('off', { enabled: false }),
+    'plugins/off/plugin.ts': 'not compiled: (',
+    'plugins/off-here/plugin.json': manifest('off-here'),
+    'plugins/off-here/plugin.ts': PLUGIN,
+    'plugins/told/plugin.json': manifest('told', { enabled: false }),
+    'plugins/told/plugin.ts': PLUGIN,
+  })
+  assert.ok(prepared.ok)
+  assert.deepEqual(states, {
+    'plugins/off': { kind: 'disabled', by: 'plugin.json' },
+    'plugins/off-here': { kind: 'disabled', by: 'config' },
+    'plugins/told': { kind: 'disabled', by: 'plugin.json' },
+  })
+})
+
 test('prepareGeneration() makes a plan with the bundles that its instances need', async (t) => {
-  const { base, prepared } = await prepare(t, {
+  const { base, prepared, states } = await prepare(t, {
     'plugins/hello/plugin.json': manifest('hello'),
     'plugins/hello/plugin.ts': PLUGIN,
     'plugins/unused/plugin.json': manifest('unused', { scope: 'route' }),
@@ -113,6 +184,12 @@ test('prepareGeneration() makes a plan with the bundles that its instances need'
     idle.map(({ plugin }) => plugin.manifest.name),
     ['broken', 'unused'],
   )
+  assert.deepEqual(states, {
+    'built-in/broken': { kind: 'verified' },
+    'built-in/limit': { kind: 'validated' },
+    'plugins/hello': { kind: 'validated' },
+    'plugins/unused': { kind: 'built' },
+  })
   // It travels to other processes.
   assert.deepEqual(structuredClone(plan), plan)
 })

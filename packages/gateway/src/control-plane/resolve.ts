@@ -1,5 +1,4 @@
 import type {
-  ConfigProblem,
   PluginOverride,
   PluginOverrides,
   PluginSettings,
@@ -9,6 +8,7 @@ import type {
 import { CATEGORIES, type InstancePlan, type RoutePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
 import { type ChainLink, InstanceBook } from './instance-book.ts'
+import type { PluginProblem } from './problem.ts'
 import { topmost } from './settle.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
@@ -37,7 +37,9 @@ export interface Resolution {
   readonly instances: readonly InstancePlan[]
   readonly chains: readonly ChainSummary[]
   readonly idle: readonly IdlePlugin[]
-  readonly problems: readonly ConfigProblem[]
+  /** The folders of the plugins with at least one config that holds. */
+  readonly validated: ReadonlySet<string>
+  readonly problems: readonly PluginProblem[]
 }
 
 /**
@@ -69,6 +71,7 @@ export function resolveChains(
     instances: [...used],
     chains,
     idle: idlePlugins(plugins, settings.globalPlugins, used),
+    validated: book.folders,
     problems: book.problems,
   }
 }

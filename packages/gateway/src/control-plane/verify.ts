@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { readManifest } from '../config/load.ts'
-import type { ConfigProblem, PluginManifest } from '../config/types.ts'
+import type { PluginManifest } from '../config/types.ts'
 import { ENTRY_FILES, type FoundPlugin, findEntryFile, type PluginOrigin } from './discover.ts'
-import { problemAt } from './problem.ts'
+import { type PluginProblem, problemAt, problemsOf } from './problem.ts'
 
 /** A plugin whose files are all there and make sense by themselves. */
 export interface VerifiedPlugin {
@@ -15,24 +15,24 @@ export interface VerifiedPlugin {
 
 export interface Verification {
   readonly verified: readonly VerifiedPlugin[]
-  readonly problems: readonly ConfigProblem[]
+  readonly problems: readonly PluginProblem[]
 }
 
-/** Reads the manifest of every folder and finds its entry file; the problems of all folders are reported together. */
+/**
+ * Reads the manifest of every folder and finds its entry file; the problems of all folders are reported together. Of two
+ * plugins with one name the first is verified.
+ */
 export async function verifyPlugins(found: readonly FoundPlugin[]): Promise<Verification> {
-  const problems: ConfigProblem[] = []
-  const verified: VerifiedPlugin[] = []
-  for (const outcome of await Promise.all(found.map(verifyPlugin))) {
-    problems.push(...outcome.problems)
-    verified.push(...outcome.verified)
-  }
-  problems.push(...duplicates(verified))
-  return { verified, problems }
+  const outcomes = await Promise.all(found.map(verifyPlugin))
+  const readable = outcomes.flatMap(({ verified }) => verified)
+  const unreadable = outcomes.flatMap(({ problems }) => problems)
+  const { verified, problems: doubles } = withoutDuplicates(readable)
+  return { verified, problems: [...unreadable, ...doubles] }
 }
 
 async function verifyPlugin({ folder, origin }: FoundPlugin): Promise<Verification> {
   const read = await readManifest(join(folder, 'plugin.json'))
-  if (!read.ok) return { verified: [], problems: read.problems }
+  if (!read.ok) return { verified: [], problems: problemsOf(folder, read.problems) }
   const { manifest } = read
   try {
     const entry = await findEntryFile(folder)
@@ -42,17 +42,17 @@ async function verifyPlugin({ folder, origin }: FoundPlugin): Promise<Verificati
     const message =
       `Plugin "${manifest.name}" has no entry file: ${folder} holds none of ${ENTRY_FILES.join(', ')}. ` +
       'Add one that exports PluginMain.'
-    return { verified: [], problems: [problemAt(folder, 'PLUGIN_ENTRY_MISSING', message)] }
+    return { verified: [], problems: [problemAt(folder, 'PLUGIN_ENTRY_MISSING', message, { folder })] }
   } catch (error) {
     const message = `Cannot read the folder of plugin "${manifest.name}", ${folder}: ${messageOf(error)}`
-    return { verified: [], problems: [problemAt(folder, 'PLUGIN_ENTRY_MISSING', message)] }
+    return { verified: [], problems: [problemAt(folder, 'PLUGIN_ENTRY_MISSING', message, { folder })] }
   }
 }
 
 /** A second plugin of a name, be it a built-in's: which of them a route means would depend on the order of folders. */
-function duplicates(plugins: readonly VerifiedPlugin[]): ConfigProblem[] {
+function withoutDuplicates(plugins: readonly VerifiedPlugin[]): Verification {
   const first = new Map<string, VerifiedPlugin>()
-  const problems: ConfigProblem[] = []
+  const problems: PluginProblem[] = []
   for (const plugin of plugins) {
     const { name, folder, source } = plugin.manifest
     const other = first.get(name)
@@ -63,8 +63,12 @@ function duplicates(plugins: readonly VerifiedPlugin[]): ConfigProblem[] {
     const whose = other.origin === 'built-in' ? 'a built-in plugin' : `the plugin in ${other.manifest.folder}`
     const message = `Two plugins are named "${name}": ${folder} and ${whose}. Rename one of them in its plugin.json.`
     problems.push(
-      problemAt(source.locate('/name'), 'PLUGIN_DUPLICATE', message, { key: 'name', given: `"${name}"` }),
+      problemAt(source.locate('/name'), 'PLUGIN_DUPLICATE', message, {
+        key: 'name',
+        given: `"${name}"`,
+        folder,
+      }),
     )
   }
-  return problems
+  return { verified: [...first.values()], problems }
 }

@@ -85,6 +85,18 @@ test('commit() reaches every worker and resolves when all have acknowledged', as
   await committed
 })
 
+test('haveRetired tells when every worker has retired or ended', () => {
+  const { workers } = withWorkers(2)
+  assert.equal(workers.haveRetired, false)
+  workers.retired(1)
+  workers.retired(3)
+  assert.equal(workers.haveRetired, false)
+  workers.ended(2, 'SIGKILL')
+  assert.equal(workers.haveRetired, true)
+  workers.spawned(2)
+  assert.equal(workers.haveRetired, false)
+})
+
 test('an answer of a former worker settles nothing of its successor', async () => {
   const { workers, idFor } = withWorkers(1)
   const lost = assert.rejects(workers.stage(plan))

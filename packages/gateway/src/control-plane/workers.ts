@@ -5,6 +5,8 @@ import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 
+type Answer = Exclude<WorkerToSupervisor, { kind: 'retired' }>
+
 /** How far a worker has come. Each step implies those before it. */
 export type WorkerStep = 'spawned' | 'started' | 'listening'
 
@@ -22,7 +24,7 @@ export class Workers {
 
   /** A process exists. Also for those that a predecessor of this supervisor left. */
   spawned(worker: number): void {
-    this.#workers.set(worker, { step: 'spawned', requests: new PendingRequests() })
+    this.#workers.set(worker, { step: 'spawned', hasRetired: false, requests: new PendingRequests() })
   }
 
   reached(worker: number, step: WorkerStep): void {
@@ -47,8 +49,19 @@ export class Workers {
     this.#rejectWaiting(new GatewayError('WORKER_START_FAILED', detail))
   }
 
-  answered(worker: number, message: WorkerToSupervisor): void {
+  answered(worker: number, message: Answer): void {
     this.#workers.get(worker)?.requests.settle(message.id, message)
+  }
+
+  /** It runs nothing of its generation any more. */
+  retired(worker: number): void {
+    const state = this.#workers.get(worker)
+    if (state !== undefined) state.hasRetired = true
+  }
+
+  /** Whether every worker has retired or ended. */
+  get haveRetired(): boolean {
+    return [...this.#workers.values()].every((state) => state.hasRetired)
   }
 
   /** Rejects as soon as one worker fails or ends. The master bounds how long a worker may take. */
@@ -91,7 +104,7 @@ export class Workers {
     what: string,
     timeoutMs: number,
     message: (id: number) => SupervisorToWorker,
-  ): Promise<WorkerToSupervisor> {
+  ): Promise<Answer> {
     const state = this.#workers.get(worker)
     if (state === undefined) {
       throw new GatewayError('WORKER_START_FAILED', `Cannot ${what} in worker ${worker}: it ended`)
@@ -115,7 +128,8 @@ export class Workers {
 
 interface WorkerState {
   step: WorkerStep
-  readonly requests: PendingRequests<WorkerToSupervisor>
+  hasRetired: boolean
+  readonly requests: PendingRequests<Answer>
 }
 
 interface Waiting {

@@ -83,7 +83,7 @@ plugin
   })
 plugin
   .command('list')
-  .description('show what each route runs, in order')
+  .description('show what each route runs, in order, and the state of each plugin')
   .option(
     '-c, --config <file>',
     `the config file (default: ${CONFIG_NAMES.join(', ')} here, if there is one)`,

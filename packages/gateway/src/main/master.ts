@@ -82,6 +82,7 @@ export class Master {
     const drainMs = this.#settings?.timeouts.drainMs ?? TIMEOUT_DEFAULTS.drainMs
     this.#log.info(`${why}: draining; a second signal ends at once`, { drainMs })
     for (const { handle } of this.#sockets) handle.close()
+    this.#supervisor.send({ kind: 'draining' })
     void this.#drainAll(drainMs)
   }
 

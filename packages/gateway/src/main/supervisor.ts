@@ -6,14 +6,16 @@ import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { configForTarget, loadConfigFile } from '../config/load.ts'
 import { renderProblems, wantsColor } from '../config/render-problems.ts'
-import type { ConfigProblem, LoadResult } from '../config/types.ts'
+import type { ConfigProblem, LoadedConfig, LoadResult } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
+import { PluginLifecycle } from '../control-plane/lifecycle.ts'
+import { logStep } from '../control-plane/lifecycle-log.ts'
 import { type PrepareResult, prepareGeneration } from '../control-plane/prepare.ts'
 import { summarise } from '../control-plane/summary.ts'
 import { Workers } from '../control-plane/workers.ts'
 import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { errorOf } from '../protocol/failure.ts'
-import type { GatewaySettings } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type {
   MasterToSupervisor,
   RunningGateway,
@@ -21,6 +23,7 @@ import type {
   ServeSource,
   SupervisorToMaster,
 } from '../protocol/master-supervisor.ts'
+import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster, type MasterChannel } from './child-of-master.ts'
 import { endOrphans, identify, type ProcessIdentity } from './orphans.ts'
 
@@ -40,6 +43,8 @@ class Supervisor {
   /** By worker number; kept apart from #workers, which forgets a worker before its process is surely gone. */
   readonly #processes = new Map<number, ProcessIdentity>()
   readonly #questions = new PendingRequests<Answer>()
+  /** The plugins of the generation. */
+  readonly #plugins = new PluginLifecycle((plugin) => logStep(this.#log, plugin))
   #log: Log = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'supervisor' })
 
   constructor() {
@@ -70,9 +75,13 @@ class Supervisor {
         break
       case 'worker-ended':
         this.#workers.ended(message.worker, message.reason)
+        this.#noteRetirement()
         break
       case 'relay':
-        this.#workers.answered(message.worker, message.message)
+        this.#relayed(message.worker, message.message)
+        break
+      case 'draining':
+        this.#plugins.draining()
         break
       case 'stop':
         process.exit(0)
@@ -91,22 +100,26 @@ class Supervisor {
 
   /** From the config to a gateway that serves. What it throws ends the gateway. */
   async #firstStart(options: ServeOptions): Promise<void> {
-    const prepared = await prepareFirst(options)
+    const loaded = await loadConfig(options.source)
+    if (!loaded.ok) return this.#giveUp(renderForPerson(loaded.problems))
+    this.#useLog(loaded.config.value.log)
+    const prepared = await prepareFirst(loaded.config, this.#plugins)
     if (!prepared.ok) return this.#giveUp(renderForPerson(prepared.problems))
     const { plan } = prepared
-    this.#useLog(plan.settings)
     await this.#open(plan.settings)
     await this.#workers.haveReached('started', plan.settings.workers)
-    await this.#workers.stage(plan)
+    await this.#stage(plan)
     await this.#ask((id) => ({ kind: 'commit', id, plan }))
     await this.#workers.commit(plan.number)
+    this.#plugins.committed(plan)
     await this.#workers.haveReached('listening', plan.settings.workers)
     this.#master.send({ kind: 'ready', summary: summarise(plan) })
   }
 
   /** Takes over from a supervisor that died: what the workers serve stays as it is. */
   #adopt(running: RunningGateway): void {
-    this.#useLog(running.plan.settings)
+    this.#useLog(running.plan.settings.log)
+    this.#plugins.adopted(running.plan)
     for (const { worker, pid } of running.workers) this.#spawned(worker, pid)
     this.#log.info(`Adopted generation ${running.plan.number}`, { workers: running.workers })
   }
@@ -114,6 +127,29 @@ class Supervisor {
   async #open(settings: GatewaySettings): Promise<void> {
     const answer = await this.#ask((id) => ({ kind: 'open', id, settings }))
     if (answer.kind === 'opened' && !answer.result.ok) throw errorOf(answer.result.failure)
+  }
+
+  async #stage(plan: GenerationPlan): Promise<void> {
+    try {
+      await this.#workers.stage(plan)
+    } catch (thrown) {
+      this.#plugins.failedToStart(plan, thrown)
+      throw thrown
+    }
+  }
+
+  #relayed(worker: number, message: WorkerToSupervisor): void {
+    if (message.kind === 'retired') {
+      this.#workers.retired(worker)
+      this.#noteRetirement()
+    } else {
+      this.#workers.answered(worker, message)
+    }
+  }
+
+  /** Only a generation that drains can stop: a worker that merely died is followed by another. */
+  #noteRetirement(): void {
+    if (this.#workers.haveRetired) this.#plugins.stopped()
   }
 
   #ask(message: (id: number) => Question): Promise<Answer> {
@@ -133,8 +169,8 @@ class Supervisor {
     this.#processes.set(worker, identify(pid))
   }
 
-  #useLog(settings: GatewaySettings): void {
-    this.#log = createLog({ settings: settings.log, process: 'supervisor' })
+  #useLog(settings: GatewaySettings['log']): void {
+    this.#log = createLog({ settings, process: 'supervisor' })
   }
 
   async #endOrphans(): Promise<void> {
@@ -143,13 +179,10 @@ class Supervisor {
   }
 }
 
-async function prepareFirst({ source }: ServeOptions): Promise<PrepareResult> {
-  const loaded = await loadConfig(source)
-  if (!loaded.ok) return loaded
-  const { config } = loaded
+async function prepareFirst(config: LoadedConfig, lifecycle: PluginLifecycle): Promise<PrepareResult> {
   const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
   try {
-    return await prepareGeneration({ config, number: FIRST_GENERATION, directories })
+    return await prepareGeneration({ config, number: FIRST_GENERATION, directories, lifecycle })
   } finally {
     // 10 MB that the next change gets back in 36 ms.
     await stopBuildService()

@@ -23,11 +23,17 @@ class Worker {
   readonly #log: Log
   #staged: StagedGeneration | null = null
   #live: Instances = new Map()
+  #generation = 0
   #isDraining = false
 
   constructor(number: number, settings: GatewaySettings) {
     this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
     this.#dataPlane = new DataPlane({ settings, log: this.#log, workerNumber: number })
+  }
+
+  /** The number of the committed one; 0 before the first. */
+  get generation(): number {
+    return this.#generation
   }
 
   /** Makes everything of a generation that may fail. Throws what `startInstances` and `DataPlane.stage` throw. */
@@ -50,6 +56,7 @@ class Worker {
     }
     this.#staged = null
     this.#live = staged.generation.instances
+    this.#generation = generation
     this.#dataPlane.commit(staged)
   }
 
@@ -171,6 +178,8 @@ function listen(id: number, handle: ListenHandle): void {
 async function drain(id: number, deadlineMs: number): Promise<void> {
   const cutExchanges = worker === null ? 0 : await worker.drain(deadlineMs)
   await worker?.stopInstances()
+  const generation = worker?.generation ?? 0
+  if (generation > 0) master.send({ kind: 'relay', message: { kind: 'retired', generation } })
   master.sendLast({ kind: 'drained', id, cutExchanges }, 0)
 }
 

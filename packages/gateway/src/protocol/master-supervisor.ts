@@ -33,6 +33,8 @@ export type MasterToSupervisor =
   | { readonly kind: 'worker-failed'; readonly worker: number; readonly failure: Failure }
   | { readonly kind: 'worker-ended'; readonly worker: number; readonly reason: string }
   | { readonly kind: 'relay'; readonly worker: number; readonly message: WorkerToSupervisor }
+  /** The gateway ends: the workers finish what is in flight. `stop` follows when they are gone. */
+  | { readonly kind: 'draining' }
   | { readonly kind: 'stop' }
 
 export type SupervisorToMaster =

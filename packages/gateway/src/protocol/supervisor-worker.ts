@@ -15,3 +15,5 @@ export type WorkerToSupervisor =
   | { readonly kind: 'staged'; readonly id: number }
   | { readonly kind: 'stage-failed'; readonly id: number; readonly failure: Failure }
   | { readonly kind: 'committed'; readonly id: number }
+  /** Not an answer: the last exchange of that generation has ended here, and its instances are stopped. */
+  | { readonly kind: 'retired'; readonly generation: number }

@@ -1,0 +1,23 @@
+import type { Log } from '@cardea/sdk'
+import type { PluginStatus } from '../protocol/plugin-state.ts'
+
+/** Writes one step of a plugin: an error when it failed, with the place of the first fault, else for debugging. */
+export function logStep(log: Log, { folder, name, version, state }: PluginStatus): void {
+  const fields = { plugin: name, version, folder }
+  if (state.kind !== 'failed') {
+    const generation = 'generation' in state ? { generation: state.generation } : {}
+    log.debug(`Plugin "${name}" is ${state.kind}`, { ...fields, state: state.kind, ...generation })
+    return
+  }
+  const { stage, faults } = state
+  const [first] = faults
+  log.error(`Plugin "${name}" failed at stage ${stage}`, {
+    ...fields,
+    state: state.kind,
+    stage,
+    code: first?.code,
+    file: first?.file,
+    line: first?.line,
+    faults: faults.length,
+  })
+}

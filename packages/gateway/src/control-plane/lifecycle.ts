@@ -1,0 +1,173 @@
+import { basename, dirname } from 'node:path'
+import { GatewayError } from '../base/errors.ts'
+import { sortProblems } from '../config/problem.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
+import type { PluginFault, PluginStage, PluginState, PluginStatus } from '../protocol/plugin-state.ts'
+import type { BuiltPlugin } from './build.ts'
+import type { FoundPlugin } from './discover.ts'
+import type { PluginProblem } from './problem.ts'
+import type { IdlePlugin } from './resolve.ts'
+import { startFaultOf } from './start-fault.ts'
+import type { VerifiedPlugin } from './verify.ts'
+
+type Step = Exclude<PluginState['kind'], 'failed'> | `failed at ${PluginStage}`
+
+/** What may follow on a state. A generation that a former supervisor committed is taken over as it is: active. */
+export const NEXT_STEPS = {
+  unknown: ['discovered', 'failed at discover', 'active'],
+  discovered: ['verified', 'failed at verify'],
+  verified: ['built', 'disabled', 'failed at build'],
+  built: ['validated', 'disabled', 'failed at validate'],
+  validated: ['active', 'failed at start'],
+  active: ['draining'],
+  draining: ['stopped'],
+  stopped: [],
+  failed: [],
+  disabled: [],
+} as const satisfies Readonly<Record<PluginState['kind'] | 'unknown', readonly Step[]>>
+
+/**
+ * The plugins of one generation, each with the state that it has reached. Every stage of a change reports here what it
+ * got through and what it did not; a plugin that failed or is disabled stays so.
+ *
+ * A step that cannot follow on the plugin's state is a mistake of ours: INTERNAL_ERROR is thrown.
+ */
+export class PluginLifecycle {
+  readonly #plugins = new Map<string, PluginStatus>()
+  readonly #onStep: (plugin: PluginStatus) => void
+
+  /** `onStep` is called after each step of a plugin. */
+  constructor(onStep: (plugin: PluginStatus) => void = () => {}) {
+    this.#onStep = onStep
+  }
+
+  /** All that were found, in that order. */
+  get plugins(): readonly PluginStatus[] {
+    return [...this.#plugins.values()]
+  }
+
+  discovered(found: readonly FoundPlugin[], problems: readonly PluginProblem[]): void {
+    for (const { folder } of found) this.#move(folder, { kind: 'discovered' })
+    this.#failed('discover', problems)
+  }
+
+  verified(plugins: readonly VerifiedPlugin[], problems: readonly PluginProblem[]): void {
+    for (const { manifest } of plugins) {
+      const { folder, name, version } = manifest
+      this.#step({ folder, name, version, state: { kind: 'verified' } })
+    }
+    this.#failed('verify', problems)
+  }
+
+  built(plugins: readonly BuiltPlugin[], problems: readonly PluginProblem[]): void {
+    for (const { manifest } of plugins) this.#move(manifest.folder, { kind: 'built' })
+    this.#failed('build', problems)
+  }
+
+  /** What plugin.json alone switches off. */
+  disabled(plugins: readonly VerifiedPlugin[]): void {
+    for (const { manifest } of plugins) this.#move(manifest.folder, { kind: 'disabled', by: 'plugin.json' })
+  }
+
+  /** `folders`: the plugins with a config that holds; one that fails for another config has failed. */
+  validated(
+    folders: ReadonlySet<string>,
+    idle: readonly IdlePlugin[],
+    problems: readonly PluginProblem[],
+  ): void {
+    this.#failed('validate', problems)
+    for (const { plugin, reason } of idle) {
+      const { folder } = plugin.manifest
+      if (reason === 'named by no route' || !this.#isAt(folder, 'verified', 'built')) continue
+      this.#move(folder, {
+        kind: 'disabled',
+        by: reason === 'disabled in plugin.json' ? 'plugin.json' : 'config',
+      })
+    }
+    for (const folder of folders) {
+      if (this.#isAt(folder, 'built')) this.#move(folder, { kind: 'validated' })
+    }
+  }
+
+  /** Notes what a worker threw when it started the plan's instances; nothing, when that was no plugin's fault. */
+  failedToStart(plan: GenerationPlan, thrown: unknown): void {
+    const found = startFaultOf(plan, thrown)
+    if (found === null) return
+    this.#move(found.folder, { kind: 'failed', stage: 'start', faults: [found.fault] })
+  }
+
+  /** Every worker serves the plan. */
+  committed(plan: GenerationPlan): void {
+    for (const folder of foldersOf(plan).keys())
+      this.#move(folder, { kind: 'active', generation: plan.number })
+  }
+
+  /** A plan that is served already; what it does not run is not known. */
+  adopted(plan: GenerationPlan): void {
+    for (const [folder, { name, version }] of foldersOf(plan)) {
+      this.#step({ folder, name, version, state: { kind: 'active', generation: plan.number } })
+    }
+  }
+
+  /** New exchanges do not get the generation any more. */
+  draining(): void {
+    for (const { folder, state } of this.plugins) {
+      if (state.kind === 'active') this.#move(folder, { kind: 'draining', generation: state.generation })
+    }
+  }
+
+  /** No worker runs the generation any more. Nothing happens unless it was draining. */
+  stopped(): void {
+    for (const { folder, state } of this.plugins) {
+      if (state.kind === 'draining') this.#move(folder, { kind: 'stopped', generation: state.generation })
+    }
+  }
+
+  #failed(stage: PluginStage, problems: readonly PluginProblem[]): void {
+    for (const [folder, own] of Map.groupBy(problems, (problem) => problem.folder)) {
+      if (folder === null) continue
+      this.#move(folder, { kind: 'failed', stage, faults: sortProblems(own).map(faultOf) })
+    }
+  }
+
+  #isAt(folder: string, ...kinds: readonly PluginState['kind'][]): boolean {
+    const kind = this.#plugins.get(folder)?.state.kind
+    return kind !== undefined && kinds.includes(kind)
+  }
+
+  #move(folder: string, state: PluginState): void {
+    const { name, version } = this.#plugins.get(folder) ?? { name: basename(folder), version: null }
+    this.#step({ folder, name, version, state })
+  }
+
+  #step(plugin: PluginStatus): void {
+    const from = this.#plugins.get(plugin.folder)?.state.kind ?? 'unknown'
+    const step = stepTo(plugin.state)
+    const next: readonly Step[] = NEXT_STEPS[from]
+    if (!next.includes(step)) {
+      const detail = `Cannot take plugin "${plugin.name}" from ${from} to ${step}: no stage does that`
+      throw new GatewayError('INTERNAL_ERROR', detail)
+    }
+    this.#plugins.set(plugin.folder, plugin)
+    this.#onStep(plugin)
+  }
+}
+
+function stepTo(state: PluginState): Step {
+  return state.kind === 'failed' ? `failed at ${state.stage}` : state.kind
+}
+
+function faultOf({ code, message, file, line, column }: PluginFault): PluginFault {
+  return { code, message, file, line, column }
+}
+
+/** The folders of the plugins that a plan runs. */
+function foldersOf(plan: GenerationPlan): Map<string, { readonly name: string; readonly version: string }> {
+  const folders = new Map(plan.bundles.map(({ codeHash, entryFile }) => [codeHash, dirname(entryFile)]))
+  return new Map(
+    plan.instances.map(({ codeHash, plugin: name, version }) => [
+      folders.get(codeHash) ?? '',
+      { name, version },
+    ]),
+  )
+}
