@@ -154,8 +154,8 @@ test('an error in a built plugin has a stack that names plugin.ts and its line',
       assert.ok(error instanceof Error)
       const [message, dependency, own] = live.mapStack(error).split('\n')
       assert.equal(message, 'Error: thrown late')
-      assert.ok(dependency?.endsWith(`(${folder}/node_modules/dep/index.js:3:9)`), dependency)
-      assert.ok(own?.endsWith(`(${folder}/plugin.ts:9:12)`), own)
+      assert.ok(dependency?.endsWith(`(${folder}/node_modules/dep/index.js:3:9)`), `${dependency}`)
+      assert.ok(own?.endsWith(`(${folder}/plugin.ts:9:12)`), `${own}`)
       return true
     },
   )
@@ -163,7 +163,7 @@ test('an error in a built plugin has a stack that names plugin.ts and its line',
   await assert.rejects(startInstances(await prepared(directory), silent), (error) => {
     assert.ok(error instanceof GatewayError && error.cause instanceof Error)
     assert.equal(error.message, 'Cannot start plugin "thrower": no')
-    assert.ok(error.cause.stack?.includes(`(${folder}/plugin.ts:3:41)`), error.cause.stack)
+    assert.ok(error.cause.stack?.includes(`(${folder}/plugin.ts:3:41)`), `${error.cause.stack}`)
     return true
   })
   await live.stop()
