@@ -190,13 +190,6 @@ export const ERRORS = {
     'No connection within `timeouts.connect` of the upstream.',
     'Check the network and the load of the target.',
   ),
-  UPSTREAM_NO_TARGET: upstream(
-    503,
-    'always',
-    'The upstream has no target left',
-    'All its targets are ejected after repeated failures.',
-    'Mend the targets; they are tried again after `eject.for`.',
-  ),
   UPSTREAM_QUEUE_FULL: upstream(
     503,
     'always',

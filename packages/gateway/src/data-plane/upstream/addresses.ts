@@ -1,6 +1,8 @@
 import dns from 'node:dns'
 import type { LookupFunction } from 'node:net'
 
+type Done = (error: NodeJS.ErrnoException | null, addresses: readonly dns.LookupAddress[]) => void
+
 interface Entry {
   addresses: readonly dns.LookupAddress[]
   freshUntilMs: number
@@ -15,6 +17,8 @@ interface Entry {
  */
 export class AddressBook {
   readonly #entries = new Map<string, Entry>()
+  /** Questions that the resolver has not answered yet, with all who wait for the answer. */
+  readonly #asked = new Map<string, Done[]>()
   readonly #nowMs: () => number
   readonly #resolve: typeof dns.lookup
 
@@ -47,21 +51,28 @@ export class AddressBook {
     })
   }
 
-  #ask(
-    hostname: string,
-    refreshMs: number,
-    done: (error: NodeJS.ErrnoException | null, addresses: readonly dns.LookupAddress[]) => void,
-  ): void {
+  /** One question at a time for each name: the resolver's few threads are not filled up with the same one. */
+  #ask(hostname: string, refreshMs: number, done: Done): void {
+    const waiting = this.#asked.get(hostname)
+    if (waiting !== undefined) {
+      waiting.push(done)
+      return
+    }
+    const all = [done]
+    this.#asked.set(hostname, all)
     this.#resolve(hostname, { all: true }, (error, addresses) => {
-      if (error === null && addresses.length > 0) {
-        this.#entries.set(hostname, {
-          addresses,
-          freshUntilMs: this.#nowMs() + refreshMs,
-          refreshing: false,
-          next: this.#entries.get(hostname)?.next ?? 0,
-        })
-      }
-      done(error, addresses ?? [])
+      this.#asked.delete(hostname)
+      if (error === null && addresses.length > 0) this.#keep(hostname, refreshMs, addresses)
+      for (const one of all) one(error, addresses ?? [])
+    })
+  }
+
+  #keep(hostname: string, refreshMs: number, addresses: readonly dns.LookupAddress[]): void {
+    this.#entries.set(hostname, {
+      addresses,
+      freshUntilMs: this.#nowMs() + refreshMs,
+      refreshing: false,
+      next: this.#entries.get(hostname)?.next ?? 0,
     })
   }
 }
@@ -80,7 +91,10 @@ function answer(
   callback: Parameters<LookupFunction>[2],
 ): void {
   const first = addresses[0]
-  if (error !== null || first === undefined) callback(error, '')
+  if (error !== null) callback(error, '')
+  else if (first === undefined) callback(Object.assign(new Error('The name has no address'), NO_ADDRESS), '')
   else if (all) callback(null, [...addresses])
   else callback(null, first.address, first.family)
 }
+
+const NO_ADDRESS = { code: 'ENOTFOUND' }

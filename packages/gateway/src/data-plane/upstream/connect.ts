@@ -28,6 +28,7 @@ export class Connector {
     const socket = tls.connect({
       ...this.#options,
       ...this.#secure,
+      allowHalfOpen: true,
       highWaterMark: this.#relayBufferBytes,
       ...(this.#session === undefined ? {} : { session: this.#session }),
     } as tls.ConnectionOptions)

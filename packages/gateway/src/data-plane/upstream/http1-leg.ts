@@ -1,4 +1,4 @@
-import { GatewayError } from '../../base/errors.ts'
+import type { ErrorCode, GatewayError } from '../../base/errors.ts'
 import type { FieldLines } from '../fields.ts'
 import type { ResponseHead } from '../http1/response-head.ts'
 import type { ConnectionUser, UpstreamConnection } from '../http1/upstream-connection.ts'
@@ -10,6 +10,13 @@ import type { Upstream } from './upstream.ts'
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 
 const NOTHING_TRIED: readonly TargetPool[] = []
+
+/** There was no connection, so nothing was sent: another target may do. */
+const NOT_CONNECTED: ReadonlySet<ErrorCode> = new Set([
+  'UPSTREAM_CONNECT_FAILED',
+  'UPSTREAM_CONNECT_TIMEOUT',
+  'UPSTREAM_DNS_FAILED',
+])
 
 /**
  * One exchange's way over HTTP/1.1. Tried again, each at most once per target: a connection that could not be opened,
@@ -24,7 +31,8 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   #connection: UpstreamConnection | null = null
   #tried: TargetPool[] | null = null
   #resent = false
-  #cancelled = false
+  /** Cancelled, or complete. */
+  #over = false
 
   constructor(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser) {
     this.#upstream = upstream
@@ -41,16 +49,12 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   }
 
   start(): void {
-    const pool = this.#upstream.choose(this.#tried ?? NOTHING_TRIED)
-    if (pool === null) {
-      this.#user.onUpstreamFailed(
-        new GatewayError(
-          'UPSTREAM_NO_TARGET',
-          `No target of upstream "${this.#upstream.plan.name}" is left to try`,
-        ),
-      )
-      return
-    }
+    const pool = this.#upstream.choose(NOTHING_TRIED)
+    if (pool === null) throw new Error(`Upstream "${this.#upstream.plan.name}" has no target`)
+    this.#acquireFrom(pool)
+  }
+
+  #acquireFrom(pool: TargetPool): void {
     this.#pool = pool
     pool.acquire(this)
   }
@@ -62,22 +66,22 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   }
 
   onAcquireFailed(error: GatewayError): void {
-    if (this.#cancelled) return
-    const pool = this.#pool
-    if (pool !== null && error.code.startsWith('UPSTREAM_CONNECT')) {
-      this.#tried ??= []
-      this.#tried.push(pool)
-      if (this.#tried.length < this.#upstream.pools.length) {
-        this.start()
-        return
-      }
-    }
-    this.#user.onUpstreamFailed(error)
+    if (this.#over) return
+    const next = NOT_CONNECTED.has(error.code) ? this.#nextPool() : null
+    if (next === null) this.#user.onUpstreamFailed(error)
+    else this.#acquireFrom(next)
+  }
+
+  /** A target that has not failed this request; null when none is left. */
+  #nextPool(): TargetPool | null {
+    this.#tried ??= []
+    if (this.#pool !== null) this.#tried.push(this.#pool)
+    return this.#upstream.choose(this.#tried)
   }
 
   onLost(error: GatewayError, unanswered: boolean): void {
     this.#connection = null
-    if (this.#cancelled) return
+    if (this.#over) return
     const request = this.#request
     const again = unanswered && !this.#resent && request.replayable && IDEMPOTENT.has(request.method)
     if (again && this.#pool !== null) {
@@ -118,8 +122,8 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   }
 
   cancel(): void {
-    if (this.#cancelled) return
-    this.#cancelled = true
+    if (this.#over) return
+    this.#over = true
     if (this.#connection !== null) this.#connection.close()
     else this.#pool?.cancel(this)
     this.#connection = null
@@ -140,6 +144,7 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
 
   onEnd(trailers: FieldLines | null): void {
     this.#connection = null
+    this.#over = true
     this.#user.onUpstreamEnd(trailers)
   }
 
