@@ -172,6 +172,12 @@ export const STRICTER: readonly Difference[] = [
   },
   {
     of: 'response',
+    refusal: 'An interim response announces content',
+    reason: 'RFC 9110, 8.6 forbids it; a reader that waits for the content takes the final response for it.',
+    example: `HTTP/1.1 103 X\r\nContent-Length: 5\r\n\r\n${OK}Content-Length: 0\r\n\r\n`,
+  },
+  {
+    of: 'response',
     refusal: 'An interim response closes the connection',
     reason:
       'HTTP/1.0 has no interim responses (RFC 9110, 15.2), and close wins; llhttp goes by keep-alive there.',

@@ -37,6 +37,12 @@ export const LIMIT_DEFAULTS = {
 /** The most that `limits.header_count` can be set to. A parser keeps 16 bytes for each from the start. */
 export const HEADER_COUNT_CEILING = 10_000
 
+/**
+ * Interim (1xx) responses to one request. Early Hints come once or twice, 102 every 20 seconds at most (RFC 2518, 10.1);
+ * without a bound an upstream that sends nothing else fills the memory behind a client that does not read. → 502
+ */
+export const INTERIM_RESPONSES_MAX = 100
+
 export const TIMEOUT_DEFAULTS = {
   /** Slow-head attacks (Slowloris). → 408 */
   headMs: 15_000,

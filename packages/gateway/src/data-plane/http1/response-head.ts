@@ -70,13 +70,26 @@ export class ResponseHead implements FieldReader {
     return true
   }
 
+  /** Whether its protocol is among those of the request's Upgrade (RFC 9110, 7.8). */
+  switchesTo(offered: string | null): boolean {
+    return offered !== null && this.upgrade !== null && listHas(offered, this.upgrade.toLowerCase())
+  }
+
   finish(): void {
     this.#checkFraming()
     this.#applyConnection()
+    this.#checkEmpty()
     // What closes has no final response after it; HTTP/1.0 has no interim ones at all (RFC 9110, 15.2).
     if (this.status < 200 && this.status !== 101 && !this.keepAlive) {
       throw malformed('An interim response closes the connection (RFC 9112, 9.6)')
     }
+  }
+
+  /** What some peer may take for content that this status cannot have, the next client would get (RFC 9112, 6.3). */
+  #checkEmpty(): void {
+    if (!this.chunked && this.contentLength <= 0) return
+    if (this.status < 200) throw malformed('An interim response announces content (RFC 9110, 8.6)')
+    if (this.status === 204) this.keepAlive = false
   }
 
   #checkFraming(): void {

@@ -1,4 +1,5 @@
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
+import { INTERIM_RESPONSES_MAX } from '../../config/limits.ts'
 import type { Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
 import type { FieldLines } from '../fields.ts'
 import type { UpstreamRequest } from '../streams.ts'
@@ -58,7 +59,9 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   #requestEnded = true
   #keepAlive = true
   #answersHead = false
-  #upgradeOffered = false
+  /** The value of Upgrade as it was sent. */
+  #upgradeOffered: string | null = null
+  #interimResponses = 0
   /** It has never been idle: the peer has had no time to give it up. */
   #fresh = true
   #answered = false
@@ -97,7 +100,8 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     this.#keepAlive = true
     this.#paused = false
     this.#answersHead = request.method === 'HEAD'
-    this.#upgradeOffered = request.upgrade !== null
+    this.#upgradeOffered = request.upgrade
+    this.#interimResponses = 0
     this.#deadlineMs = 0
     this.#outbox.head(requestText(request, this.#keeper.target), request.contentLength === -1)
   }
@@ -173,6 +177,8 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
         this.#answered = true
         return this.#takeHead(buffer, start, end)
       case Waiting.content:
+        // A response without content that is held back: what came after it shows once it is passed on.
+        if (this.#decoder.done) return -1
         this.#startIdleDeadline()
         return this.#decoder.feed(buffer, start, end, this)
       case Waiting.tunnel:
@@ -189,17 +195,21 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     if (head === null) return -1
     const { status } = head
     if (status === 101) this.#takeSwitch(head)
-    else if (status < 200) this.#user?.onInformational(status, head.fields)
+    else if (status < 200) this.#takeInterim(head)
     else this.#takeFinalHead(head)
     return head.end
   }
 
+  #takeInterim(head: ResponseHead): void {
+    if (++this.#interimResponses > INTERIM_RESPONSES_MAX) {
+      throw invalid(`There are more than ${INTERIM_RESPONSES_MAX} interim responses`)
+    }
+    this.#user?.onInformational(head.status, head.fields)
+  }
+
   #takeSwitch(head: ResponseHead): void {
-    if (!this.#upgradeOffered || head.upgrade === null) {
-      throw new Malformed(
-        'UPSTREAM_RESPONSE_INVALID',
-        'It switched protocols without having been asked (RFC 9110, 7.8)',
-      )
+    if (!head.switchesTo(this.#upgradeOffered)) {
+      throw invalid('It switched to a protocol that was not offered (RFC 9110, 7.8)')
     }
     this.#waiting = Waiting.tunnel
     this.#keepAlive = false
@@ -378,6 +388,8 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     this.#deadlineMs = this.#keeper.sweeper.nowMs + this.#keeper.tunnelIdleMs
   }
 }
+
+const invalid = (detail: string) => new Malformed(RESPONSE_CODES.malformed, detail)
 
 function connectFailure(error: Error | null, detail: string): GatewayError {
   const code = (error as NodeJS.ErrnoException | null)?.code
