@@ -175,6 +175,10 @@ function search<Bound>(
     const end = slash === -1 ? path.length : slash
     const literal = node.literal(path, start, end)
     if (literal !== undefined) found = search(literal, path, end + 1, method, fields)
+    if (found === null) {
+      const bare = withoutParameters(node, path, start, end)
+      if (bare !== undefined) found = search(bare, path, end + 1, method, fields)
+    }
     // A parameter is never empty: `/users/` is not the user with no name.
     if (found === null && node.param !== null && end > start) {
       found = search(node.param, path, end + 1, method, fields)
@@ -199,5 +203,21 @@ function collect<Bound>(
   const end = slash === -1 ? path.length : slash
   const literal = node.literal(path, start, end)
   if (literal !== undefined) collect(literal, path, end + 1, fields, methods)
+  const bare = withoutParameters(node, path, start, end)
+  if (bare !== undefined) collect(bare, path, end + 1, fields, methods)
   if (node.param !== null && end > start) collect(node.param, path, end + 1, fields, methods)
+}
+
+/**
+ * The child for the literal segment without its parameters (`;x=y`): servlet containers take `/admin;x` for `/admin`, so
+ * it must not walk past the plugins there. Never the child for the whole segment.
+ */
+function withoutParameters<Bound>(
+  node: Node<Bound>,
+  path: string,
+  start: number,
+  end: number,
+): Node<Bound> | undefined {
+  const semicolon = path.indexOf(';', start)
+  return semicolon === -1 || semicolon >= end ? undefined : node.literal(path, start, semicolon)
 }

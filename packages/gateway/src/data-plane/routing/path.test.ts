@@ -6,6 +6,20 @@ import { foldReservedEscapes, normalizePath, PathFindings, pathOddityMask, pathO
 
 const findings = new PathFindings()
 
+/** Encodes the digits of escapes of escapes, so often: one decoding takes back one time. */
+function encodedDigits(path: string, times: number): string {
+  let encoded = path
+  for (let time = 0; time < times; time++) {
+    encoded = encoded.replace(
+      /%25(.)(.)/g,
+      (_, one: string, two: string) => `%25${doubly(one)}${doubly(two)}`,
+    )
+  }
+  return encoded
+}
+
+const doubly = (char: string): string => `%25${char.charCodeAt(0).toString(16)}`
+
 describe('normalizePath() refuses', () => {
   const malformed: readonly [path: string, reason: RegExp][] = [
     ['', /start with/],
@@ -39,6 +53,18 @@ describe('normalizePath() refuses', () => {
     ['/a%5c.%5cb', /hides a dot segment/],
     ['/a\\..\\b', /hides a dot segment/],
     ['/a/..%00', /hides a dot segment/],
+    ['/a/%252e%252e/admin', /hides a dot segment/],
+    ['/a/%25252E./admin', /hides a dot segment/],
+    ['/a/..%252fadmin', /hides a dot segment/],
+    ['/a/..%25253badmin', /hides a dot segment/],
+    ['/a/%25%32%65%25%32%65/admin', /hides a dot segment/],
+    ['/a/%25%2532%2565./admin', /hides a dot segment/],
+    [encodedDigits('/a%2541', 5), /over and over/],
+    ['/a/%c0%ae%c0%ae/admin', /overlong/],
+    ['/%c1%a1dmin', /overlong/],
+    ['/a%e0%80%afb', /overlong/],
+    ['/a%f0%80%80%afb', /overlong/],
+    ['/a%25c0%25afb', /overlong/],
     ['/a b', /percent-encoded/],
     ['/a\tb', /percent-encoded/],
     ['/a\r\nb', /percent-encoded/],
@@ -69,8 +95,8 @@ describe('normalizePath() turns', () => {
     ['/%c3%a9', '/%C3%A9'],
     ['/%ff', '/%FF'],
     ['/%40', '/%40'],
-    ['/%252e%252e/', '/%252e%252e/'],
-    ['/%25%32%65', '/%252e'],
+    ['/a%252eb/', '/a%252eb/'],
+    ['/a%25%32%65', '/a%252e'],
     ['/%0d%0a', '/%0D%0A'],
     ['/"<>[]^`{|}', '/%22%3C%3E%5B%5D%5E%60%7B%7C%7D'],
     ['/.', '/'],
@@ -89,6 +115,20 @@ describe('normalizePath() turns', () => {
     ['/...', '/...'],
     ['/..a/a../.b', '/..a/a../.b'],
     ['/a;v=1/..', '/'],
+    ['/a%2561', '/a%2561'],
+    [encodedDigits('/a%2541', 2), encodedDigits('/a%2541', 2)],
+    ['/100%25', '/100%25'],
+    ['/100%2520off', '/100%2520off'],
+    ['/a;b/c;', '/a;b/c;'],
+    ['/%c3%80%c0', '/%C3%80%C0'],
+    ['/%e0%a0%80', '/%E0%A0%80'],
+    ['/a%252Fb', '/a%252Fb', ['encoded_slash']],
+    ['/a%25255cb', '/a%25255cb', ['encoded_backslash']],
+    ['/a%2500', '/a%2500', ['encoded_null']],
+    ['/;a/b', '/;a/b', ['empty_segment']],
+    ['/a/;', '/a/;', ['empty_segment']],
+    ['/%3ba/b', '/%3Ba/b', ['empty_segment']],
+    ['/%253ba/b', '/%253ba/b', ['empty_segment']],
     ['/a%2Fb', '/a%2Fb', ['encoded_slash']],
     ['/a%2fb', '/a%2Fb', ['encoded_slash']],
     ['/a%5cb', '/a%5Cb', ['encoded_backslash']],
@@ -118,6 +158,7 @@ const pathText = fc
   .array(
     fc.oneof(
       fc.constantFrom('/', '/', '.', '..', '%2e', '%2E', '%2f', '%5c', '\\', '%00', '%25', '%', ';', '%3b'),
+      fc.constantFrom('%25', '%252e', '%252f', '%25253b', '%255c', '25', '2e'),
       fc.constantFrom('a', 'B', '%61', '%c3%a9', '@', '%40', '|', '%7c', '[', '2', 'e', 'f'),
       fc.string({ maxLength: 2 }),
     ),
@@ -162,7 +203,10 @@ describe('normalizePath()', () => {
       fc.property(pathText, (path) => {
         const normal = normalizePath(path, findings)
         fc.pre(normal !== '')
-        const decoded = normal.replace(/%2F|%5C/g, '/').replace(/;[^/]*/g, '')
+        const decoded = normal
+          .replace(/%(25)*2F|%(25)*5C/gi, '/')
+          .replace(/%(25)*2E/gi, '.')
+          .replace(/(;|%(25)*3B)[^/]*/gi, '')
         assert.doesNotMatch(decoded, /\/\.\.?(\/|$)/)
       }),
       { numRuns: 3_000 },
@@ -176,7 +220,9 @@ describe('foldReservedEscapes()', () => {
     ['/%40admin', '/@admin'],
     ['/%21%24%26%27%28%29%2A%2B%2C%3B%3D%3A%40', "/!$&'()*+,;=:@"],
     ['/%2F%5C%00%25%C3%A9', '/%2F%5C%00%25%C3%A9'],
-    ['/%2540', '/%2540'],
+    ['/%2540', '/@'],
+    ['/%252540%2561%25C3%25a9', '/@a%C3%A9'],
+    ['/%252F%255c%2500%2525', '/%2F%5C%00%25'],
     ['/a%3Ab%2F%40', '/a:b%2F@'],
   ] as const) {
     it(`reads ${path} as ${expected}`, () => assert.equal(foldReservedEscapes(path), expected))

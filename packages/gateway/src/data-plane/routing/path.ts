@@ -13,6 +13,10 @@ import type { PathOddity } from '../../protocol/generation.ts'
  * - Going above the root (`/../x`) is malformed. RFC 3986 would drop the `..`; no honest client sends it.
  * - A dot segment beside an encoded separator or before a `;` (`/..%2Fadmin`, `/..;/admin`) is malformed, whatever the
  *   route allows: after one more decoding, or in a servlet container, it climbs out of the route that let it in.
+ * - The same is looked for once more in the path as a server sees it that decodes until nothing is left to decode
+ *   (`%252e%252e`, `%252F`): a framework behind a proxy behind us may.
+ * - An ASCII character in an overlong UTF-8 form (`%C0%AF` for `/`) is malformed: lax decoders take it for the character.
+ * - A segment of parameters only (`/;x/admin`) counts as empty: servlet containers take the parameters away.
  * - An encoded reserved character (`%40` and `@`) keeps its spelling (RFC 3986, 2.2) on the way to the upstream; only
  *   the router takes the two for one, see {@link foldReservedEscapes}.
  */
@@ -59,6 +63,7 @@ const SLASH_KIND = 2
 const DOT_KIND = 3
 const ESCAPE = 4
 const ENCODED = 5
+const PARAMETERS = 6
 
 const LETTERS_DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const UNRESERVED = `${LETTERS_DIGITS}-._~`
@@ -67,6 +72,7 @@ const RESERVED_IN_SEGMENTS = "!$&'()*+,;=:@"
 const KIND = new Uint8Array(256)
 for (const char of UNRESERVED + RESERVED_IN_SEGMENTS) KIND[char.charCodeAt(0)] = PLAIN
 for (const char of '"<>[]^`{|}\\') KIND[char.charCodeAt(0)] = ENCODED
+KIND[SEMICOLON] = PARAMETERS
 KIND[SLASH] = SLASH_KIND
 KIND[DOT] = DOT_KIND
 KIND[PERCENT] = ESCAPE
@@ -96,7 +102,7 @@ export function normalizePath(path: string, findings: PathFindings): string {
   for (let at = 1; at < length; at++) {
     const kind = KIND[path.charCodeAt(at)]
     if (kind === PLAIN) continue
-    if (kind === SLASH_KIND) {
+    if (kind === SLASH_KIND || kind === PARAMETERS) {
       if (path.charCodeAt(at - 1) === SLASH) findings.oddities = ODDITY_BITS.empty_segment
     } else if (kind !== DOT_KIND || path.charCodeAt(at - 1) === SLASH) {
       return normalizeUnusual(path, findings)
@@ -111,12 +117,52 @@ function normalizeUnusual(path: string, findings: PathFindings): string {
   const plain = normalizeOctets(path, findings)
   if (plain === '') return ''
   // Looked for before `..` may take an empty segment away: `/a//../b` is `/b` to servers that merge slashes.
-  if (plain.includes('//')) findings.oddities |= ODDITY_BITS.empty_segment
-  if (!plain.includes('.')) return plain
-  if (hidesDotSegment(plain)) {
-    return refuse(findings, 'The path hides a dot segment beside an encoded separator or a ";".')
+  if (hasEmptySegment(plain)) findings.oddities |= ODDITY_BITS.empty_segment
+  if (hidesDotSegment(plain)) return refuse(findings, HIDDEN_DOTS)
+  const normal = removeDotSegments(plain, findings)
+  return normal.indexOf('%') === -1 ? normal : checkDecoded(normal, findings)
+}
+
+const HIDDEN_DOTS = 'The path hides a dot segment beside an encoded separator or a ";".'
+const OVERLONG = /%C[01]%[89AB]|%E0%8[01]%[89AB]|%F0%80%8[01]%[89AB]/
+
+/** What the normal form becomes in the hands of those who decode it again. Returns it, or refuses it. */
+function checkDecoded(normal: string, findings: PathFindings): string {
+  const decoded = unnest(normal)
+  if (OVERLONG.test(decoded)) return refuse(findings, 'The path holds ASCII as overlong UTF-8 (RFC 3629, 3).')
+  if (decoded === normal) return normal
+  if (hasNested(decoded)) return refuse(findings, 'The path is percent-encoded over and over.')
+  if (hasDotSegment(decoded) || hidesDotSegment(decoded)) return refuse(findings, HIDDEN_DOTS)
+  if (hasEmptySegment(decoded)) findings.oddities |= ODDITY_BITS.empty_segment
+  for (const [text, bit] of ODD_ESCAPES) if (decoded.includes(text)) findings.oddities |= bit
+  return normal
+}
+
+const ODD_ESCAPES = [
+  ['%2F', ODDITY_BITS.encoded_slash],
+  ['%5C', ODDITY_BITS.encoded_backslash],
+  ['%00', ODDITY_BITS.encoded_null],
+] as const
+
+/** An escape of an escape, as `%2561` or `%252561`. */
+const NESTED = /%(?:25)+([0-9A-Fa-f]{2})/g
+/** Each round undoes any number of encodings, but for those that were done to single digits of an escape. */
+const UNNEST_ROUNDS_MAX = 4
+
+const hasNested = (path: string): boolean => path.search(NESTED) !== -1
+
+/** The path with escapes of escapes decoded, to the normal form of the octet that they stand for. */
+function unnest(path: string): string {
+  let decoded = path
+  for (let round = 0; round < UNNEST_ROUNDS_MAX && decoded.includes('%25'); round++) {
+    decoded = decoded.replace(NESTED, (_, hex: string) => OCTET_TEXT[Number.parseInt(hex, 16)] ?? '')
   }
-  return removeDotSegments(plain, findings)
+  return decoded
+}
+
+/** `//`, or a segment that is nothing once its parameters are taken away. */
+function hasEmptySegment(path: string): boolean {
+  return path.includes('//') || path.includes('/;') || path.includes('/%3B')
 }
 
 function normalizeOctets(path: string, findings: PathFindings): string {
@@ -139,7 +185,7 @@ function normalizeOctets(path: string, findings: PathFindings): string {
       if (code === BACKSLASH) findings.oddities |= ODDITY_BITS.encoded_backslash
       normal += path.slice(copied, at) + (OCTET_TEXT[code] ?? '')
       copied = at + 1
-    } else if (kind !== PLAIN && kind !== SLASH_KIND && kind !== DOT_KIND) {
+    } else if (kind !== PLAIN && kind !== SLASH_KIND && kind !== DOT_KIND && kind !== PARAMETERS) {
       return refuse(findings, 'The path holds a character that must be percent-encoded (RFC 3986, 3.3).')
     }
   }
@@ -229,12 +275,14 @@ for (const char of RESERVED_IN_SEGMENTS) FOLDED[char.charCodeAt(0)] = 1
 
 /**
  * The form in which the router compares paths: escapes of reserved characters that mean nothing in a segment
- * (`! $ & ' ( ) * + , ; = : @`) are decoded. Upstreams decode them anyway, so `/%40admin` must not walk past a route for
- * `/@admin`. Expects a normalised path; keeps the number of segments.
+ * (`! $ & ' ( ) * + , ; = : @`) are decoded, and escapes of escapes of anything. Upstreams decode them anyway, some more than
+ * once, so `/%40admin` and `/%2540admin` must not walk past a route for `/@admin`. Expects a normalised path; keeps the
+ * number of segments.
  */
-export function foldReservedEscapes(path: string): string {
+export function foldReservedEscapes(normal: string): string {
+  if (normal.indexOf('%') === -1) return normal
+  const path = unnest(normal)
   let at = path.indexOf('%')
-  if (at === -1) return path
   let folded = ''
   let copied = 0
   while (at !== -1) {
@@ -246,6 +294,11 @@ export function foldReservedEscapes(path: string): string {
     at = path.indexOf('%', at + 3)
   }
   return copied === 0 ? path : folded + path.slice(copied)
+}
+
+/** The folded path without the parameters of its segments (`;x=y`): what servlet containers, and their like, compare. */
+export function withoutParameters(folded: string): string {
+  return folded.indexOf(';') === -1 ? folded : folded.replace(/;[^/]*/g, '')
 }
 
 /** Percent-decodes a normalised segment as UTF-8; returns it as it is where the octets are not UTF-8. */

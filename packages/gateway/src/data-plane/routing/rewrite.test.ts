@@ -66,6 +66,9 @@ describe('compileRewrite()', () => {
     ['/%40me', '/@me/x', '/x'],
     ['/@me', '/%40meet/x', '/%40meet/x'],
     ['/caf\u00e9', '/caf%C3%A9/x', '/x'],
+    ['/api', '/api;v=1/x;y', '/x;y'],
+    ['/api', '/api;v=1', '/'],
+    ['/api', '/%2561pi/x', '/x'],
   ]
   for (const [stripPrefix, path, expected] of stripped) {
     it(`strips ${stripPrefix} from ${path}`, () => {

@@ -1,6 +1,6 @@
 import { GatewayError } from '../../base/errors.ts'
 import type { RoutePlan } from '../../protocol/generation.ts'
-import { decodeSegment, foldReservedEscapes, normalizePath, PathFindings } from './path.ts'
+import { decodeSegment, foldReservedEscapes, normalizePath, PathFindings, withoutParameters } from './path.ts'
 import { encodeNonAscii, parsePathPattern } from './pattern.ts'
 
 /** What a match provides to templates: text as it stands in the normalised path, so it holds no octet out of place. */
@@ -58,7 +58,10 @@ class PrefixStripper implements Rewriter {
   /** A path outside of the prefix (a plugin may have set it) stays as it is. */
   apply(path: string): string {
     if (startsWithSegments(path, this.#prefix)) return path.slice(this.#prefix.length) || '/'
-    if (path.indexOf('%') === -1 || !startsWithSegments(foldReservedEscapes(path), this.#prefix)) return path
+    const folded = foldReservedEscapes(path)
+    const isBelow =
+      startsWithSegments(folded, this.#prefix) || startsWithSegments(withoutParameters(folded), this.#prefix)
+    if (!isBelow) return path
     let at = 0
     for (let segment = 0; segment < this.#segmentCount && at !== -1; segment++) at = path.indexOf('/', at + 1)
     return at === -1 ? '/' : path.slice(at)
