@@ -49,6 +49,8 @@ export interface TestRequest {
   readonly scheme?: 'http' | 'https'
 }
 
+const CLOSE_SECONDS_MAX = 600
+
 /** A worker's data plane without sockets: the production exchange, chain and router between scripted ends. */
 export class TestPlane implements ExchangeHost {
   readonly settings: GatewaySettings
@@ -188,7 +190,10 @@ export class TestPlane implements ExchangeHost {
     const clients = [...this.#clients.values()]
     for (const client of clients) client.abort()
     // A hook of onFinish may still be waiting for its timeout.
-    while (this.#clients.size > 0) await this.#options.clock.advance(1_000)
+    for (let seconds = 0; this.#clients.size > 0; seconds++) {
+      if (seconds === CLOSE_SECONDS_MAX) throw new Error(`${this.#clients.size} exchanges do not end`)
+      await this.#options.clock.advance(1_000)
+    }
     this.#generation.retire()
     await Promise.all(this.#stopping)
     const left = this.sweeper.size

@@ -35,16 +35,11 @@ export class VirtualClock implements Clock {
 
   /** Calls back once. Returns what cancels that. */
   after(delayMs: number, callback: () => void): () => void {
-    return this.#set(delayMs, 0, callback)
+    return this.#set(delayMs, null, callback)
   }
 
-  #set(delayMs: number, periodMs: number, callback: () => void): () => void {
-    // What repeats without a pause would never let time pass.
-    const alarm = {
-      dueMs: this.#nowMs + delayMs,
-      periodMs: periodMs === 0 ? 0 : Math.max(1, periodMs),
-      callback,
-    }
+  #set(delayMs: number, periodMs: number | null, callback: () => void): () => void {
+    const alarm = { dueMs: this.#nowMs + delayMs, periodMs, callback }
     this.#alarms.add(alarm)
     return () => this.#alarms.delete(alarm)
   }

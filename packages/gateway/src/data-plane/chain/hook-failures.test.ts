@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Context, ExchangeError } from '@cardea/sdk'
+import type { OnFailure } from '../../protocol/generation.ts'
+import { exchangeBench, type Hooks } from '../test-exchange.ts'
+
+const CLOSED: OnFailure = { kind: 'closed' }
+const OPEN: OnFailure = { kind: 'open' }
+const FALLBACK: OnFailure = {
+  kind: 'fallback',
+  status: 299,
+  headers: { 'X-Fallback': 'yes' },
+  body: 'instead',
+}
+
+/** What a failing hook may do, each as sync and async. */
+const ways: readonly (readonly [string, () => never | Promise<never>])[] = [
+  [
+    'throws',
+    () => {
+      throw new Error('oops')
+    },
+  ],
+  [
+    'throws a string',
+    () => {
+      throw 'oops'
+    },
+  ],
+  [
+    'throws undefined',
+    () => {
+      throw undefined
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('oops'))],
+  [
+    'rejects later',
+    async () => {
+      await null
+      throw null
+    },
+  ],
+]
+
+const passing = (ran: string[], name: string): Hooks => ({
+  onResponse: (ctx) => void ran.push(`${name} ${ctx.response.status}`),
+  onError: (_, error) => void ran.push(`${name} ${error.code} of ${error.plugin}`),
+})
+
+for (const [how, fail] of ways) {
+  test(`handle() that ${how}: closed answers 503, and says nothing of why to the client`, async (t) => {
+    const ran: string[] = []
+    const { send, plane, logs } = exchangeBench(t, {
+      chain: [passing(ran, 'a'), { handle: fail, plan: { onFailure: CLOSED } }, passing(ran, 'c')],
+    })
+    const { status, text } = await send()
+    assert.equal(status, 503)
+    assert.deepEqual(Object.keys(JSON.parse(text)), ['type', 'title', 'status', 'code', 'id'])
+    assert.doesNotMatch(text, /oops/)
+    assert.deepEqual(ran, ['a HOOK_THREW of b', 'a 503'])
+    assert.equal(plane.seen.length, 0)
+    assert.equal(logs.length, 1)
+    assert.equal(logs[0]?.message, 'handle failed')
+    assert.deepEqual([logs[0]?.fields.requestId, logs[0]?.fields.route], ['test-1', 'all'])
+  })
+
+  test(`handle() that ${how}: open skips the plugin`, async (t) => {
+    const ran: string[] = []
+    const skipped = { ...passing(ran, 'b'), handle: fail, plan: { onFailure: OPEN } }
+    const { send, plane, logs } = exchangeBench(t, { chain: [passing(ran, 'a'), skipped, passing(ran, 'c')] })
+    assert.equal((await send()).status, 200)
+    assert.deepEqual(ran, ['c 200', 'a 200'])
+    assert.equal(plane.seen.length, 1)
+    assert.equal(logs.length, 1)
+  })
+
+  test(`handle() that ${how}: fallback answers what is configured`, async (t) => {
+    const ran: string[] = []
+    const { send } = exchangeBench(t, {
+      chain: [passing(ran, 'a'), { handle: fail, plan: { onFailure: FALLBACK } }],
+    })
+    const { status, headers, text } = await send()
+    assert.deepEqual([status, headers.get('x-fallback'), text], [299, 'yes', 'instead'])
+    assert.deepEqual(ran, ['a HOOK_THREW of b', 'a 299'])
+  })
+
+  test(`onResponse() that ${how}: the answer is replaced, and only hooks not yet run see it`, async (t) => {
+    const ran: string[] = []
+    const failing = (onFailure: OnFailure) => [
+      passing(ran, 'a'),
+      { ...passing(ran, 'b'), onResponse: fail, plan: { onFailure } },
+      passing(ran, 'c'),
+    ]
+    const upstream = { headers: { 'x-origin': 'o' }, body: 'from upstream' }
+    const closed = await exchangeBench(t, { chain: failing(CLOSED), upstream }).send()
+    assert.equal(closed.status, 503)
+    assert.equal(closed.headers.get('x-origin'), null)
+    assert.deepEqual(ran.splice(0), ['c 200', 'a HOOK_THREW of b', 'a 503'])
+
+    const fallback = await exchangeBench(t, { chain: failing(FALLBACK), upstream }).send()
+    assert.deepEqual([fallback.status, fallback.text], [299, 'instead'])
+    assert.deepEqual(ran.splice(0), ['c 200', 'a HOOK_THREW of b', 'a 299'])
+
+    const open = await exchangeBench(t, { chain: failing(OPEN), upstream }).send()
+    assert.deepEqual([open.status, open.text, open.headers.get('x-origin')], [200, 'from upstream', 'o'])
+    assert.deepEqual(ran.splice(0), ['c 200', 'a 200'])
+  })
+
+  test(`onError() that ${how} changes nothing`, async (t) => {
+    const ran: string[] = []
+    const { send, logs } = exchangeBench(t, {
+      chain: [passing(ran, 'a'), { ...passing(ran, 'b'), onError: fail }],
+      upstream: { connect: () => 'refuse' },
+    })
+    assert.equal((await send()).status, 502)
+    assert.deepEqual(ran, ['a UPSTREAM_CONNECT_FAILED of null', 'b 502', 'a 502'])
+    assert.equal(logs.at(-1)?.message, 'onError failed')
+  })
+
+  test(`onFinish() that ${how} keeps no other from running`, async (t) => {
+    const ran: string[] = []
+    const { send, logs } = exchangeBench(t, {
+      chain: [{ onFinish: () => void ran.push('a') }, { onFinish: fail }],
+    })
+    assert.equal((await send()).status, 200)
+    assert.deepEqual(ran, ['a'])
+    assert.equal(logs[0]?.message, 'onFinish failed')
+  })
+}
+
+test('the log of a failure has the stack mapped to the source', async (t) => {
+  const { send, logs } = exchangeBench(t, {
+    chain: [
+      {
+        handle() {
+          throw new Error('oops')
+        },
+      },
+    ],
+  })
+  await send()
+  assert.deepEqual(logs, [
+    {
+      level: 'error',
+      message: 'handle failed',
+      fields: { code: 'HOOK_THREW', requestId: 'test-1', route: 'all', stack: 'mapped: oops' },
+    },
+  ])
+})
+
+test('two failing onResponse() hooks: the last answer stands', async (t) => {
+  const ran: string[] = []
+  const failing = (status: number): Hooks => ({
+    onResponse() {
+      throw new Error('oops')
+    },
+    plan: { onFailure: { kind: 'fallback', status, headers: {}, body: String(status) } },
+  })
+  const { send } = exchangeBench(t, { chain: [passing(ran, 'a'), failing(298), failing(299)] })
+  const { status, text } = await send()
+  assert.deepEqual([status, text], [298, '298'])
+  assert.deepEqual(ran, ['a HOOK_THREW of c', 'a HOOK_THREW of b', 'a 298'])
+})
+
+test('onError() may not change what is answered before onResponse() does', async (t) => {
+  const refusals: unknown[] = []
+  const { send } = exchangeBench(t, {
+    chain: [
+      {
+        onError(ctx) {
+          try {
+            ctx.response.send('mine')
+          } catch (error) {
+            refusals.push(error)
+          }
+        },
+        onResponse: (ctx) => ctx.response.headers.set('x-seen', String(ctx.response.status)),
+      },
+    ],
+    upstream: { connect: () => 'refuse' },
+  })
+  const { status, headers } = await send()
+  assert.deepEqual([status, headers.get('x-seen')], [502, '502'])
+  assert.equal(refusals.length, 1)
+})
+
+test('onError() hears what failed, whose fault it is, and the status', async (t) => {
+  const errors: ExchangeError[] = []
+  const note = (_: Context, error: ExchangeError) => void errors.push(error)
+  await exchangeBench(t, { chain: [{ onError: note }], upstream: { connect: () => 'refuse' } }).send()
+  await exchangeBench(t, {
+    chain: [{ onError: note }],
+    upstream: { answer: () => ({ fault: 'malformed' }) },
+  }).send()
+  assert.deepEqual(
+    errors.map(({ code, source, status, plugin }) => ({ code, source, status, plugin })),
+    [
+      { code: 'UPSTREAM_CONNECT_FAILED', source: 'upstream', status: 502, plugin: null },
+      { code: 'UPSTREAM_RESPONSE_INVALID', source: 'upstream', status: 502, plugin: null },
+    ],
+  )
+})
+
+test('a response cut after its head left is reset, and onError() alone hears of it', async (t) => {
+  const ran: string[] = []
+  const { open, plane, clock } = exchangeBench(t, {
+    chain: [{ ...passing(ran, 'a'), onFinish: (_, record) => void ran.push(`finish ${record.error}`) }],
+    upstream: { body: ['some', { pauseMs: 1 }], ends: 'cut' },
+  })
+  const { response, finished } = open()
+  assert.equal((await response.head).status, 200)
+  await clock.advance(1)
+  await assert.rejects(response.content, /The gateway reset the connection/)
+  await finished
+  assert.deepEqual(ran, ['a 200', 'a UPSTREAM_CLOSED of null', 'finish UPSTREAM_CLOSED'])
+  assert.equal(plane.openExchanges, 0)
+})
