@@ -116,17 +116,23 @@ export const MISBEHAVIOURS: Readonly<Record<string, Misbehaviour>> = {
 /** A socket that bears whatever comes back. */
 export class BadClient {
   readonly #socket: Socket
+  /** The gateway sends no more. */
+  ended = false
   #bytes = 0
   #news = Promise.withResolvers<void>()
 
   private constructor(socket: Socket) {
     this.#socket = socket
     const wake = (): void => this.#news.resolve()
+    const end = (): void => {
+      this.ended = true
+      wake()
+    }
     socket.on('data', (chunk: Buffer) => {
       this.#bytes += chunk.length
       wake()
     })
-    socket.on('close', wake).on('error', wake)
+    socket.on('end', end).on('close', end).on('error', end)
   }
 
   static open(port: number): Promise<BadClient> {
@@ -137,10 +143,6 @@ export class BadClient {
     return promise
   }
 
-  get closed(): boolean {
-    return this.#socket.destroyed
-  }
-
   async send(bytes: string | Uint8Array): Promise<void> {
     if (this.#socket.writable)
       this.#socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
@@ -149,7 +151,7 @@ export class BadClient {
 
   /** Resolves when so many bytes have come, or the connection is gone. */
   async received(bytes: number): Promise<void> {
-    while (this.#bytes < bytes && !this.closed) {
+    while (this.#bytes < bytes && !this.ended) {
       this.#news = Promise.withResolvers()
       await this.#news.promise
     }
