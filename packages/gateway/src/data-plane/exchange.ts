@@ -22,6 +22,10 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   #hasContent = true
   #inUpstreamCall = false
   #ended = false
+  /** The response will not be completed: only onError and onFinish are left. */
+  #cutting = false
+  /** The target whose response was cut. */
+  #target: string | null = null
   /** Content of an answer that the gateway or a plugin made. */
   #content: Buffer | null = null
   #contentFed = false
@@ -217,7 +221,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   }
 
   protected fail(error: GatewayError): void {
-    if (this.#ended) return
+    if (this.#ended || this.#cutting) return
     if (this.phase === Phase.sent) {
       this.#cut(error)
       return
@@ -249,7 +253,13 @@ export class Exchange extends RequestSide implements ClientStreamUser {
 
   /** Ends an exchange whose response cannot be completed. */
   #cut(error: GatewayError): void {
+    if (this.#cutting) return
+    this.#cutting = true
     this.error = exchangeErrorOf(error)
+    // An onError may take its time; nothing more must come of either side meanwhile.
+    this.#target = this.leg?.target ?? null
+    this.#dropLeg()
+    this.#abandonFlows()
     if (this.run === null) this.#finish()
     else this.run.reportError(this.error, () => this.#finish())
     if (!this.aborted) this.client.reset()
@@ -267,7 +277,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     if (this.pending) this.owner.pendingRequests--
     this.pending = false
     this.#abandonFlows()
-    const target = this.leg?.target ?? null
+    const target = this.leg?.target ?? this.#target
     this.#dropLeg()
     if (this.run === null) this.#free()
     else this.run.finish(this.meter?.record(this, target, this.run.timings()) ?? null, () => this.#free())
