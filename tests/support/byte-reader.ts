@@ -11,11 +11,13 @@ export class ByteReader {
   #ended: 'closed' | 'reset' | null = null
   #wake: (() => void) | null = null
 
-  constructor(socket: Socket) {
+  /** `paced`: nothing is read from the socket but what is asked for, so that a slow reader holds its peer back. */
+  constructor(socket: Socket, { paced = false }: { readonly paced?: boolean } = {}) {
     this.#socket = socket
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk)
       this.#length += chunk.length
+      if (paced) socket.pause()
       this.#notify()
     })
     socket.on('end', () => this.#end('closed'))
