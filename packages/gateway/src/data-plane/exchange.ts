@@ -39,7 +39,10 @@ export class Exchange extends RequestSide implements ClientStreamUser {
 
   onUpstreamHead(response: UpstreamResponse): void {
     this.meter?.answered()
-    this.#takeResponse(response.status, response.fields, response.contentLength)
+    const { contentLength } = response
+    // A plugin made HEAD of another method: the length is that of content which will not come.
+    const isEmpty = this.method === 'HEAD' && this.head.method !== 'HEAD'
+    this.#takeResponse(response.status, response.fields, isEmpty ? 0 : contentLength)
     if (response.status === 101) this.#prepareTunnel(response.upgrade ?? '')
     else if (!this.requestEnded) this.client.pauseBody()
     this.#inUpstreamCall = true
@@ -84,7 +87,8 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     const status = this.responseStatus
     if (this.#tunnel && status !== 101) this.#refuseTunnel()
     if (this.responseFlow !== null) this.settleResponseFields(this.responseFlow)
-    this.#hasContent = this.method !== 'HEAD' && status !== 304 && status !== 204 && status !== 101
+    // What the client asked for, whatever plugins made of it: it reads no content after HEAD.
+    this.#hasContent = this.head.method !== 'HEAD' && status !== 304 && status !== 204 && status !== 101
     this.statusSent = status
     this.responseFields.append('via', this.owner.via)
     this.client.sendHead(

@@ -1,6 +1,7 @@
 import type { Fields } from '@cardea/sdk'
 import { checkedFieldName, checkedFieldValue, FieldLines } from '../fields.ts'
 import { FieldRole, roleOf } from '../http1/field-names.ts'
+import { isHost } from '../http1/syntax.ts'
 import type { HookContext } from './context.ts'
 import { Phase } from './exchange-view.ts'
 
@@ -63,6 +64,16 @@ abstract class ReadableFields {
   }
 }
 
+/** What the gateway tells an upstream of the client, on lines of its own: a second line would be a second opinion. */
+const TOLD_OF_CLIENT: ReadonlySet<string> = new Set([
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'forwarded',
+  'x-request-id',
+])
+
 export class RequestFieldsView extends ReadableFields implements Fields {
   protected override lines(): FieldLines {
     return this.context.exchange.requestFields
@@ -70,11 +81,15 @@ export class RequestFieldsView extends ReadableFields implements Fields {
 
   set(name: string, value: string): void {
     const checked = this.#checkedName(name)
+    if (checked === 'host' && !isHost(String(value))) {
+      throw new TypeError('The Host field can only be set to a host with an optional port (RFC 9110, 7.2)')
+    }
     this.lines().set(checked, checkedFieldValue(checked, value))
   }
 
   append(name: string, value: string): void {
     const checked = this.#checkedName(name)
+    if (checked === 'host') throw new TypeError('There is one Host field (RFC 9112, 3.2); set it')
     this.lines().append(checked, checkedFieldValue(checked, value))
   }
 
@@ -86,7 +101,11 @@ export class RequestFieldsView extends ReadableFields implements Fields {
     if (this.context.exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; its fields can be changed in handle only')
     }
-    return editableName(name)
+    const checked = editableName(name)
+    if (TOLD_OF_CLIENT.has(checked)) {
+      throw new TypeError(`Field "${checked}" tells the upstream of the client; the gateway writes it itself`)
+    }
+    return checked
   }
 }
 

@@ -34,11 +34,13 @@ export class ReceivedResponse {
   #read: Buffer[] = []
   #reading = true
   #ended = false
+  readonly #answersHead: boolean
   #contentLength = -1
   #bytes = 0
   #failure = ''
 
-  constructor(relayBufferBytes: number, onDrain: () => void) {
+  constructor(relayBufferBytes: number, answersHead: boolean, onDrain: () => void) {
+    this.#answersHead = answersHead
     this.#relayBufferBytes = relayBufferBytes
     this.#onDrain = onDrain
     this.head = this.#head.promise
@@ -83,7 +85,9 @@ export class ReceivedResponse {
     if (hasContent && contentLength === -1) lines.push(['transfer-encoding', 'chunked'])
     else if (contentLength !== -1 && status !== 204) lines.push(['content-length', String(contentLength)])
     this.#sentHead = { status, fields: lines }
-    this.#contentLength = hasContent ? contentLength : 0
+    // Not what the gateway thinks, but how a client reads it (RFC 9112, 6.3).
+    const isEmpty = this.#answersHead || status === 204 || status === 304
+    this.#contentLength = isEmpty ? 0 : contentLength
     if (status === 101) this.#contentLength = -1
   }
 

@@ -12,6 +12,7 @@ import type { VirtualClock } from './virtual-clock.ts'
 /** What a client is part of. */
 export interface TestClientOwner {
   readonly clock: VirtualClock
+  readonly method: string
   readonly relayBufferBytes: number
   /** Between two pieces of a request body; then 408. */
   readonly bodyTimeoutMs: number
@@ -52,7 +53,9 @@ export class TestClient implements ClientStream {
   constructor(owner: TestClientOwner, forwarding: ForwardingFields) {
     this.#owner = owner
     this.forwarding = forwarding
-    this.response = new ReceivedResponse(owner.relayBufferBytes, () => this.#user?.onClientDrain())
+    this.response = new ReceivedResponse(owner.relayBufferBytes, owner.method === 'HEAD', () =>
+      this.#user?.onClientDrain(),
+    )
     this.finished = this.#finish.promise
   }
 

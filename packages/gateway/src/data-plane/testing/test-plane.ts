@@ -105,6 +105,7 @@ export class TestPlane implements ExchangeHost {
     const client = new TestClient(
       {
         clock: this.#options.clock,
+        method: request.method ?? 'GET',
         relayBufferBytes: settings.limits.relayBufferBytes,
         bodyTimeoutMs: settings.timeouts.bodyMs,
       },
