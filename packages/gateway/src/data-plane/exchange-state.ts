@@ -130,6 +130,12 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     return this.#values
   }
 
+  /** What a hook that was given up still holds is no longer the exchange's own. */
+  unshare(): void {
+    if (this.#values !== null) this.#values = new Map(this.#values)
+    if (this.#query !== null) this.#query = new URLSearchParams(this.#query)
+  }
+
   get edits(): ResponseEdits {
     this.#edits ??= new ResponseEdits()
     return this.#edits
@@ -138,6 +144,10 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   get answer(): PendingAnswer {
     this.#answer ??= { status: 0, content: null, sent: false }
     return this.#answer
+  }
+
+  get hasAnswer(): boolean {
+    return this.#answer !== null
   }
 
   protected get hasEdits(): boolean {

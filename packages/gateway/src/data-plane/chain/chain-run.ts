@@ -43,17 +43,24 @@ export class ChainRun implements Swept {
 
   handle(): void {
     const { entries, wantsRecord } = this.#chain
+    const user = this.#user
+    const { edits } = user
     for (let i = this.#contexts.length; i < entries.length; i++) {
       const entry = entries[i]
       if (entry === undefined) break
-      const context = new HookContext(this.#user, entry)
+      const context = new HookContext(user, entry)
       this.#contexts.push(context)
-      this.#mark = this.#user.edits.mark
+      this.#mark = edits.mark
       const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
       let result: unknown
       let promise: Promise<unknown> | null
       try {
         result = entry.instance.middleware.handle(context)
+        // Nearly every hook of nearly every exchange.
+        if (result === true && !user.hasAnswer && !wantsRecord) {
+          context.outcome = 'passed'
+          continue
+        }
         promise = promiseOf(result)
       } catch (error) {
         if (!this.#onHandleThrew(context, error)) return
@@ -117,10 +124,10 @@ export class ChainRun implements Swept {
   /** Runs onError (when there is an error) and then onResponse; ends with `onResponded`. */
   respond(error: ExchangeError | null): void {
     // A hook that is still running when its exchange goes another way must not change what is answered.
-    this.#pending?.revoke()
-    this.#abandonPending()
+    if (this.#pending !== null) this.#giveUp(this.#pending)
     if (error !== null && this.#chain.hasErrorHooks) {
-      this.#cursor = this.#contexts.length - 1
+      // Whoever has seen a response already is not told that another stands in its place.
+      this.#cursor = this.#responseCursor ?? this.#contexts.length - 1
       this.#runErrors(error, () => this.#startResponding())
     } else this.#startResponding()
   }
@@ -149,13 +156,15 @@ export class ChainRun implements Swept {
   }
 
   #runResponses(): void {
+    const contexts = this.#contexts
     let cursor = this.#responseCursor ?? -1
-    for (; cursor >= 0; cursor = this.#responseCursor ?? -1) {
-      this.#responseCursor = cursor - 1
-      const context = this.#contexts[cursor]
-      if (context === undefined || context.outcome !== 'passed' || context.revoked) continue
+    while (cursor >= 0) {
+      const context = contexts[cursor--]
+      if (context === undefined || !context.wantsResponse) continue
+      this.#responseCursor = cursor
       if (!this.#runResponse(context)) return
     }
+    this.#responseCursor = -1
     if (!this.#ended) this.#user.onResponded()
   }
 
@@ -231,10 +240,18 @@ export class ChainRun implements Swept {
   }
 
   #abandonPending(): void {
+    this.#waiting = 0
+    if (this.#pending === null) return
     this.#ticket++
     this.#pending = null
-    this.#waiting = 0
     this.#sweeper.remove(this)
+  }
+
+  /** The pending hook runs on, but nothing that it does counts any more. */
+  #giveUp(context: HookContext): void {
+    this.#abandonPending()
+    context.revoke()
+    this.#user.unshare()
   }
 
   #onSettled(context: HookContext, hook: Hook, result: unknown): void {
@@ -269,8 +286,7 @@ export class ChainRun implements Swept {
     if (context === null || this.#waiting > 0 || nowMs < this.#deadlineMs) return
     const hook = this.#pendingHook
     const { timeoutMs } = context.entry.instance.plan
-    this.#abandonPending()
-    context.revoke()
+    this.#giveUp(context)
     this.#onRejected(
       context,
       hook,

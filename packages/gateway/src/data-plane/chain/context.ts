@@ -67,6 +67,7 @@ export class HookContext implements Context {
   }
 
   get signal(): AbortSignal {
+    if (this.#exchange === null) throw revoked(this.entry)
     if (this.#abort === null) {
       this.#abort = new AbortController()
       if (this.#aborted) this.#abort.abort()
@@ -77,6 +78,12 @@ export class HookContext implements Context {
   recordTransform(transform: BodyTransform, decode: boolean): void {
     this.transforms ??= []
     this.transforms.push({ transform, decode })
+  }
+
+  /** Whether a response is this plugin's to see: its handle returned true, and it has something to do with it. */
+  get wantsResponse(): boolean {
+    if (!this.entry.hasOnResponse && this.transforms === null) return false
+    return this.outcome === 'passed' && this.#exchange !== null
   }
 
   get revoked(): boolean {

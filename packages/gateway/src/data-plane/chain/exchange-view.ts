@@ -22,7 +22,12 @@ export interface ExchangeView {
   readonly routeName: string
   readonly params: Readonly<Record<string, string>>
   readonly values: Map<string, Cloneable>
+  /** Replaces what contexts hand out as it is (values, query) by copies. */
+  unshare(): void
+  /** Made on first use. */
   readonly answer: PendingAnswer
+  /** Whether some hook has touched `answer`. */
+  readonly hasAnswer: boolean
   readonly edits: ResponseEdits
 
   method: string
