@@ -5,7 +5,7 @@ import { CHUNKS } from './smuggling/chunks.ts'
 import { FRAMING } from './smuggling/framing.ts'
 import { HEADS } from './smuggling/heads.ts'
 import { CUTS, carryOut, lineOf, StrictUpstream, withId } from './smuggling/stage.ts'
-import { startGateway } from './support/gateway.ts'
+import { type GatewayOptions, startGateway } from './support/gateway.ts'
 
 /**
  * Requests that two servers could read in two ways. An upstream that reads only the narrowest form of HTTP must see
@@ -18,6 +18,22 @@ const LANES = 8
 for (const [name, attacks] of Object.entries({ framing: FRAMING, chunks: CHUNKS, heads: HEADS })) {
   test(`ambiguous ${name} reach no upstream, whole or cut anywhere`, async (t) => {
     assert.deepEqual(await failuresOf(t, attacks), [])
+  })
+}
+
+/** Bodies that a plugin has held in its hands are framed anew. */
+const TOUCHING_BODIES: Readonly<Record<string, string>> = {
+  gathered: `async handle(ctx) { ctx.request.setBody(await ctx.request.bytes()); return true }`,
+  transformed: `handle(ctx) { ctx.request.transformBody((chunk) => chunk); return true }`,
+}
+
+for (const [name, handle] of Object.entries(TOUCHING_BODIES)) {
+  test(`ambiguous bodies that a plugin has ${name} reach no upstream either`, async (t) => {
+    const plugin = {
+      'plugin.json': { name: 'touch', version: '1.0.0' },
+      'plugin.ts': `export const PluginMain = () => ({ name: 'touch', ${handle} })`,
+    }
+    assert.deepEqual(await failuresOf(t, [...FRAMING, ...CHUNKS], { touch: plugin }), [])
   })
 }
 
@@ -35,7 +51,11 @@ interface Run {
   readonly id: string
 }
 
-async function failuresOf(t: TestContext, attacks: readonly Attack[]): Promise<string[]> {
+async function failuresOf(
+  t: TestContext,
+  attacks: readonly Attack[],
+  plugins: GatewayOptions['plugins'] = {},
+): Promise<string[]> {
   await using upstream = await StrictUpstream.start()
   const gateway = await startGateway(t, {
     config: {
@@ -44,6 +64,7 @@ async function failuresOf(t: TestContext, attacks: readonly Attack[]): Promise<s
       routes: [{ name: 'app', path: '/*', upstream: 'app' }],
       log: { level: 'error' },
     },
+    plugins,
   })
   const runs = CUTS.flatMap((_, cut) => attacks.map((attack) => ({ attack, cut })))
   const todo: Run[] = runs.map((run, index) => ({ ...run, id: `id${String(index + 1).padStart(4, '0')}` }))
