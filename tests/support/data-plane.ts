@@ -81,6 +81,7 @@ export function planOf(spec: DataPlaneSpec): GenerationPlan {
   const all = Object.entries<UpstreamSpec>({ ...short, ...upstreams })
   const chain = plugins.map((_, index) => index)
   const catchAll: readonly RouteSpec[] = to === undefined ? [] : [{ name: 'app', action: toUpstream('app') }]
+  const defaults = { ...ROUTE, chain, requestBodyBytesMax: spec.limits?.requestBodyBytesMax ?? 0 }
   return {
     number: 1,
     settings: settingsOf(spec),
@@ -91,12 +92,7 @@ export function planOf(spec: DataPlaneSpec): GenerationPlan {
       ...rest,
       targets: targets.map(targetOf),
     })),
-    routes: [...routes, ...catchAll].map((route, index) => ({
-      ...ROUTE,
-      name: `r${index}`,
-      chain,
-      ...route,
-    })),
+    routes: [...routes, ...catchAll].map((route, index) => ({ ...defaults, name: `r${index}`, ...route })),
     instances: plugins.map((plugin, index) => instancePlan(plugin, index)),
     bundles: [],
   }
@@ -110,7 +106,7 @@ export function respond(status: number, body: string): RoutePlan['action'] {
   return { kind: 'respond', status, headers: {}, body }
 }
 
-const ROUTE: Omit<RoutePlan, 'name' | 'action' | 'chain'> = {
+const ROUTE: Omit<RoutePlan, 'name' | 'action' | 'chain' | 'requestBodyBytesMax'> = {
   hosts: [],
   paths: ['/*'],
   methods: [],
@@ -118,7 +114,6 @@ const ROUTE: Omit<RoutePlan, 'name' | 'action' | 'chain'> = {
   stripPrefix: '',
   rewrite: '',
   allowInPath: [],
-  requestBodyBytesMax: 0,
 }
 
 function settingsOf({ limits, timeouts, settings }: DataPlaneSpec): GatewaySettings {

@@ -10,13 +10,16 @@ export interface PortOwner {
   readonly gatheredBytesMax: number
   onBodyWaiting(waiting: boolean): void
   continueRequest(): void
+  discardRequest(): void
+  /** Sends the upstream what waits for more. */
+  flush(): void
   sendToUpstream(buffer: Buffer, start: number, end: number): void
   endToUpstream(trailers: FieldLines | null): void
   pauseResponse(): void
   resumeResponse(): void
   sendToClient(buffer: Buffer, start: number, end: number): void
   endResponse(trailers: FieldLines | null): void
-  onTransformFailed(error: unknown): void
+  onBodyFailed(error: unknown): void
 }
 
 /** From the client to the upstream. */
@@ -29,9 +32,13 @@ export function requestPortOf(owner: PortOwner): BodyPort {
     resumeSource: () => owner.client.resumeBody(),
     onWaiting: (waiting) => owner.onBodyWaiting(waiting),
     onRead: () => owner.continueRequest(),
-    deliver: (chunk) => owner.sendToUpstream(chunk, 0, chunk.length),
+    onUnwanted: () => owner.discardRequest(),
+    deliver: (chunk) => {
+      owner.sendToUpstream(chunk, 0, chunk.length)
+      owner.flush()
+    },
     deliverEnd: (trailers) => owner.endToUpstream(trailers),
-    onBroken: (error) => owner.onTransformFailed(error),
+    onBroken: (error) => owner.onBodyFailed(error),
   }
 }
 
@@ -45,11 +52,12 @@ export function responsePortOf(owner: PortOwner): BodyPort {
     resumeSource: () => owner.resumeResponse(),
     onWaiting: (waiting) => owner.onBodyWaiting(waiting),
     onRead() {},
+    onUnwanted: () => owner.resumeResponse(),
     deliver: (chunk) => {
       owner.sendToClient(chunk, 0, chunk.length)
       owner.client.flush()
     },
     deliverEnd: (trailers) => owner.endResponse(trailers),
-    onBroken: (error) => owner.onTransformFailed(error),
+    onBroken: (error) => owner.onBodyFailed(error),
   }
 }

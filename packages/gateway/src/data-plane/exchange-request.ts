@@ -165,7 +165,14 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     const { action } = route.compiled.plan
     if (action.kind === 'upstream') this.hostPolicy = action.host
     if (route.compiled.rewriter !== null && !this.#rewrite(route)) return
-    if (this.requestFlow !== null) this.settleRequestFields(this.requestFlow)
+    if (this.requestFlow !== null) {
+      const { failure } = this.requestFlow
+      if (failure !== null) {
+        this.onBodyFailed(failure.error)
+        return
+      }
+      this.settleRequestFields(this.requestFlow)
+    }
     this.leg = this.owner.openLeg(upstream, this, this)
     this.leg.start()
   }
@@ -244,9 +251,22 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     this.client.sendInformational(100, null)
   }
 
+  /** A plugin put other content in the place of the client's. */
+  discardRequest(): void {
+    // A client that waits for 100 Continue keeps its content; what others send has to come out of the way.
+    if (this.expectContinue) this.expectContinue = false
+    else this.client.resumeBody()
+  }
+
+  get sweeper(): Sweeper {
+    return this.owner.sweeper
+  }
+
   /** The request's content cannot be read on. */
   onRequestBroken(code: RequestFault, detail: string): void {
     const error = new GatewayError(code, detail)
+    // What still comes must not break the request a second time while hooks see the answer.
+    this.client.pauseBody()
     this.requestFlow?.abort(error)
     this.fail(error)
   }
@@ -255,6 +275,8 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   protected abstract answerWith(answer: Answer, error: ExchangeError | null): void
   /** Answers with the error's problem, or cuts the response when its head has left. */
   protected abstract fail(error: GatewayError): void
+  /** The content of one direction cannot go on. */
+  abstract onBodyFailed(error: unknown): void
   abstract onAnswered(): void
   abstract onHookFailed(failure: HookFailure): void
   abstract onResponded(): void

@@ -3,6 +3,7 @@ import { type ErrorCode, GatewayError, messageOf } from '../base/errors.ts'
 import { type Answer, answerOf, problemAnswer } from './answer.ts'
 import type { BodyPort } from './body/body-flow.ts'
 import { type HookFailure, Phase } from './chain/exchange-view.ts'
+import { TransformError } from './chain/transform-stage.ts'
 import { requestPortOf, responsePortOf } from './exchange-ports.ts'
 import { exchangeErrorOf, RequestSide } from './exchange-request.ts'
 import { FieldLines } from './fields.ts'
@@ -20,6 +21,8 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   #tunnel = false
   /** The response's status and the method let content follow the head. */
   #hasContent = true
+  /** The upstream's status lets no content follow its head, whatever plugins make of it. */
+  #cameEmpty = false
   #inUpstreamCall = false
   #ended = false
   /** The response will not be completed: only onError and onFinish are left. */
@@ -39,11 +42,12 @@ export class Exchange extends RequestSide implements ClientStreamUser {
 
   onUpstreamHead(response: UpstreamResponse): void {
     this.meter?.answered()
-    const { contentLength } = response
+    const { status, contentLength } = response
+    this.#cameEmpty = status === 304 || status === 204
     // A plugin made HEAD of another method: the length is that of content which will not come.
     const isEmpty = this.method === 'HEAD' && this.head.method !== 'HEAD'
-    this.#takeResponse(response.status, response.fields, isEmpty ? 0 : contentLength)
-    if (response.status === 101) this.#prepareTunnel(response.upgrade ?? '')
+    this.#takeResponse(status, response.fields, isEmpty ? 0 : contentLength)
+    if (status === 101) this.#prepareTunnel(response.upgrade ?? '')
     else if (!this.requestEnded) this.client.pauseBody()
     this.#inUpstreamCall = true
     this.#respond(null)
@@ -83,12 +87,19 @@ export class Exchange extends RequestSide implements ClientStreamUser {
 
   /** The chain has run backwards: the head leaves. */
   onResponded(): void {
+    const failure = this.responseFlow?.failure ?? null
+    if (failure !== null) {
+      this.onBodyFailed(failure.error)
+      return
+    }
     this.phase = Phase.sent
     const status = this.responseStatus
     if (this.#tunnel && status !== 101) this.#refuseTunnel()
     if (this.responseFlow !== null) this.settleResponseFields(this.responseFlow)
-    // What the client asked for, whatever plugins made of it: it reads no content after HEAD.
-    this.#hasContent = this.head.method !== 'HEAD' && status !== 304 && status !== 204 && status !== 101
+    this.#hasContent = this.mayHaveContent
+    if (this.#hasContent && this.#cameEmpty && this.leg !== null && this.responseFlow === null) {
+      this.responseLength = 0
+    }
     this.statusSent = status
     this.responseFields.append('via', this.owner.via)
     this.client.sendHead(
@@ -230,6 +241,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
       this.#cut(error)
       return
     }
+    this.responseFlow?.abort(error)
     this.error = exchangeErrorOf(error)
     // What an upstream said goes to the log; the client learns the kind of trouble.
     const detail = error.source === 'client' ? error.message : null
@@ -335,12 +347,17 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     flow.pushEnd(null)
   }
 
-  onTransformFailed(error: unknown): void {
+  onBodyFailed(error: unknown): void {
+    if (error instanceof TransformError && this.phase !== Phase.sent) {
+      this.onHookFailed(error.failure)
+      return
+    }
     const failure =
       error instanceof GatewayError
         ? error
         : new GatewayError('HOOK_THREW', messageOf(error), { cause: error })
-    this.owner.logFault(failure, this)
+    // What a plugin's code threw is in the log already.
+    if (!(error instanceof TransformError)) this.owner.logFault(failure, this)
     this.fail(failure)
   }
 }
