@@ -9,6 +9,7 @@ import type { Forwarding } from './forwarding/forwarded.ts'
 import type { RequestHead } from './http1/request-head.ts'
 import { normalizePath, PathFindings } from './routing/path.ts'
 import type { ClientStream, UpstreamRequest } from './streams.ts'
+import type { Sweeper } from './sweeper.ts'
 
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({})
 const PRESERVE: HostPolicy = { kind: 'preserve' }
@@ -161,14 +162,16 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   // The request as the upstream gets it.
 
   get hasContent(): boolean {
-    return this.head.hasBody || this.head.contentLength === 0 || this.requestFlow?.changed === true
+    const flow = this.requestFlow
+    return this.head.hasBody || this.head.contentLength === 0 || (flow?.changed === true && !flow.absent)
   }
 
   get contentLength(): number {
     const flow = this.requestFlow
-    if (flow !== null) {
-      const whole = flow.whole
-      if (whole !== null) return whole.length
+    if (flow !== null && !flow.absent) {
+      const { whole } = flow
+      // Trailer fields have no place but after chunks.
+      if (whole !== null) return flow.trailers === null ? whole.length : -1
       if (flow.changed) return -1
     }
     return this.head.chunked ? -1 : Math.max(this.head.contentLength, 0)
@@ -179,6 +182,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   }
 
   abstract get forwardingLines(): string
+  abstract get sweeper(): Sweeper
 
   // Bodies, once a plugin touches them.
 
@@ -188,14 +192,30 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   }
 
   get responseBody(): BodyFlow {
-    this.responseFlow ??= new BodyFlow(this.responsePort())
+    this.responseFlow ??= this.#openResponseFlow()
     return this.responseFlow
   }
 
   #openRequestFlow(): BodyFlow {
     const flow = new BodyFlow(this.requestPort())
-    if (!this.head.hasBody) flow.knowEmpty()
+    if (!this.head.hasBody) {
+      flow.knowEmpty()
+      if (this.head.contentLength === -1) flow.knowAbsent()
+    } else if (this.phase !== Phase.handle) flow.close()
     return flow
+  }
+
+  #openResponseFlow(): BodyFlow {
+    const flow = new BodyFlow(this.responsePort())
+    if (!this.mayHaveContent) flow.knowAbsent()
+    if (this.phase === Phase.sent) flow.close()
+    return flow
+  }
+
+  /** Whether content can follow the response's head: what counts is what the client asked for (RFC 9112, 6.3). */
+  protected get mayHaveContent(): boolean {
+    const status = this.responseStatus
+    return this.head.method !== 'HEAD' && status !== 304 && status !== 204 && status !== 101
   }
 
   protected abstract requestPort(): BodyPort
@@ -211,15 +231,19 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   /** The same for the response. Returns nothing; `responseLength` is right afterwards. */
   protected settleResponseFields(flow: BodyFlow): void {
     const fields = this.responseFields
-    const whole = flow.whole
-    if (whole !== null) this.responseLength = whole.length
+    if (!flow.absent) this.#settleResponseLength(flow)
+    else if (flow.changed) this.responseLength = -1
     if (!flow.changed) return
-    if (whole === null) this.responseLength = -1
     if (flow.decoded) fields.delete('content-encoding')
     for (const name of DESCRIBE_CONTENT) fields.delete(name)
     // The same resource, other bytes: no byte-for-byte validator any more (RFC 9110, 8.8.1).
     const etag = fields.get('etag')
     if (etag !== null && !etag.startsWith('W/')) fields.set('etag', `W/${etag}`)
+  }
+
+  #settleResponseLength({ whole, trailers, changed }: BodyFlow): void {
+    if (whole !== null && trailers === null) this.responseLength = whole.length
+    else if (whole !== null || changed) this.responseLength = -1
   }
 }
 

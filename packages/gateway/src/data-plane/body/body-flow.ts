@@ -1,7 +1,7 @@
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
 import type { FieldLines } from '../fields.ts'
 import { decodeStages } from './decode.ts'
-import { type Stage, transformStage } from './stage.ts'
+import { asBuffer, NOTHING, type Stage } from './stage.ts'
 
 /** What a flow needs of the exchange, one object per direction. */
 export interface BodyPort {
@@ -16,6 +16,8 @@ export interface BodyPort {
   onWaiting(waiting: boolean): void
   /** A plugin is about to read: a client that waits for 100 Continue must be told to go on. */
   onRead(): void
+  /** What the source still has is of no use any more. */
+  onUnwanted(): void
   deliver(chunk: Buffer): void
   deliverEnd(trailers: FieldLines | null): void
   /** A transform failed while the content flowed. */
@@ -38,13 +40,19 @@ export class BodyFlow {
   #busy = false
   #opened = false
   #sourceEnded = false
-  #aborted = false
+  /** Why nothing more will come of it, once that is so. */
+  #failure: { readonly error: unknown } | null = null
+  /** The message has no body at all: nothing goes on, whatever transforms make of nothing. */
+  #absent = false
   #trailers: FieldLines | null = null
   #sinkFull = false
   /** What `setBody` after a decoded read replaces is the decoded form. */
   #readDecoded = false
   #replaced = false
+  #transformed = false
   #decodes = false
+  /** Counts replacements: what an earlier content's stages still settle with is not for the new one. */
+  #content = 0
 
   constructor(port: BodyPort) {
     this.#port = port
@@ -57,7 +65,12 @@ export class BodyFlow {
 
   /** Whether content that goes on can differ from what came. */
   get changed(): boolean {
-    return this.#replaced || this.#stages.length > 0
+    return this.#replaced || this.#transformed
+  }
+
+  /** Whether the message has no body, and no plugin gave it one. */
+  get absent(): boolean {
+    return this.#absent && !this.#replaced
   }
 
   /** Whether Content-Encoding does not describe what goes on. */
@@ -65,12 +78,20 @@ export class BodyFlow {
     return this.#decodes
   }
 
+  get trailers(): FieldLines | null {
+    return this.#trailers
+  }
+
+  /** Why the content cannot go on, or null. A plugin may have caught it, but half a body must not pass for a whole. */
+  get failure(): { readonly error: unknown } | null {
+    return this.#failure
+  }
+
   // The plugins' side.
 
   async gather(decode: boolean): Promise<Buffer> {
-    if (this.#opened)
-      throw new Error('The body is on its way; read it in handle (request) or onResponse (response)')
-    const whole = this.#whole !== null && this.#stages.length === 0 ? this.#whole : await this.#gatherWhole()
+    if (this.#failure !== null) throw this.#failure.error
+    const whole = this.whole ?? (await this.#gatherWhole())
     if (!decode || this.#decodes) return whole
     this.#readDecoded = true
     this.#wholeDecoded ??= await this.#decodeWhole(whole)
@@ -82,6 +103,9 @@ export class BodyFlow {
   }
 
   #startGathering(): Gathering {
+    if (this.#opened) {
+      throw new TypeError('The body is on its way; read it in handle (request) or onResponse (response)')
+    }
     const gathering = new Gathering()
     // Set first: the source may deliver before `resumeSource` returns.
     this.#gathering = gathering
@@ -109,45 +133,57 @@ export class BodyFlow {
 
   replace(content: Buffer | null): void {
     this.#dropStages()
+    this.#content++
+    this.#failure = null
+    this.#busy = false
     this.#whole = content ?? NOTHING
     this.#wholeDecoded = null
     this.#replaced = true
     if (this.#readDecoded) this.#decodes = true
     this.#trailers = null
     this.#queue.length = 0
-    this.#gathering?.resolve(this.#whole)
-    this.#gathering = null
-    // What still comes from the source is read and thrown away.
-    if (this.#sourceEnded) return
-    this.#port.onRead()
-    this.#port.resumeSource()
+    this.#endGathering()?.resolve(this.#whole)
+    if (!this.#sourceEnded) this.#port.onUnwanted()
   }
 
-  addTransform(transform: Parameters<typeof transformStage>[0], decode: boolean): void {
+  #endGathering(): Gathering | null {
+    const gathering = this.#gathering
+    this.#gathering = null
+    if (gathering !== null) this.#port.onWaiting(false)
+    return gathering
+  }
+
+  addTransform(transform: Stage, decode: boolean): void {
     if (decode && !this.#decodes) {
       const decoders = decodeStages(this.#port.contentEncoding(), this.#port.gatheredBytesMax)
       this.#stages.push(...decoders)
       if (decoders.length > 0) this.#decodes = true
     }
-    this.#stages.push(transformStage(transform))
+    this.#transformed = true
+    this.#stages.push(transform)
   }
 
   // The source's side.
 
-  /** There is no content at all. */
+  /** No content will come from the source. */
   knowEmpty(): void {
     this.#sourceEnded = true
     this.#whole = NOTHING
   }
 
+  /** The message has no body, and by its kind none can be told from its framing. */
+  knowAbsent(): void {
+    this.#absent = true
+  }
+
   push(buffer: Buffer, start: number, end: number): void {
-    if (this.#aborted || this.#replaced) return
+    if (this.#failure !== null || this.#replaced) return
     this.#take(Buffer.from(buffer.subarray(start, end)), false)
   }
 
   pushEnd(trailers: FieldLines | null): void {
     this.#sourceEnded = true
-    if (this.#aborted || this.#replaced) return
+    if (this.#failure !== null || this.#replaced) return
     this.#trailers = trailers
     this.#take(NOTHING, true)
   }
@@ -168,35 +204,41 @@ export class BodyFlow {
 
   /** Passes a chunk on from stage `from`; a promise when some stage needs time. */
   #advance(from: number, chunk: Buffer, last: boolean): Promise<void> | null {
-    let content = chunk
+    const content = this.#content
+    let passed = chunk
     for (let i = from; i < this.#stages.length; i++) {
-      const result = this.#stages[i]?.push(content, last) ?? null
+      const result = this.#stages[i]?.push(passed, last) ?? null
       if (result instanceof Promise) {
         return result.then((value) => {
-          if (this.#aborted || (value === null && !last)) return undefined
+          if (this.#failure !== null || content !== this.#content || (value === null && !last))
+            return undefined
           return this.#advance(i + 1, asBuffer(value), last) ?? undefined
         })
       }
       if (result === null && !last) return null
-      content = asBuffer(result)
+      passed = asBuffer(result)
     }
-    this.#emit(content, last)
+    this.#emit(passed, last)
     return null
   }
 
   #await(pending: Promise<void>): void {
+    const content = this.#content
     this.#busy = true
     pending.then(
       () => {
+        if (content !== this.#content) return
         this.#busy = false
         this.#drainQueue()
       },
-      (error) => this.#fail(error),
+      (error) => {
+        if (content === this.#content) this.#fail(error)
+      },
     )
   }
 
   #drainQueue(): void {
-    while (!this.#busy && !this.#aborted) {
+    while (!this.#busy && this.#failure === null) {
       const next = this.#queue.shift()
       if (next === undefined) {
         if (!this.#sinkFull && !this.#sourceEnded) this.#port.resumeSource()
@@ -209,7 +251,7 @@ export class BodyFlow {
   #emit(chunk: Buffer, last: boolean): void {
     if (this.#gathering !== null) this.#collect(this.#gathering, chunk, last)
     else {
-      if (chunk.length > 0) this.#port.deliver(chunk)
+      if (chunk.length > 0 && !this.absent) this.#port.deliver(chunk)
       if (last) this.#port.deliverEnd(this.#trailers)
     }
   }
@@ -218,12 +260,13 @@ export class BodyFlow {
     gathering.add(chunk)
     if (gathering.bytes > this.#port.gatheredBytesMax) throw this.#tooLarge()
     if (!last) return
-    if (this.#stages.length > 0) this.#replaced = true
     this.#stages = []
-    this.#gathering = null
-    this.#whole = gathering.take()
-    this.#port.onWaiting(false)
-    gathering.resolve(this.#whole)
+    const whole = gathering.take()
+    this.#whole = whole
+    this.#wholeDecoded = null
+    this.#endGathering()?.resolve(whole)
+    // Nobody waited for the read before the exchange went on.
+    if (this.#opened) this.#take(whole, true)
   }
 
   #tooLarge(): GatewayError {
@@ -238,6 +281,10 @@ export class BodyFlow {
   /** The hooks are done: content goes to the sink from now on. May be called again for content known as a whole. */
   open(): void {
     this.#opened = true
+    if (this.#failure !== null) {
+      this.#port.onBroken(this.#failure.error)
+      return
+    }
     const whole = this.#whole
     if (whole === null) {
       this.#port.resumeSource()
@@ -248,8 +295,9 @@ export class BodyFlow {
     this.#take(whole, true)
   }
 
-  get opened(): boolean {
-    return this.#opened
+  /** Nobody touched the content in time: it is on its way past this flow. */
+  close(): void {
+    this.#opened = true
   }
 
   onSinkFull(): void {
@@ -263,46 +311,25 @@ export class BodyFlow {
   }
 
   abort(error: GatewayError): void {
-    if (this.#aborted) return
-    this.#aborted = true
+    if (this.#failure !== null) return
+    this.#failure = { error }
     this.#queue.length = 0
     this.#dropStages()
-    this.#gathering?.reject(error)
-    this.#gathering = null
+    this.#endGathering()?.reject(error)
   }
 
   #fail(error: unknown): void {
-    const gathering = this.#gathering
-    this.#gathering = null
-    this.#aborted = true
+    if (this.#failure !== null) return
+    this.#failure = { error }
     this.#dropStages()
-    if (gathering === null) {
-      this.#port.onBroken(error)
-      return
-    }
-    this.#port.onWaiting(false)
-    gathering.reject(error)
+    this.#endGathering()?.reject(error)
+    if (this.#opened) this.#port.onBroken(error)
   }
 
   #dropStages(): void {
     for (const stage of this.#stages) stage.abort()
     this.#stages = []
   }
-}
-
-const NOTHING = Buffer.alloc(0)
-
-function asBuffer(content: Uint8Array | null): Buffer {
-  if (content === null) return NOTHING
-  if (!(content instanceof Uint8Array)) {
-    throw new GatewayError(
-      'HOOK_RETURN_INVALID',
-      'A transform returned something other than a Uint8Array or null',
-    )
-  }
-  return Buffer.isBuffer(content)
-    ? content
-    : Buffer.from(content.buffer, content.byteOffset, content.byteLength)
 }
 
 /** Chunks on their way to one piece. */

@@ -1,13 +1,25 @@
-import type { BodyTransform } from '@cardea/sdk'
+import { GatewayError } from '../../base/errors.ts'
 
 /** One step that content passes through: a plugin's transform, or a decoder in front of it. */
 export interface Stage {
-  /** As {@link BodyTransform}. The chunk is the stage's to keep. */
+  /** As BodyTransform in the SDK. The chunk is the stage's to keep. */
   push(chunk: Buffer, last: boolean): Uint8Array | null | Promise<Uint8Array | null>
   /** The exchange ended before the content did. */
   abort(): void
 }
 
-export function transformStage(transform: BodyTransform): Stage {
-  return { push: transform, abort() {} }
+export const NOTHING = Buffer.alloc(0)
+
+/** What a stage returned, as a Buffer over the same memory. Throws HOOK_RETURN_INVALID. */
+export function asBuffer(content: Uint8Array | null): Buffer {
+  if (content === null) return NOTHING
+  if (!(content instanceof Uint8Array)) {
+    throw new GatewayError(
+      'HOOK_RETURN_INVALID',
+      'A transform returned something other than a Uint8Array or null',
+    )
+  }
+  return Buffer.isBuffer(content)
+    ? content
+    : Buffer.from(content.buffer, content.byteOffset, content.byteLength)
 }

@@ -4,7 +4,8 @@ import type { Sweeper, Swept } from '../sweeper.ts'
 import type { Chain } from './chain.ts'
 import { HookContext } from './context.ts'
 import type { ChainUser } from './exchange-view.ts'
-import { hookFailure, isPassedOver } from './hook-failure.ts'
+import { hookFailure, isPassedOver, logHookFailure } from './hook-failure.ts'
+import { promiseOf } from './promise-of.ts'
 
 type Hook = 'handle' | 'onResponse' | 'onError' | 'onFinish'
 
@@ -346,24 +347,8 @@ export class ChainRun implements Swept {
   }
 
   #log(context: HookContext, hook: Hook, thrown: unknown): void {
-    const { instance } = context.entry
-    const stack = thrown instanceof Error ? instance.mapStack(thrown) : String(thrown)
-    const code = thrown instanceof GatewayError ? thrown.code : 'HOOK_THREW'
-    instance.log.error(`${hook} failed`, {
-      code,
-      requestId: this.#user.id,
-      route: this.#user.routeName,
-      stack,
-    })
+    logHookFailure(context.entry.instance, hook, thrown, this.#user)
   }
 }
 
 const NO_TRANSFORMS: NonNullable<HookContext['transforms']> = []
-
-/** What a hook returned, if that is to be awaited, or null. Throws what a `then` that is no method throws. */
-function promiseOf(value: unknown): Promise<unknown> | null {
-  if (typeof value !== 'object' || value === null) return null
-  if (Object.getPrototypeOf(value) === Promise.prototype) return value as Promise<unknown>
-  // Another's `then` may throw, or call back at once; behind a promise of ours it does neither.
-  return typeof (value as { then?: unknown }).then === 'function' ? Promise.resolve(value) : null
-}

@@ -1,6 +1,7 @@
 import type { Cloneable, ExchangeError, FinishRecord, Log, Protocol } from '@cardea/sdk'
 import type { BodyFlow } from '../body/body-flow.ts'
 import type { FieldLines } from '../fields.ts'
+import type { Sweeper } from '../sweeper.ts'
 import type { ResponseEdits } from './response-edits.ts'
 
 /** Which hooks an exchange is running. */
@@ -18,6 +19,8 @@ export interface PendingAnswer {
 /** What the contexts of a chain see and do of an exchange. */
 export interface ExchangeView {
   readonly id: string
+  /** For the time that a plugin's code may take. */
+  readonly sweeper: Sweeper
   readonly phase: Phase
   readonly routeName: string
   readonly params: Readonly<Record<string, string>>

@@ -37,6 +37,21 @@ function faultOf(thrown: unknown): ErrorCode | null {
   return known ? thrown.code : null
 }
 
+/** Says in the log of the instance what its code did. */
+export function logHookFailure(
+  instance: LiveInstance,
+  hook: string,
+  thrown: unknown,
+  exchange: { readonly id: string; readonly routeName: string },
+): void {
+  instance.log.error(`${hook} failed`, {
+    code: thrown instanceof GatewayError ? thrown.code : 'HOOK_THREW',
+    requestId: exchange.id,
+    route: exchange.routeName,
+    stack: thrown instanceof Error ? instance.mapStack(thrown) : String(thrown),
+  })
+}
+
 /** Whether the exchange goes on as if the plugin were not there. Bodies that are at fault are never passed over. */
 export function isPassedOver(instance: LiveInstance, failure: HookFailure): boolean {
   return instance.plan.onFailure.kind === 'open' && failure.source === 'plugin'

@@ -6,6 +6,7 @@ import { checkedFieldName } from '../fields.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
 import { RequestFieldsView, TrailersView } from './fields-view.ts'
+import { TransformStage } from './transform-stage.ts'
 
 /** `ctx.request`. */
 export class RequestView implements Request {
@@ -84,7 +85,9 @@ export class RequestView implements Request {
   }
 
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
-    this.#editable.requestBody.addTransform(transform, options?.decode === true)
+    const exchange = this.#editable
+    const stage = new TransformStage(transform, exchange, this.#context.entry)
+    exchange.requestBody.addTransform(stage, options?.decode === true)
   }
 
   get #body(): BodyFlow {

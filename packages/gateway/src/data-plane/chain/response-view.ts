@@ -4,6 +4,7 @@ import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
 import { ResponseFieldsView, TrailersView } from './fields-view.ts'
 import { copyOf, ownBuffer, textOf } from './request-view.ts'
+import { TransformStage } from './transform-stage.ts'
 
 /** `ctx.response`. */
 export class ResponseView implements Response {
@@ -96,9 +97,13 @@ export class ResponseView implements Response {
     const { exchange } = this.#context
     if (exchange.phase === Phase.handle) {
       this.#context.recordTransform(transform, options?.decode === true)
+      // A part of the old content would be no part of the new (RFC 9110, 14): the upstream is asked for the whole.
+      exchange.requestFields.delete('range')
+      exchange.requestFields.delete('if-range')
       return
     }
-    this.#changeable(exchange).addTransform(transform, options?.decode === true)
+    const stage = new TransformStage(transform, exchange, this.#context.entry)
+    this.#changeable(exchange).addTransform(stage, options?.decode === true)
   }
 
   get #body(): BodyFlow {

@@ -1,0 +1,86 @@
+import type { BodyTransform } from '@cardea/sdk'
+import { type ErrorCode, GatewayError } from '../../base/errors.ts'
+import { asBuffer, type Stage } from '../body/stage.ts'
+import type { Sweeper, Swept } from '../sweeper.ts'
+import type { ChainEntry } from './chain.ts'
+import type { ExchangeView, HookFailure } from './exchange-view.ts'
+import { hookFailure, logHookFailure } from './hook-failure.ts'
+import { promiseOf } from './promise-of.ts'
+
+/** A transform failed. Content has passed it already, so its plugin cannot be passed over any more. */
+export class TransformError extends GatewayError {
+  readonly failure: HookFailure
+
+  constructor(failure: HookFailure, cause: unknown) {
+    super(failure.code as ErrorCode, failure.message, { cause, plugin: failure.plugin ?? '' })
+    this.failure = failure
+  }
+}
+
+/** A plugin's transform as a stage: its faults are its plugin's, and each call has the time that a hook has. */
+export class TransformStage implements Stage, Swept {
+  readonly #transform: BodyTransform
+  readonly #exchange: ExchangeView
+  readonly #entry: ChainEntry
+  readonly #sweeper: Sweeper
+  #deadlineMs = 0
+  #giveUp: ((error: TransformError) => void) | null = null
+
+  constructor(transform: BodyTransform, exchange: ExchangeView, entry: ChainEntry) {
+    this.#transform = transform
+    this.#exchange = exchange
+    this.#entry = entry
+    this.#sweeper = exchange.sweeper
+  }
+
+  push(chunk: Buffer, last: boolean): Buffer | null | Promise<Uint8Array | null> {
+    try {
+      const made: unknown = this.#transform(chunk, last)
+      const promise = promiseOf(made)
+      return promise === null ? checked(made) : this.#await(promise)
+    } catch (thrown) {
+      throw this.#failed(thrown)
+    }
+  }
+
+  #await(promise: Promise<unknown>): Promise<Uint8Array | null> {
+    const { timeoutMs } = this.#entry.instance.plan
+    this.#deadlineMs = this.#sweeper.clock.nowMs() + timeoutMs
+    this.#sweeper.add(this)
+    return new Promise((resolve, reject) => {
+      this.#giveUp = reject
+      promise.then(checked).then(
+        (made) => {
+          this.#sweeper.remove(this)
+          resolve(made)
+        },
+        (thrown: unknown) => {
+          this.#sweeper.remove(this)
+          reject(this.#failed(thrown))
+        },
+      )
+    })
+  }
+
+  sweep(nowMs: number): void {
+    if (nowMs < this.#deadlineMs) return
+    this.#sweeper.remove(this)
+    const { timeoutMs } = this.#entry.instance.plan
+    this.#giveUp?.(
+      this.#failed(new GatewayError('HOOK_TIMEOUT', `A transform took longer than ${timeoutMs} ms`)),
+    )
+  }
+
+  #failed(thrown: unknown): TransformError {
+    logHookFailure(this.#entry.instance, 'transformBody', thrown, this.#exchange)
+    return new TransformError(hookFailure(this.#entry.instance, 'transformBody', thrown), thrown)
+  }
+
+  abort(): void {
+    this.#sweeper.remove(this)
+  }
+}
+
+function checked(made: unknown): Buffer | null {
+  return made === null ? null : asBuffer(made as Uint8Array)
+}
