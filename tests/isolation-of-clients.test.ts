@@ -14,8 +14,8 @@ const GOOD_LANES = 6
 const REQUESTS_PER_LANE = 100
 /** Then a new connection is opened. */
 const REQUESTS_PER_CONNECTION = 20
-/** Bad clients of one kind that stay; when one more comes, the oldest goes. */
-const STALLED_MAX = 8
+/** After so many good requests a bad client of each kind joins in, and stays as long as it can. */
+const REQUESTS_PER_WAVE = 60
 
 /** Past what kernel and gateway buffer: whoever does not read it holds it up. */
 const BIG_BODY = Buffer.alloc(12 * 1024 * 1024, 'x')
@@ -71,7 +71,7 @@ async function goodExchange(client: Client, lane: number, index: number): Promis
 }
 
 /** Resolves with what went wrong. */
-async function goodLane(port: number, lane: number): Promise<string[]> {
+async function goodLane(port: number, lane: number, onAnswered: () => void = () => {}): Promise<string[]> {
   const wrong: string[] = []
   let client = new Client(port)
   for (let index = 0; index < REQUESTS_PER_LANE; index++) {
@@ -81,47 +81,37 @@ async function goodLane(port: number, lane: number): Promise<string[]> {
     }
     const what = await goodExchange(client, lane, index)
     if (what !== null) wrong.push(what)
+    onAnswered()
   }
   client.destroy()
   return wrong
 }
 
-/** One bad client after the other, until it is stopped. */
-async function badLane(
-  port: number,
-  behave: Misbehaviour,
-  seed: number,
-  stopped: () => boolean,
-): Promise<number> {
-  const random = seeded(seed)
-  const stalled: BadClient[] = []
-  let count = 0
-  for (; !stopped(); count++) {
-    const client = await BadClient.open(port)
-    await behave(client, random)
-    stalled.push(client)
-    if (stalled.length > STALLED_MAX) stalled.shift()?.destroy()
-  }
-  for (const client of stalled) client.destroy()
-  return count
+async function openBadClient(port: number, behave: Misbehaviour, seed: number): Promise<BadClient> {
+  const client = await BadClient.open(port)
+  await behave(client, seeded(seed))
+  return client
 }
 
 async function withBadClients(gateway: TestGateway): Promise<void> {
-  let isOver = false
-  const bad = Object.values(MISBEHAVIOURS).map((behave, index) =>
-    badLane(gateway.port, behave, index, () => isOver),
-  )
+  const { port } = gateway
   const worker = gateway.pids('cardea: worker')
-  try {
-    const wrong = await Promise.all(
-      Array.from({ length: GOOD_LANES }, (_, lane) => goodLane(gateway.port, lane)),
-    )
-    assert.deepEqual(wrong.flat(), [])
-  } finally {
-    isOver = true
-    const counts = await Promise.all(bad)
-    assert.ok(Math.min(...counts) > 0, 'every bad client has had its turn')
+  const bad: Promise<BadClient>[] = []
+  const wave = (): void => {
+    for (const behave of Object.values(MISBEHAVIOURS)) bad.push(openBadClient(port, behave, bad.length))
   }
+  wave()
+  let answered = 0
+  const onAnswered = (): void => {
+    if (++answered % REQUESTS_PER_WAVE === 0) wave()
+  }
+  const lanes = Array.from({ length: GOOD_LANES }, (_, lane) => goodLane(port, lane, onAnswered))
+  try {
+    assert.deepEqual((await Promise.all(lanes)).flat(), [])
+  } finally {
+    for (const client of await Promise.all(bad)) client.destroy()
+  }
+  assert.ok(bad.length > 200)
   assert.deepEqual(gateway.pids('cardea: worker'), worker)
   assert.equal(gateway.stderr, '')
 }
@@ -153,9 +143,7 @@ test('clients that are cut for their slowness take no others with them', async (
   const slow: BadClient[] = []
   const { stallInHead, stallInBody, stallInChunk, readNothing } = MISBEHAVIOURS
   for (const behave of [stallInHead, stallInBody, stallInChunk, readNothing]) {
-    const client = await BadClient.open(gateway.port)
-    await behave?.(client, seeded(1))
-    slow.push(client)
+    if (behave !== undefined) slow.push(await openBadClient(gateway.port, behave, 1))
   }
   const unread = (): boolean =>
     upstream.connections.some((one) => !one.closed && one.received.includes('/big'))
@@ -175,8 +163,7 @@ test('bad clients leave no connection to the upstream behind that still sends or
   await using upstream = await RecordingUpstream.start(serve)
   const gateway = await startIsolated(t, upstream)
   for (const [index, behave] of Object.values(MISBEHAVIOURS).entries()) {
-    const client = await BadClient.open(gateway.port)
-    await behave(client, seeded(index))
+    const client = await openBadClient(gateway.port, behave, index)
     client.destroy()
   }
   // What is left is idle: it has got whole requests only, and serves the next.

@@ -70,10 +70,10 @@ export const MISBEHAVIOURS: Readonly<Record<string, Misbehaviour>> = {
   },
   async floodAndReadNothing(client) {
     client.stopReading()
-    await client.send(GET.repeat(2_000))
+    await client.send(GET.repeat(1_000))
   },
   async floodThenReset(client) {
-    await client.send(GET.repeat(500))
+    await client.send(GET.repeat(300))
     client.reset()
   },
   async resetAtOnce(client) {
