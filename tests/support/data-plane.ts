@@ -20,7 +20,7 @@ import type {
 } from '../../packages/gateway/src/protocol/generation.ts'
 import type { LiveInstance } from '../../packages/gateway/src/protocol/instance.ts'
 
-type UpstreamSettings = Partial<Omit<UpstreamPlan, 'name' | 'targets'>>
+export type UpstreamSettings = Partial<Omit<UpstreamPlan, 'name' | 'targets'>>
 
 export interface UpstreamSpec extends UpstreamSettings {
   /** URLs. */
