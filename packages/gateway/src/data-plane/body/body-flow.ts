@@ -124,7 +124,7 @@ export class BodyFlow {
 
   async #decodeWhole(whole: Buffer): Promise<Buffer> {
     let content: Buffer = whole
-    for (const stage of decodeStages(this.#port.contentEncoding(), this.#port.gatheredBytesMax)) {
+    for (const stage of this.#decoders()) {
       content = asBuffer(await stage.push(content, true))
       if (content.length > this.#port.gatheredBytesMax) throw this.#tooLarge()
     }
@@ -155,7 +155,7 @@ export class BodyFlow {
 
   addTransform(transform: Stage, decode: boolean): void {
     if (decode && !this.#decodes) {
-      const decoders = decodeStages(this.#port.contentEncoding(), this.#port.gatheredBytesMax)
+      const decoders = this.#decoders()
       this.#stages.push(...decoders)
       if (decoders.length > 0) this.#decodes = true
     }
@@ -267,6 +267,11 @@ export class BodyFlow {
     this.#endGathering()?.resolve(whole)
     // Nobody waited for the read before the exchange went on.
     if (this.#opened) this.#take(whole, true)
+  }
+
+  #decoders(): Stage[] {
+    const { gatheredBytesMax, tooLarge } = this.#port
+    return decodeStages(this.#port.contentEncoding(), gatheredBytesMax, tooLarge)
   }
 
   #tooLarge(): GatewayError {

@@ -1,5 +1,5 @@
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
-import { GatewayError } from '../../base/errors.ts'
+import { type ErrorCode, GatewayError } from '../../base/errors.ts'
 import type { Stage } from './stage.ts'
 
 type Decompressor = ReturnType<typeof createGunzip>
@@ -20,9 +20,14 @@ const CODINGS_MAX = 3
 
 /**
  * The stages that undo a Content-Encoding (RFC 9110, 8.4), last coding first; none for `identity` or no field. Throws
- * BODY_UNREADABLE for codings that are not known. `outputBytesMax` bounds what a single pushed piece may grow to.
+ * BODY_UNREADABLE for codings that are not known. `outputBytesMax` bounds what a single pushed piece may grow to; past
+ * it a stage fails with `tooLarge`.
  */
-export function decodeStages(contentEncoding: string | null, outputBytesMax: number): Stage[] {
+export function decodeStages(
+  contentEncoding: string | null,
+  outputBytesMax: number,
+  tooLarge: ErrorCode,
+): Stage[] {
   const codings = (contentEncoding ?? '')
     .toLowerCase()
     .split(',')
@@ -36,7 +41,7 @@ export function decodeStages(contentEncoding: string | null, outputBytesMax: num
     if (create === undefined) {
       throw new GatewayError('BODY_UNREADABLE', `The content coding ${JSON.stringify(coding)} is not known`)
     }
-    return new DecodeStage(create(), outputBytesMax)
+    return new DecodeStage(create(), outputBytesMax, tooLarge)
   })
 }
 
@@ -46,23 +51,23 @@ class DecodeStage implements Stage {
   #outputBytes = 0
   #error: Error | null = null
   #ended = false
+  #begun = false
 
-  constructor(decompressor: Decompressor, outputBytesMax: number) {
+  constructor(decompressor: Decompressor, outputBytesMax: number, tooLarge: ErrorCode) {
     this.#decompressor = decompressor
     decompressor.on('data', (chunk: Buffer) => {
       this.#output.push(chunk)
       this.#outputBytes += chunk.length
       if (this.#outputBytes > outputBytesMax) {
-        decompressor.destroy(
-          new GatewayError(
-            'BODY_UNREADABLE',
-            `A piece of the body decodes to more than ${outputBytesMax} bytes`,
-          ),
+        this.#error ??= new GatewayError(
+          tooLarge,
+          `A piece of the body decodes to more than ${outputBytesMax} bytes`,
         )
+        decompressor.destroy(this.#error)
       }
     })
     decompressor.on('error', (error: Error) => {
-      this.#error = error
+      this.#error ??= error
     })
     decompressor.on('end', () => {
       this.#ended = true
@@ -71,10 +76,12 @@ class DecodeStage implements Stage {
 
   async push(chunk: Buffer, last: boolean): Promise<Uint8Array | null> {
     this.#outputBytes = 0
+    if (chunk.length > 0) this.#begun = true
     for (let start = 0; start < chunk.length; start += PIECE_BYTES) {
       await this.#write(chunk.subarray(start, start + PIECE_BYTES))
     }
-    if (last) await this.#finish()
+    // Nothing at all is no broken stream, but the content of an empty body.
+    if (last && this.#begun) await this.#finish()
     const output = this.#output
     this.#output = []
     return output.length === 0 ? null : Buffer.concat(output)
@@ -109,7 +116,9 @@ class DecodeStage implements Stage {
       this.#decompressor.once('error', fail)
       act((error) => {
         this.#decompressor.off('error', fail)
-        if (error) fail(error)
+        // A write can succeed before the error of its output is told.
+        const reason = this.#error ?? error
+        if (reason) fail(reason)
         else resolve()
       })
     })
