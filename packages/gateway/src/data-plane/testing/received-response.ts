@@ -60,6 +60,11 @@ export class ReceivedResponse {
     return this.#failure
   }
 
+  /** What was sent and waits for the client to read it. */
+  get unreadBytes(): number {
+    return this.#unreadBytes
+  }
+
   get full(): boolean {
     return this.#unreadBytes > this.#relayBufferBytes
   }
