@@ -23,7 +23,6 @@ import { LogRecorder } from './testing-log.ts'
 
 export type { BodyPiece, BodySource, FieldPairs, FieldsInit } from '../data-plane/testing/body-source.ts'
 export type { TestClient } from '../data-plane/testing/test-client.ts'
-export type { TestRequest } from '../data-plane/testing/test-plane.ts'
 export type {
   UpstreamAnswer,
   UpstreamConnect,
@@ -196,7 +195,7 @@ function bundleOf(
 
 function refusal(problems: readonly ConfigProblem[], text: string | null): Error {
   return new Error(
-    `The gateway of the test cannot start:\n${renderProblems(problems, { textOf: () => text })}`,
+    `The gateway of the test cannot start:\n${renderProblems(problems, { textOf: () => text, directory: process.cwd() })}`,
   )
 }
 

@@ -13,6 +13,19 @@ import type { FinishRecord, PluginMain } from '../index.ts'
 import { cloningMain } from './cloning.ts'
 import { headersOf, TestResponse } from './response.ts'
 
+export type {
+  BodyPiece,
+  BodySource,
+  FieldPairs,
+  FieldsInit,
+  LogLine,
+  UpstreamAnswer,
+  UpstreamConnect,
+  UpstreamRequestSeen,
+  UpstreamScript,
+} from 'cardea/testing-engine'
+export type { TestResponse } from './response.ts'
+
 /**
  * The test harness for plugin authors: plugins run through the gateway's own chain, router and body handling, in this
  * process, without sockets and without real time. docs/guides/test-a-plugin.md is the guide.
