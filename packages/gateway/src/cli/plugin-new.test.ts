@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
 import type { Context, Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import { configForTarget } from '../config/load.ts'
@@ -100,7 +102,7 @@ test('pluginNew() writes a plugin that builds, starts and works', async (t) => {
   assert.deepEqual([code, err], [0, ''])
   assert.match(
     out,
-    /^Made plugin "my-hello" in .*my-hello:\n {2}README\.md\n {2}plugin\.ts\n {2}plugin\.json\n/,
+    /^Made plugin "my-hello" in .*my-hello:\n {2}README\.md\n {2}plugin\.ts\n {2}plugin\.test\.ts\n {2}plugin\.json\n/,
   )
 
   const plan = await prepared(directory)
@@ -114,6 +116,19 @@ test('pluginNew() writes a plugin that builds, starts and works', async (t) => {
   assert.equal(live[0]?.middleware.handle({ response: { headers } } as unknown as Context), true)
   assert.deepEqual(set, [['x-greeting', 'hello']])
   await Promise.all(live.map((instance) => instance.stop()))
+})
+
+test('pluginNew() writes a test that passes', async (t) => {
+  const directory = await temporaryDirectory(t)
+  await run('my-hello', join(directory, 'plugins'))
+  await symlink(join(import.meta.dirname, '../../../../node_modules'), join(directory, 'node_modules'))
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env
+  const { stdout } = await promisify(execFile)(process.execPath, ['--test', '--test-reporter=tap'], {
+    cwd: join(directory, 'plugins/my-hello'),
+    env,
+  })
+  assert.match(stdout, /^# pass 2$/m)
+  assert.match(stdout, /^# fail 0$/m)
 })
 
 test('pluginNew() writes a README whose example is a config', async (t) => {

@@ -46,7 +46,8 @@ export async function pluginNew(name: string, { dir, io }: PluginNewOptions): Pr
   io.out(
     `Made plugin "${name}" in ${folder}:\n` +
       files.map(([file]) => `  ${file}\n`).join('') +
-      'It runs on every route. Edit plugin.ts; `cardea plugin list` shows where it stands in the chains.\n',
+      'It runs on every route. Edit plugin.ts; `cardea plugin list` shows where it stands in the chains, and ' +
+      '`node --test` in the folder tries it.\n',
   )
   return 0
 }
@@ -88,6 +89,7 @@ function templates(name: string): [file: string, text: string][] {
   return [
     ['README.md', readme(name)],
     ['plugin.ts', source(name)],
+    ['plugin.test.ts', testSource()],
     ['plugin.json', `${JSON.stringify(manifest, null, 2)}\n`],
   ]
 }
@@ -110,6 +112,29 @@ export function PluginMain(config: Config): Middleware<Config> {
     },
   }
 }
+`
+}
+
+function testSource(): string {
+  return `import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { pluginFolder, testGateway } from '@cardea/sdk/testing'
+
+test('every response has the greeting, whoever answers', async () => {
+  await using gateway = await testGateway({
+    plugins: [pluginFolder(import.meta.dirname, { greeting: 'good morning' })],
+    upstream: () => ({ status: 404, body: 'nothing here' }),
+  })
+  const response = await gateway.fetch('/somewhere')
+  assert.equal(response.status, 404)
+  assert.equal(response.headers.get('x-greeting'), 'good morning')
+  assert.equal(await response.text(), 'nothing here')
+})
+
+test('a greeting that no header can hold is refused', async () => {
+  const plugins = [pluginFolder(import.meta.dirname, { greeting: 'line\\nbreak' })]
+  await assert.rejects(testGateway({ plugins }), /greeting/)
+})
 `
 }
 
