@@ -51,7 +51,8 @@ export interface Middleware<Config = Record<string, unknown>> {
    *
    * Return true to go on, false to stop: then `ctx.response` is the answer. `send`, `json` and `redirect`
    * return false, so `return ctx.response.json(…)` reads well. Anything but true or false, false without a
-   * status, true after `send()`, a throw or a rejection fails the hook; `on_failure` then decides.
+   * status, true after `send()`, a throw or a rejection fails the hook; `on_failure` then decides. Its edits of
+   * `ctx.response` are dropped then; what it did to `ctx.request` stays, also when `open` skips the plugin.
    *
    * A hook that returns a boolean and not a promise costs no promise.
    */
@@ -63,7 +64,10 @@ export interface Middleware<Config = Record<string, unknown>> {
    */
   onResponse?(ctx: Context): void | Promise<void>
 
-  /** Runs before `onResponse` when the exchange failed. It may look, not answer. */
+  /**
+   * Runs before `onResponse` when the exchange failed, again if the answer to that failed too; not for a plugin whose
+   * `onResponse` has run. When the client is gone or the response was cut it runs alone. It may look, not answer.
+   */
   onError?(ctx: Context, error: ExchangeError): void | Promise<void>
 
   /**
@@ -118,7 +122,10 @@ export interface Request extends Body {
   path: string
   /** The query, parsed on first use. Edits go upstream. */
   readonly query: URLSearchParams
-  /** Edits in `handle` go upstream. Hop-by-hop fields are already gone. */
+  /**
+   * Edits in `handle` go upstream. Hop-by-hop fields are already gone. What the gateway tells of the client
+   * (X-Forwarded-*, Forwarded, X-Request-Id) is neither here nor to be edited; Host can be set to a host.
+   */
   readonly headers: Fields
   /** The Host field or the authority of an absolute-form target, lower case, port included if it was sent. */
   readonly host: string
@@ -143,7 +150,7 @@ export interface Response extends Body {
   readonly trailers: Fields
   /** Makes `ctx.response` the answer, status 200 unless said. Only in `handle`. Returns false. */
   send(body?: string | Uint8Array | null, init?: ResponseInit): false
-  /** As `send`, with `content-type: application/json`. */
+  /** As `send`, with `content-type: application/json`. The value must be cloneable. */
   json(value: unknown, init?: ResponseInit): false
   /** As `send`, with a Location field; status 302 unless said. */
   redirect(location: string, status?: 301 | 302 | 303 | 307 | 308): false
@@ -155,7 +162,13 @@ export interface ResponseInit {
   headers?: Readonly<Record<string, string | readonly string[]>>
 }
 
-/** A chunk goes in, a chunk comes out; null drops it. `last` is true once, with an empty chunk if need be. */
+/**
+ * A chunk goes in, a chunk comes out; null drops it. `last` is true once, with an empty chunk if need be. A message
+ * without a body (a plain GET, the answer to HEAD, 204, 304) makes that one call, and has none afterwards either.
+ *
+ * A call that throws, rejects or takes longer than `timeout_ms` ends the exchange: by `on_failure` while there is no
+ * response, else by a reset. `open` does not help then, for part of the content has passed.
+ */
 export type BodyTransform = (
   chunk: Uint8Array,
   last: boolean,
@@ -172,6 +185,7 @@ export interface BodyOptions {
 /**
  * A message body. Reading gathers it up to `limits.body_bytes` (over that the read rejects with
  * `REQUEST_BODY_TOO_LARGE` or `UPSTREAM_BODY_TOO_LARGE`), can be repeated, and the body still goes on to the other side.
+ * What nobody has read is gone once it is on its way: the request's after `handle`, the response's after `onResponse`.
  */
 export interface Body {
   bytes(options?: BodyOptions): Promise<Uint8Array>
@@ -181,7 +195,10 @@ export interface Body {
    * new body counts as decoded and Content-Encoding is removed; otherwise it has the encoding of the old one.
    */
   setBody(body: string | Uint8Array | null): void
-  /** Passes every chunk through `transform`, after those of plugins before it. Backpressure is kept. */
+  /**
+   * Passes every chunk through `transform`, after those of plugins before it. Backpressure is kept. Asked for in
+   * `handle` on the response, it takes Range off the request; a part (206) cannot be transformed.
+   */
   transformBody(transform: BodyTransform, options?: BodyOptions): void
 }
 
