@@ -98,6 +98,15 @@ function mixed(count: number): { request: string; answer: string }[] {
   })
 }
 
+test('pipelined requests need no second upstream connection, and no place in a queue', async (t) => {
+  const { connection, upstream } = await gatewayWith(t, echoTarget, {
+    upstream: { connectionsMax: 1, queueMax: 0 },
+  })
+  await connection.write(Array.from({ length: 100 }, (_, index) => get(`/${index}`)).join(''))
+  for (let index = 0; index < 100; index++) assert.equal((await connection.response()).text, `/${index}`)
+  assert.equal(upstream.connections.length, 1)
+})
+
 for (const pieceLength of [Number.POSITIVE_INFINITY, 1_000, 7]) {
   const count = pieceLength === 7 ? 100 : 1_000
   test(`${count} pipelined requests in pieces of ${pieceLength} bytes get their answers in order`, async (t) => {
@@ -243,6 +252,20 @@ test('with `half_close: serve` everything sent before the FIN is answered, then 
   assert.equal((await connection.response()).text, '/3')
   assert.equal(await connection.ended(), 'closed')
   assert.equal(upstream.requests.length, 2)
+})
+
+test('with `half_close: serve` an upgrade with a FIN behind it becomes a tunnel that is closed on that side', async (t) => {
+  const switched = 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'
+  const { connection, upstream } = await gatewayWith(t, () => {}, { settings: { halfClose: 'serve' } })
+  await connection.write(`${get('/', 'Connection: upgrade\r\nUpgrade: x\r\n')}last words`)
+  connection.socket.end()
+  await waitFor(() => upstream.requests.length === 1, 'the request')
+  const peer = upstream.connections[0]
+  peer?.write(switched)
+  await waitFor(() => peer?.ended && peer.received.endsWith('last words'), 'the FIN behind the bytes')
+  assert.equal((await connection.response()).status, 101)
+  peer?.end('bye')
+  assert.equal(String(await connection.reader.takeRest()), 'bye')
 })
 
 test('with `half_close: serve` a FIN in the middle of a request is still an abort', async (t) => {

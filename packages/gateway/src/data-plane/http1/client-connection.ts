@@ -382,6 +382,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     const held = this.#held
     this.#held = null
     if (held !== null) this.#user?.onTunnelData(held, 0, held.length)
+    if (this.#peerEnded) this.#user?.onTunnelEnd()
     this.#applyReading()
   }
 

@@ -6,6 +6,7 @@ import type { UpstreamRequest } from '../streams.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
 import type { Wire, WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
+import { connectFailure } from './connect-failure.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
 import { requestText } from './request-text.ts'
@@ -65,6 +66,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   /** It has never been idle: the peer has had no time to give it up. */
   #fresh = true
   #answered = false
+  #trailers: FieldLines | null = null
   #deadlineMs: number
 
   constructor(keeper: ConnectionKeeper, open: (owner: WireOwner, onConnected: () => void) => Wire) {
@@ -152,6 +154,10 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
         if (at === -1) break
         i = at
       }
+      if (this.#waiting === Waiting.idle) {
+        this.#giveBack(i === end)
+        i = end
+      }
     } catch (error) {
       if (error instanceof Malformed) this.#fail('UPSTREAM_RESPONSE_INVALID', error.message)
       else {
@@ -162,8 +168,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     } finally {
       this.#consuming = false
     }
-    if (this.#waiting === Waiting.idle) this.#giveBack(i === end)
-    else if (i < end && this.#waiting !== Waiting.closed) {
+    if (i < end && this.#waiting !== Waiting.closed) {
       this.#held = Buffer.from(buffer.subarray(i, end))
       if (this.#paused) this.#wire.pause()
     }
@@ -241,10 +246,8 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
 
   onBodyEnd(trailers: FieldLines | null): void {
     if (this.#waiting !== Waiting.content) return
-    const user = this.#user
-    this.#user = null
     this.#becomeIdle()
-    user?.onEnd(trailers)
+    this.#trailers = trailers
     if (!this.#consuming) this.#giveBack(this.#held === null)
   }
 
@@ -255,11 +258,15 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
 
   /** `clean` false: more came than the response said, and nothing that comes now can be told from the next response. */
   #giveBack(clean: boolean): void {
-    const reusable = clean && this.#keepAlive && this.#requestEnded && this.usable
+    const user = this.#user
+    this.#user = null
     this.#held = null
     this.#fresh = false
+    const reusable = clean && this.#keepAlive && this.#requestEnded && this.usable
     if (reusable) this.#keeper.onReusable(this)
     else this.close()
+    // Last: the client's next request may need just this connection.
+    user?.onEnd(this.#trailers)
   }
 
   /** Holds the response back: bytes that come are kept, then not read. */
@@ -390,10 +397,3 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
 }
 
 const invalid = (detail: string) => new Malformed(RESPONSE_CODES.malformed, detail)
-
-function connectFailure(error: Error | null, detail: string): GatewayError {
-  const code = (error as NodeJS.ErrnoException | null)?.code
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return new GatewayError('UPSTREAM_DNS_FAILED', detail, { cause: error })
-  return new GatewayError('UPSTREAM_CONNECT_FAILED', detail, { cause: error })
-}
