@@ -33,8 +33,22 @@ test('haveReached() rejects with the failure that a worker reports', async () =>
   const { workers } = withWorkers(1)
   const listening = workers.haveReached('listening', 1)
   const message = 'Cannot listen on 127.0.0.1:80: EACCES'
-  workers.failed({ code: 'LISTEN_FAILED', message, plugin: null, stack: null })
+  workers.failed(1, { code: 'LISTEN_FAILED', message, plugin: null, stack: null })
   await assert.rejects(listening, { code: 'LISTEN_FAILED', message })
+})
+
+test('haveReached() rejects with a failure that came before anybody waited', async () => {
+  const { workers } = withWorkers(2)
+  workers.failed(1, { code: 'LISTEN_FAILED', message: 'taken', plugin: null, stack: null })
+  await assert.rejects(workers.haveReached('listening', 2), { code: 'LISTEN_FAILED' })
+})
+
+test('haveReached() rejects with what the worker said, not with how it was ended for it', async () => {
+  const { workers } = withWorkers(2)
+  workers.failed(2, { code: 'LISTEN_FAILED', message: 'taken', plugin: null, stack: null })
+  workers.ended(1, 'SIGKILL')
+  workers.spawned(1)
+  await assert.rejects(workers.haveReached('listening', 2), { code: 'LISTEN_FAILED' })
 })
 
 test('haveReached() resolves with the last worker, and at once when all are there', async () => {

@@ -24,7 +24,8 @@ export class Workers {
 
   /** A process exists. Also for those that a predecessor of this supervisor left. */
   spawned(worker: number): void {
-    this.#workers.set(worker, { step: 'spawned', hasRetired: false, requests: new PendingRequests() })
+    const requests = new PendingRequests<Answer>()
+    this.#workers.set(worker, { step: 'spawned', hasRetired: false, failure: null, requests })
   }
 
   reached(worker: number, step: WorkerStep): void {
@@ -38,15 +39,20 @@ export class Workers {
     }
   }
 
-  failed(failure: Failure): void {
-    this.#rejectWaiting(errorOf(failure))
+  /** It says why it cannot go on. Kept: nobody may be waiting yet, and its end, which follows, says less. */
+  failed(worker: number, failure: Failure): void {
+    const error = errorOf(failure)
+    const state = this.#workers.get(worker)
+    if (state !== undefined) state.failure = error
+    this.#rejectWaiting(error)
   }
 
   ended(worker: number, reason: string): void {
-    this.#workers.get(worker)?.requests.rejectAll(`it ended (${reason})`)
+    const state = this.#workers.get(worker)
+    state?.requests.rejectAll(`it ended (${reason})`)
     this.#workers.delete(worker)
     const detail = `Cannot start worker ${worker}: it ended (${reason}) before it was ready. The log has the cause`
-    this.#rejectWaiting(new GatewayError('WORKER_START_FAILED', detail))
+    this.#rejectWaiting(state?.failure ?? new GatewayError('WORKER_START_FAILED', detail))
   }
 
   answered(worker: number, message: Answer): void {
@@ -67,6 +73,7 @@ export class Workers {
   /** Rejects as soon as one worker fails or ends. The master bounds how long a worker may take. */
   haveReached(step: WorkerStep, count: number): Promise<void> {
     if (this.#haveReached(step, count)) return Promise.resolve()
+    for (const { failure } of this.#workers.values()) if (failure !== null) return Promise.reject(failure)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#waiting.add({ step, count, resolve, reject })
     return promise
@@ -129,6 +136,7 @@ export class Workers {
 interface WorkerState {
   step: WorkerStep
   hasRetired: boolean
+  failure: GatewayError | null
   readonly requests: PendingRequests<Answer>
 }
 

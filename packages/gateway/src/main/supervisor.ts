@@ -71,7 +71,7 @@ class Supervisor {
         this.#workers.reached(message.worker, 'listening')
         break
       case 'worker-failed':
-        this.#workers.failed(message.failure)
+        this.#workers.failed(message.worker, message.failure)
         break
       case 'worker-ended':
         this.#workers.ended(message.worker, message.reason)
