@@ -43,14 +43,6 @@ test('haveReached() rejects with a failure that came before anybody waited', asy
   await assert.rejects(workers.haveReached('listening', 2), { code: 'LISTEN_FAILED' })
 })
 
-test('haveReached() rejects with what the worker said, not with how it was ended for it', async () => {
-  const { workers } = withWorkers(2)
-  workers.failed(2, { code: 'LISTEN_FAILED', message: 'taken', plugin: null, stack: null })
-  workers.ended(1, 'SIGKILL')
-  workers.spawned(1)
-  await assert.rejects(workers.haveReached('listening', 2), { code: 'LISTEN_FAILED' })
-})
-
 test('haveReached() resolves with the last worker, and at once when all are there', async () => {
   const { workers } = withWorkers(2)
   const started = workers.haveReached('started', 2)

@@ -39,7 +39,7 @@ export class Workers {
     }
   }
 
-  /** It says why it cannot go on. Kept: nobody may be waiting yet, and its end, which follows, says less. */
+  /** It says why it cannot go on. Kept while it lives: nobody may be waiting yet. */
   failed(worker: number, failure: Failure): void {
     const error = errorOf(failure)
     const state = this.#workers.get(worker)
@@ -48,11 +48,10 @@ export class Workers {
   }
 
   ended(worker: number, reason: string): void {
-    const state = this.#workers.get(worker)
-    state?.requests.rejectAll(`it ended (${reason})`)
+    this.#workers.get(worker)?.requests.rejectAll(`it ended (${reason})`)
     this.#workers.delete(worker)
     const detail = `Cannot start worker ${worker}: it ended (${reason}) before it was ready. The log has the cause`
-    this.#rejectWaiting(state?.failure ?? new GatewayError('WORKER_START_FAILED', detail))
+    this.#rejectWaiting(new GatewayError('WORKER_START_FAILED', detail))
   }
 
   answered(worker: number, message: Answer): void {
