@@ -58,6 +58,17 @@ test('a broken config ends the start with exit code 1 and every problem of it', 
   assert.match(stderr, /^cardea\.json:\d+:\d+ /m)
 })
 
+test('a plugin without its entry file ends the start with exit code 1 and the file that is missing', async (t) => {
+  const dir = await folderWith(t, {
+    'cardea.json': { listen: LISTEN, routes: ROUTES },
+    'plugins/empty/plugin.json': { name: 'empty', version: '1.0.0' },
+  })
+  const { code, stdout, stderr } = await runCommand(t, ['serve'], { cwd: dir.path })
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(stderr, /^plugins\/empty:\d+:\d+ PLUGIN_ENTRY_MISSING .*plugin\.ts/m)
+  assert.doesNotMatch(stderr, /EISDIR/)
+})
+
 test('a plugin that does not start ends the start with exit code 1 and its line in plugin.ts', async (t) => {
   const dir = await folderWith(t, {
     'cardea.json': { listen: LISTEN, workers: 2, routes: ROUTES },

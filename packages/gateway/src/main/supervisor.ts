@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs'
 import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
@@ -6,6 +5,7 @@ import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { configForTarget, loadConfigFile } from '../config/load.ts'
 import { renderProblems, wantsColor } from '../config/render-problems.ts'
+import { sourceTextOf } from '../config/source-text.ts'
 import type { ConfigProblem, LoadedConfig, LoadResult } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
@@ -199,7 +199,7 @@ function renderForPerson(problems: readonly ConfigProblem[]): string {
   return renderProblems(problems, {
     color: wantsColor(process.stderr, process.env),
     directory: process.cwd(),
-    textOf: (file) => (existsSync(file) ? readFileSync(file, 'utf8') : null),
+    textOf: sourceTextOf,
   })
 }
 
