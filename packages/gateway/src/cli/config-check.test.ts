@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import { resolve } from 'node:path'
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { configCheck } from './config-check.ts'
 
@@ -53,6 +55,28 @@ test('configCheck() prints colours on a terminal only, and never against NO_COLO
   assert.ok((await run('workers: 0', {}, true)).err.includes('\u001b['))
   assert.ok(!(await run('workers: 0', { NO_COLOR: '1' }, true)).err.includes('\u001b['))
   assert.ok(!(await run('workers: 0')).err.includes('\u001b['))
+})
+
+test('configCheck() names what plugins lack and what the config sets wrong for them, with its line', async (t) => {
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'cardea-test-')))
+  t.after(() => rm(directory, { recursive: true, force: true }))
+  const folder = join(directory, 'greeter')
+  await mkdir(folder)
+  const schema = { type: 'object', properties: { words: { type: 'string' } } }
+  const manifest = { name: 'greeter', version: '1.0.0', config_schema: schema }
+  await writeFile(join(folder, 'plugin.json'), JSON.stringify(manifest))
+  const config = `plugins_dir: ${directory}\nplugins:\n  greter: {}\n  greeter: { config: { words: 3 } }\n`
+
+  const missing = await run(config)
+  assert.deepEqual([missing.code, missing.out], [1, ''])
+  assert.match(missing.err, /greeter:1:1 PLUGIN_ENTRY_MISSING .*plugin\.ts/)
+
+  await writeFile(join(folder, 'plugin.ts'), `export const PluginMain = () => ({ name: 'greeter' })`)
+  const { code, out, err } = await run(config)
+  assert.deepEqual([code, out], [1, ''])
+  assert.match(err, /^cardea\.yaml:3:3 PLUGIN_NOT_FOUND .*"greter".*"greeter"/m)
+  assert.match(err, /^cardea\.yaml:4:31 PLUGIN_CONFIG_INVALID .*words" is 3, expected a string/m)
+  assert.ok(err.endsWith('\n2 problems in cardea.yaml and its plugins.\n'), err)
 })
 
 test('configCheck() sums up a valid file in one line and exits 0', async () => {

@@ -1,8 +1,13 @@
 import { readFile as readFileFromDisk } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { type LoadOptions, loadConfigFile } from '../config/load.ts'
 import { renderProblems, wantsColor } from '../config/render-problems.ts'
-import type { LoadedConfig } from '../config/types.ts'
+import { sourceTextOf } from '../config/source-text.ts'
+import type { ConfigProblem, LoadedConfig } from '../config/types.ts'
+import { stopBuildService } from '../control-plane/build.ts'
+import { PluginLifecycle } from '../control-plane/lifecycle.ts'
+import { prepareGeneration } from '../control-plane/prepare.ts'
 import { routeProblems } from './route-problems.ts'
 
 export interface ConfigCheckIo {
@@ -18,7 +23,8 @@ interface Writer {
 
 /**
  * `cardea config check FILE`: prints every problem of the file at once, each with its place, key, value, what was
- * expected and what was probably meant. Plugins and their own config are not looked at: that needs their code.
+ * expected and what was probably meant; of a file without one, those of the plugins and of what it sets for them. No
+ * plugin's code is run.
  *
  * @returns the exit code: 0 when the file is valid, else 1.
  */
@@ -39,19 +45,38 @@ export async function configCheck(
       return text
     },
   })
-  const problems = result.ok ? routeProblems(result.config) : result.problems
+  const problems = result.ok ? await problemsBehind(result.config) : result.problems
   if (result.ok && problems.length === 0) {
     io.stdout.write(`${file} is valid: ${summary(result.config)}.\n`)
     return 0
   }
   const rendered = renderProblems(problems, {
     color: wantsColor(io.stderr, io.env),
-    textOf: (name) => texts.get(name) ?? null,
+    textOf: (name) => texts.get(name) ?? sourceTextOf(name),
     directory: process.cwd(),
   })
   const count = plural(problems.length, 'problem')
-  io.stderr.write(`${rendered}\n${count} in ${file}.\n`)
+  const where = result.ok ? `${file} and its plugins` : file
+  io.stderr.write(`${rendered}\n${count} in ${where}.\n`)
   return 1
+}
+
+/** What shows only when the file itself is in order. */
+async function problemsBehind(config: LoadedConfig): Promise<readonly ConfigProblem[]> {
+  const problems = routeProblems(config)
+  if (problems.length > 0) return problems
+  const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
+  try {
+    const prepared = await prepareGeneration({
+      config,
+      number: 1,
+      directories,
+      lifecycle: new PluginLifecycle(),
+    })
+    return prepared.ok ? [] : prepared.problems
+  } finally {
+    await stopBuildService()
+  }
 }
 
 function summary({ value }: LoadedConfig): string {

@@ -62,7 +62,7 @@ program
 const config = program.command('config').description('work with config files')
 config
   .command('check')
-  .description('report every error of a config file, with its place')
+  .description('report every error of a config file and of its plugins, with its place')
   .argument('[file]', `the config file (default: ${CONFIG_NAMES.join(', ')} here)`)
   .addHelpText('after', '\nExample:\n  cardea config check cardea.yaml')
   .action(async (file: string | undefined) => {
