@@ -59,8 +59,8 @@ describe('the quickstart', () => {
 
   test('names the plugins of each route in order, and a command to try', () => {
     const { text } = quickstart.output
-    assert.match(text, /shop: .*request-timer → hello → /)
-    assert.match(text, /admin: .*request-timer → api-token → hello → /)
+    assert.match(text, /shop: .*request-timer → welcome → /)
+    assert.match(text, /admin: .*request-timer → api-token → welcome → /)
     assert.match(text, /Try: curl -i http:/)
   })
 

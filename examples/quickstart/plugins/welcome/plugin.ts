@@ -5,7 +5,7 @@ interface Config {
 }
 
 export const PluginMain: Plugin<Config> = (config) => ({
-  name: 'hello',
+  name: 'welcome',
   handle(ctx) {
     // Recorded now, put on whatever response comes.
     ctx.response.headers.set('x-greeting', config.greeting)
