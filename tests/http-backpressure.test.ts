@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import type { Middleware } from '@cardea/sdk'
-import { get } from './support/answers.ts'
+import { get, ok } from './support/answers.ts'
 import { ByteReader } from './support/byte-reader.ts'
 import { type DataPlaneSpec, startDataPlane } from './support/data-plane.ts'
 import { TestConnection } from './support/test-connection.ts'
@@ -119,6 +119,38 @@ for (const [how, plugins] of Object.entries(CHAINS)) {
     upstream.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
     assert.equal((await connection.response()).text, 'ok')
   })
+}
+
+test('a connection whose last response was held back to its end serves the next request', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  const slow: Middleware = {
+    name: 'slow',
+    handle(ctx) {
+      ctx.response.transformBody((chunk) => gate.promise.then(() => chunk))
+      return true
+    },
+  }
+  const { connection, peer } = await gatewayWith(t, { plugins: [slow] })
+  await connection.write(get())
+  const upstream = await peer
+  await once(upstream, 'data')
+  upstream.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n')
+  await turns()
+  // Comes while the transform is busy; of its two chunks the second is held back again, with the end behind it.
+  upstream.write('1\r\nc\r\n1\r\nd\r\n0\r\n\r\n')
+  await turns()
+  gate.resolve()
+  assert.equal((await connection.response()).text, 'abcd')
+  const sent = once(upstream, 'data')
+  await connection.write(get())
+  await sent
+  upstream.write(ok('next'))
+  assert.equal((await connection.response()).text, 'next')
+})
+
+/** Until both ends, which run in this process, have read what was on the loopback. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 50; turn++) await nextTurn()
 }
 
 /** The content of a chunked message, whatever its chunks. */

@@ -261,6 +261,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     const user = this.#user
     this.#user = null
     this.#held = null
+    this.resume() // The pause was for this response: the next one would wait for bytes that nobody reads.
     this.#fresh = false
     const reusable = clean && this.#keepAlive && this.#requestEnded && this.usable
     if (reusable) this.#keeper.onReusable(this)
