@@ -25,7 +25,7 @@ async function temporaryDirectory(t: TestContext): Promise<string> {
   return directory
 }
 
-async function run(name: string, dir: string) {
+async function run(name: string, dir: string, builtInDirectory = join(dir, 'none')) {
   const printed = { out: '', err: '' }
   const io = {
     out(text: string) {
@@ -35,7 +35,7 @@ async function run(name: string, dir: string) {
       printed.err += text
     },
   }
-  return { code: await pluginNew(name, { dir, io }), ...printed }
+  return { code: await pluginNew(name, { dir, io, builtInDirectory }), ...printed }
 }
 
 /** The generation that `cardea --to` would make in `directory`. */
@@ -86,6 +86,19 @@ test('pluginNew() leaves what exists as it is', async (t) => {
   }
   assert.deepEqual(await readdir(join(directory, 'mine')), [])
   assert.equal(await readFile(join(directory, 'taken'), 'utf8'), 'a file')
+})
+
+test('pluginNew() refuses the name of a built-in plugin, and in their own folder says that it exists', async (t) => {
+  const builtIn = await temporaryDirectory(t)
+  const directory = await temporaryDirectory(t)
+  await mkdir(join(builtIn, 'cors'))
+  const elsewhere = await run('cors', directory, builtIn)
+  assert.equal(elsewhere.code, 1)
+  assert.match(elsewhere.err, /^Cannot make plugin "cors": a built-in plugin has that name/)
+  const inPlace = await run('cors', builtIn, builtIn)
+  assert.equal(inPlace.code, 1)
+  assert.match(inPlace.err, /^Cannot make .*cors: it is there already/)
+  assert.deepEqual([await readdir(directory), await readdir(join(builtIn, 'cors'))], [[], []])
 })
 
 test('pluginNew() reports a directory that cannot be made', async (t) => {

@@ -8,6 +8,8 @@ export interface PluginNewOptions {
   /** The plugins directory, absolute; it is made when it is not there. */
   readonly dir: string
   readonly io: CommandIo
+  /** Default: those that came with this program. */
+  readonly builtInDirectory?: string
 }
 
 const NAME_LENGTH_MAX = 100
@@ -17,8 +19,9 @@ const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/
  * `cardea plugin new NAME`: writes a plugin folder that works as it is. An existing folder is never touched.
  * Returns the exit code.
  */
-export async function pluginNew(name: string, { dir, io }: PluginNewOptions): Promise<number> {
-  const refusal = await refusalOf(name)
+export async function pluginNew(name: string, options: PluginNewOptions): Promise<number> {
+  const { dir, io, builtInDirectory = builtInPluginsDirectory() } = options
+  const refusal = await refusalOf(name, dir, builtInDirectory)
   if (refusal !== null) {
     io.err(`Cannot make plugin "${name}": ${refusal}\n`)
     return 1
@@ -52,14 +55,16 @@ export async function pluginNew(name: string, { dir, io }: PluginNewOptions): Pr
   return 0
 }
 
-async function refusalOf(name: string): Promise<string | null> {
+async function refusalOf(name: string, dir: string, builtIn: string): Promise<string | null> {
   if (name.length > NAME_LENGTH_MAX || !NAME.test(name)) {
     return (
       'a name is kebab-case, such as "rate-limit": lower-case letters and digits in words joined by "-", starting ' +
       `with a letter, at most ${NAME_LENGTH_MAX} characters.`
     )
   }
-  const isBuiltIn = await stat(join(builtInPluginsDirectory(), name)).then(
+  // There the folder itself says best that it exists.
+  if (dir === builtIn) return null
+  const isBuiltIn = await stat(join(builtIn, name)).then(
     () => true,
     () => false,
   )

@@ -59,7 +59,10 @@ test('verifyPlugins() reports a second plugin of a name, where it says its name'
       ['PLUGIN_DUPLICATE', 'user/two/plugin.json', 3, 11],
     ],
   )
-  assert.match(problems[0]?.message ?? '', /^Two plugins are named "cors": .*my-cors and a built-in plugin\./)
+  assert.match(
+    problems[0]?.message ?? '',
+    /^Two plugins are named "cors": .*my-cors and the built-in plugin in \/.*cors\. Rename/,
+  )
   assert.match(problems[1]?.message ?? '', /^Two plugins are named "twin": .*two and the plugin in .*one\./)
 })
 

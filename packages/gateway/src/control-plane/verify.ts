@@ -60,8 +60,8 @@ function withoutDuplicates(plugins: readonly VerifiedPlugin[]): Verification {
       first.set(name, plugin)
       continue
     }
-    const whose = other.origin === 'built-in' ? 'a built-in plugin' : `the plugin in ${other.manifest.folder}`
-    const message = `Two plugins are named "${name}": ${folder} and ${whose}. Rename one of them in its plugin.json.`
+    const kind = other.origin === 'built-in' ? 'built-in plugin' : 'plugin'
+    const message = `Two plugins are named "${name}": ${folder} and the ${kind} in ${other.manifest.folder}. Rename one of them in its plugin.json.`
     problems.push(
       problemAt(source.locate('/name'), 'PLUGIN_DUPLICATE', message, {
         key: 'name',
