@@ -48,7 +48,7 @@ export function logHookFailure(
     code: thrown instanceof GatewayError ? thrown.code : 'HOOK_THREW',
     requestId: exchange.id,
     route: exchange.routeName,
-    stack: thrown instanceof Error ? instance.mapStack(thrown) : String(thrown),
+    stack: thrown instanceof Error ? instance.mapStack(thrown) : messageOf(thrown),
   })
 }
 

@@ -34,6 +34,7 @@ const ways: readonly (readonly [string, () => never | Promise<never>])[] = [
     },
   ],
   ['rejects', () => Promise.reject(new Error('oops'))],
+  ['rejects with what no text can be made of', () => Promise.reject(Object.create(null))],
   [
     'rejects later',
     async () => {
