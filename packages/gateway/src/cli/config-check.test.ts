@@ -45,7 +45,6 @@ test('configCheck() prints every problem with file, line, column, key, value, ex
 })
 
 test('configCheck() prints no secret', async () => {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
   const { code, err } = await run('workers: "${file:/run/key}"\nvia: "a ${KEY}"\n', { KEY: 'hunter2' })
   assert.equal(code, 1)
   assert.ok(!err.includes('hunter2'), err)

@@ -43,17 +43,15 @@ test('loadConfigFile() reads past a byte order mark', async () => {
 })
 
 test('loadConfigFile() finds the plugins folder and secrets from the folder of the file', async () => {
-  const { pluginsDirectory, value } = await loadText(
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
-    'plugins_dir: ../more\nvia: "${file:name.txt}"\n',
-    { path: '/srv/gateway/cardea.yaml', files: { '/srv/gateway/name.txt': 'edge\n' } },
-  )
+  const { pluginsDirectory, value } = await loadText('plugins_dir: ../more\nvia: "${file:name.txt}"\n', {
+    path: '/srv/gateway/cardea.yaml',
+    files: { '/srv/gateway/name.txt': 'edge\n' },
+  })
   assert.equal(pluginsDirectory, '/srv/more')
   assert.equal(value.via, 'edge')
 })
 
 test('loadConfigFile() keeps the text and the value before variables were replaced, for the history', async () => {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
   const text = 'via: "${NAME}"\nplugins: { a: { config: { key: "${NAME}" } } }\n'
   const config = await loadText(text, { env: { NAME: 'secret' } })
   assert.equal(config.text, text)
@@ -173,7 +171,6 @@ test('readManifest() takes the manifest of the design, comments included', async
 })
 
 test('readManifest() leaves variables alone: a plugin has no say over the environment', async () => {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
   const config = { key: '${HOME}', file: '${file:/etc/passwd}' }
   assert.deepEqual((await manifestOf({ config })).config, config)
 })

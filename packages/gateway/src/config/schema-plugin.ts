@@ -42,7 +42,6 @@ const MANIFEST_SCHEMA = Type.Object(
       AnyObject({
         default: {},
         description:
-          // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
           "The plugin's own settings: the lowest layer, over which those of cardea.yaml are laid. ${…} is not replaced here.",
       }),
     ),

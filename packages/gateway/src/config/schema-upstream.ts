@@ -125,10 +125,8 @@ export const UPSTREAM_SCHEMA = Type.Object(
               default: '',
               // A path here would be taken for a certificate and fail at the first request only.
               pattern: '^$|-----BEGIN CERTIFICATE-----',
-              // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
               patternErrorMessage: 'certificates as PEM text, usually "${file:/path/to/ca.pem}"',
               description:
-                // biome-ignore lint/suspicious/noTemplateCurlyInString: the config's own notation
                 'Certificates of the authorities to trust, as PEM text, usually "${file:/path/to/ca.pem}". \'\': those that Node trusts.',
             }),
           ),

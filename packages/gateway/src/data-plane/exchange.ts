@@ -97,9 +97,8 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     if (this.#tunnel && status !== 101) this.#refuseTunnel()
     if (this.responseFlow !== null) this.settleResponseFields(this.responseFlow)
     this.#hasContent = this.mayHaveContent
-    if (this.#hasContent && this.#cameEmpty && this.leg !== null && this.responseFlow === null) {
-      this.responseLength = 0
-    }
+    const isAsItCame = this.responseFlow === null || !this.responseFlow.changed
+    if (this.#hasContent && this.#cameEmpty && this.leg !== null && isAsItCame) this.responseLength = 0
     this.statusSent = status
     this.responseFields.append('via', this.owner.via)
     this.client.sendHead(
