@@ -74,6 +74,29 @@ for (const status of [204, 304]) {
   })
 }
 
+test('a 304 whose empty content a plugin reads before it makes a 200 of it announces none', async (t) => {
+  const { connection } = await gatewayWith(
+    t,
+    answerEach((_request, index) =>
+      index === 0 ? 'HTTP/1.1 304 X\r\nContent-Length: 500\r\n\r\n' : ok('next'),
+    ),
+    [
+      {
+        name: 'read',
+        handle: () => true,
+        async onResponse(ctx) {
+          await ctx.response.bytes()
+          ctx.response.status = 200
+        },
+      },
+    ],
+  )
+  await connection.write(get() + get())
+  const answer = await connection.response()
+  assert.deepEqual([answer.status, answer.text], [200, ''])
+  assert.equal((await connection.response()).text, 'next')
+})
+
 test('a 200 that a plugin turns into 304 or 204 loses its content', async (t) => {
   const { connection } = await gatewayWith(t, server, [
     {
