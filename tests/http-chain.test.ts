@@ -26,6 +26,33 @@ async function gatewayWith(
 
 const handling = (handle: Middleware['handle']): Middleware => ({ name: 'handling', handle })
 
+for (const [how, read] of [
+  ['waits for it', (body: Promise<unknown>) => body.then(() => true)],
+  ['does not care', (body: Promise<unknown>) => body.catch(() => {}) instanceof Promise],
+] as const) {
+  test(`content found broken while a hook that ${how} asks for it is answered once, by no later hook`, async (t) => {
+    const ran: string[] = []
+    const slow: Middleware = {
+      name: 'slow',
+      handle: async () => true,
+      async onResponse(ctx) {
+        await null
+        ctx.response.headers.set('x-slow', 'yes')
+      },
+    }
+    const later = handling(() => ran.push('later') > 0)
+    const { connection, upstream } = await gatewayWith(t, server, [
+      slow,
+      handling((ctx) => read(ctx.request.bytes())),
+      later,
+    ])
+    await connection.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n')
+    const answer = await connection.response()
+    assert.deepEqual([answer.status, answer.field('x-slow'), ran], [400, 'yes', []])
+    assert.equal(upstream.requests.length, 0)
+  })
+}
+
 /** Answers as a server does: HEAD without the content. */
 const server = answerEach((request) => (request.startsWith('HEAD') ? ok('hello').slice(0, -5) : ok('hello')))
 

@@ -3,7 +3,7 @@ import { GatewayError } from '../../base/errors.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
 import type { Chain } from './chain.ts'
 import { HookContext } from './context.ts'
-import type { ChainUser } from './exchange-view.ts'
+import { type ChainUser, Phase } from './exchange-view.ts'
 import { hookFailure, isPassedOver, logHookFailure } from './hook-failure.ts'
 import { promiseOf } from './promise-of.ts'
 
@@ -58,7 +58,7 @@ export class ChainRun implements Swept {
       try {
         result = entry.instance.middleware.handle(context)
         // Nearly every hook of nearly every exchange.
-        if (result === true && !user.hasAnswer && !wantsRecord) {
+        if (result === true && !user.hasAnswer && !wantsRecord && user.phase === Phase.handle) {
           context.outcome = 'passed'
           continue
         }
@@ -66,6 +66,11 @@ export class ChainRun implements Swept {
       } catch (error) {
         if (!this.#onHandleThrew(context, error)) return
         continue
+      }
+      if (user.phase !== Phase.handle) {
+        // What it asked for broke the request, and that has been answered: nothing it does counts any more.
+        promise?.catch(() => {})
+        return
       }
       if (promise !== null) {
         this.#await(context, 'handle', promise, startMs)
