@@ -50,7 +50,9 @@ const SETTINGS: GatewaySettings = {
 const silent = { debug: nothing, info: nothing, warn: nothing, error: nothing }
 
 /** The sweeper of all of them keeps no process alive; it is stopped with the process. */
-const sweeper = new Sweeper(systemClock)
+const sweeper = new Sweeper(systemClock, (error) => {
+  throw error
+})
 
 export async function exchangeOperations(): Promise<Operation[]> {
   // None of the five looks at its host.

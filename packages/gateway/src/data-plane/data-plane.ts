@@ -37,7 +37,7 @@ export interface DataPlaneOptions {
 /** All that serves in one worker: listeners, connections, exchanges, upstreams, and the generation they run on. */
 export class DataPlane implements ConnectionHost, ExchangeHost {
   settings: GatewaySettings
-  readonly sweeper = new Sweeper(systemClock)
+  readonly sweeper = new Sweeper(systemClock, (error) => this.onInternalError(error))
   readonly via: string
   pendingRequests = 0
   readonly #log: Log

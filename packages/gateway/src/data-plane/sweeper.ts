@@ -25,9 +25,12 @@ export class Sweeper {
   nowMs: number
   readonly #swept = new Set<Swept>()
   readonly #stop: () => void
+  readonly #onFault: (error: unknown) => void
 
-  constructor(clock: Clock) {
+  /** `onFault` gets what a swept one throws: a mistake of ours there must not keep the others from their deadlines. */
+  constructor(clock: Clock, onFault: (error: unknown) => void) {
     this.clock = clock
+    this.#onFault = onFault
     this.nowMs = clock.nowMs()
     this.#stop = clock.every(SWEEP_PERIOD_MS, () => this.#sweep())
   }
@@ -51,7 +54,13 @@ export class Sweeper {
 
   #sweep(): void {
     this.nowMs = this.clock.nowMs()
-    for (const swept of this.#swept) swept.sweep(this.nowMs)
+    for (const swept of this.#swept) {
+      try {
+        swept.sweep(this.nowMs)
+      } catch (error) {
+        this.#onFault(error)
+      }
+    }
   }
 }
 

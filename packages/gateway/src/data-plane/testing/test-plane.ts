@@ -72,7 +72,9 @@ export class TestPlane implements ExchangeHost {
     this.settings = plan.settings
     this.via = `1.1 ${plan.settings.viaName}`
     this.#proxies = new AddressBlocks(plan.settings.trustedProxies)
-    this.sweeper = new Sweeper(clock)
+    this.sweeper = new Sweeper(clock, (error) => {
+      throw error
+    })
     const registry = new UpstreamRegistry({
       limits: plan.settings.limits,
       tunnelIdleMs: plan.settings.timeouts.tunnelIdleMs,
