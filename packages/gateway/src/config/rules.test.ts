@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the config's own notation
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { loadText, problemOf, problemsOf } from './test-support.ts'
