@@ -41,7 +41,7 @@ const CHUNK_SIZE_DIGITS_MAX = 12
  * other request modifiers, credentials, control data of a response, and what says how to process the content.
  */
 const FORBIDDEN_IN_TRAILERS: ReadonlySet<string> = new Set(
-  `age authorization cache-control content-encoding content-range content-type cookie expires if-match
+  `age authorization cache-control content-encoding content-range content-type cookie date expires if-match
 if-modified-since if-none-match if-range if-unmodified-since location max-forwards pragma proxy-authenticate
 proxy-authorization range retry-after set-cookie trailer vary warning www-authenticate`.split(/\s+/),
 )

@@ -17,7 +17,6 @@ export const FieldRole = {
   expect: 8,
   /** The gateway writes its own: X-Forwarded-*, Forwarded, Via, X-Request-Id. */
   forwarding: 9,
-  date: 10,
   /** The name of a field with a role, `_` for some `-`. */
   alias: 11,
 } as const
@@ -46,7 +45,6 @@ const ROLES: Readonly<Record<string, FieldRole>> = {
   forwarded: FieldRole.forwarding,
   via: FieldRole.forwarding,
   'x-request-id': FieldRole.forwarding,
-  date: FieldRole.date,
 }
 
 const COMMON =
@@ -54,7 +52,7 @@ const COMMON =
 access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers
 access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc authorization
 cache-control content-disposition content-encoding content-language content-location content-range
-content-security-policy content-type cookie dnt etag expires if-match if-modified-since if-none-match if-range
+content-security-policy content-type cookie date dnt etag expires if-match if-modified-since if-none-match if-range
 if-unmodified-since last-modified link location origin pragma priority proxy-authenticate proxy-authorization range
 referer referrer-policy retry-after sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-websocket-accept
 sec-websocket-extensions sec-websocket-key sec-websocket-protocol sec-websocket-version server server-timing set-cookie

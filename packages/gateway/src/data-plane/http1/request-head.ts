@@ -30,8 +30,6 @@ export class RequestHead implements FieldReader {
   /** The Upgrade value, when Connection lists `upgrade`; h2c never is (RFC 9113, 3.1 drops it). */
   upgrade: string | null = null
   expectContinue = false
-  /** The client takes trailer fields (TE: trailers). */
-  acceptsTrailers = false
   /** Some field of role `forwarding` is among the lines. */
   hasForwardingFields = false
   /** Offset after the head in the buffer it was read from. */
@@ -60,12 +58,10 @@ export class RequestHead implements FieldReader {
         return false
       case FieldRole.expect:
         return this.#readExpect(value)
-      case FieldRole.te:
-        if (listHas(value, 'trailers')) this.acceptsTrailers = true
-        return false
       case FieldRole.forwarding:
         this.hasForwardingFields = true
         return true
+      case FieldRole.te:
       case FieldRole.dropped:
         return false
       case FieldRole.alias:

@@ -25,9 +25,6 @@ export class ResponseHead implements FieldReader {
   keepAlive = true
   /** The Upgrade value, when Connection lists `upgrade`. */
   upgrade: string | null = null
-  hasDate = false
-  /** A Via of the upstream's own is among the lines. */
-  hasForwardingFields = false
   end = 0
   #connection: string | null = null
 
@@ -47,15 +44,9 @@ export class ResponseHead implements FieldReader {
       case FieldRole.upgrade:
         this.upgrade = this.upgrade === null ? value : `${this.upgrade}, ${value}`
         return false
-      case FieldRole.forwarding:
-        this.hasForwardingFields = true
-        return true
       case FieldRole.dropped:
       case FieldRole.te:
         return false
-      case FieldRole.date:
-        this.hasDate = true
-        return true
       default:
         return true
     }
