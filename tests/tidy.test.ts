@@ -259,7 +259,7 @@ test('registryHosts() finds hosts in the lockfile, and leaves other addresses al
   const lock = [
     '"resolved": "packages/sdk",',
     `"resolved": "${'https'}://example.com/x.tgz",`,
-    `"other": "${'https'}://registry.npmjs.org/x"`,
+    `"other": "${'https'}://registry.example.org/x"`,
     `"funding": { "url": "${'https'}://github.com/sponsors/x" }`,
   ].join('\n')
   assert.deepEqual(offences(registryHosts, { 'package-lock.json': lock }), [
