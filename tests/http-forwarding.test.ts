@@ -168,6 +168,21 @@ test('a trusted proxy is believed: its hops stay, the peer is added', async (t) 
   assert.deepEqual(seen(other[0]?.fields ?? []), ['127.0.0.1', 'http', 'app.test', String(other[0]?.port)])
 })
 
+test("X-Forwarded-* that the gateway does not write are a trusted proxy's to send, nobody else's", async (t) => {
+  const claims = request('X-Forwarded-User: root', 'x-forwarded-prefix: /a', 'X-Other: 1')
+  const [untrusted, identified] = await forwarded(t, [claims, request('X-Request-Id: mine')])
+  for (const name of ['x-forwarded-user', 'x-forwarded-prefix']) {
+    assert.deepEqual(valuesOf(untrusted?.fields ?? [], name), [], name)
+  }
+  assert.deepEqual(valuesOf(untrusted?.fields ?? [], 'x-other'), ['1'])
+  const ids = valuesOf(identified?.fields ?? [], 'x-request-id')
+  assert.equal(ids.length, 1)
+  assert.notEqual(ids[0], 'mine')
+  const [trusted] = await forwarded(t, [claims], { settings: { trustedProxies: ['127.0.0.0/8'] } })
+  assert.deepEqual(valuesOf(trusted?.fields ?? [], 'x-forwarded-user'), ['root'])
+  assert.deepEqual(valuesOf(trusted?.fields ?? [], 'x-forwarded-prefix'), ['/a'])
+})
+
 test('an upstream can get a Host of its own', async (t) => {
   const upstream = await RecordingUpstream.start(answerEach(ok()))
   t.after(() => upstream[Symbol.asyncDispose]())

@@ -7,6 +7,7 @@ import { type ChainUser, type HookFailure, Phase } from './chain/exchange-view.t
 import { type ExchangeMeter, meterFor } from './exchange-meter.ts'
 import { ExchangeState } from './exchange-state.ts'
 import type { FieldLines } from './fields.ts'
+import { isForwardingField } from './forwarding/forwarded.ts'
 import type { Generation, LiveRoute } from './generation.ts'
 import type { RequestHead } from './http1/request-head.ts'
 import { pathOddityNames } from './routing/path.ts'
@@ -132,11 +133,17 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     }
     this.pending = true
     this.owner.pendingRequests++
-    // What a client says of itself is not for plugins or upstreams to believe; the gateway writes its own.
-    if (this.head.hasForwardingFields) {
-      for (const name of FORWARDING_FIELDS) this.head.fields.delete(name)
-    }
+    if (this.head.hasForwardingFields) this.#dropForwardingFields()
     return null
+  }
+
+  /** What a client says of itself is not for plugins or upstreams to believe; the gateway writes its own. */
+  #dropForwardingFields(): void {
+    const { fields } = this.head
+    const { trusted } = this.client.forwarding
+    for (const name of fields.names()) {
+      if (name === 'x-request-id' || isForwardingField(name, trusted)) fields.delete(name)
+    }
   }
 
   #refuse(error: GatewayError): Answer {
@@ -291,16 +298,6 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
 }
 
 const NOTHING_MATCHED: TemplateValues = { rawParams: {}, rest: '' }
-
-/** Deleted from what the client sent, before plugins see the request. */
-const FORWARDING_FIELDS = [
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'forwarded',
-  'x-request-id',
-] as const
 
 /** 0 stands for no limit. */
 function bodyLimit(configured: number): number {

@@ -54,6 +54,11 @@ export class FieldLines {
     this.#deleteFrom(name, 0)
   }
 
+  /** Each name once. */
+  names(): ReadonlySet<string> {
+    return new Set(this.lines.filter((_, index) => index % 2 === 0))
+  }
+
   get size(): number {
     return this.lines.length / 2
   }

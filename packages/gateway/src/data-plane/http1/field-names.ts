@@ -123,5 +123,12 @@ export function roleOf(name: string): FieldRole {
  * Rack, PHP) see one variable for both, and so another framing or another client than we do.
  */
 export function isAlias(name: string): boolean {
-  return name.includes('_') && roleOf(name.replaceAll('_', '-')) !== FieldRole.none
+  if (!name.includes('_')) return false
+  const dashed = name.replaceAll('_', '-')
+  return roleOf(dashed) !== FieldRole.none || isForwardedExtension(dashed)
+}
+
+/** Whether the name (lower case) is one of the X-Forwarded-* that proxies add besides those that the gateway writes. */
+export function isForwardedExtension(name: string): boolean {
+  return name.startsWith('x-forwarded-')
 }

@@ -1,6 +1,6 @@
 import { HEADER_COUNT_CEILING } from '../../config/limits.ts'
 import type { FieldLines } from '../fields.ts'
-import { FieldRole, isAlias, knownNameAt } from './field-names.ts'
+import { FieldRole, isAlias, isForwardedExtension, knownNameAt } from './field-names.ts'
 import { Malformed, type MalformedCodes } from './malformed.ts'
 import { COLON, CR, HTAB, IS_TOKEN, IS_VALUE, LF, SP } from './syntax.ts'
 
@@ -112,7 +112,10 @@ export function readScannedFields(
     const known = knownNameAt(buffer, nameStart, nameEnd)
     if (known === null) {
       const name = text.substring(nameStart - textStart, nameEnd - textStart).toLowerCase()
-      if (!isAlias(name) || reader.readKnown(FieldRole.alias, value)) lines.push(name, value)
+      if (isAlias(name)) {
+        if (!reader.readKnown(FieldRole.alias, value)) continue
+      } else if (isForwardedExtension(name) && !reader.readKnown(FieldRole.forwarding, value)) continue
+      lines.push(name, value)
     } else if (known.role === FieldRole.none) {
       lines.push(known.name, value)
     } else {

@@ -123,6 +123,9 @@ describe('readRequestHead(): Upgrade, Expect, TE', () => {
         assert.deepEqual([head.hasForwardingFields, head.fields.get(name.toLowerCase())], [true, 'x'])
       })
     }
+    headWith(['X-Forwarded-User: x'], (head) => {
+      assert.deepEqual([head.hasForwardingFields, head.fields.get('x-forwarded-user')], [true, 'x'])
+    })
     headWith(['X-Forwarded: x'], (head) => assert.equal(head.hasForwardingFields, false))
   })
 })

@@ -60,10 +60,6 @@ export class TargetPool implements ConnectionKeeper, Swept {
     return this.#ejectedUntilMs > 0 && this.sweeper.nowMs < this.#ejectedUntilMs
   }
 
-  get connectionCount(): number {
-    return this.#all.size
-  }
-
   /** Gives an idle connection before it returns, or a new or waited-for one later. */
   acquire(acquirer: Acquirer): void {
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
