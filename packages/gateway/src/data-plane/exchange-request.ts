@@ -287,6 +287,7 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   abstract onAnswered(): void
   abstract onHookFailed(failure: HookFailure): void
   abstract onResponded(): void
+  abstract onFinished(): void
   abstract onUpstreamInformational(status: number, fields: FieldLines): void
   abstract onUpstreamHead(response: Parameters<UpstreamLegUser['onUpstreamHead']>[0]): void
   abstract onUpstreamData(buffer: Buffer, start: number, end: number): void

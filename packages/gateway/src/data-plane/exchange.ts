@@ -294,8 +294,8 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.#abandonFlows()
     const target = this.leg?.target ?? this.#target
     this.#dropLeg()
-    if (this.run === null) this.#free()
-    else this.run.finish(this.meter?.record(this, target, this.run.timings()) ?? null, () => this.#free())
+    if (this.run === null) this.onFinished()
+    else this.run.finish(this.meter?.record(this, target, this.run.timings()) ?? null)
   }
 
   /** Whoever still waits for bytes of a body learns that none will come. */
@@ -306,7 +306,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.responseFlow?.abort(over)
   }
 
-  #free(): void {
+  onFinished(): void {
     this.generation.unpin()
     this.owner.onExchangeEnded(this)
   }

@@ -325,15 +325,15 @@ export class ChainRun implements Swept {
     }))
   }
 
-  /** Runs onFinish for every plugin entered, then revokes their contexts and calls `done`. */
-  finish(record: FinishRecord | null, done: () => void): void {
+  /** Runs onFinish for every plugin entered, then revokes their contexts; ends with `onFinished`. */
+  finish(record: FinishRecord | null): void {
     this.#ended = true
     this.#abandonPending()
     this.#cursor = record === null ? -1 : this.#contexts.length - 1
-    this.#runFinishes(record, done)
+    this.#runFinishes(record)
   }
 
-  #runFinishes(record: FinishRecord | null, done: () => void): void {
+  #runFinishes(record: FinishRecord | null): void {
     while (record !== null && this.#cursor >= 0) {
       const context = this.#contexts[this.#cursor--]
       const { middleware } = context?.entry.instance ?? {}
@@ -341,14 +341,14 @@ export class ChainRun implements Swept {
       try {
         const promise = promiseOf(middleware.onFinish(context, record))
         if (promise === null) continue
-        this.#await(context, 'onFinish', promise, 0, () => this.#runFinishes(record, done))
+        this.#await(context, 'onFinish', promise, 0, () => this.#runFinishes(record))
         return
       } catch (error) {
         this.#log(context, 'onFinish', error)
       }
     }
     for (const context of this.#contexts) context.revoke()
-    done()
+    this.#user.onFinished()
   }
 
   #log(context: HookContext, hook: Hook, thrown: unknown): void {

@@ -65,6 +65,8 @@ export interface ChainUser extends ExchangeView {
   onHookFailed(error: HookFailure): void
   /** All onResponse hooks ran. */
   onResponded(): void
+  /** All onFinish hooks ran: nothing of the chain is left. */
+  onFinished(): void
 }
 
 export interface HookFailure extends ExchangeError {
