@@ -1,5 +1,7 @@
 import type { Host, Middleware } from '@cardea/sdk'
 import {
+  CHANGE_DEFAULTS,
+  FAULT_DEFAULTS,
   LIMIT_DEFAULTS,
   TIMEOUT_DEFAULTS,
   UPSTREAM_DEFAULTS,
@@ -45,6 +47,9 @@ const SETTINGS: GatewaySettings = {
   limits: LIMIT_DEFAULTS,
   timeouts: TIMEOUT_DEFAULTS,
   log: { level: 'silent', format: 'json' },
+  debug: false,
+  changes: CHANGE_DEFAULTS,
+  faults: FAULT_DEFAULTS,
 }
 
 const silent = { debug: nothing, info: nothing, warn: nothing, error: nothing }
@@ -139,6 +144,10 @@ function liveInstance(middleware: Middleware, id: number): LiveInstance {
     permissions: [],
     timeoutMs: 1_000,
     onFailure: { kind: 'closed' },
+    key: '',
+    dependencies: [],
+    incarnation: 0,
+    quarantined: false,
   }
   return { plan, middleware, log: silent, mapStack: (error) => error.stack ?? '', stop: async () => {} }
 }

@@ -1,6 +1,8 @@
 import type { TestContext } from 'node:test'
 import type { Middleware } from '@cardea/sdk'
 import {
+  CHANGE_DEFAULTS,
+  FAULT_DEFAULTS,
   HOOK_TIMEOUT_DEFAULT_MS,
   LIMIT_DEFAULTS,
   TIMEOUT_DEFAULTS,
@@ -127,6 +129,9 @@ function settingsOf({ limits, timeouts, settings }: DataPlaneSpec): GatewaySetti
     limits: { ...LIMIT_DEFAULTS, ...limits },
     timeouts: { ...TIMEOUT_DEFAULTS, ...timeouts },
     log: { level: 'silent', format: 'json' },
+    debug: false,
+    changes: CHANGE_DEFAULTS,
+    faults: FAULT_DEFAULTS,
   }
 }
 
@@ -155,6 +160,10 @@ function instancePlan(plugin: Middleware | PluginSpec, id: number): InstancePlan
     permissions: [],
     timeoutMs: HOOK_TIMEOUT_DEFAULT_MS,
     onFailure: { kind: 'closed' },
+    key: '',
+    dependencies: [],
+    incarnation: 0,
+    quarantined: false,
     ...rest,
     id,
   }

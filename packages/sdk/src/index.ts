@@ -6,12 +6,20 @@
  *
  * Life of an instance, in order:
  *
- *   1. `PluginMain(config, host)`: may refuse by throwing; nothing has been served yet.
+ *   1. `PluginMain(config, host)`, or `updateConfig(next)` of the instance before: may refuse by throwing; nothing has
+ *      been served yet.
  *   2. `validateConfig(config)`: may refuse.
  *   3. `healthCheck()`: may refuse.
  *   4. per exchange: `handle` → `onResponse` (reverse order), or `onError` then `onResponse`; last `onFinish`.
  *   5. `stop()`: may not refuse; timers, listeners and `host.signal` are already cancelled when it returns.
+ *
+ * Every step up to 3 runs first in a trial process, then in each worker. A change makes an instance anew only when its
+ * code, its config, its permissions or an instance it depends on changed; otherwise the living one is carried over.
  */
+
+import type { Host } from './host.ts'
+
+export type * from './host.ts'
 
 /** What {@link Context.values} may hold: everything the structured clone algorithm copies, functions excluded. */
 export type Cloneable =
@@ -81,6 +89,14 @@ export interface Middleware<Config = Record<string, unknown>> {
 
   /** Refuses to go live by throwing. Called after `PluginMain`, before the first request. */
   healthCheck?(): void | Promise<void>
+
+  /**
+   * Called instead of `PluginMain` when only the config of the instance changed: returns a middleware for the new config
+   * that shares this one's resources. This one stays in use until its last exchange ended; each of the two gets its own
+   * `stop`. They share one host: its timers live and `host.signal` stays quiet until the last of them has stopped.
+   * Refuses by throwing; then nothing of this one may have changed.
+   */
+  updateConfig?(next: Config): Middleware<Config> | Promise<Middleware<Config>>
 
   /** Frees what the instance holds. Called once, after its last exchange ended. */
   stop?(): void | Promise<void>
@@ -281,35 +297,4 @@ export interface PluginTiming {
   readonly handle: number
   readonly onResponse: number
   readonly outcome: 'passed' | 'answered' | 'failed' | 'skipped'
-}
-
-/** What the gateway gives an instance. Everything acquired through it is released when the instance stops. */
-export interface Host {
-  readonly log: Log
-  /** Aborts when the instance stops. */
-  readonly signal: AbortSignal
-  /**
-   * The Fetch API, for the hosts that `permissions` grants as `net:HOST:PORT`. Others are refused with
-   * `PERMISSION_DENIED` before anything is sent.
-   */
-  fetch(url: string | URL, init?: RequestInit): Promise<globalThis.Response>
-  /** A digest, synchronous: 0.8 µs where `crypto.subtle.digest` costs 23. */
-  hash(algorithm: HashAlgorithm, data: string | Uint8Array, encoding?: 'hex' | 'base64' | 'base64url'): string
-  hmac(
-    algorithm: HashAlgorithm,
-    key: string | Uint8Array,
-    data: string | Uint8Array,
-    encoding?: 'hex' | 'base64' | 'base64url',
-  ): string
-  /** Compares in time that depends on the lengths only. */
-  timingSafeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean
-  /** Timers that die with the instance and never keep a process alive. */
-  setTimeout(callback: () => void, delayMs: number): HostTimer
-  setInterval(callback: () => void, periodMs: number): HostTimer
-}
-
-export type HashAlgorithm = 'sha1' | 'sha256' | 'sha384' | 'sha512'
-
-export interface HostTimer {
-  cancel(): void
 }

@@ -1,4 +1,4 @@
-import type { Limits, Timeouts } from '../protocol/generation.ts'
+import type { ChangeSettings, FaultSettings, Limits, Timeouts } from '../protocol/generation.ts'
 
 /** Every limit with its default, its unit, and what it protects. The config schema takes its defaults from here. */
 
@@ -90,6 +90,27 @@ export const PLUGIN_LIMITS = {
   /** Hops of one `host.fetch`; the Fetch standard says 20. */
   fetchRedirectsMax: 20,
 } as const
+
+/** How generations follow one another, and what is kept of them. */
+export const CHANGE_DEFAULTS = {
+  /** Protects memory against streams that never end while changes go on: each holds its generation. */
+  generationsLiveMax: 16,
+  streamDeadlineMs: 0,
+  pluginVersionsMax: 20,
+  generationsMax: 1_000,
+} as const satisfies ChangeSettings
+
+/** When an instance's faults have consequences. */
+export const FAULT_DEFAULTS = {
+  /** A hook that takes this long is not slow but stuck: everyone else's requests wait for it. */
+  stallMs: 1_000,
+  breakerRatio: 0.5,
+  breakerCallsMin: 100,
+  breakerWindowMs: 10_000,
+  breakerOpenMs: 1_000,
+  probationMs: 60_000,
+  probationSecurity: false,
+} as const satisfies FaultSettings
 
 /** The gateway's own processes and what they ask of one another. */
 export const PROCESS_LIMITS = {

@@ -45,6 +45,22 @@ function toSettings(value: CardeaFile): GatewaySettings {
     limits: toLimits(value.limits),
     timeouts: toTimeouts(value.timeouts),
     log: { level: value.log.level, format: value.log.format },
+    debug: value.debug,
+    changes: {
+      generationsLiveMax: value.changes.generations_live_max,
+      streamDeadlineMs: milliseconds(value.changes.stream_deadline),
+      pluginVersionsMax: value.changes.plugin_versions_max,
+      generationsMax: value.changes.generations_max,
+    },
+    faults: {
+      stallMs: milliseconds(value.faults.stall),
+      breakerRatio: value.faults.breaker_ratio,
+      breakerCallsMin: value.faults.breaker_calls_min,
+      breakerWindowMs: milliseconds(value.faults.breaker_window),
+      breakerOpenMs: milliseconds(value.faults.breaker_open),
+      probationMs: milliseconds(value.faults.probation),
+      probationSecurity: value.faults.probation_security,
+    },
   }
 }
 

@@ -133,3 +133,6 @@ export const TIMEOUT_MS = (options: { default?: number }) =>
     maximum: 600_000,
     ...options,
   })
+
+/** The options of an object whose members all have defaults. */
+export const section = (description: string) => ({ additionalProperties: false, default: {}, description })

@@ -1,14 +1,13 @@
 import { type Static, Type } from 'typebox'
 import { HEADER_COUNT_CEILING, LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from './limits.ts'
-import { count, defaulted, duration, NAME, record, size, toJsonSchema } from './schema-parts.ts'
+import { CHANGES_SCHEMA, FAULTS_SCHEMA } from './schema-changes.ts'
+import { count, defaulted, duration, NAME, record, section, size, toJsonSchema } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
 import { ROUTE_SCHEMA } from './schema-route.ts'
 import { UPSTREAM_SCHEMA } from './schema-upstream.ts'
 import { formatDuration, formatSize } from './units.ts'
 
 /** The file form of cardea.yaml: the single source for checks, types, editor schemas and the reference page. */
-
-const section = (description: string) => ({ additionalProperties: false, default: {}, description })
 
 const LIMITS_SCHEMA = Type.Object(
   {
@@ -218,6 +217,15 @@ const CARDEA_SCHEMA = Type.Object(
         default: 'abort',
         description:
           'A client that closes its sending side while its answer is pending: "abort" takes it as gone, "serve" still answers it.',
+      }),
+    ),
+    changes: defaulted(CHANGES_SCHEMA),
+    faults: defaulted(FAULTS_SCHEMA),
+    debug: defaulted(
+      Type.Boolean({
+        default: false,
+        description:
+          'Answers carry X-Cardea-Generation, the number of the generation that made them. Danger: it tells clients when you change what.',
       }),
     ),
     log: defaulted(

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { GatewayError } from '../base/errors.ts'
 import { nearestOf } from '../config/nearest.ts'
 import type { PluginSettings } from '../config/types.ts'
@@ -89,7 +90,8 @@ export class InstanceBook {
     const known = this.#links.get(key)
     if (known !== undefined) return known
     const { origin, manifest } = plugin
-    const link = { instance: { id: this.#links.size, ...plan }, origin, folder: manifest.folder, sources }
+    const instance = { id: this.#links.size, ...plan, key: carryOverKey(plan) }
+    const link = { instance, origin, folder: manifest.folder, sources }
     this.#links.set(key, link)
     return link
   }
@@ -105,6 +107,13 @@ export class InstanceBook {
       problemAt(entry.position, code, message, { key: entry.key, given: entry.name, nearest }),
     )
   }
+}
+
+/** See `InstancePlan.key`. */
+function carryOverKey(plan: SettledInstance['plan']): string {
+  const { name, codeHash, entryPoint, config, permissions, incarnation } = plan
+  const made = canonicalJson({ name, codeHash, entryPoint, config, permissions, incarnation })
+  return createHash('sha256').update(made).digest('hex')
 }
 
 /** Equal for equal values, whatever the order of their keys. */

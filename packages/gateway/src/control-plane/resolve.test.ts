@@ -241,6 +241,10 @@ test('resolveChains() lays the route over the global entry over plugin.json, and
     permissions: [],
     timeoutMs: 3,
     onFailure: { kind: 'open' },
+    key: link.instance.key,
+    dependencies: [],
+    incarnation: 0,
+    quarantined: false,
   })
   assert.deepEqual(Object.fromEntries(link.sources), {
     '/a': 'plugin.json of p: config',

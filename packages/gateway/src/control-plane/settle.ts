@@ -6,7 +6,7 @@ import { problemAt } from './problem.ts'
 
 /** An instance with everything that its layers say, but its number in the generation. */
 export interface SettledInstance {
-  readonly plan: Omit<InstancePlan, 'id'>
+  readonly plan: Omit<InstancePlan, 'id' | 'key'>
   readonly plugin: BuiltPlugin
   /** Where each value of the config comes from; see MergedConfig. */
   readonly sources: MergedConfig['sources']
@@ -41,6 +41,9 @@ export function settle(name: string, plugin: BuiltPlugin, layers: readonly Plugi
     permissions: manifest.permissions,
     timeoutMs: topmost(layers, (layer) => layer.timeoutMs) ?? manifest.timeoutMs,
     onFailure: topmost(layers, (layer) => layer.onFailure) ?? manifest.onFailure,
+    dependencies: [],
+    incarnation: 0,
+    quarantined: false,
   }
   return { ok: true, instance: { plan, plugin, sources: config.config.sources } }
 }

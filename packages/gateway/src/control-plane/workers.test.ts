@@ -14,7 +14,8 @@ function withWorkers(count: number) {
   return {
     workers,
     sent,
-    idFor: (worker: number) => sent.findLast((one) => one.worker === worker)?.message.id ?? 0,
+    idFor: (worker: number) =>
+      (sent.findLast((one) => one.worker === worker)?.message as { id: number } | undefined)?.id ?? 0,
   }
 }
 
@@ -55,7 +56,7 @@ test('haveReached() resolves with the last worker, and at once when all are ther
 test('stage() rejects with the error of the worker that cannot, plugin and stack kept', async () => {
   const { workers, idFor } = withWorkers(2)
   const staged = workers.stage(plan)
-  workers.answered(1, { kind: 'staged', id: idFor(1) })
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
   const failure = { code: 'PLUGIN_START_FAILED', message: 'Cannot start plugin "a"', plugin: 'a' } as const
   workers.answered(2, {
     kind: 'stage-failed',
@@ -86,8 +87,8 @@ test('commit() reaches every worker and resolves when all have acknowledged', as
       [2, 'commit'],
     ],
   )
-  workers.answered(2, { kind: 'committed', id: idFor(2) })
-  workers.answered(1, { kind: 'committed', id: idFor(1) })
+  workers.answered(2, { kind: 'committed', id: idFor(2), at: 0 })
+  workers.answered(1, { kind: 'committed', id: idFor(1), at: 0 })
   await committed
 })
 
@@ -117,6 +118,6 @@ test('an answer of a former worker settles nothing of its successor', async () =
     id: oldId,
     failure: { code: 'INTERNAL_ERROR', message: '', plugin: null, stack: null },
   })
-  workers.answered(1, { kind: 'staged', id: idFor(1) })
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
   await staged
 })

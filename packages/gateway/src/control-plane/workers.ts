@@ -5,7 +5,7 @@ import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 
-type Answer = Exclude<WorkerToSupervisor, { kind: 'retired' }>
+type Answer = Extract<WorkerToSupervisor, { readonly id: number }>
 
 /** How far a worker has come. Each step implies those before it. */
 export type WorkerStep = 'spawned' | 'started' | 'listening'

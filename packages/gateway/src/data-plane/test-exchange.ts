@@ -1,6 +1,12 @@
 import type { TestContext } from 'node:test'
 import type { Log, Middleware } from '@cardea/sdk'
-import { LIMIT_DEFAULTS, TIMEOUT_DEFAULTS, UPSTREAM_DEFAULTS } from '../config/limits.ts'
+import {
+  CHANGE_DEFAULTS,
+  FAULT_DEFAULTS,
+  LIMIT_DEFAULTS,
+  TIMEOUT_DEFAULTS,
+  UPSTREAM_DEFAULTS,
+} from '../config/limits.ts'
 import type {
   GatewaySettings,
   GenerationPlan,
@@ -59,6 +65,9 @@ const SETTINGS: GatewaySettings = {
   limits: LIMIT_DEFAULTS,
   timeouts: TIMEOUT_DEFAULTS,
   log: { level: 'silent', format: 'json' },
+  debug: false,
+  changes: CHANGE_DEFAULTS,
+  faults: FAULT_DEFAULTS,
 }
 
 export const ROUTE: RoutePlan = {
@@ -132,6 +141,10 @@ function liveInstance(hooks: Hooks, id: number, log: Log): LiveInstance {
       permissions: [],
       timeoutMs: 1_000,
       onFailure: { kind: 'closed' },
+      key: '',
+      dependencies: [],
+      incarnation: 0,
+      quarantined: false,
       ...plan,
     },
     middleware: { name, handle: () => true, ...middleware },

@@ -142,7 +142,7 @@ class Supervisor {
     if (message.kind === 'retired') {
       this.#workers.retired(worker)
       this.#noteRetirement()
-    } else {
+    } else if ('id' in message) {
       this.#workers.answered(worker, message)
     }
   }

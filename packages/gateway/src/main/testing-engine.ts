@@ -12,6 +12,7 @@ import type { UpstreamScript } from '../data-plane/testing/upstream-script.ts'
 import { VirtualClock } from '../data-plane/testing/virtual-clock.ts'
 import { startInstance } from '../plugin-host/instance.ts'
 import { type LoadedBundle, loadBundle } from '../plugin-host/load.ts'
+import { NO_NODE_SERVICES, NO_WORKER_SERVICES } from '../plugin-host/services.ts'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
 import { LogRecorder } from './testing-log.ts'
@@ -80,6 +81,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         startTimer: (callback, durationMs, repeat) =>
           repeat ? clock.every(durationMs, callback) : clock.after(durationMs, callback),
         transport: async (url, init) => options.fetch(new Request(url, init)),
+        node: NO_NODE_SERVICES,
+        worker: NO_WORKER_SERVICES,
       },
     })
     undo.defer(() => instance.stop())

@@ -151,18 +151,19 @@ async function start(message: MasterToWorker & { kind: 'start' }): Promise<void>
 
 async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
   const relay = (answer: WorkerToSupervisor): void => master.send({ kind: 'relay', message: answer })
-  const { id } = message
-  if (message.kind === 'commit') {
-    theWorker().commit(message.generation)
-    relay({ kind: 'committed', id })
-    master.send({ kind: 'serving', generation: message.generation })
-    return
-  }
-  try {
-    await theWorker().stage(message.plan)
-    relay({ kind: 'staged', id })
-  } catch (thrown) {
-    relay({ kind: 'stage-failed', id, failure: failureOf(thrown) })
+  switch (message.kind) {
+    case 'commit':
+      theWorker().commit(message.generation)
+      relay({ kind: 'committed', id: message.id, at: performance.timeOrigin + performance.now() })
+      master.send({ kind: 'serving', generation: message.generation })
+      return
+    case 'stage':
+      try {
+        await theWorker().stage(message.plan)
+        relay({ kind: 'staged', id: message.id, carried: 0, started: message.plan.instances.length })
+      } catch (thrown) {
+        relay({ kind: 'stage-failed', id: message.id, failure: failureOf(thrown) })
+      }
   }
 }
 

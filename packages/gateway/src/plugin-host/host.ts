@@ -5,6 +5,13 @@ import { DURATION_MS_MAX } from '../config/units.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import { permittedFetch, type Transport } from './fetch.ts'
 import { withMappedStack } from './load.ts'
+import {
+  NO_NODE_SERVICES,
+  NO_WORKER_SERVICES,
+  type NodeServices,
+  type ServiceSource,
+  type WorkerServices,
+} from './services.ts'
 
 /** The host of one instance, and the two steps of its end. */
 export interface InstanceHost {
@@ -20,6 +27,8 @@ export interface Surroundings {
   /** Returns what cancels the timer. */
   startTimer(callback: () => void, durationMs: number, repeat: boolean): () => void
   readonly transport: Transport
+  readonly node: ServiceSource<NodeServices>
+  readonly worker: ServiceSource<WorkerServices>
 }
 
 export const SYSTEM: Surroundings = {
@@ -29,6 +38,8 @@ export const SYSTEM: Surroundings = {
     return () => clearTimeout(timer)
   },
   transport: (url, init) => fetch(url, init),
+  node: NO_NODE_SERVICES,
+  worker: NO_WORKER_SERVICES,
 }
 
 const HASHES: ReadonlySet<string> = new Set<HashAlgorithm>(['sha1', 'sha256', 'sha384', 'sha512'])
@@ -46,7 +57,11 @@ export function openHost(
     const error = withMappedStack(thrown, mapStack)
     log.error(`A timer of "${plan.name}" failed: ${messageOf(error)}`, { error })
   }, surroundings)
+  const node = surroundings.node.open(plan, log)
+  const worker = surroundings.worker.open(plan, log)
   const host: Host = {
+    ...node.services,
+    ...worker.services,
     log,
     signal: quiet.signal,
     fetch: permittedFetch(plan.name, plan.permissions, ended.signal, surroundings.transport),
@@ -70,6 +85,8 @@ export function openHost(
     release() {
       quiesce()
       ended.abort(quiet.signal.reason)
+      node.release()
+      worker.release()
     },
   }
 }

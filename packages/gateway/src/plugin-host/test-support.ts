@@ -42,6 +42,10 @@ export function instancePlan(changes: Partial<InstancePlan> = {}): InstancePlan 
     permissions: [],
     timeoutMs: 1_000,
     onFailure: { kind: 'closed' },
+    key: '',
+    dependencies: [],
+    incarnation: 0,
+    quarantined: false,
     ...changes,
   }
 }

@@ -64,6 +64,18 @@ export interface InstancePlan {
   /** One hook call, waiting for the client's bytes not counted. */
   readonly timeoutMs: number
   readonly onFailure: OnFailure
+  /**
+   * What is carried from generation to generation: instances with equal keys are the same one. SHA-256 (hex) over name,
+   * code hash, entry point, effective config, permissions, incarnation and the keys of its dependencies; not over what
+   * only says how it is called (priority, timeout, failure policy).
+   */
+  readonly key: string
+  /** Ids of the instances it may `host.use`; they stand before it in the plan, and stop after it. */
+  readonly dependencies: readonly number[]
+  /** Counts up when somebody wants the instance made anew although nothing of it changed: `reload`, a breaker. */
+  readonly incarnation: number
+  /** It blocked an event loop: no hook of it is called, its failure policy decides at once. */
+  readonly quarantined: boolean
 }
 
 export interface RoutePlan {
@@ -160,6 +172,39 @@ export interface GatewaySettings {
   readonly limits: Limits
   readonly timeouts: Timeouts
   readonly log: { readonly level: LogLevel; readonly format: 'json' | 'pretty' | 'auto' }
+  /** Answers carry the generation in X-Cardea-Generation, and every exchange is traced. */
+  readonly debug: boolean
+  readonly changes: ChangeSettings
+  readonly faults: FaultSettings
+}
+
+/** How generations follow one another. */
+export interface ChangeSettings {
+  /** Generations that may be alive at once in a worker; past it a change waits. */
+  readonly generationsLiveMax: number
+  /** After its successor came, a generation's streams are cut after this time. 0: never. */
+  readonly streamDeadlineMs: number
+  /** Stored versions of one plugin, those in use not counted. */
+  readonly pluginVersionsMax: number
+  /** Stored generations that can be rolled back to. */
+  readonly generationsMax: number
+}
+
+/** When an instance's faults have consequences. */
+export interface FaultSettings {
+  /** A hook that keeps the event loop longer than this is ended and its plugin quarantined. 0: never. */
+  readonly stallMs: number
+  /** The breaker opens at this share of faulty calls … */
+  readonly breakerRatio: number
+  /** … of at least so many calls within `breakerWindowMs`. */
+  readonly breakerCallsMin: number
+  readonly breakerWindowMs: number
+  /** From open to half-open; doubles while probes fail, up to 60 s. */
+  readonly breakerOpenMs: number
+  /** A new version whose breaker opens within this time is taken back. 0: never. */
+  readonly probationMs: number
+  /** Security plugins are taken back too. */
+  readonly probationSecurity: boolean
 }
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'

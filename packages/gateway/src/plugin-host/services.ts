@@ -1,0 +1,53 @@
+import type { Host, Log } from '@cardea/sdk'
+import { GatewayError } from '../base/errors.ts'
+import type { InstancePlan } from '../protocol/generation.ts'
+
+/** What a host offers beyond itself: shared by the workers of the node, or by the instances of this worker. */
+export type NodeServices = Pick<Host, 'kv' | 'quota' | 'sink' | 'once'>
+export type WorkerServices = Pick<Host, 'state' | 'provide' | 'use' | 'emit' | 'on'>
+
+/** One instance's share of the services; `release` gives back what it holds of them. Safe to call again. */
+export interface Opened<Services> {
+  readonly services: Services
+  release(): void
+}
+
+/** Makes each instance its share. One per process (or per test). */
+export interface ServiceSource<Services> {
+  open(plan: InstancePlan, log: Log): Opened<Services>
+}
+
+/** For processes that have no such services. */
+export function unavailable(what: string): never {
+  throw new GatewayError('INTERNAL_ERROR', `host.${what} is not available in this process`)
+}
+
+export const NO_NODE_SERVICES: ServiceSource<NodeServices> = {
+  open: () => ({
+    services: {
+      kv: {
+        get: async () => unavailable('kv'),
+        set: async () => unavailable('kv'),
+        delete: async () => unavailable('kv'),
+        list: async () => unavailable('kv'),
+      },
+      quota: () => unavailable('quota'),
+      sink: () => unavailable('sink'),
+      once: () => unavailable('once'),
+    },
+    release() {},
+  }),
+}
+
+export const NO_WORKER_SERVICES: ServiceSource<WorkerServices> = {
+  open: () => ({
+    services: {
+      state: () => unavailable('state'),
+      provide: () => unavailable('provide'),
+      use: () => unavailable('use'),
+      emit: () => unavailable('emit'),
+      on: () => unavailable('on'),
+    },
+    release() {},
+  }),
+}

@@ -1,0 +1,206 @@
+import type { Failure } from './failure.ts'
+import type { FaultEvent } from './faults.ts'
+import type { ListenAddress } from './listen-address.ts'
+import type { PluginFault, PluginStage, PluginStatus } from './plugin-state.ts'
+import type { WorkerCensus } from './supervisor-worker.ts'
+import type { ExchangeTrace } from './trace.ts'
+
+/**
+ * Command line and supervisor, over the Unix domain socket `.cardea/control.sock` (mode 0600): one JSON value a line.
+ * Each request is answered by one `ok` or `failed` with its id; `watch` is followed by events until the socket closes.
+ */
+export type ControlRequest = { readonly id: number; readonly who: string } & ControlCommand
+
+export type ControlCommand =
+  | { readonly command: 'status' }
+  | { readonly command: 'history'; readonly limit: number }
+  /** `generation` null: the one before the committed one. */
+  | { readonly command: 'rollback'; readonly generation: number | null }
+  | { readonly command: 'approve' }
+  /** `unit` null: all; otherwise a plugin's name, or `config`. */
+  | { readonly command: 'release'; readonly unit: string | null }
+  | { readonly command: 'plugin-versions'; readonly plugin: string }
+  /** `version` null: the one before; otherwise a version number or the beginning of a content hash. */
+  | { readonly command: 'plugin-rollback'; readonly plugin: string; readonly version: string | null }
+  | { readonly command: 'plugin-enable'; readonly plugin: string }
+  | { readonly command: 'plugin-disable'; readonly plugin: string }
+  | { readonly command: 'plugin-reload'; readonly plugin: string }
+  | { readonly command: 'plugin-info'; readonly plugin: string }
+  | { readonly command: 'config-diff'; readonly generation: number | null }
+  /** Events from now on; `traces`: every exchange too. */
+  | { readonly command: 'watch'; readonly traces: boolean }
+
+export type ControlResponse =
+  | { readonly kind: 'ok'; readonly id: number; readonly result: unknown }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: Failure }
+  | { readonly kind: 'event'; readonly event: ControlEvent }
+
+/** What the result of each command is. */
+export interface ControlResults {
+  readonly status: GatewayStatus
+  /** Newest first. */
+  readonly history: readonly HistoryEntry[]
+  readonly rollback: ChangeReport
+  readonly approve: ChangeReport
+  readonly release: ChangeReport
+  readonly 'plugin-versions': readonly PluginVersion[]
+  readonly 'plugin-rollback': ChangeReport
+  readonly 'plugin-enable': ChangeReport
+  readonly 'plugin-disable': ChangeReport
+  readonly 'plugin-reload': ChangeReport
+  readonly 'plugin-info': PluginInfo
+  readonly 'config-diff': ConfigDiff
+  readonly watch: null
+}
+
+/** Why a change was tried. */
+export type ChangeCause =
+  | { readonly kind: 'start' }
+  /** A supervisor that was started anew looks at the files. */
+  | { readonly kind: 'recovery' }
+  | { readonly kind: 'files'; readonly files: readonly string[] }
+  | { readonly kind: 'rollback'; readonly generation: number }
+  | { readonly kind: 'plugin-rollback'; readonly plugin: string; readonly version: string }
+  | { readonly kind: 'enable' | 'disable' | 'reload'; readonly plugin: string }
+  | { readonly kind: 'approve' }
+  | { readonly kind: 'release'; readonly unit: string | null }
+  /** A new version failed at run time and was taken back. */
+  | { readonly kind: 'probation'; readonly plugin: string; readonly version: string }
+  /** Its breaker opened: made anew. */
+  | { readonly kind: 'restart'; readonly plugin: string }
+  | { readonly kind: 'quarantine'; readonly plugin: string }
+
+/** What became of one change, as the log line, the history and the command line show it. */
+export interface ChangeReport {
+  readonly outcome: 'committed' | 'unchanged' | 'failed' | 'held'
+  /** The generation it made, or would have made; when unchanged the one that serves. */
+  readonly generation: number
+  /** Unix time, milliseconds. */
+  readonly at: number
+  readonly cause: ChangeCause
+  /** The user that asked; `gateway` for what it did by itself. */
+  readonly who: string
+  /** What is different, in short sentences: `plugin auth 1.0.0 → 1.1.0`, `route api: upstream changed`. */
+  readonly changes: readonly string[]
+  /** Names of the instances that were made anew, and how many were carried over. */
+  readonly started: readonly string[]
+  readonly carried: number
+  /** Milliseconds by stage, in the order they ran. `total` is from the first sign of the change to commit. */
+  readonly stages: readonly StageTiming[]
+  /** Between the first worker's swap and the last one's; null unless committed by several. */
+  readonly skewMs: number | null
+  /** Why not, when failed. Never empty then. */
+  readonly problems: readonly ChangeProblem[]
+  /** When held: what would be lost. */
+  readonly held: readonly HeldLoss[]
+  /** What is worth knowing all the same: `workers: 4 takes effect at the next start`. */
+  readonly notices: readonly string[]
+}
+
+export interface StageTiming {
+  readonly stage: string
+  readonly ms: number
+}
+
+export interface ChangeProblem extends PluginFault {
+  readonly stage: PluginStage | 'config' | 'trial' | 'stage' | 'decide'
+  /** The instance's or plugin's name, or null. */
+  readonly plugin: string | null
+  /** Lines around the place, as a person reads them; null when there is no file to show. */
+  readonly frame: string | null
+  readonly stack: string | null
+}
+
+/** A route that would lose a security plugin. */
+export interface HeldLoss {
+  readonly route: string
+  readonly plugin: string
+  /** `plugin "auth" is gone from plugins/`, `… is disabled`, `… is now of category custom`. */
+  readonly reason: string
+}
+
+export interface HistoryEntry {
+  readonly number: number
+  readonly at: number
+  readonly cause: ChangeCause
+  readonly who: string
+  readonly changes: readonly string[]
+  /** Whether it serves now, and whether it can be rolled back to. */
+  readonly isLive: boolean
+  readonly isStored: boolean
+}
+
+export interface GatewayStatus {
+  readonly generation: number
+  readonly startedAt: number
+  readonly directory: string
+  readonly addresses: readonly ListenAddress[]
+  readonly workers: readonly { readonly worker: number; readonly census: WorkerCensus | null }[]
+  readonly plugins: readonly PluginStatus[]
+  readonly instances: readonly InstanceStatus[]
+  /** The newest change when it failed or is held: what stands on disk but does not run. */
+  readonly pending: ChangeReport | null
+  readonly pins: readonly PinStatus[]
+  readonly events: readonly ControlEvent[]
+}
+
+export interface InstanceStatus {
+  readonly name: string
+  readonly plugin: string
+  readonly version: string
+  readonly state: 'active' | 'breaker-open' | 'half-open' | 'quarantined'
+  readonly failures: number
+}
+
+/** Something that runs in another form than it stands on disk. */
+export interface PinStatus {
+  /** `config` or a plugin's name. */
+  readonly unit: string
+  /** What runs: `1.0.0 (3f2a91c0)`, `generation 12`, `not there`. */
+  readonly runs: string
+  readonly since: number
+  readonly who: string
+}
+
+export interface PluginVersion {
+  readonly version: string
+  /** Hex. */
+  readonly contentHash: string
+  readonly firstGeneration: number
+  readonly lastGeneration: number
+  readonly at: number
+  readonly isLive: boolean
+}
+
+export interface PluginInfo {
+  readonly name: string
+  readonly version: string | null
+  readonly description: string
+  readonly folder: string
+  readonly state: PluginStatus['state']
+  readonly category: string | null
+  readonly dependencies: Readonly<Record<string, string>>
+  readonly permissions: readonly string[]
+  readonly instances: readonly (InstanceStatus & {
+    readonly routes: readonly string[]
+    readonly config: Readonly<Record<string, unknown>>
+    /** JSON Pointer of each value to where it comes from. */
+    readonly sources: Readonly<Record<string, string>>
+  })[]
+  readonly versions: readonly PluginVersion[]
+}
+
+export interface ConfigDiff {
+  readonly from: string
+  readonly to: string
+  /** Unified diff; '' when equal. */
+  readonly text: string
+}
+
+export type ControlEvent =
+  | { readonly kind: 'change'; readonly report: ChangeReport }
+  | { readonly kind: 'fault'; readonly at: number; readonly worker: number; readonly fault: FaultEvent }
+  /** A decision by the gateway itself, as a sentence. */
+  | { readonly kind: 'decision'; readonly at: number; readonly plugin: string; readonly text: string }
+  | { readonly kind: 'worker'; readonly at: number; readonly worker: number; readonly text: string }
+  | { readonly kind: 'trace'; readonly trace: ExchangeTrace }

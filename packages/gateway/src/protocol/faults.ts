@@ -1,0 +1,36 @@
+import type { Failure } from './failure.ts'
+
+/** What befell an instance in a worker, beyond the one exchange it befell. The supervisor decides what follows. */
+export type FaultEvent =
+  /** Failures since the last such event; sent once a second at most. */
+  | {
+      readonly kind: 'failures'
+      readonly key: string
+      readonly instance: string
+      readonly plugin: string
+      readonly count: number
+      /** Of the last one. */
+      readonly failure: Failure
+    }
+  | {
+      readonly kind: 'breaker'
+      readonly key: string
+      readonly instance: string
+      readonly plugin: string
+      readonly state: BreakerState
+      /** Of the window that led to it. */
+      readonly calls: number
+      readonly faults: number
+    }
+  /** A hook kept the event loop past the stall limit and was ended. The worker wants to be replaced. */
+  | {
+      readonly kind: 'stall'
+      readonly key: string
+      readonly instance: string
+      readonly plugin: string
+      readonly stalledMs: number
+      /** Where it was: `spin (/srv/plugins/a/plugin.ts:12:5)`, the innermost frame first. */
+      readonly frames: readonly string[]
+    }
+
+export type BreakerState = 'closed' | 'open' | 'half-open'

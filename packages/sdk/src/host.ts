@@ -1,0 +1,125 @@
+import type { Cloneable, Log } from './index.ts'
+
+/** What the gateway gives an instance. Everything acquired through it is released when the instance stops. */
+export interface Host {
+  readonly log: Log
+  /** Aborts when the instance stops. */
+  readonly signal: AbortSignal
+  /**
+   * The Fetch API, for the hosts that `permissions` grants as `net:HOST:PORT`. Others are refused with
+   * `PERMISSION_DENIED` before anything is sent.
+   */
+  fetch(url: string | URL, init?: RequestInit): Promise<globalThis.Response>
+  /** A digest, synchronous: 0.8 µs where `crypto.subtle.digest` costs 23. */
+  hash(algorithm: HashAlgorithm, data: string | Uint8Array, encoding?: 'hex' | 'base64' | 'base64url'): string
+  hmac(
+    algorithm: HashAlgorithm,
+    key: string | Uint8Array,
+    data: string | Uint8Array,
+    encoding?: 'hex' | 'base64' | 'base64url',
+  ): string
+  /** Compares in time that depends on the lengths only. */
+  timingSafeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean
+  /** Timers that die with the instance and never keep a process alive. */
+  setTimeout(callback: () => void, delayMs: number): HostTimer
+  setInterval(callback: () => void, periodMs: number): HostTimer
+  /**
+   * One live object per worker, shared by all instances of the plugin that ask for this name and version: a swap of code
+   * or config moves nothing and forgets nothing. For a `version` that does not live yet, `create` makes the value, of
+   * the newest living version (`previous`, to be read, not changed) or of nothing (null). It runs in the very turn in
+   * which the first generation using it goes live, so `previous` is complete; before that, in the trial process, on a
+   * copy. Should it throw all the same, it is asked again with null. A value dies with the last instance using it.
+   */
+  state<T>(name: string, version: number, create: (previous: PreviousState | null) => T): State<T>
+  /** Data shared by all workers of the node, kept on disk, under the plugin's own name. Needs the permission `kv`. */
+  readonly kv: KeyValueStore
+  /**
+   * Takes a token from a bucket that all workers of the node share and that fills at `rate` tokens per second up to
+   * `burst`. Synchronous, from tokens leased to this worker. Buckets belong to the plugin: no swap forgets them.
+   */
+  quota(request: QuotaRequest): QuotaDecision
+  /**
+   * Lines for a file of the gateway's `logs` folder, written by all workers in whole lines; `-` is stdout. Never
+   * blocks: what would be too much is dropped and counted. Needs the permission `sink`.
+   */
+  sink(file: string, options?: SinkOptions): Sink
+  /**
+   * Runs `task` in one worker of the node at a time; when that worker or the instance ends, in another. `signal` aborts
+   * when the task must end here.
+   */
+  once(name: string, task: (signal: AbortSignal) => void | Promise<void>): void
+  /** Offers functions to instances whose plugin.json names this plugin in `dependencies`. Only while `PluginMain` runs. */
+  provide(service: Readonly<Record<string, ServiceFunction>>): void
+  /**
+   * What the plugin of that name provides; it must stand in `dependencies`. Every call is async, its arguments and its
+   * result are cloned. The dependency always starts before and stops after; when it changes, this instance is made anew.
+   */
+  use<Service extends object = Readonly<Record<string, (...args: Cloneable[]) => Promise<unknown>>>>(
+    plugin: string,
+  ): Service
+  /** Tells all listeners to `PLUGIN/event` in this worker, after the current turn; `data` is cloned. */
+  emit(event: string, data?: Cloneable): void
+  /** Listens to `PLUGIN/event`, of this plugin or one in `dependencies`. A listener that throws is logged. */
+  on(event: string, listener: (data: unknown) => void): void
+}
+
+export interface PreviousState {
+  readonly version: number
+  readonly value: unknown
+}
+
+export interface State<T> {
+  /** The live object. Throws STATE_NOT_LIVE before the generation goes live: use it in hooks, not in `PluginMain`. */
+  readonly value: T
+}
+
+/** Values are {@link Cloneable}; keys are at most 512 bytes, values 64 KiB. */
+export interface KeyValueStore {
+  /** The value, or undefined. */
+  get(key: string): Promise<unknown>
+  /** `ttlMs`: forgotten after that time. */
+  set(key: string, value: Cloneable, options?: { readonly ttlMs?: number }): Promise<void>
+  delete(key: string): Promise<void>
+  /** Keys that start with `prefix`, in order, at most `limit` (default 1,000). */
+  list(prefix?: string, limit?: number): Promise<readonly string[]>
+}
+
+export interface QuotaRequest {
+  readonly key: string
+  /** Tokens per second, above 0. */
+  readonly rate: number
+  /** The size of the bucket, at least 1. */
+  readonly burst: number
+  /** Tokens to take; default 1. */
+  readonly cost?: number
+}
+
+export interface QuotaDecision {
+  readonly allowed: boolean
+  /** Tokens left in the whole bucket as far as this worker knows, rounded down. */
+  readonly remaining: number
+  /** Until `cost` tokens should be there; 0 when allowed. */
+  readonly retryAfterMs: number
+}
+
+export interface SinkOptions {
+  /** The file is renamed to `FILE.1` (older ones count up) at this size. Default 100 MiB; 0: never. */
+  readonly rotateBytes?: number
+  /** Rotated files that are kept. Default 5. */
+  readonly keep?: number
+}
+
+export interface Sink {
+  /** One line, newline added. False when it was dropped. */
+  write(line: string): boolean
+  /** Lines dropped by this worker so far. */
+  readonly dropped: number
+}
+
+export type ServiceFunction = (...args: never[]) => unknown
+
+export type HashAlgorithm = 'sha1' | 'sha256' | 'sha384' | 'sha512'
+
+export interface HostTimer {
+  cancel(): void
+}
