@@ -1,7 +1,7 @@
-import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
 import { type Answer, answerOf } from './answer.ts'
-import { Chain } from './chain/chain.ts'
+import { Chain, type ChainPlace } from './chain/chain.ts'
 import { type CompiledRoute, compileRouter, type Router } from './routing/router.ts'
 import type { Upstream, UpstreamRegistry } from './upstream/upstream.ts'
 
@@ -22,6 +22,7 @@ export class Generation {
   readonly router: Router
   readonly routes: readonly LiveRoute[]
   readonly instances: ReadonlyMap<number, LiveInstance>
+  readonly #plans: ReadonlyMap<number, InstancePlan>
   readonly #upstreams: ReadonlyMap<string, Upstream>
   readonly #onFree: (generation: Generation) => void
   #pins = 0
@@ -36,6 +37,7 @@ export class Generation {
     this.number = plan.number
     this.settings = plan.settings
     this.instances = instances
+    this.#plans = new Map(plan.instances.map((instance) => [instance.id, instance]))
     this.router = compileRouter(plan.routes)
     this.#upstreams = new Map(plan.upstreams.map((upstream) => [upstream.name, registry.open(upstream)]))
     this.routes = this.router.routes.map((compiled) => this.#liveRoute(compiled))
@@ -50,16 +52,19 @@ export class Generation {
     const { action, chain } = compiled.plan
     return {
       compiled,
-      chain: new Chain(chain.map((id) => this.#instance(id))),
+      chain: new Chain(chain.map((id) => this.#place(id))),
       upstream: action.kind === 'upstream' ? this.#upstream(action.upstream) : null,
       answer: action.kind === 'respond' ? answerOf(action.status, action.headers, action.body) : null,
     }
   }
 
-  #instance(id: number): LiveInstance {
+  #place(id: number): ChainPlace {
+    const plan = this.#plans.get(id)
     const instance = this.instances.get(id)
-    if (instance === undefined) throw new Error(`The plan names instance ${id}, which was not started`)
-    return instance
+    if (plan === undefined || instance === undefined) {
+      throw new Error(`The plan names instance ${id}, which was not started`)
+    }
+    return { plan, instance }
   }
 
   #upstream(name: string): Upstream {

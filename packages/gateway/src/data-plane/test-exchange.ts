@@ -27,7 +27,11 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
-export type Hooks = Partial<Middleware> & { readonly plan?: Partial<InstancePlan> }
+export type Hooks = Partial<Middleware> & {
+  readonly plan?: Partial<InstancePlan>
+  /** What the instance was started from, where that differs: it is carried over from an older generation then. */
+  readonly startedFrom?: Partial<InstancePlan>
+}
 
 export interface ExchangeSetup {
   /** In chain order; named a, b, c, … `handle` returns true unless said. */
@@ -91,8 +95,12 @@ export function exchangeBench(t: TestContext, setup: ExchangeSetup = {}): Exchan
   const clock = new VirtualClock()
   const logs: LogLine[] = []
   const log = recorder(logs)
-  const instances = new Map((setup.chain ?? []).map((hooks, id) => [id, liveInstance(hooks, id, log)]))
-  const plan = planOf(setup, [...instances.values()])
+  const chain = setup.chain ?? []
+  const instances = new Map(chain.map((hooks, id) => [id, liveInstance(hooks, id, log)]))
+  const plan = planOf(
+    setup,
+    chain.map(({ plan }, id) => instancePlan(id, plan)),
+  )
   const plane = new TestPlane({ plan, instances, clock, script: scriptOf(setup.upstream), log })
   t.after(() => plane.close())
   const open = (request: string | Partial<TestRequest> = '/') =>
@@ -106,7 +114,7 @@ export function exchangeBench(t: TestContext, setup: ExchangeSetup = {}): Exchan
   return { plane, clock, logs, open, send }
 }
 
-function planOf(setup: ExchangeSetup, instances: readonly LiveInstance[]): GenerationPlan {
+function planOf(setup: ExchangeSetup, instances: readonly InstancePlan[]): GenerationPlan {
   const limits = { ...LIMIT_DEFAULTS, ...setup.limits }
   const upstream = {
     ...UPSTREAM_DEFAULTS,
@@ -118,36 +126,42 @@ function planOf(setup: ExchangeSetup, instances: readonly LiveInstance[]): Gener
     number: 7,
     settings: { ...SETTINGS, limits },
     upstreams: [upstream],
-    routes: [{ ...ROUTE, ...setup.route, chain: instances.map(({ plan }) => plan.id) }],
-    instances: instances.map(({ plan }) => plan),
+    routes: [{ ...ROUTE, ...setup.route, chain: instances.map(({ id }) => id) }],
+    instances,
     bundles: [],
   }
 }
 
-function liveInstance(hooks: Hooks, id: number, log: Log): LiveInstance {
-  const name = 'abcdefgh'.charAt(id)
-  const { plan, ...middleware } = hooks
+function instancePlan(id: number, plan: Partial<InstancePlan> = {}): InstancePlan {
+  const name = nameOf(id)
   return {
-    plan: {
-      id,
-      name,
-      plugin: name,
-      version: '1.0.0',
-      codeHash: '',
-      entryPoint: 'PluginMain',
-      config: {},
-      category: 'transform',
-      priority: 100,
-      permissions: [],
-      timeoutMs: 1_000,
-      onFailure: { kind: 'closed' },
-      key: '',
-      dependencies: [],
-      incarnation: 0,
-      quarantined: false,
-      ...plan,
-    },
-    middleware: { name, handle: () => true, ...middleware },
+    id,
+    name,
+    plugin: name,
+    version: '1.0.0',
+    codeHash: '',
+    entryPoint: 'PluginMain',
+    config: {},
+    category: 'transform',
+    priority: 100,
+    permissions: [],
+    timeoutMs: 1_000,
+    onFailure: { kind: 'closed' },
+    key: '',
+    dependencies: [],
+    incarnation: 0,
+    quarantined: false,
+    ...plan,
+  }
+}
+
+const nameOf = (id: number): string => 'abcdefgh'.charAt(id)
+
+function liveInstance(hooks: Hooks, id: number, log: Log): LiveInstance {
+  const { plan, startedFrom, ...middleware } = hooks
+  return {
+    plan: instancePlan(id, { ...plan, ...startedFrom }),
+    middleware: { name: nameOf(id), handle: () => true, ...middleware },
     log,
     mapStack: (error) => `mapped: ${error.message}`,
     stop: async () => {},

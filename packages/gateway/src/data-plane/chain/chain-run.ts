@@ -107,8 +107,8 @@ export class ChainRun implements Swept {
 
   /** Returns whether the chain goes on. */
   #onHandleThrew(context: HookContext, thrown: unknown): boolean {
-    const { instance } = context.entry
-    const failure = hookFailure(instance, 'handle', thrown)
+    const { plan } = context.entry
+    const failure = hookFailure(plan, 'handle', thrown)
     this.#log(context, 'handle', thrown)
     const { answer, edits } = this.#user
     edits.truncate(this.#mark)
@@ -116,7 +116,7 @@ export class ChainRun implements Swept {
     answer.content = null
     answer.sent = false
     context.transforms = null
-    if (isPassedOver(instance, failure)) {
+    if (isPassedOver(plan, failure)) {
       context.outcome = 'skipped'
       return !this.#ended
     }
@@ -198,10 +198,10 @@ export class ChainRun implements Swept {
 
   /** Returns whether the next hook may run now; after a replaced answer `respond` runs the rest. */
   #onResponseThrew(context: HookContext, thrown: unknown): boolean {
-    const { instance } = context.entry
-    const failure = hookFailure(instance, 'onResponse', thrown)
+    const { plan } = context.entry
+    const failure = hookFailure(plan, 'onResponse', thrown)
     this.#log(context, 'onResponse', thrown)
-    if (isPassedOver(instance, failure)) return !this.#ended
+    if (isPassedOver(plan, failure)) return !this.#ended
     context.outcome = 'failed'
     if (!this.#ended) this.#user.onHookFailed(failure)
     return false
@@ -218,7 +218,7 @@ export class ChainRun implements Swept {
   ): void {
     this.#then = then
     const ticket = ++this.#ticket
-    const { timeoutMs } = context.entry.instance.plan
+    const { timeoutMs } = context.entry.plan
     this.#pending = context
     this.#pendingHook = hook
     this.#deadlineMs = this.#sweeper.clock.nowMs() + timeoutMs
@@ -291,7 +291,7 @@ export class ChainRun implements Swept {
     const context = this.#pending
     if (context === null || this.#waiting > 0 || nowMs < this.#deadlineMs) return
     const hook = this.#pendingHook
-    const { timeoutMs } = context.entry.instance.plan
+    const { timeoutMs } = context.entry.plan
     this.#giveUp(context)
     this.#onRejected(
       context,
@@ -318,7 +318,7 @@ export class ChainRun implements Swept {
 
   timings(): PluginTiming[] {
     return this.#contexts.map(({ entry, handleMs, onResponseMs, outcome }) => ({
-      name: entry.instance.plan.name,
+      name: entry.plan.name,
       handle: handleMs,
       onResponse: onResponseMs,
       outcome: outcome === 'entered' ? 'failed' : outcome,

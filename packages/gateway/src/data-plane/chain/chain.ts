@@ -1,8 +1,15 @@
+import type { InstancePlan } from '../../protocol/generation.ts'
 import type { LiveInstance } from '../../protocol/instance.ts'
 
-/** One instance's place in a chain. */
-export interface ChainEntry {
+/** An instance and what the generation at hand says of it: one that is carried over may be called by other rules now. */
+export interface ChainPlace {
+  /** The generation's own; `instance.plan` may be an older one's with an equal key. */
+  readonly plan: InstancePlan
   readonly instance: LiveInstance
+}
+
+/** One instance's place in a chain. */
+export interface ChainEntry extends ChainPlace {
   readonly hasOnResponse: boolean
 }
 
@@ -13,13 +20,14 @@ export class Chain {
   readonly wantsRecord: boolean
   readonly hasErrorHooks: boolean
 
-  constructor(instances: readonly LiveInstance[]) {
-    this.entries = instances.map((instance) => ({
+  constructor(places: readonly ChainPlace[]) {
+    this.entries = places.map(({ plan, instance }) => ({
+      plan,
       instance,
       hasOnResponse: typeof instance.middleware.onResponse === 'function',
     }))
     const has = (hook: 'onFinish' | 'onError') =>
-      instances.some(({ middleware }) => typeof middleware[hook] === 'function')
+      places.some(({ instance }) => typeof instance.middleware[hook] === 'function')
     this.wantsRecord = has('onFinish')
     this.hasErrorHooks = has('onError')
   }

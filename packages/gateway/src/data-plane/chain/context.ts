@@ -102,7 +102,7 @@ export class HookContext implements Context {
 }
 
 function revoked(entry: ChainEntry): GatewayError {
-  const name = entry.instance.plan.name
+  const name = entry.plan.name
   return new GatewayError(
     'CONTEXT_REVOKED',
     `A context of plugin "${name}" was used after its exchange or its hook's time was over`,

@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode, GatewayError, messageOf } from '../../base/errors.ts'
+import type { InstancePlan } from '../../protocol/generation.ts'
 import type { LiveInstance } from '../../protocol/instance.ts'
 import type { HookFailure } from './exchange-view.ts'
 
@@ -14,8 +15,8 @@ const BODY_FAULTS: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** Whose fault a throw in a hook is: the client's or the upstream's when it came from a body, else the plugin's. */
-export function hookFailure(instance: LiveInstance, hook: string, thrown: unknown): HookFailure {
-  const { name, onFailure } = instance.plan
+export function hookFailure(plan: InstancePlan, hook: string, thrown: unknown): HookFailure {
+  const { name, onFailure } = plan
   const fault = faultOf(thrown)
   const code = fault ?? 'HOOK_THREW'
   const kind = ERRORS[code]
@@ -53,6 +54,11 @@ export function logHookFailure(
 }
 
 /** Whether the exchange goes on as if the plugin were not there. Bodies that are at fault are never passed over. */
-export function isPassedOver(instance: LiveInstance, failure: HookFailure): boolean {
-  return instance.plan.onFailure.kind === 'open' && failure.source === 'plugin'
+export function isPassedOver(plan: InstancePlan, failure: HookFailure): boolean {
+  return mayBePassedOver(plan) && failure.source === 'plugin'
+}
+
+/** The config refuses `open` for a security plugin; this holds also for what came around the config. */
+export function mayBePassedOver({ onFailure, category }: InstancePlan): boolean {
+  return onFailure.kind === 'open' && category !== 'security'
 }

@@ -44,7 +44,7 @@ export class TransformStage implements Stage, Swept {
   }
 
   #await(promise: Promise<unknown>): Promise<Uint8Array | null> {
-    const { timeoutMs } = this.#entry.instance.plan
+    const { timeoutMs } = this.#entry.plan
     this.#deadlineMs = this.#sweeper.clock.nowMs() + timeoutMs
     this.#sweeper.add(this)
     return new Promise((resolve, reject) => {
@@ -65,7 +65,7 @@ export class TransformStage implements Stage, Swept {
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs) return
     this.#sweeper.remove(this)
-    const { timeoutMs } = this.#entry.instance.plan
+    const { timeoutMs } = this.#entry.plan
     this.#giveUp?.(
       this.#failed(new GatewayError('HOOK_TIMEOUT', `A transform took longer than ${timeoutMs} ms`)),
     )
@@ -73,7 +73,7 @@ export class TransformStage implements Stage, Swept {
 
   #failed(thrown: unknown): TransformError {
     logHookFailure(this.#entry.instance, 'transformBody', thrown, this.#exchange)
-    return new TransformError(hookFailure(this.#entry.instance, 'transformBody', thrown), thrown)
+    return new TransformError(hookFailure(this.#entry.plan, 'transformBody', thrown), thrown)
   }
 
   abort(): void {
