@@ -1,4 +1,5 @@
-import { ERRORS, type ErrorKind } from '../base/errors.ts'
+import type { ErrorKind } from '../base/error-kinds.ts'
+import { ERRORS } from '../base/errors.ts'
 import { describeSchema, listOf } from './describe.ts'
 import { isObject } from './pointer.ts'
 

@@ -1,0 +1,183 @@
+import { client, type ErrorKind, gateway, upstream } from './error-kinds.ts'
+
+/** What can befall a request before, after and apart from plugins. */
+export const EXCHANGE_ERRORS = {
+  // Requests that are refused before a plugin sees them.
+  REQUEST_MALFORMED: client(
+    400,
+    'The request is not valid HTTP/1.1',
+    'The head or the framing of the body breaks RFC 9110 or RFC 9112; the detail names the rule.',
+    'Mend the client. Cardea never guesses: what one reader takes for one request, another takes for two.',
+  ),
+  REQUEST_PATH_REFUSED: client(
+    400,
+    'The path is ambiguous',
+    'It holds an encoded slash, backslash or NUL, or an empty segment, which servers read in different ways.',
+    'Send the plain path, or let the route accept it with `allow_in_path`.',
+  ),
+  REQUEST_HEAD_TIMEOUT: client(
+    408,
+    'The request head took too long',
+    'The head was not complete within `timeouts.head`.',
+    'Send the head at once, or raise the limit.',
+  ),
+  REQUEST_BODY_TIMEOUT: client(
+    408,
+    'The request body took too long',
+    'No byte came for `timeouts.body`, or fewer than `timeouts.minimum_rate`.',
+    'Send the body without pauses, or raise the limit.',
+  ),
+  REQUEST_BODY_TOO_LARGE: client(
+    413,
+    'The request body is too large',
+    'It is longer than `limits.request_body_bytes`, or than `limits.body_bytes` where a plugin reads it.',
+    'Send less, or raise the limit for the route.',
+  ),
+  REQUEST_TARGET_TOO_LONG: client(
+    414,
+    'The request line is too long',
+    'It is longer than `limits.request_line_bytes`.',
+    'Move data from the query into the body, or raise the limit.',
+  ),
+  REQUEST_EXPECTATION_UNKNOWN: client(
+    417,
+    'The expectation cannot be met',
+    'The Expect field asks for something other than 100-continue (RFC 9110, 10.1.1).',
+    'Leave the field out.',
+  ),
+  REQUEST_HEAD_TOO_LARGE: client(
+    431,
+    'The request head is too large',
+    'It is longer than `limits.head_bytes`, or has more field lines than `limits.header_count`.',
+    'Send fewer or smaller fields (often cookies), or raise the limit.',
+  ),
+  REQUEST_METHOD_UNSUPPORTED: client(
+    501,
+    'The method is not supported',
+    'CONNECT asks for a forward proxy; Cardea is a reverse proxy.',
+    'Use another method.',
+  ),
+  REQUEST_VERSION_UNSUPPORTED: client(
+    505,
+    'The HTTP version is not supported',
+    'The request line names a version other than HTTP/1.0 and HTTP/1.1.',
+    'Use HTTP/1.1.',
+  ),
+  CLIENT_ABORTED: client(
+    499,
+    'The client went away',
+    'The connection was closed or reset before the response was complete.',
+    'Nothing to do; many of them hint at a slow upstream or an impatient client.',
+  ),
+  CLIENT_TOO_SLOW: client(
+    499,
+    'The client took no bytes of the response',
+    'Nothing could be written for `timeouts.send`.',
+    'Read the response, or raise the limit.',
+  ),
+  ROUTE_NOT_FOUND: client(
+    404,
+    'No route matches',
+    'Host, path, method and headers match no route of the configuration.',
+    'Add a route, or ask for another path. `cardea plugin list` shows the routes.',
+  ),
+  METHOD_NOT_ALLOWED: client(
+    405,
+    'No route takes this method',
+    'A route matches host and path, but none matches the method.',
+    'Use one of the methods in the Allow field.',
+  ),
+  // The gateway's own bounds.
+  GATEWAY_OVERLOADED: gateway(
+    503,
+    'always',
+    'The gateway is at its limit',
+    'The worker holds `limits.connections` connections or `limits.pending_requests` unanswered requests.',
+    'Try again; raise the limit or add workers if it stays.',
+  ),
+  GATEWAY_NOT_READY: gateway(
+    503,
+    'always',
+    'The gateway has no generation to serve',
+    'It is starting, or draining.',
+    'Try again in a moment.',
+  ),
+  INTERNAL_ERROR: gateway(
+    500,
+    'never',
+    'The gateway made a mistake',
+    'An invariant of Cardea itself did not hold; the log has the stack.',
+    'Report it with the log line.',
+  ),
+  // Upstreams.
+  UPSTREAM_CONNECT_FAILED: upstream(
+    502,
+    'always',
+    'The upstream cannot be reached',
+    'The connection was refused, reset or unreachable, or TLS failed.',
+    'Check that the target listens at the configured address and that its certificate is trusted.',
+  ),
+  UPSTREAM_DNS_FAILED: upstream(
+    502,
+    'always',
+    "The upstream's name cannot be resolved",
+    'DNS has no address for the host name of the target.',
+    'Check the name in `upstreams`, and the resolver of this machine.',
+  ),
+  UPSTREAM_CONNECT_TIMEOUT: upstream(
+    504,
+    'always',
+    'The upstream did not accept the connection in time',
+    'No connection within `timeouts.connect` of the upstream.',
+    'Check the network and the load of the target.',
+  ),
+  UPSTREAM_QUEUE_FULL: upstream(
+    503,
+    'always',
+    'Too many requests wait for the upstream',
+    'All connections are busy and `queue.max` requests wait already.',
+    'Raise `connections_max`, add targets, or shed load earlier.',
+  ),
+  UPSTREAM_QUEUE_TIMEOUT: upstream(
+    503,
+    'always',
+    'No connection to the upstream came free in time',
+    'The request waited `queue.timeout` for a connection.',
+    'Raise `connections_max`, add targets, or shed load earlier.',
+  ),
+  UPSTREAM_RESPONSE_TIMEOUT: upstream(
+    504,
+    'idempotent',
+    'The upstream did not answer in time',
+    'No response head within `timeouts.response` of the upstream.',
+    'Make the upstream faster, or raise the limit for it.',
+  ),
+  UPSTREAM_IDLE_TIMEOUT: upstream(
+    504,
+    'idempotent',
+    'The upstream stopped in the middle of its response',
+    'No byte of the body for `timeouts.idle` of the upstream.',
+    'Raise the limit for upstreams that stream slowly.',
+  ),
+  UPSTREAM_RESPONSE_INVALID: upstream(
+    502,
+    'never',
+    'The upstream answered with something that is not valid HTTP/1.1',
+    'Its head or framing breaks RFC 9110 or RFC 9112; the detail names the rule.',
+    'Mend the upstream.',
+  ),
+  UPSTREAM_CLOSED: upstream(
+    502,
+    'idempotent',
+    'The upstream closed the connection',
+    'The connection ended before the response was complete.',
+    'Look into the log of the upstream: it often crashed or was restarted.',
+  ),
+  UPSTREAM_BODY_TOO_LARGE: upstream(
+    502,
+    'never',
+    "The upstream's body is too large to gather",
+    'A plugin reads the response body and it is longer than `limits.body_bytes`.',
+    'Raise the limit, or let the plugin use transformBody.',
+  ),
+} as const satisfies Record<string, ErrorKind>

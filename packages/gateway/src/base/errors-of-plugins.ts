@@ -1,0 +1,142 @@
+import { config, type ErrorKind, gateway, plugin } from './error-kinds.ts'
+
+/** Plugins at work and on their way there, configuration, changes and processes. */
+export const PLUGIN_ERRORS = {
+  // Plugins at run time.
+  HOOK_THREW: plugin(
+    503,
+    'A plugin failed',
+    'A hook threw or rejected; the log has the stack, mapped to the source.',
+    'Mend the plugin. `on_failure` says what happens to its exchanges meanwhile.',
+  ),
+  HOOK_TIMEOUT: plugin(
+    503,
+    'A plugin took too long',
+    'A hook did not settle within the `timeout_ms` of its instance.',
+    'Make the hook faster or raise `timeout_ms`.',
+  ),
+  HOOK_RETURN_INVALID: plugin(
+    503,
+    'A plugin broke the contract',
+    'handle returned something other than true or false, false without a status, or true after send().',
+    'Return true to go on; set a status (or use send, json, redirect) and return false to answer.',
+  ),
+  PLUGIN_STALLED: plugin(
+    503,
+    'A plugin blocked the event loop',
+    'Its code ran, or waited synchronously, without giving way: an endless loop, a slow regular expression, a blocking read.',
+    'Make it asynchronous or bound it. At its start the change fails; in a hook `on_failure` decides, and the plugin is quarantined.',
+  ),
+  PLUGIN_MEMORY_EXCEEDED: plugin(
+    503,
+    'A plugin took too much memory',
+    'The process that ran it grew past its limit, most often by a loop that keeps what it makes.',
+    'Bound what the plugin keeps. At its start the change fails; the last good generation serves on.',
+  ),
+  BODY_UNREADABLE: plugin(
+    503,
+    'A body cannot be read',
+    'It cannot be decoded, or is not the JSON that the plugin asked for.',
+    'Catch the error in the plugin and answer 400 or 415.',
+  ),
+  CONTEXT_REVOKED: plugin(
+    0,
+    'A context was used after its end',
+    'The hook timed out or onFinish has run; the exchange is over for this plugin.',
+    'Copy what you need while the hook runs.',
+  ),
+  PERMISSION_DENIED: plugin(
+    0,
+    'A plugin asked for what it was not granted',
+    'plugin.json does not list the permission.',
+    'Add it to `permissions` in plugin.json if the plugin may have it.',
+  ),
+  // Config files and plugin folders.
+  CONFIG_NOT_FOUND: config(
+    'The config file cannot be read',
+    'It does not exist or may not be read.',
+    'Check the path; `cardea --to URL` needs no file.',
+  ),
+  CONFIG_SYNTAX: config(
+    'The config file is not valid YAML or JSON',
+    'The parser stopped at the line and column shown.',
+    'Mend the syntax there.',
+  ),
+  CONFIG_INVALID: config(
+    'A config value is not allowed',
+    'The key is unknown, the value has the wrong form, or two values contradict each other.',
+    'The error names key, value, what was expected and the nearest valid key.',
+  ),
+  CONFIG_VARIABLE_MISSING: config(
+    'A variable has no value',
+    'The config says ${NAME} or ${file:PATH}, and there is no such variable or file, nor a default.',
+    'Set it, or write ${NAME:-default}.',
+  ),
+  PLUGIN_MANIFEST_INVALID: config(
+    'plugin.json is not valid',
+    'A field is missing, unknown, or has the wrong form.',
+    'The error names the field, the value and what was expected.',
+  ),
+  PLUGIN_ENTRY_MISSING: config(
+    'A plugin has no entry file',
+    'The folder holds none of plugin.ts, plugin.js and plugin.mjs.',
+    'Add one; `cardea plugin new NAME` writes a working folder.',
+  ),
+  PLUGIN_DUPLICATE: config(
+    'Two plugins have one name',
+    'Two folders name the same plugin, or one has the name of a built-in.',
+    'Rename one of them.',
+  ),
+  PLUGIN_NOT_FOUND: config(
+    'A route names a plugin that is not there',
+    'No enabled plugin folder has that name.',
+    'Check the name, add the folder, or remove the reference.',
+  ),
+  PLUGIN_BUILD_FAILED: config(
+    'A plugin does not compile',
+    'esbuild reports the error with file, line and code frame.',
+    'Mend it there.',
+  ),
+  PLUGIN_CONFIG_INVALID: config(
+    "A plugin's config is not allowed",
+    'It does not match the config_schema of the plugin.',
+    'The error names the layer the value came from, key, value and what was expected.',
+  ),
+  PLUGIN_EXPORT_MISSING: config(
+    'A plugin lacks its entry point',
+    'The entry file does not export the function that `entry_point` names.',
+    'Export it, or correct `entry_point`.',
+  ),
+  PLUGIN_START_FAILED: config(
+    'A plugin does not start',
+    'PluginMain, validateConfig or healthCheck threw, rejected, or took too long, or returned no middleware.',
+    'The log has the stack, mapped to the source.',
+  ),
+  PLUGIN_ISOLATION_UNAVAILABLE: config(
+    'A plugin asks for an isolation that this version does not have',
+    'plugin.json or the config says `isolation: isolate` or `process`; running it less isolated would be unsafe.',
+    'Set `isolation: none` if you trust the plugin, or leave it out.',
+  ),
+  // Processes.
+  LISTEN_FAILED: gateway(
+    0,
+    'never',
+    'A listener cannot be opened',
+    'The address is in use, or may not be used by this user.',
+    'Choose another port, or stop what uses it.',
+  ),
+  WORKER_START_FAILED: gateway(
+    0,
+    'never',
+    'A worker did not start',
+    'It did not report ready in time, or died while starting.',
+    'The log has the cause.',
+  ),
+  TRIAL_FAILED: gateway(
+    0,
+    'always',
+    'The trial process did not do its work',
+    'It could not be started, or was ended by the gateway itself, so nothing is known of the plugins.',
+    'The log has the cause; `cardea plugin reload NAME` tries again.',
+  ),
+} as const satisfies Record<string, ErrorKind>
