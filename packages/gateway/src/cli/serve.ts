@@ -1,10 +1,12 @@
 import { Master } from '../main/master.ts'
-import type { ServeSource } from '../protocol/master-supervisor.ts'
+import { SERVE_OPTIONS_DEFAULT, type ServeSource } from '../protocol/master-supervisor.ts'
 import type { CommandIo } from './io.ts'
 import { renderStart } from './start-output.ts'
 
 export interface ServeCommand {
   readonly source: ServeSource
+  /** Ends with exit code 1 when what the files say cannot be served at start. */
+  readonly strict: boolean
   readonly io: CommandIo
 }
 
@@ -12,9 +14,9 @@ export interface ServeCommand {
  * `cardea serve` and `cardea --to URL`: runs the gateway in this process (the master) and its children until a signal
  * ends it. The start lines go to stdout, logs and problems to stderr. Returns the exit code; see `Master.run`.
  */
-export async function serve({ source, io }: ServeCommand): Promise<number> {
+export async function serve({ source, strict, io }: ServeCommand): Promise<number> {
   const master = new Master({
-    serve: { source },
+    serve: { ...SERVE_OPTIONS_DEFAULT, source, strict },
     onReady: (addresses, summary) => io.out(renderStart(addresses, summary)),
   })
   process.on('uncaughtException', (error) => {

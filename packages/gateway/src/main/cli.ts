@@ -46,17 +46,17 @@ const program = new Command('cardea')
       return program.help({ error: true })
     }
     const { to: url, port = null } = options
-    return runGateway({ kind: 'target', url, port, directory: process.cwd() })
+    return runGateway({ kind: 'target', url, port, directory: process.cwd() }, false)
   })
 
 program
   .command('serve')
   .description('run the gateway')
   .option('-c, --config <file>', `the config file (default: ${CONFIG_NAMES.join(', ')} here)`)
-  .option('--strict', 'end with exit code 1 when the config cannot be served at start (the only way so far)')
+  .option('--strict', 'end with exit code 1 when what the files say cannot be served at start')
   .addHelpText('after', '\nExamples:\n  cardea serve\n  cardea serve --config /etc/cardea/cardea.yaml')
-  .action(async (options: { config?: string }) => {
-    return runGateway({ kind: 'file', file: configFile(options.config) })
+  .action(async (options: { config?: string; strict?: true }) => {
+    return runGateway({ kind: 'file', file: configFile(options.config) }, options.strict === true)
   })
 
 const config = program.command('config').description('work with config files')
@@ -95,9 +95,9 @@ plugin
     process.exitCode = await pluginList({ config: file, io })
   })
 
-async function runGateway(source: ServeSource): Promise<never> {
+async function runGateway(source: ServeSource, strict: boolean): Promise<never> {
   const { serve } = await import('../cli/serve.ts')
-  process.exit(await serve({ source, io }))
+  process.exit(await serve({ source, strict, io }))
 }
 
 function configFile(given: string | undefined): string {

@@ -53,9 +53,25 @@ export type OpenResult =
   | { readonly ok: true; readonly addresses: readonly ListenAddress[] }
   | { readonly ok: false; readonly failure: Failure }
 
-/** What `cardea serve` or `cardea --to` was asked to do. */
+/** What `cardea serve`, `cardea dev` or `cardea --to` was asked to do. */
 export interface ServeOptions {
   readonly source: ServeSource
+  /** As `debug: true` in the config, whatever that says. */
+  readonly debug: boolean
+  /** A start without a generation that could serve, or on another than the files say, ends with exit code 1. */
+  readonly strict: boolean
+  /**
+   * `cardea dev` shows changes, faults and decisions itself: they are not in the log too, which has nothing below `warn`
+   * then.
+   */
+  readonly quiet: boolean
+}
+
+/** What was asked for beyond the source, when nothing was. */
+export const SERVE_OPTIONS_DEFAULT: Omit<ServeOptions, 'source'> = {
+  debug: false,
+  strict: false,
+  quiet: false,
 }
 
 export type ServeSource =
