@@ -15,7 +15,7 @@ export type LogSettings = GatewaySettings['log']
 /** Until the config file has been read. */
 export const LOG_SETTINGS_DEFAULT: LogSettings = { level: 'info', format: 'auto' }
 
-export type ProcessRole = 'master' | 'supervisor' | 'worker'
+export type ProcessRole = 'master' | 'supervisor' | 'worker' | 'trial'
 
 export interface LogOptions {
   readonly settings: LogSettings

@@ -211,3 +211,41 @@ test('startInstances() runs a bundle once for all its instances', async () => {
   assert.deepEqual([...live.keys()], [5, 6])
   await Promise.all([...live.values()].map((one) => one.stop()))
 })
+
+test('startInstances() announces each step of each instance before it begins, those of the unwinding too', async () => {
+  told.length = 0
+  const good = bundleOf(`${PRELUDE}told.push('top level')
+    export const PluginMain = (_: unknown, host: { signal: AbortSignal }) => {
+      told.push('main')
+      host.signal.addEventListener('abort', () => told.push('aborted'))
+      return { name: 'good', handle: () => true, stop: () => told.push('stopped') }
+    }`)
+  const bad = bundleOf(`${PRELUDE}export const PluginMain = () => ({
+    name: 'bad', handle: () => true, healthCheck() { throw new Error('ill') } })`)
+  const plan = {
+    number: 3,
+    instances: [
+      instancePlan({ id: 1, name: 'first', codeHash: good.codeHash }),
+      instancePlan({ id: 2, name: 'second', codeHash: bad.codeHash }),
+    ],
+    bundles: [good, bad],
+  } as unknown as GenerationPlan
+  const onStep = (instance: string, step: string): void => void told.push(`${instance}: ${step}`)
+  await assert.rejects(startInstances(plan, recordingLog().log, { onStep }), /ill/)
+  assert.deepEqual(told, [
+    'first: load',
+    'top level',
+    'first: PluginMain',
+    'main',
+    'first: validateConfig',
+    'first: healthCheck',
+    'second: load',
+    'second: PluginMain',
+    'second: validateConfig',
+    'second: healthCheck',
+    'second: stop',
+    'first: stop',
+    'aborted',
+    'stopped',
+  ])
+})

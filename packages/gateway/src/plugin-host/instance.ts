@@ -13,6 +13,8 @@ export interface StartOptions {
   readonly stopTimeoutMs?: number
   /** For the instance's host. Default: the real ones. */
   readonly surroundings?: Surroundings
+  /** What of which instance begins now, for whoever must know whose fault it is when nothing follows. */
+  readonly onStep?: (instance: string, step: string) => void
 }
 
 /** The functions that a middleware may have besides `handle`. */
@@ -36,16 +38,20 @@ export async function startInstance(
   const instanceLog = withFields(log, { plugin: plan.name })
   const instanceHost = openHost(plan, instanceLog, bundle.mapStack, options.surroundings ?? SYSTEM)
   const config = deepFreeze(structuredClone(plan.config))
+  const step: Step = (name, run, onLate) => {
+    options.onStep?.(plan.name, name)
+    return settleInTime(name, name === 'stop' ? stopTimeoutMs : startTimeoutMs, run, onLate)
+  }
   const end = (middleware: Middleware): Promise<void> =>
-    endInstance(middleware, instanceHost, instanceLog, bundle, stopTimeoutMs)
+    endInstance(middleware, instanceHost, instanceLog, bundle, step)
 
   let middleware: Middleware | null = null
   try {
-    const returned = await step(plan.entryPoint, startTimeoutMs, () => main(config, instanceHost.host), end)
+    const returned = await step(plan.entryPoint, () => main(config, instanceHost.host), end)
     const made = checkShape(returned, plan.entryPoint)
     middleware = made
-    await step('validateConfig', startTimeoutMs, () => made.validateConfig?.(config))
-    await step('healthCheck', startTimeoutMs, () => made.healthCheck?.())
+    await step('validateConfig', () => made.validateConfig?.(config))
+    await step('healthCheck', () => made.healthCheck?.())
     return liveInstance(plan, made, instanceLog, bundle, () => end(made))
   } catch (thrown) {
     const cause = withMappedStack(thrown, bundle.mapStack)
@@ -81,6 +87,7 @@ export async function startInstances(
         `Generation ${plan.number} has no bundle for "${instancePlan.name}"`,
       )
     }
+    options.onStep?.(instancePlan.name, 'load')
     const bundle = loaded.get(bundlePlan.codeHash) ?? loadBundle(bundlePlan, instancePlan.plugin)
     loaded.set(bundlePlan.codeHash, bundle)
     const instance = await startInstance(instancePlan, bundle, log, options)
@@ -117,11 +124,14 @@ async function endInstance(
   instanceHost: InstanceHost,
   log: Log,
   bundle: LoadedBundle,
-  stopTimeoutMs: number,
+  step: Step,
 ): Promise<void> {
-  instanceHost.quiesce()
   try {
-    await step('stop', stopTimeoutMs, () => middleware.stop?.())
+    await step('stop', () => {
+      // Runs the plugin's own listeners on host.signal, so it is part of the step.
+      instanceHost.quiesce()
+      return middleware.stop?.()
+    })
   } catch (thrown) {
     const error = withMappedStack(thrown, bundle.mapStack)
     log.error(`The plugin did not stop cleanly: ${messageOf(error)}`, { error })
@@ -130,8 +140,15 @@ async function endInstance(
   }
 }
 
+/** Announces a step of the instance's life and runs it under its deadline. */
+type Step = (
+  name: string,
+  run: () => unknown,
+  onLate?: (middleware: Middleware) => Promise<void>,
+) => Promise<unknown>
+
 /** Runs one step under a deadline. What a late PluginMain still returns goes to `onLate`, so that it is stopped. */
-async function step(
+async function settleInTime(
   name: string,
   timeoutMs: number,
   run: () => unknown,
