@@ -112,6 +112,16 @@ export const FAULT_DEFAULTS = {
   probationSecurity: false,
 } as const satisfies FaultSettings
 
+/** From an editor's save to the beginning of a change. */
+export const WATCH_LIMITS = {
+  /** Nothing has happened for this long: the burst is over. Editors and git write within a few milliseconds. */
+  quietMs: 20,
+  /** A file that is still empty is probably being written. */
+  emptyFileMs: 150,
+  /** A burst is cut here at the latest. */
+  burstMs: 2_000,
+} as const
+
 /** The gateway's own processes and what they ask of one another. */
 export const PROCESS_LIMITS = {
   /** From fork to the first answer: loading our code. Longer means that the process hangs. */

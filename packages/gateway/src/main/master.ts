@@ -1,10 +1,9 @@
 import { constants } from 'node:os'
-import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
 import { PROCESS_LIMITS, TIMEOUT_DEFAULTS } from '../config/limits.ts'
-import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
+import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { failureOf } from '../protocol/failure.ts'
-import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan, ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type {
   MasterToSupervisor,
@@ -15,7 +14,8 @@ import type {
 } from '../protocol/master-supervisor.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
 import { ChildSlot } from './child-slot.ts'
-import { type ListeningSocket, openListeningSocket } from './listening-socket.ts'
+import { ListenerSet } from './listener-set.ts'
+import type { ListeningSocket } from './listening-socket.ts'
 
 /**
  * The master holds what must outlive every other process: the bound sockets and the committed generation. It starts the
@@ -40,12 +40,16 @@ export class Master {
   readonly #supervisor: Supervisor
   readonly #workers = new Map<number, Worker>()
   readonly #exitCode = Promise.withResolvers<number>()
-  #log: Log = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
+  readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
+  readonly #listeners = new ListenerSet()
+  /** The sockets that each worker accepts on. */
+  readonly #accepting = new Map<number, Set<ListeningSocket>>()
   #state: State = 'starting'
-  #sockets: readonly ListeningSocket[] = []
   #settings: GatewaySettings | null = null
   /** What workers that are started from now on serve. */
   #committed: GenerationPlan | null = null
+  /** Workers accept connections although there is no generation to serve. */
+  #isListeningAnyway = false
   #firstSignalAt: number | null = null
 
   constructor(options: MasterOptions) {
@@ -81,7 +85,7 @@ export class Master {
     this.#state = 'draining'
     const drainMs = this.#settings?.timeouts.drainMs ?? TIMEOUT_DEFAULTS.drainMs
     this.#log.info(`${why}: draining; a second signal ends at once`, { drainMs })
-    for (const { handle } of this.#sockets) handle.close()
+    this.#listeners.close()
     this.#supervisor.send({ kind: 'draining' })
     void this.#drainAll(drainMs)
   }
@@ -153,9 +157,10 @@ export class Master {
   // The supervisor.
 
   async #startSupervisor(): Promise<void> {
-    const running = this.#committed && {
+    const running = this.#settings && {
       plan: this.#committed,
-      addresses: this.#sockets.map((socket) => socket.address),
+      settings: this.#settings,
+      addresses: this.#listeners.addresses,
       workers: [...this.#workers].flatMap(([worker, { pid }]) => (pid === null ? [] : [{ worker, pid }])),
     }
     const options = this.#options.serve
@@ -190,9 +195,19 @@ export class Master {
       case 'open':
         void this.#answerOpen(message.id, message.settings)
         break
+      case 'stage-listeners':
+        void this.#answerStage(message.id, message.listeners)
+        break
+      case 'discard-listeners':
+        this.#listeners.discard()
+        break
       case 'commit':
-        this.#committed = message.plan
+        this.#commit(message.plan)
         this.#supervisor.send({ kind: 'committed', id: message.id })
+        break
+      case 'listen-anyway':
+        this.#isListeningAnyway = true
+        this.#syncAllListeners()
         break
       case 'ready':
         this.#onReady(message.summary)
@@ -209,7 +224,7 @@ export class Master {
   #onReady(summary: ReadySummary): void {
     if (this.#state !== 'starting') return
     this.#state = 'running'
-    const addresses = this.#sockets.map((socket) => socket.address)
+    const { addresses } = this.#listeners
     this.#options.onReady(addresses, summary)
     const { generation, workers } = summary
     const listeners = addresses.map(({ host, port }) => `${host}:${port}`)
@@ -217,36 +232,50 @@ export class Master {
   }
 
   async #answerOpen(id: number, settings: GatewaySettings): Promise<void> {
-    const result = await this.#open(settings)
+    const result = await this.#stageListeners(settings.listeners)
+    if (result.ok) {
+      this.#settings = settings
+      this.#log.apply(settings.log)
+      this.#listeners.commit()
+    }
     this.#supervisor.send({ kind: 'opened', id, result })
     if (!result.ok || !this.#isServing) return
-    for (let worker = 1; worker <= settings.workers; worker += 1) this.#addWorker(worker, settings)
+    for (let worker = 1; worker <= settings.workers; worker += 1) this.#addWorker(worker)
   }
 
-  async #open(settings: GatewaySettings): Promise<OpenResult> {
-    this.#settings = settings
-    this.#log = createLog({ settings: settings.log, process: 'master' })
-    const sockets: ListeningSocket[] = []
+  async #answerStage(id: number, listeners: readonly ListenerPlan[]): Promise<void> {
+    this.#supervisor.send({ kind: 'opened', id, result: await this.#stageListeners(listeners) })
+  }
+
+  async #stageListeners(listeners: readonly ListenerPlan[]): Promise<OpenResult> {
     try {
-      for (const listener of settings.listeners) sockets.push(await openListeningSocket(listener))
+      return { ok: true, addresses: await this.#listeners.stage(listeners) }
     } catch (thrown) {
-      for (const { handle } of sockets) handle.close()
       return { ok: false, failure: failureOf(thrown) }
     }
-    this.#sockets = sockets
-    return { ok: true, addresses: sockets.map((socket) => socket.address) }
+  }
+
+  #commit(plan: GenerationPlan): void {
+    // The number of workers is the start's: everything else of the settings is live.
+    const { workers = plan.settings.workers } = this.#settings ?? {}
+    this.#settings = { ...plan.settings, workers }
+    this.#committed = plan
+    this.#log.apply(plan.settings.log)
+    this.#listeners.commit()
+    this.#syncAllListeners()
   }
 
   // The workers.
 
-  #addWorker(number: number, settings: GatewaySettings): void {
+  #addWorker(number: number): void {
     const worker: Worker = new ChildSlot({
       name: `worker ${number}`,
       entry: 'worker.ts',
       log: () => this.#log,
-      onSpawn: () => this.#startWorker(number, worker, settings),
+      onSpawn: () => this.#startWorker(number, worker),
       onMessage: (message) => this.#onWorkerMessage(number, worker, message),
       onEnd: (reason) => {
+        this.#accepting.delete(number)
         if (this.#isServing) this.#log.error(`Worker ${number} ended: ${reason}`)
         this.#supervisor.send({ kind: 'worker-ended', worker: number, reason })
       },
@@ -255,7 +284,9 @@ export class Master {
     worker.spawn()
   }
 
-  async #startWorker(number: number, worker: Worker, settings: GatewaySettings): Promise<void> {
+  async #startWorker(number: number, worker: Worker): Promise<void> {
+    const settings = this.#settings
+    if (settings === null) return
     this.#supervisor.send({ kind: 'worker-spawned', worker: number, pid: worker.pid ?? 0 })
     const committed = this.#committed
     const timeoutMs =
@@ -272,32 +303,64 @@ export class Master {
         this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
       } else if (answer.kind === 'started') {
         this.#supervisor.send({ kind: 'worker-started', worker: number, generation: answer.generation })
-        if (answer.generation > 0) await this.#listenOn(number, worker)
+        if (answer.generation > 0 || this.#isListeningAnyway) await this.#beginListening(number, worker)
       }
     } catch (thrown) {
-      if (this.#isServing) this.#log.error(messageOf(thrown))
-      worker.kill()
+      this.#abandon(worker, thrown)
     }
   }
 
-  /** A worker that serves a generation gets the sockets. */
-  async #listenOn(number: number, worker: Worker): Promise<void> {
-    if (!this.#isServing) return
-    for (const { address, handle } of this.#sockets) {
-      const answer = await worker.request(
-        'listen',
-        PROCESS_LIMITS.answerTimeoutMs,
-        (id) => ({ kind: 'listen', id, address }),
-        handle,
-      )
-      if (answer.kind !== 'listen-failed') continue
-      // At the first start the supervisor tells it.
-      if (this.#state === 'running') this.#log.error(answer.failure.message)
-      this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
-      worker.kill()
-      return
+  /** A worker that serves gets the sockets. */
+  async #beginListening(number: number, worker: Worker): Promise<void> {
+    if (!this.#accepting.has(number)) this.#accepting.set(number, new Set())
+    if (await this.#syncListeners(number, worker)) {
+      this.#supervisor.send({ kind: 'worker-listening', worker: number })
     }
-    this.#supervisor.send({ kind: 'worker-listening', worker: number })
+  }
+
+  #syncAllListeners(): void {
+    for (const [number, worker] of this.#workers) {
+      if (!this.#isListeningAnyway && !this.#accepting.has(number)) continue
+      this.#beginListening(number, worker).catch((thrown) => this.#abandon(worker, thrown))
+    }
+  }
+
+  /** Makes a worker accept on what is bound now, and on nothing else. Returns whether it does. */
+  async #syncListeners(number: number, worker: Worker): Promise<boolean> {
+    const accepting = this.#accepting.get(number)
+    if (!this.#isServing || accepting === undefined) return false
+    const { sockets } = this.#listeners
+    for (const socket of [...accepting]) {
+      if (sockets.includes(socket)) continue
+      accepting.delete(socket)
+      worker.send({ kind: 'unlisten', address: socket.address })
+    }
+    for (const socket of sockets) {
+      if (accepting.has(socket)) continue
+      accepting.add(socket)
+      if (!(await this.#listenOn(number, worker, socket))) return false
+    }
+    return true
+  }
+
+  async #listenOn(number: number, worker: Worker, { address, handle }: ListeningSocket): Promise<boolean> {
+    const answer = await worker.request(
+      'listen',
+      PROCESS_LIMITS.answerTimeoutMs,
+      (id) => ({ kind: 'listen', id, address }),
+      handle,
+    )
+    if (answer.kind !== 'listen-failed') return true
+    // At the first start the supervisor tells it.
+    if (this.#state === 'running') this.#log.error(answer.failure.message)
+    this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
+    worker.kill()
+    return false
+  }
+
+  #abandon(worker: Worker, thrown: unknown): void {
+    if (this.#isServing) this.#log.error(messageOf(thrown))
+    worker.kill()
   }
 
   #onWorkerMessage(number: number, worker: Worker, message: WorkerToMaster): void {
@@ -310,10 +373,7 @@ export class Master {
         worker.answer(message.id, message)
         break
       case 'serving':
-        this.#listenOn(number, worker).catch((thrown) => {
-          if (this.#isServing) this.#log.error(messageOf(thrown))
-          worker.kill()
-        })
+        this.#beginListening(number, worker).catch((thrown) => this.#abandon(worker, thrown))
         break
       case 'relay':
         this.#supervisor.send({ kind: 'relay', worker: number, message: message.message })

@@ -94,7 +94,7 @@ class Supervisor {
 
   #start(message: MasterToSupervisor & { kind: 'start' }): void {
     this.#master.send({ kind: 'started', id: message.id })
-    if (message.running !== null) this.#adopt(message.running)
+    if (message.running?.plan != null) this.#adopt(message.running, message.running.plan)
     else this.#firstStart(message.options).catch((thrown) => this.#giveUp(describeFailure(thrown)))
   }
 
@@ -117,11 +117,11 @@ class Supervisor {
   }
 
   /** Takes over from a supervisor that died: what the workers serve stays as it is. */
-  #adopt(running: RunningGateway): void {
-    this.#useLog(running.plan.settings.log)
-    this.#plugins.adopted(running.plan)
+  #adopt(running: RunningGateway, plan: GenerationPlan): void {
+    this.#useLog(plan.settings.log)
+    this.#plugins.adopted(plan)
     for (const { worker, pid } of running.workers) this.#spawned(worker, pid)
-    this.#log.info(`Adopted generation ${running.plan.number}`, { workers: running.workers })
+    this.#log.info(`Adopted generation ${plan.number}`, { workers: running.workers })
   }
 
   async #open(settings: GatewaySettings): Promise<void> {

@@ -26,15 +26,33 @@ export interface LogOptions {
   readonly stream?: DestinationStream
 }
 
+/** The log of a process. Its settings can change while others hold it. */
+export interface GatewayLog extends Log {
+  apply(settings: LogSettings): void
+}
+
 /** The log of this process. Fields are redacted and bounded (see redact.ts) before they are written. */
-export function createLog(options: LogOptions): Log {
-  const { settings, workerNumber } = options
+export function createLog(options: LogOptions): GatewayLog {
+  let logger = createLogger(options, options.settings)
+  let applied = options.settings
+  return {
+    ...adapt(() => logger),
+    apply(settings) {
+      if (settings.level === applied.level && settings.format === applied.format) return
+      applied = settings
+      logger = createLogger(options, settings)
+    },
+  }
+}
+
+function createLogger(options: LogOptions, settings: LogSettings): Logger {
+  const { workerNumber } = options
   const base = {
     pid: process.pid,
     process: options.process,
     ...(workerNumber === undefined ? {} : { worker: workerNumber }),
   }
-  const logger = pino(
+  return pino(
     {
       level: settings.level,
       base,
@@ -44,13 +62,13 @@ export function createLog(options: LogOptions): Log {
     },
     options.stream ?? stderrStream(settings),
   )
-  return adapt(logger)
 }
 
-function adapt(logger: Logger): Log {
+function adapt(current: () => Logger): Log {
   const line =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (message: string, fields?: Readonly<Record<string, unknown>>): void => {
+      const logger = current()
       if (!logger.isLevelEnabled(level)) return
       if (fields === undefined) logger[level](shorten(message))
       else logger[level](withoutOurNames(redactFields(fields)), shorten(message))

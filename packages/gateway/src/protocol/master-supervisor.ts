@@ -1,5 +1,5 @@
 import type { Failure } from './failure.ts'
-import type { GatewaySettings, GenerationPlan } from './generation.ts'
+import type { GatewaySettings, GenerationPlan, ListenerPlan } from './generation.ts'
 import type { ListenAddress } from './listen-address.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from './supervisor-worker.ts'
 
@@ -41,8 +41,14 @@ export type SupervisorToMaster =
   | { readonly kind: 'started'; readonly id: number }
   /** Open the listeners and start the workers. Asked once, at the first start. */
   | { readonly kind: 'open'; readonly id: number; readonly settings: GatewaySettings }
-  /** From now on workers start with this generation. */
+  /** Open what of these listeners is not open yet, beside the others. Answered by `opened`. */
+  | { readonly kind: 'stage-listeners'; readonly id: number; readonly listeners: readonly ListenerPlan[] }
+  /** Close what was opened by `stage-listeners`: the change failed. */
+  | { readonly kind: 'discard-listeners' }
+  /** From now on workers start with this generation; staged listeners replace those there are. */
   | { readonly kind: 'commit'; readonly id: number; readonly plan: GenerationPlan }
+  /** There is no generation that could serve: accept connections all the same, and answer 503. */
+  | { readonly kind: 'listen-anyway' }
   /** Every worker serves; what to tell the person who started the gateway. */
   | { readonly kind: 'ready'; readonly summary: ReadySummary }
   /** The first start failed; the reasons are printed. The gateway ends with this exit code. */
@@ -86,7 +92,9 @@ export type ServeSource =
     }
 
 export interface RunningGateway {
-  readonly plan: GenerationPlan
+  /** Null when none could be served so far. */
+  readonly plan: GenerationPlan | null
+  readonly settings: GatewaySettings
   readonly addresses: readonly ListenAddress[]
   readonly workers: readonly RunningWorker[]
 }

@@ -24,6 +24,8 @@ export type MasterToWorker =
     }
   /** Accept connections on the handle that comes with this message. */
   | { readonly kind: 'listen'; readonly id: number; readonly address: ListenAddress }
+  /** Not a request: accept no more on this address; its connections live on. */
+  | { readonly kind: 'unlisten'; readonly address: ListenAddress }
   | { readonly kind: 'drain'; readonly id: number; readonly deadlineMs: number }
   | { readonly kind: 'relay'; readonly message: SupervisorToWorker }
 

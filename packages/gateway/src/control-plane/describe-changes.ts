@@ -1,0 +1,132 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+
+/** More are counted instead of listed: nobody reads a thousand lines of a log entry. */
+const SENTENCES_MAX = 20
+
+/** What is different in `next`, in short sentences for the log and the history; of nothing, everything is new. */
+export function describeChanges(previous: GenerationPlan | null, next: GenerationPlan): string[] {
+  if (previous === null) return [`first generation: ${next.routes.length} routes`]
+  const changes = [
+    ...describePlugins(previous, next),
+    ...describeInstances(previous, next),
+    ...describeNamed('route', previous.routes, next.routes, ({ chain: _, ...route }) => route),
+    ...describeChains(previous, next),
+    ...describeNamed('upstream', previous.upstreams, next.upstreams, (upstream) => upstream),
+    ...describeSettings(previous.settings, next.settings),
+  ]
+  if (changes.length <= SENTENCES_MAX) return changes
+  const rest = changes.length - SENTENCES_MAX
+  return [...changes.slice(0, SENTENCES_MAX), `and ${rest} more`]
+}
+
+function describePlugins(previous: GenerationPlan, next: GenerationPlan): string[] {
+  const before = versionsOf(previous)
+  const after = versionsOf(next)
+  const changes: string[] = []
+  for (const [name, { version, codeHash }] of after) {
+    const old = before.get(name)
+    if (old === undefined) changes.push(`plugin ${name} ${version} added`)
+    else if (old.version !== version) changes.push(`plugin ${name} ${old.version} → ${version}`)
+    else if (old.codeHash !== codeHash) changes.push(`plugin ${name} ${version}: new code`)
+  }
+  for (const [name, { version }] of before) {
+    if (!after.has(name)) changes.push(`plugin ${name} ${version} removed`)
+  }
+  return changes
+}
+
+function versionsOf({ instances }: GenerationPlan): Map<string, { version: string; codeHash: string }> {
+  return new Map(instances.map(({ plugin, version, codeHash }) => [plugin, { version, codeHash }]))
+}
+
+/** Of instances whose code stayed: their config and how they are called. */
+function describeInstances(previous: GenerationPlan, next: GenerationPlan): string[] {
+  const before = Map.groupBy(previous.instances, ({ name }) => name)
+  const changes: string[] = []
+  for (const [name, instances] of Map.groupBy(next.instances, (instance) => instance.name)) {
+    const old = before.get(name)
+    if (old === undefined || old[0]?.codeHash !== instances[0]?.codeHash) continue
+    if (!isDeepStrictEqual(old.map(configOf), instances.map(configOf))) changes.push(`${name}: new config`)
+    else if (!isDeepStrictEqual(old.map(callsOf), instances.map(callsOf)))
+      changes.push(`${name}: new settings`)
+    const wasQuarantined = old.some(({ quarantined }) => quarantined)
+    const isQuarantined = instances.some(({ quarantined }) => quarantined)
+    if (isQuarantined && !wasQuarantined) changes.push(`${name} quarantined`)
+    if (!isQuarantined && wasQuarantined) changes.push(`${name} no longer quarantined`)
+    if (old[0]?.incarnation !== instances[0]?.incarnation) changes.push(`${name} made anew`)
+  }
+  return changes
+}
+
+const configOf = ({ config, permissions, entryPoint }: InstancePlan): unknown => [
+  config,
+  permissions,
+  entryPoint,
+]
+
+const callsOf = ({ category, priority, timeoutMs, onFailure }: InstancePlan): unknown => [
+  category,
+  priority,
+  timeoutMs,
+  onFailure,
+]
+
+/** Which instances a route runs, by name. */
+function describeChains(previous: GenerationPlan, next: GenerationPlan): string[] {
+  const before = chainsOf(previous)
+  const changes: string[] = []
+  for (const [route, names] of chainsOf(next)) {
+    const old = before.get(route)
+    if (old === undefined || isDeepStrictEqual(old, names)) continue
+    const added = names.filter((name) => !old.includes(name)).map((name) => `+${name}`)
+    const removed = old.filter((name) => !names.includes(name)).map((name) => `−${name}`)
+    const what = added.length + removed.length === 0 ? 'new order' : [...added, ...removed].join(' ')
+    changes.push(`route ${route}: ${what}`)
+  }
+  return changes
+}
+
+function chainsOf({ routes, instances }: GenerationPlan): Map<string, readonly string[]> {
+  const names = new Map(instances.map(({ id, name }) => [id, name]))
+  return new Map(routes.map(({ name, chain }) => [name, chain.map((id) => names.get(id) ?? '')]))
+}
+
+function describeNamed<Entry extends { readonly name: string }>(
+  kind: string,
+  previous: readonly Entry[],
+  next: readonly Entry[],
+  compared: (entry: Entry) => unknown,
+): string[] {
+  const before = new Map(previous.map((entry) => [entry.name, entry]))
+  const after = new Map(next.map((entry) => [entry.name, entry]))
+  const changes: string[] = []
+  for (const [name, entry] of after) {
+    const old = before.get(name)
+    if (old === undefined) changes.push(`${kind} ${name} added`)
+    else if (!isDeepStrictEqual(compared(old), compared(entry))) changes.push(`${kind} ${name} changed`)
+  }
+  for (const name of before.keys()) if (!after.has(name)) changes.push(`${kind} ${name} removed`)
+  return changes
+}
+
+const SETTING_NAMES = {
+  listeners: 'listen',
+  workers: 'workers',
+  trustedProxies: 'trusted_proxies',
+  viaName: 'via',
+  halfClose: 'half_close',
+  limits: 'limits',
+  timeouts: 'timeouts',
+  log: 'log',
+  debug: 'debug',
+  changes: 'changes',
+  faults: 'faults',
+} as const satisfies Record<keyof GatewaySettings, string>
+
+function describeSettings(previous: GatewaySettings, next: GatewaySettings): string[] {
+  const keys = Object.keys(SETTING_NAMES) as (keyof GatewaySettings)[]
+  return keys
+    .filter((key) => !isDeepStrictEqual(previous[key], next[key]))
+    .map((key) => `${SETTING_NAMES[key]} changed`)
+}

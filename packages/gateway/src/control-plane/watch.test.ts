@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { waitFor } from '../../../../tests/support/wait-for.ts'
+import { folderOf } from './test-support.ts'
+import { Watch } from './watch.ts'
+
+const LOG = { debug() {}, info() {}, warn() {}, error() {} }
+
+async function watching(t: TestContext, files: Readonly<Record<string, unknown>>) {
+  const root = await folderOf(t, files)
+  const bursts: (readonly string[])[] = []
+  const watch = new Watch({ log: LOG, onQuiet: (touched) => void bursts.push(touched) })
+  t.after(() => watch.close())
+  watch.setPaths([join(root, 'cardea.yaml'), join(root, 'plugins')])
+  await watch.ready
+  const seen = (path: string) => bursts.some((burst) => burst.includes(join(root, path)))
+  return { root, bursts, seen, watch }
+}
+
+test('Watch sees a config file that is replaced by rename, again and again', async (t) => {
+  const { root, bursts, seen } = await watching(t, { 'cardea.yaml': 'a: 1' })
+  for (let round = 1; round <= 3; round++) {
+    bursts.length = 0
+    await writeFile(join(root, 'next'), `a: ${round}${round}`)
+    await rename(join(root, 'next'), join(root, 'cardea.yaml'))
+    await waitFor(() => seen('cardea.yaml'), `the event of round ${round}`)
+  }
+})
+
+test('Watch makes one call of a burst', async (t) => {
+  const { root, bursts } = await watching(t, { 'plugins/a/plugin.json': '{}' })
+  await Promise.all(
+    Array.from({ length: 50 }, (_, index) => writeFile(join(root, 'plugins/a', `f${index}.ts`), 'x')),
+  )
+  await waitFor(() => bursts.flat().length >= 50, 'all files')
+  assert.ok(bursts.length <= 3, `${bursts.length} calls`)
+})
+
+test('Watch waits for a file that is still empty', async (t) => {
+  const { root, bursts, seen } = await watching(t, { 'plugins/a/plugin.ts': 'x', 'cardea.yaml': '' })
+  await writeFile(join(root, 'plugins/a/plugin.ts'), '')
+  await writeFile(join(root, 'plugins/a/plugin.ts'), 'export {}')
+  await waitFor(() => seen('plugins/a/plugin.ts'), 'the event')
+  assert.equal(bursts.length, 1)
+})
+
+test('Watch sees a plugins folder that comes later, goes, and comes back', async (t) => {
+  const { root, bursts, seen } = await watching(t, { 'cardea.yaml': '' })
+  for (let round = 1; round <= 2; round++) {
+    bursts.length = 0
+    await mkdir(join(root, 'plugins/late'), { recursive: true })
+    await writeFile(join(root, 'plugins/late/plugin.json'), `${round}`)
+    await waitFor(() => seen('plugins/late/plugin.json'), `the plugin of round ${round}`)
+    bursts.length = 0
+    await rm(join(root, 'plugins'), { recursive: true })
+    await waitFor(() => bursts.length > 0, `its end in round ${round}`)
+  }
+})
+
+test('Watch ignores hidden files and node_modules', async (t) => {
+  const { root, bursts, seen } = await watching(t, { 'plugins/a/plugin.ts': 'x' })
+  await mkdir(join(root, 'plugins/a/node_modules/dep'), { recursive: true })
+  await writeFile(join(root, 'plugins/a/node_modules/dep/index.js'), 'x')
+  await writeFile(join(root, 'plugins/a/.plugin.ts.swp'), 'x')
+  await writeFile(join(root, 'plugins/a/plugin.ts'), 'y')
+  await waitFor(() => seen('plugins/a/plugin.ts'), 'the event')
+  assert.deepEqual(
+    bursts.flat().filter((path) => path.includes('node_modules') || path.endsWith('.swp')),
+    [],
+  )
+})
+
+test('close() calls nobody any more', async (t) => {
+  const { root, bursts, watch } = await watching(t, { 'cardea.yaml': 'a' })
+  await writeFile(join(root, 'cardea.yaml'), 'b')
+  await watch.close()
+  assert.deepEqual(bursts, [])
+})

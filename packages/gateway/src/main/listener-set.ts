@@ -1,0 +1,75 @@
+import type { ListenerPlan } from '../protocol/generation.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
+import { type ListeningSocket, openListeningSocket } from './listening-socket.ts'
+
+interface Listener {
+  readonly plan: ListenerPlan
+  readonly socket: ListeningSocket
+}
+
+/**
+ * The bound sockets. A change opens the new ones beside the others (that may fail), and swaps the sets when it is
+ * committed; what both sets name stays bound all the while.
+ */
+export class ListenerSet {
+  #live: readonly Listener[] = []
+  #staged: readonly Listener[] | null = null
+
+  /** What workers accept on. */
+  get sockets(): readonly ListeningSocket[] {
+    return this.#live.map(({ socket }) => socket)
+  }
+
+  get addresses(): readonly ListenAddress[] {
+    return this.#live.map(({ socket }) => socket.address)
+  }
+
+  /**
+   * Opens those of `plans` that are not bound yet. Returns the addresses that `commit` will serve. Throws LISTEN_FAILED;
+   * nothing has changed then.
+   */
+  async stage(plans: readonly ListenerPlan[]): Promise<readonly ListenAddress[]> {
+    this.discard()
+    const staged: Listener[] = []
+    try {
+      for (const plan of plans) {
+        const living = this.#live.find((listener) => isSame(listener.plan, plan))
+        staged.push(living ?? { plan, socket: await openListeningSocket(plan) })
+      }
+    } catch (thrown) {
+      this.#close(staged, this.#live)
+      throw thrown
+    }
+    this.#staged = staged
+    return staged.map(({ socket }) => socket.address)
+  }
+
+  /** Closes what `stage` opened. Nothing happens without it. */
+  discard(): void {
+    if (this.#staged !== null) this.#close(this.#staged, this.#live)
+    this.#staged = null
+  }
+
+  /** What was staged is live from now on; what it does not name is closed here. Nothing happens without `stage`. */
+  commit(): void {
+    if (this.#staged === null) return
+    const previous = this.#live
+    this.#live = this.#staged
+    this.#staged = null
+    this.#close(previous, this.#live)
+  }
+
+  close(): void {
+    this.discard()
+    this.#close(this.#live, [])
+    this.#live = []
+  }
+
+  #close(listeners: readonly Listener[], kept: readonly Listener[]): void {
+    for (const listener of listeners) if (!kept.includes(listener)) listener.socket.handle.close()
+  }
+}
+
+function isSame(a: ListenerPlan, b: ListenerPlan): boolean {
+  return a.host === b.host && a.port === b.port
+}
