@@ -101,11 +101,17 @@ function describeState({ state }: PluginStatus, isIdle: boolean): string {
       return `failed at ${state.stage}: ${state.faults[0]?.message}${rest}`
     }
     case 'disabled':
-      return state.by === 'plugin.json' ? 'disabled in plugin.json' : 'disabled in the config'
+      return DISABLED[state.by]
     default:
       return isIdle ? `${state.kind}, on no route` : state.kind
   }
 }
+
+const DISABLED = {
+  'plugin.json': 'disabled in plugin.json',
+  config: 'disabled in the config',
+  command: 'disabled by command',
+} as const
 
 function nameOf({ instance }: ChainLink): string {
   return instance.name === instance.plugin ? instance.name : `${instance.name} (${instance.plugin})`

@@ -65,8 +65,8 @@ export function fileProblem(
 }
 
 /** File order; within a place the order in which they were found. Doubles are dropped. */
-export function sortProblems(problems: readonly ConfigProblem[]): ConfigProblem[] {
-  const seen = new Map<string, ConfigProblem>()
+export function sortProblems<Problem extends ConfigProblem>(problems: readonly Problem[]): Problem[] {
+  const seen = new Map<string, Problem>()
   for (const problem of problems) {
     const id = JSON.stringify([problem.file, problem.line, problem.column, problem.key, problem.message])
     if (!seen.has(id)) seen.set(id, problem)

@@ -7,6 +7,7 @@ import type { BuiltPlugin } from './build.ts'
 import type { PluginOrigin } from './discover.ts'
 import { type PluginProblem, problemAt, problemsOf } from './problem.ts'
 import { type SettledInstance, settle } from './settle.ts'
+import type { PluginControls } from './store/types.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
 /** One place in a chain, as people want to see it. */
@@ -27,7 +28,10 @@ export class InstanceBook {
   readonly #claims: Map<string, string>
   readonly #links = new Map<string, ChainLink>()
 
-  constructor(plugins: readonly VerifiedPlugin[], built: readonly BuiltPlugin[]) {
+  readonly #controls: PluginControls
+
+  constructor(plugins: readonly VerifiedPlugin[], built: readonly BuiltPlugin[], controls: PluginControls) {
+    this.#controls = controls
     this.#plugins = new Map(plugins.map((plugin) => [plugin.manifest.name, plugin]))
     this.#built = new Map(built.map((plugin) => [plugin.manifest.name, plugin]))
     this.#claims = new Map(plugins.map(({ manifest }) => [manifest.name, manifest.name]))
@@ -41,6 +45,11 @@ export class InstanceBook {
   /** Whether a plugin has that name. */
   has(name: string): boolean {
     return this.#plugins.has(name)
+  }
+
+  /** `asked`: what the config says; `cardea plugin disable` wins over it. */
+  isEnabled({ manifest }: VerifiedPlugin, asked: boolean | undefined): boolean {
+    return !this.#controls.disabled.includes(manifest.name) && (asked ?? manifest.enabled)
   }
 
   /** The plugin that an entry of the config means, or null, which is noted as a problem. */
@@ -66,10 +75,12 @@ export class InstanceBook {
   }
 
   /** Notes that a route names what `by` (a key of the config, or a plugin.json) has disabled. */
-  refuseDisabled(entry: PluginSettings, by: string): void {
-    const reason =
-      `"${entry.name}" is disabled by ${by}. Enable it there, say "enabled: true" here, or ` +
-      `"${entry.name}: false" if the route shall do without it.`
+  refuseDisabled(entry: PluginSettings, { manifest }: VerifiedPlugin, by: string): void {
+    const reason = this.#controls.disabled.includes(manifest.name)
+      ? `plugin "${manifest.name}" was switched off by "cardea plugin disable". Enable it, or say ` +
+        `"${entry.name}: false" here if the route shall do without it.`
+      : `"${entry.name}" is disabled by ${by}. Enable it there, say "enabled: true" here, or ` +
+        `"${entry.name}: false" if the route shall do without it.`
     this.#refuse(entry, 'PLUGIN_NOT_FOUND', reason, null)
   }
 
@@ -79,7 +90,7 @@ export class InstanceBook {
     if (built === undefined) {
       throw new GatewayError('INTERNAL_ERROR', `Plugin "${plugin.manifest.name}" is used but was not built`)
     }
-    const settled = settle(name, built, layers)
+    const settled = settle(name, built, layers, this.#controls.incarnations[name] ?? 0)
     if (settled.ok) return this.#intern(settled.instance)
     this.problems.push(...problemsOf(plugin.manifest.folder, settled.problems))
     return null
@@ -90,7 +101,9 @@ export class InstanceBook {
     const known = this.#links.get(key)
     if (known !== undefined) return known
     const { origin, manifest } = plugin
-    const instance = { id: this.#links.size, ...plan, key: carryOverKey(plan) }
+    const carryOver = carryOverKey(plan)
+    const quarantined = this.#controls.quarantined.includes(carryOver)
+    const instance = { id: this.#links.size, ...plan, key: carryOver, quarantined }
     const link = { instance, origin, folder: manifest.folder, sources }
     this.#links.set(key, link)
     return link

@@ -64,9 +64,11 @@ export class PluginLifecycle {
     this.#failed('build', problems)
   }
 
-  /** What plugin.json alone switches off. */
+  /** What plugin.json or a command switches off. */
   disabled(plugins: readonly VerifiedPlugin[]): void {
-    for (const { manifest } of plugins) this.#move(manifest.folder, { kind: 'disabled', by: 'plugin.json' })
+    for (const { manifest } of plugins) {
+      this.#move(manifest.folder, { kind: 'disabled', by: manifest.enabled ? 'command' : 'plugin.json' })
+    }
   }
 
   /** `folders`: the plugins with a config that holds; one that fails for another config has failed. */
@@ -81,7 +83,7 @@ export class PluginLifecycle {
       if (reason === 'named by no route' || !this.#isAt(folder, 'verified', 'built')) continue
       this.#move(folder, {
         kind: 'disabled',
-        by: reason === 'disabled in plugin.json' ? 'plugin.json' : 'config',
+        by: DISABLED_BY[reason],
       })
     }
     for (const folder of folders) {
@@ -152,6 +154,12 @@ export class PluginLifecycle {
     this.#onStep(plugin)
   }
 }
+
+const DISABLED_BY = {
+  'disabled in plugin.json': 'plugin.json',
+  'disabled by command': 'command',
+  'switched off in the config': 'config',
+} as const
 
 function stepTo(state: PluginState): Step {
   return state.kind === 'failed' ? `failed at ${state.stage}` : state.kind

@@ -1,31 +1,48 @@
 import { planSettings } from '../config/plan.ts'
 import { sortProblems } from '../config/problem.ts'
-import type { ConfigProblem, LoadedConfig, SettingsPlan } from '../config/types.ts'
+import type { LoadedConfig, SettingsPlan } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import { buildPlugins } from './build.ts'
-import { discover, type PluginDirectories } from './discover.ts'
+import type { PluginStage } from '../protocol/plugin-state.ts'
+import { type BuildOutcome, type BuiltPlugin, buildPlugins } from './build.ts'
+import { NO_CONTROLS } from './controls.ts'
+import { type Discovery, discover, type FoundPlugin, type PluginDirectories } from './discover.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
+import type { PluginProblem } from './problem.ts'
 import { type ChainSummary, type IdlePlugin, resolveChains } from './resolve.ts'
+import type { PluginControls } from './store/types.ts'
 import { type VerifiedPlugin, verifyPlugins } from './verify.ts'
 
 export interface PrepareOptions {
   readonly config: LoadedConfig
   /** The generation's number. */
   readonly number: number
-  readonly directories: PluginDirectories
+  /** Null: nothing is looked for on disk, only `pinned` is there. */
+  readonly directories: PluginDirectories | null
   /** Fresh; gets the plugins with the state that each of them reaches here. */
   readonly lifecycle: PluginLifecycle
+  /** By folder: what runs instead of what stands there; null: nothing. */
+  readonly pinned?: ReadonlyMap<string, BuiltPlugin | null>
+  readonly controls?: PluginControls
+  /** Default: `buildPlugins`. */
+  readonly build?: (plugins: readonly VerifiedPlugin[]) => Promise<BuildOutcome>
+}
+
+export interface PreparedGeneration {
+  readonly plan: GenerationPlan
+  /** By route, in the config's order. */
+  readonly chains: readonly ChainSummary[]
+  readonly idle: readonly IdlePlugin[]
+  /** All that have code, idle ones included. */
+  readonly built: readonly BuiltPlugin[]
+}
+
+export interface PrepareProblem extends PluginProblem {
+  readonly stage: PluginStage
 }
 
 export type PrepareResult =
-  | {
-      readonly ok: true
-      readonly plan: GenerationPlan
-      /** By route, in the config's order. */
-      readonly chains: readonly ChainSummary[]
-      readonly idle: readonly IdlePlugin[]
-    }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+  | ({ readonly ok: true } & PreparedGeneration)
+  | { readonly ok: false; readonly problems: readonly PrepareProblem[] }
 
 /**
  * Makes a generation of a config and the plugin folders: discover → verify → build → validate and resolve.
@@ -35,25 +52,32 @@ export type PrepareResult =
  * that is not there leaves undone would be reported of everybody else.
  */
 export async function prepareGeneration(options: PrepareOptions): Promise<PrepareResult> {
-  const { config, directories, lifecycle } = options
+  const { config, lifecycle } = options
   const settings = planSettings(config)
-  const { found, problems: unreadable } = await discover(directories)
-  lifecycle.discovered(found, unreadable)
+  const pins = splitPins(options.pinned)
+  const { found, problems: unreadable } = await discoverUnpinned(options)
+  lifecycle.discovered([...pins.found, ...found], unreadable)
 
-  const { verified, problems: unverified } = await verifyPlugins(found)
+  const { verified: fresh, problems: unverified } = await verifyPlugins(found, pins.plugins)
+  const verified = [...pins.plugins, ...fresh]
   lifecycle.verified(verified, unverified)
 
-  const { wanted, disabled } = select(verified, settings)
+  const { wanted, disabled } = select(fresh, settings, options.controls ?? NO_CONTROLS)
   lifecycle.disabled(disabled)
-  const { built, problems: unbuilt } = await buildPlugins(wanted)
+  const { built: freshlyBuilt, problems: unbuilt } = await (options.build ?? buildPlugins)(wanted)
+  const built = [...pins.plugins, ...freshlyBuilt]
   lifecycle.built(built, unbuilt)
-  const broken = [...unreadable, ...unverified, ...unbuilt]
+  const broken = [
+    ...atStage('discover', unreadable),
+    ...atStage('verify', unverified),
+    ...atStage('build', unbuilt),
+  ]
   if (broken.length > 0) return { ok: false, problems: sortProblems(broken) }
 
-  const resolution = resolveChains(settings, verified, built)
+  const resolution = resolveChains(settings, verified, built, options.controls)
   const { routes, instances, chains, idle, validated, problems } = resolution
   lifecycle.validated(validated, idle, problems)
-  if (problems.length > 0) return { ok: false, problems: sortProblems(problems) }
+  if (problems.length > 0) return { ok: false, problems: sortProblems(atStage('validate', problems)) }
 
   const used = new Set(instances.map((instance) => instance.codeHash))
   const plan = {
@@ -64,12 +88,36 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
     instances,
     bundles: built.map(({ bundle }) => bundle).filter(({ codeHash }) => used.has(codeHash)),
   }
-  return { ok: true, plan, chains, idle }
+  return { ok: true, plan, chains, idle, built }
+}
+
+interface Pins {
+  readonly plugins: readonly BuiltPlugin[]
+  readonly found: readonly FoundPlugin[]
+}
+
+function splitPins(pinned: PrepareOptions['pinned']): Pins {
+  const plugins = [...(pinned?.values() ?? [])].filter((plugin) => plugin !== null)
+  return { plugins, found: plugins.map(({ manifest, origin }) => ({ folder: manifest.folder, origin })) }
+}
+
+async function discoverUnpinned({ directories, pinned }: PrepareOptions): Promise<Discovery> {
+  if (directories === null) return { found: [], problems: [] }
+  const { found, problems } = await discover(directories)
+  const isPinned = (folder: string | null): boolean => folder !== null && pinned?.has(folder) === true
+  return {
+    found: found.filter(({ folder }) => !isPinned(folder)),
+    problems: problems.filter(({ folder }) => !isPinned(folder)),
+  }
+}
+
+function atStage(stage: PluginStage, problems: readonly PluginProblem[]): PrepareProblem[] {
+  return problems.map((problem) => ({ ...problem, stage }))
 }
 
 interface Selection {
   readonly wanted: readonly VerifiedPlugin[]
-  /** By plugin.json, and nothing in the config says otherwise. */
+  /** By plugin.json or by command, and nothing in the config says otherwise. */
   readonly disabled: readonly VerifiedPlugin[]
 }
 
@@ -77,17 +125,28 @@ interface Selection {
  * The plugins to build: whatever the config names, and of the rest those that are enabled, built-ins only if they run
  * without being named. A user's plugin that does not compile shall be heard of before a route names it.
  */
-function select(plugins: readonly VerifiedPlugin[], settings: SettingsPlan): Selection {
+function select(
+  plugins: readonly VerifiedPlugin[],
+  settings: SettingsPlan,
+  controls: PluginControls,
+): Selection {
   const named = new Set<string>()
   for (const entries of [settings.globalPlugins, ...settings.routes.map((route) => route.plugins)]) {
     for (const entry of entries.values()) {
       if (entry.kind === 'settings') named.add(entry.plugin ?? entry.name)
     }
   }
+  const dependedOn = new Set(plugins.flatMap(({ manifest }) => Object.keys(manifest.dependencies)))
+  const isSwitchedOff = ({ name }: { readonly name: string }): boolean => controls.disabled.includes(name)
   const wanted = plugins.filter(({ manifest, origin }) => {
+    if (isSwitchedOff(manifest)) return false
     if (named.has(manifest.name)) return true
-    return manifest.enabled && (origin === 'user' || manifest.scope === 'global')
+    return (
+      manifest.enabled && (origin === 'user' || manifest.scope === 'global' || dependedOn.has(manifest.name))
+    )
   })
-  const disabled = plugins.filter(({ manifest }) => !manifest.enabled && !named.has(manifest.name))
+  const disabled = plugins.filter(
+    ({ manifest }) => isSwitchedOff(manifest) || (!manifest.enabled && !named.has(manifest.name)),
+  )
   return { wanted, disabled }
 }

@@ -7,9 +7,11 @@ import type {
 } from '../config/types.ts'
 import { CATEGORIES, type InstancePlan, type RoutePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
+import { NO_CONTROLS } from './controls.ts'
 import { type ChainLink, InstanceBook } from './instance-book.ts'
 import type { PluginProblem } from './problem.ts'
 import { topmost } from './settle.ts'
+import type { PluginControls } from './store/types.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
 /** What one route runs, in order, and what its `plugins:` keeps from it. */
@@ -28,7 +30,11 @@ export interface OptedOut {
 /** A plugin that is there but runs on no route. */
 export interface IdlePlugin {
   readonly plugin: VerifiedPlugin
-  readonly reason: 'disabled in plugin.json' | 'switched off in the config' | 'named by no route'
+  readonly reason:
+    | 'disabled in plugin.json'
+    | 'disabled by command'
+    | 'switched off in the config'
+    | 'named by no route'
 }
 
 export interface Resolution {
@@ -56,8 +62,9 @@ export function resolveChains(
   settings: SettingsPlan,
   plugins: readonly VerifiedPlugin[],
   built: readonly BuiltPlugin[],
+  controls: PluginControls = NO_CONTROLS,
 ): Resolution {
-  const book = new InstanceBook(plugins, built)
+  const book = new InstanceBook(plugins, built, controls)
   const everywhere = linksEverywhere(settings.globalPlugins, plugins, book)
   const chains = settings.routes.map((route) => ({
     route: route.name,
@@ -70,7 +77,7 @@ export function resolveChains(
     routes,
     instances: [...used],
     chains,
-    idle: idlePlugins(plugins, settings.globalPlugins, used),
+    idle: idlePlugins(plugins, settings.globalPlugins, used, controls),
     validated: book.folders,
     problems: book.problems,
   }
@@ -84,13 +91,14 @@ function linksEverywhere(
 ): readonly ChainLink[] {
   const links: (ChainLink | null)[] = []
   for (const plugin of plugins) {
-    const { name, enabled, scope } = plugin.manifest
-    if (enabled && scope === 'global' && !overrides.has(name)) links.push(book.link(name, plugin, []))
+    const { name, scope } = plugin.manifest
+    if (book.isEnabled(plugin, undefined) && scope === 'global' && !overrides.has(name))
+      links.push(book.link(name, plugin, []))
   }
   for (const entry of overrides.values()) {
     if (entry.kind === 'off') continue
     const plugin = book.find(entry, entry.plugin ?? entry.name)
-    if (plugin === null || !(entry.enabled ?? plugin.manifest.enabled)) continue
+    if (plugin === null || !book.isEnabled(plugin, entry.enabled)) continue
     links.push(book.link(entry.name, plugin, [entry]))
   }
   return links.filter((link) => link !== null).sort(inChainOrder)
@@ -120,10 +128,15 @@ function linkOfEntry(
   const layers = override?.kind === 'settings' ? [override, entry] : [entry]
   const plugin = book.find(entry, topmost(layers, (layer) => layer.plugin) ?? entry.name)
   if (plugin === null || entry.enabled === false) return null
-  if (topmost(layers, (layer) => layer.enabled) ?? plugin.manifest.enabled) {
+  if (
+    book.isEnabled(
+      plugin,
+      topmost(layers, (layer) => layer.enabled),
+    )
+  ) {
     return book.link(entry.name, plugin, layers)
   }
-  book.refuseDisabled(entry, override?.key ?? plugin.manifest.file)
+  book.refuseDisabled(entry, plugin, override?.key ?? plugin.manifest.file)
   return null
 }
 
@@ -142,12 +155,14 @@ function idlePlugins(
   plugins: readonly VerifiedPlugin[],
   overrides: PluginOverrides,
   used: ReadonlySet<InstancePlan>,
+  controls: PluginControls,
 ): IdlePlugin[] {
   const running = new Set([...used].map((instance) => instance.plugin))
   return plugins
     .filter(({ manifest }) => !running.has(manifest.name))
     .map((plugin) => {
       const { name, enabled } = plugin.manifest
+      if (controls.disabled.includes(name)) return { plugin, reason: 'disabled by command' }
       const override = overrides.get(name)
       const isSwitchedOff = override?.kind === 'off' || override?.enabled === false
       if (isSwitchedOff) return { plugin, reason: 'switched off in the config' }

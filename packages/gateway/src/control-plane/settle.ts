@@ -6,7 +6,7 @@ import { problemAt } from './problem.ts'
 
 /** An instance with everything that its layers say, but its number in the generation. */
 export interface SettledInstance {
-  readonly plan: Omit<InstancePlan, 'id' | 'key'>
+  readonly plan: Omit<InstancePlan, 'id' | 'key' | 'quarantined'>
   readonly plugin: BuiltPlugin
   /** Where each value of the config comes from; see MergedConfig. */
   readonly sources: MergedConfig['sources']
@@ -17,7 +17,12 @@ export type SettleOutcome =
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 
 /** Lays `layers` (lowest first) over the plugin's manifest: settings replace one another, configs are merged. */
-export function settle(name: string, plugin: BuiltPlugin, layers: readonly PluginSettings[]): SettleOutcome {
+export function settle(
+  name: string,
+  plugin: BuiltPlugin,
+  layers: readonly PluginSettings[],
+  incarnation: number,
+): SettleOutcome {
   const { manifest, bundle } = plugin
   const config = checkPluginConfig(
     manifest,
@@ -42,8 +47,7 @@ export function settle(name: string, plugin: BuiltPlugin, layers: readonly Plugi
     timeoutMs: topmost(layers, (layer) => layer.timeoutMs) ?? manifest.timeoutMs,
     onFailure: topmost(layers, (layer) => layer.onFailure) ?? manifest.onFailure,
     dependencies: [],
-    incarnation: 0,
-    quarantined: false,
+    incarnation,
   }
   return { ok: true, instance: { plan, plugin, sources: config.config.sources } }
 }

@@ -20,13 +20,16 @@ export interface Verification {
 
 /**
  * Reads the manifest of every folder and finds its entry file; the problems of all folders are reported together. Of two
- * plugins with one name the first is verified.
+ * plugins with one name the first is verified; `known` are there already and come before all.
  */
-export async function verifyPlugins(found: readonly FoundPlugin[]): Promise<Verification> {
+export async function verifyPlugins(
+  found: readonly FoundPlugin[],
+  known: readonly VerifiedPlugin[] = [],
+): Promise<Verification> {
   const outcomes = await Promise.all(found.map(verifyPlugin))
   const readable = outcomes.flatMap(({ verified }) => verified)
   const unreadable = outcomes.flatMap(({ problems }) => problems)
-  const { verified, problems: doubles } = withoutDuplicates(readable)
+  const { verified, problems: doubles } = withoutDuplicates(readable, known)
   return { verified, problems: [...unreadable, ...doubles] }
 }
 
@@ -50,14 +53,19 @@ async function verifyPlugin({ folder, origin }: FoundPlugin): Promise<Verificati
 }
 
 /** A second plugin of a name, be it a built-in's: which of them a route means would depend on the order of folders. */
-function withoutDuplicates(plugins: readonly VerifiedPlugin[]): Verification {
-  const first = new Map<string, VerifiedPlugin>()
+function withoutDuplicates(
+  plugins: readonly VerifiedPlugin[],
+  known: readonly VerifiedPlugin[],
+): Verification {
+  const first = new Map(known.map((plugin) => [plugin.manifest.name, plugin]))
+  const verified: VerifiedPlugin[] = []
   const problems: PluginProblem[] = []
   for (const plugin of plugins) {
     const { name, folder, source } = plugin.manifest
     const other = first.get(name)
     if (other === undefined) {
       first.set(name, plugin)
+      verified.push(plugin)
       continue
     }
     const kind = other.origin === 'built-in' ? 'built-in plugin' : 'plugin'
@@ -70,5 +78,5 @@ function withoutDuplicates(plugins: readonly VerifiedPlugin[]): Verification {
       }),
     )
   }
-  return { verified: [...first.values()], problems }
+  return { verified, problems }
 }

@@ -22,7 +22,7 @@ export type PluginState =
   /** `faults` is never empty. */
   | { readonly kind: 'failed'; readonly stage: PluginStage; readonly faults: readonly PluginFault[] }
   /** Somebody does not want it to run. */
-  | { readonly kind: 'disabled'; readonly by: 'plugin.json' | 'config' }
+  | { readonly kind: 'disabled'; readonly by: 'plugin.json' | 'config' | 'command' }
 
 /** What can fail of a plugin's way. `start` is the part that runs its code, in the workers. */
 export type PluginStage = 'discover' | 'verify' | 'build' | 'validate' | 'start'

@@ -1,0 +1,97 @@
+import type { ChangeCause } from '../../protocol/control.ts'
+import type { PluginOrigin } from '../discover.ts'
+
+/** A generation as it is kept: all that is needed to make it again, and who made it why. */
+export interface StoredGeneration {
+  readonly number: number
+  /** Unix time of its decision, milliseconds. */
+  readonly at: number
+  readonly cause: ChangeCause
+  readonly who: string
+  /** What it changed, in short sentences. */
+  readonly changes: readonly string[]
+  readonly config: StoredConfig
+  /** Those that were built for it; what is disabled has no code and is not here. */
+  readonly plugins: readonly StoredPlugin[]
+  readonly controls: PluginControls
+  readonly pins: readonly Pin[]
+}
+
+export type StoredConfig =
+  /** `textHash` is the blob of the file's text with `${…}` as it stands: secrets are read anew by a rollback, never kept. */
+  | { readonly kind: 'file'; readonly file: string; readonly textHash: string }
+  /** `cardea --to URL`. */
+  | {
+      readonly kind: 'target'
+      readonly url: string
+      readonly port: number
+      readonly directory: string
+    }
+
+/** One version of a plugin. All hashes are SHA-256, hex. */
+export interface StoredPlugin {
+  readonly name: string
+  readonly version: string
+  readonly origin: PluginOrigin
+  /** Absolute. */
+  readonly folder: string
+  /** Absolute. */
+  readonly entryFile: string
+  /** The blob of plugin.json's text. */
+  readonly manifestHash: string
+  /** The blob of code and source map. */
+  readonly bundleHash: string
+  /** `BundlePlan.codeHash`. */
+  readonly codeHash: string
+  /** What people know the version by: over manifest and code. */
+  readonly contentHash: string
+  /** `fingerprintFolder` of the files it was built from: tells whether they still stand there. */
+  readonly fingerprint: string
+}
+
+/** What commands and the gateway's own decisions lay over config and folders. Part of each generation. */
+export interface PluginControls {
+  /** Plugins by name, switched off by `cardea plugin disable`. */
+  readonly disabled: readonly string[]
+  /** Instance name to `InstancePlan.incarnation`; absent: 0. */
+  readonly incarnations: Readonly<Record<string, number>>
+  /** Keys of instances (`InstancePlan.key`) whose hooks are not called. */
+  readonly quarantined: readonly string[]
+}
+
+/** A place on disk that somebody does not want as it stands; it holds until what stands there changes. */
+export interface Pin {
+  /** `config`, or the absolute folder of a plugin. */
+  readonly unit: string
+  /** For people, and for `cardea release NAME`: `config`, or the plugin's name. */
+  readonly name: string
+  /** Fingerprint of what stands on disk and is not wanted; null: that nothing is there. */
+  readonly rejected: string | null
+  readonly runs: PinnedContent
+  /** Unix time, milliseconds. */
+  readonly since: number
+  readonly who: string
+}
+
+/** What runs instead. */
+export type PinnedContent =
+  /** The config of that generation. */
+  | { readonly kind: 'generation'; readonly number: number }
+  /** The plugin version of that content. */
+  | { readonly kind: 'plugin'; readonly contentHash: string }
+  /** Nothing, as if the folder were not there. */
+  | { readonly kind: 'absent' }
+
+/** A text on its way into the store, under the SHA-256 (hex) of its UTF-8 bytes. */
+export interface Blob {
+  readonly hash: string
+  readonly text: string
+}
+
+/** Something in the store that cannot be used. */
+export interface StoreDamage {
+  /** Absolute. */
+  readonly file: string
+  /** A sentence. */
+  readonly message: string
+}
