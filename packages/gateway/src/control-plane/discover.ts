@@ -2,6 +2,7 @@ import { constants, type Dirent } from 'node:fs'
 import { access, readdir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
+import { systemErrorCode } from '../base/system-error.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 import { type PluginProblem, problemAt } from './problem.ts'
 
@@ -69,7 +70,7 @@ async function listDirectory(directory: string, problems: PluginProblem[]): Prom
   try {
     entries = await readdir(directory, { withFileTypes: true })
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') {
+    if (systemErrorCode(error) !== 'ENOENT') {
       problems.push(
         problemAt(
           directory,
@@ -137,11 +138,7 @@ async function isFile(path: string): Promise<boolean> {
     await access(path, constants.R_OK)
     return true
   } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return false
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false
     throw error
   }
-}
-
-function errorCode(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -1,0 +1,40 @@
+import { type ErrorKind, gateway } from './error-kinds.ts'
+
+/** What can go wrong with changes and with what is kept of them in `.cardea/`. */
+export const CHANGE_ERRORS = {
+  STORE_LOCKED: gateway(
+    0,
+    'never',
+    'Another gateway uses this folder',
+    'A running gateway holds `.cardea/`: two of them would write over one another.',
+    'Stop the other one (the message names its process), or start this one in another folder.',
+  ),
+  STORE_DAMAGED: gateway(
+    0,
+    'never',
+    'A stored file is damaged',
+    'A file in `.cardea/` is missing, or its content is not what its hash says: a disk error, or somebody changed it.',
+    'Roll back to another generation. Saving the files of the plugin or the config stores them anew.',
+  ),
+  STORE_WRITE_FAILED: gateway(
+    0,
+    'always',
+    'A generation could not be stored',
+    'Writing to `.cardea/` failed: the disk is full, read-only, or the folder belongs to another user. A change goes live only once it is on disk, so the generation before serves on.',
+    'Make room, or mend the permissions; then save again, or use `cardea plugin reload NAME`.',
+  ),
+  GENERATION_UNKNOWN: gateway(
+    0,
+    'never',
+    'That generation is not kept',
+    'There never was one of that number, or it is older than what `changes.generations_max` and `changes.plugin_versions_max` keep.',
+    '`cardea history` lists those that can be brought back.',
+  ),
+  PLUGIN_VERSION_UNKNOWN: gateway(
+    0,
+    'never',
+    'That plugin version is not kept',
+    'No stored version of the plugin has that number or hash, or several have.',
+    '`cardea plugin versions NAME` lists them; name one by the beginning of its hash.',
+  ),
+} as const satisfies Record<string, ErrorKind>

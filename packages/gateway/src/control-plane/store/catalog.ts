@@ -1,0 +1,156 @@
+import { GatewayError } from '../../base/errors.ts'
+import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
+import type { RecordRead, RecordStore } from './records.ts'
+import type { StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
+
+const READS_AT_ONCE_MAX = 32
+const HASH_PREFIX = /^[0-9a-f]{4,64}$/
+const SHORT_HASH_CHARS = 8
+
+/** What is asked of all generations together. Reading a thousand takes a moment, so it is read when first asked for. */
+export class Catalog {
+  readonly #records = new Map<number, StoredGeneration>()
+  /** By their JSON. Most generations have the plugins of the one before: they share them. */
+  readonly #plugins = new Map<string, StoredPlugin>()
+  readonly damages: StoreDamage[] = []
+
+  static async read(store: RecordStore): Promise<Catalog> {
+    const catalog = new Catalog()
+    const numbers = [...store.numbers]
+    for (let start = 0; start < numbers.length; start += READS_AT_ONCE_MAX) {
+      const group = numbers.slice(start, start + READS_AT_ONCE_MAX)
+      for (const read of await Promise.all(group.map((number) => store.read(number)))) catalog.#take(read)
+    }
+    return catalog
+  }
+
+  /** Ascending. */
+  get records(): readonly StoredGeneration[] {
+    return [...this.#records.values()]
+  }
+
+  add(record: StoredGeneration): void {
+    const plugins = record.plugins.map((plugin) => {
+      const id = JSON.stringify(plugin)
+      const known = this.#plugins.get(id)
+      if (known === undefined) this.#plugins.set(id, plugin)
+      return known ?? plugin
+    })
+    this.#records.set(record.number, { ...record, plugins })
+  }
+
+  remove(numbers: readonly number[]): void {
+    for (const number of numbers) this.#records.delete(number)
+    const used = new Set([...this.#records.values()].flatMap(({ plugins }) => plugins))
+    for (const [id, plugin] of this.#plugins) if (!used.has(plugin)) this.#plugins.delete(id)
+  }
+
+  history(
+    limit: number,
+    live: number | null,
+    isStored: (record: StoredGeneration) => boolean,
+  ): HistoryEntry[] {
+    return this.#newestFirst()
+      .slice(0, Math.max(0, limit))
+      .map((record) => {
+        const { number, at, cause, who, changes } = record
+        return { number, at, cause, who, changes, isLive: number === live, isStored: isStored(record) }
+      })
+  }
+
+  /**
+   * The versions of a plugin that can be brought back, the one that ran last first. Of several builds of one content
+   * (other comments, other source map) the last counts.
+   */
+  versionsOf(
+    name: string,
+    live: StoredGeneration | null,
+    isStored: (plugin: StoredPlugin) => boolean,
+  ): KnownVersion[] {
+    const versions = new Map<string, KnownVersion>()
+    for (const record of this.#newestFirst()) {
+      for (const plugin of record.plugins) {
+        if (plugin.name !== name || !isStored(plugin)) continue
+        const known = versions.get(plugin.contentHash)
+        const { version, contentHash } = plugin
+        const first = { firstGeneration: record.number, at: record.at }
+        if (known !== undefined) {
+          versions.set(contentHash, { plugin: known.plugin, summary: { ...known.summary, ...first } })
+          continue
+        }
+        const isLive = live?.plugins.some((other) => isSameVersion(other, plugin)) ?? false
+        const summary = { version, contentHash, ...first, lastGeneration: record.number, isLive }
+        versions.set(contentHash, { plugin, summary })
+      }
+    }
+    return [...versions.values()]
+  }
+
+  #newestFirst(): StoredGeneration[] {
+    return [...this.#records.values()].reverse()
+  }
+
+  #take(read: RecordRead): void {
+    if (read.kind === 'found') this.add(read.record)
+    if (read.kind === 'damaged') this.damages.push(damageOf(read))
+  }
+}
+
+export interface KnownVersion {
+  readonly plugin: StoredPlugin
+  readonly summary: PluginVersion
+}
+
+export function damageOf({ file, reason }: Extract<RecordRead, { kind: 'damaged' }>): StoreDamage {
+  return { file, message: `Cannot use the record of a generation, ${file}: ${reason}.` }
+}
+
+function isSameVersion(one: StoredPlugin, other: StoredPlugin): boolean {
+  return one.name === other.name && one.contentHash === other.contentHash
+}
+
+/**
+ * The version that somebody means: by its number, by the beginning of its hash (four digits at least), or with null the
+ * one that ran before the live one. Throws `PLUGIN_VERSION_UNKNOWN`.
+ */
+export function chooseVersion(
+  name: string,
+  wanted: string | null,
+  versions: readonly KnownVersion[],
+): StoredPlugin {
+  const matching = versions.filter(({ plugin, summary }) => {
+    if (wanted === null) return !summary.isLive
+    return plugin.version === wanted || (HASH_PREFIX.test(wanted) && plugin.contentHash.startsWith(wanted))
+  })
+  const [first] = matching
+  if (first !== undefined && (wanted === null || matching.length === 1)) return first.plugin
+  throw new GatewayError('PLUGIN_VERSION_UNKNOWN', refusal(name, wanted, versions, matching))
+}
+
+function refusal(
+  name: string,
+  wanted: string | null,
+  versions: readonly KnownVersion[],
+  matching: readonly KnownVersion[],
+): string {
+  if (versions.length === 0) return `Plugin "${name}" has no stored version.`
+  if (wanted === null) return `Plugin "${name}" has no other version than the one that runs.`
+  if (matching.length === 0) {
+    return `Plugin "${name}" has no stored version "${wanted}". There are ${namesOf(versions)}.`
+  }
+  return `Plugin "${name}" has several versions "${wanted}": ${namesOf(matching)}. Name one by its hash.`
+}
+
+function namesOf(versions: readonly KnownVersion[]): string {
+  return versions
+    .map(({ plugin, summary }) => `${versionLabel(plugin)} of generation ${summary.lastGeneration}`)
+    .join(', ')
+}
+
+/** A version as people see it: `1.0.0 (3f2a91c0)`. */
+export function versionLabel({
+  version,
+  contentHash,
+}: Pick<StoredPlugin, 'version' | 'contentHash'>): string {
+  return `${version} (${contentHash.slice(0, SHORT_HASH_CHARS)})`
+}

@@ -1,0 +1,260 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { GatewayError, messageOf } from '../../base/errors.ts'
+import { systemErrorCode } from '../../base/system-error.ts'
+import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
+import { BlobStore } from './blobs.ts'
+import { Catalog, chooseVersion, damageOf, type KnownVersion } from './catalog.ts'
+import { makeFolder } from './durable-file.ts'
+import { type KeepLimits, planPruning } from './pruning.ts'
+import { RecordStore } from './records.ts'
+import { blobsOfConfig, blobsOfPlugin, bundleOf, type LoadedPlugin } from './stored-plugin.ts'
+import type { Blob, StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
+
+const DELETIONS_AT_ONCE_MAX = 64
+
+/**
+ * What outlives the gateway's processes, in `.cardea/`: every generation with its config and its plugins' code.
+ *
+ *   generations/N.record   one file for each generation; that it is there is the decision for N
+ *   blobs/HASH             config texts, manifests and bundles by content
+ *
+ * Only the holder of the folder's lock may open it.
+ */
+export class GenerationStore {
+  readonly #records: RecordStore
+  readonly #blobs: BlobStore
+  readonly #damages: StoreDamage[] = []
+  #latest: StoredGeneration | null = null
+  #catalog: Promise<Catalog> | null = null
+  /** Deciding and pruning take turns: what is pruned must not be what is being decided for. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  private constructor(records: RecordStore, blobs: BlobStore) {
+    this.#records = records
+    this.#blobs = blobs
+  }
+
+  /**
+   * @param directory the `.cardea` folder, absolute; made if it is not there. Throws `STORE_WRITE_FAILED` when it
+   * cannot be.
+   */
+  static async open(directory: string): Promise<GenerationStore> {
+    try {
+      await makeFolder(directory)
+      await writeFile(join(directory, '.gitignore'), '*\n', { flag: 'wx', mode: 0o600 }).catch(ignoreExisting)
+      const records = await RecordStore.open(join(directory, 'generations'))
+      const store = new GenerationStore(records, await BlobStore.open(join(directory, 'blobs')))
+      await store.#findLatest()
+      return store
+    } catch (cause) {
+      throw writeFailed(`Cannot use ${directory}`, cause)
+    }
+  }
+
+  /** The generation that was decided last, or null before the first one. Never changes but by `decide`. */
+  latest(): StoredGeneration | null {
+    return this.#latest
+  }
+
+  /** Higher than every number that was ever decided here, as far as it is known. */
+  nextNumber(): number {
+    return Math.max(this.#records.numbers.at(-1) ?? 0, this.#latest?.number ?? 0) + 1
+  }
+
+  /** Records that could not be read, and were passed over. To be told to somebody: what serves may be older than meant. */
+  damages(): readonly StoreDamage[] {
+    return this.#damages
+  }
+
+  /** Ascending. */
+  numbers(): readonly number[] {
+    return this.#records.numbers
+  }
+
+  /**
+   * The durable decision for a generation: its blobs, then its record. Once it resolved, `latest()` is this one also
+   * after a power failure; when it rejects nothing is decided. A crash in the middle leaves either.
+   *
+   * @param blobs all that the record refers to; those that are stored already cost nothing. Without one that is needed
+   * it throws: that is our mistake. Throws `STORE_WRITE_FAILED`.
+   */
+  decide(record: StoredGeneration, blobs: readonly Blob[]): Promise<void> {
+    return this.#inTurn(() => this.#decide(record, blobs))
+  }
+
+  /** The generation of that number, or null when it is not kept. Throws `STORE_DAMAGED`. */
+  async get(number: number): Promise<StoredGeneration | null> {
+    if (this.#latest?.number === number) return this.#latest
+    if (!this.#records.numbers.includes(number)) return null
+    const read = await this.#records.read(number)
+    if (read.kind === 'found') return read.record
+    const reason = read.kind === 'damaged' ? damageOf(read).message : 'Its file is gone.'
+    throw new GatewayError('STORE_DAMAGED', `Cannot load generation ${number}: ${reason}`)
+  }
+
+  /** The generation to roll back to; null: the one before the latest. Throws `GENERATION_UNKNOWN` and `STORE_DAMAGED`. */
+  async find(number: number | null): Promise<StoredGeneration> {
+    const wanted = number ?? this.#before(this.#latest?.number ?? 0)
+    if (wanted === null) {
+      throw new GatewayError('GENERATION_UNKNOWN', 'There is no generation before this one to roll back to.')
+    }
+    const record = await this.get(wanted)
+    const wayOut = '`cardea history` lists those that can be brought back.'
+    if (record === null) {
+      throw new GatewayError('GENERATION_UNKNOWN', `Generation ${wanted} is not kept. ${wayOut}`)
+    }
+    const gone = record.plugins.find((plugin) => !this.#isStored(plugin))
+    if (gone === undefined) return record
+    const reason = `its version of plugin "${gone.name}", ${gone.version}, is not kept any more`
+    throw new GatewayError(
+      'GENERATION_UNKNOWN',
+      `Cannot bring back generation ${wanted}: ${reason}. ${wayOut}`,
+    )
+  }
+
+  /** Newest first. */
+  async history(limit: number): Promise<readonly HistoryEntry[]> {
+    const catalog = await this.#read()
+    return catalog.history(limit, this.#latest?.number ?? null, (record) => this.#isWhole(record))
+  }
+
+  /** The versions that can be brought back, the one that ran last first. Empty for a plugin that is not known. */
+  async versionsOf(plugin: string): Promise<readonly PluginVersion[]> {
+    return (await this.#versionsOf(plugin)).map(({ summary }) => summary)
+  }
+
+  /**
+   * A stored version of a plugin by its number or the beginning of its content hash; null: the one that ran before the
+   * live one. Throws `PLUGIN_VERSION_UNKNOWN`, also when several match.
+   */
+  async findVersion(plugin: string, wanted: string | null): Promise<StoredPlugin> {
+    return chooseVersion(plugin, wanted, await this.#versionsOf(plugin))
+  }
+
+  /** The version that a pin names, or null when it is not kept. */
+  async findContent(plugin: string, contentHash: string): Promise<StoredPlugin | null> {
+    const versions = await this.#versionsOf(plugin)
+    return versions.find((known) => known.plugin.contentHash === contentHash)?.plugin ?? null
+  }
+
+  /** Throws `STORE_DAMAGED`. */
+  async loadPlugin(plugin: StoredPlugin): Promise<LoadedPlugin> {
+    const what = (part: string) => `${part} of plugin "${plugin.name}" ${plugin.version}`
+    const [manifestText, bundleText] = await Promise.all([
+      this.#blobs.read(plugin.manifestHash, what('plugin.json')),
+      this.#blobs.read(plugin.bundleHash, what('the code')),
+    ])
+    return { plugin, manifestText, bundle: bundleOf(plugin, bundleText) }
+  }
+
+  /** Throws `STORE_DAMAGED`. */
+  configText(hash: string): Promise<string> {
+    return this.#blobs.read(hash, 'a stored config')
+  }
+
+  /**
+   * Deletes what need not be kept; to be called after a commit. A crash in the middle leaves what the next call deletes.
+   *
+   * @param inUse numbers of generations besides the latest that must stay whole
+   */
+  async prune(limits: KeepLimits, inUse: ReadonlySet<number>): Promise<void> {
+    const catalog = await this.#read()
+    await this.#inTurn(async () => {
+      const latest = this.#latest
+      if (latest !== null) catalog.add(latest)
+      const whole = new Set(latest === null ? inUse : [...inUse, latest.number])
+      const { records, blobs } = planPruning(catalog.records, whole, limits, this.#blobs.hashes)
+      // Records first: one without its blobs would promise a rollback that is not there.
+      await inGroups(records, (number) => this.#records.remove(number))
+      if (records.length > 0) catalog.remove(records)
+      await inGroups(blobs, (hash) => this.#blobs.remove(hash))
+    })
+  }
+
+  async #decide(record: StoredGeneration, blobs: readonly Blob[]): Promise<void> {
+    try {
+      await this.#write(record, blobs).catch(async (error) => {
+        if (systemErrorCode(error) !== 'ENOENT') throw error
+        // Somebody deleted .cardea/ below us: that must not end all changes until the next start.
+        this.#catalog = null
+        await this.#blobs.recreate()
+        await this.#records.recreate()
+        await this.#write(record, blobs)
+      })
+    } catch (cause) {
+      throw writeFailed(`Cannot store generation ${record.number}`, cause)
+    }
+    this.#latest = record
+    // Not waited for: reading all records can take longer than a change may.
+    void this.#catalog?.then((catalog) => catalog.add(record))
+  }
+
+  async #write(record: StoredGeneration, blobs: readonly Blob[]): Promise<void> {
+    await this.#blobs.write(blobs)
+    const missing = hashesOf(record).find((hash) => !this.#blobs.hashes.has(hash))
+    if (missing !== undefined) {
+      const message = `Cannot decide generation ${record.number}: its blob ${missing} is neither given nor stored`
+      throw new GatewayError('INTERNAL_ERROR', message)
+    }
+    await this.#records.write(record)
+  }
+
+  async #findLatest(): Promise<void> {
+    for (const number of this.#records.numbers.toReversed()) {
+      const read = await this.#records.read(number)
+      if (read.kind === 'damaged') this.#damages.push(damageOf(read))
+      if (read.kind !== 'found') continue
+      this.#latest = read.record
+      return
+    }
+  }
+
+  #read(): Promise<Catalog> {
+    this.#catalog ??= Catalog.read(this.#records)
+    return this.#catalog
+  }
+
+  async #versionsOf(plugin: string): Promise<KnownVersion[]> {
+    const catalog = await this.#read()
+    return catalog.versionsOf(plugin, this.#latest, (version) => this.#isStored(version))
+  }
+
+  #before(number: number): number | null {
+    return this.#records.numbers.findLast((known) => known < number) ?? null
+  }
+
+  #isStored(plugin: StoredPlugin): boolean {
+    return blobsOfPlugin(plugin).every((hash) => this.#blobs.hashes.has(hash))
+  }
+
+  #isWhole(record: StoredGeneration): boolean {
+    return hashesOf(record).every((hash) => this.#blobs.hashes.has(hash))
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+}
+
+function hashesOf({ config, plugins }: StoredGeneration): readonly string[] {
+  return [...blobsOfConfig(config), ...plugins.flatMap(blobsOfPlugin)]
+}
+
+async function inGroups<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  for (let start = 0; start < items.length; start += DELETIONS_AT_ONCE_MAX) {
+    await Promise.all(items.slice(start, start + DELETIONS_AT_ONCE_MAX).map(work))
+  }
+}
+
+function ignoreExisting(error: unknown): void {
+  if (systemErrorCode(error) !== 'EEXIST') throw error
+}
+
+function writeFailed(what: string, cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause
+  const message = `${what}: ${messageOf(cause)}. Make room or mend the permissions of that folder.`
+  return new GatewayError('STORE_WRITE_FAILED', message, { cause })
+}

@@ -1,0 +1,76 @@
+import type { ChangeSettings } from '../../protocol/generation.ts'
+import { blobsOfConfig, blobsOfPlugin } from './stored-plugin.ts'
+import type { StoredGeneration, StoredPlugin } from './types.ts'
+
+export type KeepLimits = Pick<ChangeSettings, 'generationsMax' | 'pluginVersionsMax'>
+
+export interface Pruning {
+  readonly records: readonly number[]
+  readonly blobs: readonly string[]
+}
+
+/**
+ * What may go. Kept are the newest `generationsMax` records with their configs, and of each plugin the newest
+ * `pluginVersionsMax` versions; what is in use comes on top. A record of which a version goes stays in the history, and
+ * cannot be rolled back to.
+ *
+ * @param records all there are, ascending
+ * @param inUse numbers of generations that must be whole: the live one, those that run somewhere, the last good one
+ * @param blobs hashes of all blobs there are
+ */
+export function planPruning(
+  records: readonly StoredGeneration[],
+  inUse: ReadonlySet<number>,
+  limits: KeepLimits,
+  blobs: Iterable<string>,
+): Pruning {
+  const pinned = records.filter(({ number }) => inUse.has(number)).flatMap(({ pins }) => pins)
+  const pinnedNumbers = pinned.flatMap(({ runs }) => (runs.kind === 'generation' ? [runs.number] : []))
+  const whole = new Set([...inUse, ...pinnedNumbers])
+  const pinnedContents = new Set(
+    pinned.flatMap(({ runs }) => (runs.kind === 'plugin' ? [runs.contentHash] : [])),
+  )
+
+  const newest = records.toReversed()
+  const kept = newest.filter(({ number }, index) => index < limits.generationsMax || whole.has(number))
+  const keptNumbers = new Set(kept.map(({ number }) => number))
+  const neededBy = (record: StoredGeneration) => (plugin: StoredPlugin) =>
+    whole.has(record.number) || pinnedContents.has(plugin.contentHash)
+  const needed = kept.flatMap((record) => record.plugins.filter(neededBy(record)))
+
+  const referenced = new Set([
+    ...kept.flatMap(({ config }) => blobsOfConfig(config)),
+    ...versionsToKeep(kept, needed, limits.pluginVersionsMax).flatMap(blobsOfPlugin),
+  ])
+  return {
+    records: records.map(({ number }) => number).filter((number) => !keptNumbers.has(number)),
+    blobs: [...blobs].filter((hash) => !referenced.has(hash)),
+  }
+}
+
+/** Those needed, and of the others of each plugin the newest; a version is what has blobs of its own. */
+function versionsToKeep(
+  newestFirst: readonly StoredGeneration[],
+  needed: readonly StoredPlugin[],
+  othersMax: number,
+): StoredPlugin[] {
+  const keep = new Map(needed.map((plugin) => [versionId(plugin), plugin]))
+  const others = new Map<string, number>()
+  const seen = new Set(keep.keys())
+  for (const { plugins } of newestFirst) {
+    for (const plugin of plugins) {
+      const id = versionId(plugin)
+      if (seen.has(id)) continue
+      seen.add(id)
+      const count = others.get(plugin.name) ?? 0
+      if (count >= othersMax) continue
+      others.set(plugin.name, count + 1)
+      keep.set(id, plugin)
+    }
+  }
+  return [...keep.values()]
+}
+
+function versionId({ name, manifestHash, bundleHash }: StoredPlugin): string {
+  return `${name} ${manifestHash} ${bundleHash}`
+}

@@ -1,0 +1,75 @@
+import type { BundlePlan } from '../../protocol/generation.ts'
+import { blobOf, sha256 } from './blobs.ts'
+import type { Blob, StoredConfig, StoredPlugin } from './types.ts'
+
+/** What is put into the store, as blobs and what refers to them. */
+
+export interface PluginParts {
+  readonly name: string
+  readonly version: string
+  readonly origin: StoredPlugin['origin']
+  readonly folder: string
+  /** plugin.json as it was read. */
+  readonly manifestText: string
+  readonly bundle: BundlePlan
+  /** `fingerprintFolder` from before the files were read: a file that changed since then must not count as built. */
+  readonly fingerprint: string
+}
+
+export interface StorablePlugin {
+  readonly plugin: StoredPlugin
+  readonly blobs: readonly Blob[]
+}
+
+/** A plugin version that was loaded from the store. */
+export interface LoadedPlugin {
+  readonly plugin: StoredPlugin
+  readonly manifestText: string
+  readonly bundle: BundlePlan
+}
+
+export function storablePlugin(parts: PluginParts): StorablePlugin {
+  const { name, version, origin, folder, bundle, fingerprint } = parts
+  const manifest = blobOf(parts.manifestText)
+  const { codeHash, entryFile } = bundle
+  const code = blobOf(JSON.stringify({ code: bundle.code, sourceMap: bundle.sourceMap }))
+  const plugin: StoredPlugin = {
+    name,
+    version,
+    origin,
+    folder,
+    entryFile,
+    manifestHash: manifest.hash,
+    bundleHash: code.hash,
+    codeHash,
+    contentHash: sha256(`${manifest.hash} ${codeHash}`),
+    fingerprint,
+  }
+  return { plugin, blobs: [manifest, code] }
+}
+
+/** The other way round: the bundle from its blob's text. */
+export function bundleOf({ codeHash, entryFile }: StoredPlugin, text: string): BundlePlan {
+  const { code, sourceMap }: Pick<BundlePlan, 'code' | 'sourceMap'> = JSON.parse(text)
+  return { codeHash, code, sourceMap, entryFile }
+}
+
+export interface StorableConfig {
+  readonly config: StoredConfig
+  readonly blobs: readonly Blob[]
+}
+
+/** @param text the file's own, `${…}` as it stands. */
+export function storableConfig(file: string, text: string): StorableConfig {
+  const blob = blobOf(text)
+  return { config: { kind: 'file', file, textHash: blob.hash }, blobs: [blob] }
+}
+
+/** The hashes of the blobs that a plugin is made of. */
+export function blobsOfPlugin({ manifestHash, bundleHash }: StoredPlugin): readonly string[] {
+  return [manifestHash, bundleHash]
+}
+
+export function blobsOfConfig(config: StoredConfig): readonly string[] {
+  return config.kind === 'file' ? [config.textHash] : []
+}
