@@ -20,7 +20,7 @@ import type {
   Timeouts,
   UpstreamPlan,
 } from '../../packages/gateway/src/protocol/generation.ts'
-import type { LiveInstance } from '../../packages/gateway/src/protocol/instance.ts'
+import type { LiveInstance, StagedInstances } from '../../packages/gateway/src/protocol/instance.ts'
 
 export type UpstreamSettings = Partial<Omit<UpstreamPlan, 'name' | 'targets'>>
 
@@ -70,10 +70,23 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
   const instances = new Map(
     (spec.plugins ?? []).map((plugin, index) => [index, liveInstance(plugin, index, logged)]),
   )
-  plane.commit(plane.stage(plan, instances))
+  plane.commit(plane.stage(plan, heldOf(instances)))
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle)
   return { port: address.port, plane, logged }
+}
+
+/** As the plugin host hands over what it started. */
+export function heldOf(instances: ReadonlyMap<number, LiveInstance>): StagedInstances {
+  return {
+    instances,
+    carried: 0,
+    started: [...instances.values()].map(({ plan }) => plan.name),
+    commit: () => [],
+    async release() {
+      for (const instance of instances.values()) await instance.stop()
+    },
+  }
 }
 
 /** A plan with every setting at its default but for what is said. */

@@ -11,7 +11,7 @@ import { configForTarget } from '../config/load.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
-import { startInstances } from '../plugin-host/instance.ts'
+import { InstancePool } from '../plugin-host/instance-pool.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import { pluginNew } from './plugin-new.ts'
 
@@ -123,12 +123,13 @@ test('pluginNew() writes a plugin that builds, starts and works', async (t) => {
     plan.instances.map(({ name, config }) => [name, config]),
     [['my-hello', { greeting: 'hello' }]],
   )
-  const live = [...(await startInstances(plan, silent)).values()]
+  const staged = await new InstancePool({ log: silent }).stage(plan)
+  const live = [...staged.instances.values()]
   const set: [string, string][] = []
   const headers = { set: (name: string, value: string) => set.push([name, value]) }
   assert.equal(live[0]?.middleware.handle({ response: { headers } } as unknown as Context), true)
   assert.deepEqual(set, [['x-greeting', 'hello']])
-  await Promise.all(live.map((instance) => instance.stop()))
+  await staged.release()
 })
 
 test('pluginNew() writes a test that passes', async (t) => {
@@ -174,7 +175,8 @@ test('an error in a built plugin has a stack that names plugin.ts and its line',
     `})`,
   ]
   await writeFile(join(folder, 'plugin.ts'), source.join('\n'))
-  const [live] = [...(await startInstances(await prepared(directory), silent)).values()]
+  const pool = new InstancePool({ log: silent })
+  const [live] = (await pool.stage(await prepared(directory))).instances.values()
   assert.ok(live)
   await assert.rejects(
     async () => live.middleware.handle({} as Context),
@@ -188,11 +190,11 @@ test('an error in a built plugin has a stack that names plugin.ts and its line',
     },
   )
   await writeFile(join(folder, 'plugin.ts'), `\n\nexport const PluginMain = () => { throw new Error('no') }`)
-  await assert.rejects(startInstances(await prepared(directory), silent), (error) => {
+  await assert.rejects(pool.stage(await prepared(directory)), (error) => {
     assert.ok(error instanceof GatewayError && error.cause instanceof Error)
     assert.equal(error.message, 'Cannot start plugin "thrower": no')
     assert.ok(error.cause.stack?.includes(`(${folder}/plugin.ts:3:41)`), `${error.cause.stack}`)
     return true
   })
-  await live.stop()
+  await pool.close()
 })

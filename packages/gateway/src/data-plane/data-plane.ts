@@ -2,7 +2,7 @@ import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import { listenError } from '../base/listen-error.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
-import type { LiveInstance } from '../protocol/instance.ts'
+import type { StagedInstances } from '../protocol/instance.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
@@ -25,6 +25,7 @@ const BACKLOG = 511
 /** A generation that is ready to be committed. */
 export interface StagedGeneration {
   readonly generation: Generation
+  readonly held: StagedInstances
   readonly proxies: AddressBlocks
 }
 
@@ -71,35 +72,37 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     return this.#draining
   }
 
-  /** Compiles a generation: all of it that may fail. Throws when the plan does not compile; nothing has changed then. */
-  stage(plan: GenerationPlan, instances: ReadonlyMap<number, LiveInstance>): StagedGeneration {
+  /**
+   * Compiles a generation: all of it that may fail. From now on the generation owns what it holds of the instances.
+   * Throws when the plan does not compile; nothing has changed then.
+   */
+  stage(plan: GenerationPlan, held: StagedInstances): StagedGeneration {
     const problem = findRouteProblems(plan.routes)[0]
     if (problem !== undefined) throw new GatewayError('CONFIG_INVALID', problem.message)
     const proxies = new AddressBlocks(plan.settings.trustedProxies)
-    const generation = new Generation(plan, instances, this.#registry, (freed) => this.#free(freed))
-    return { generation, proxies }
+    const generation = new Generation(plan, held.instances, this.#registry, (freed) => {
+      for (const upstream of freed.upstreams) this.#registry.release(upstream)
+      void held.release()
+    })
+    return { generation, proxies, held }
   }
 
-  /** Lets go of a staged generation that will not be committed; its instances are stopped. */
+  /** Lets go of a staged generation that will not be committed. */
   discard({ generation }: StagedGeneration): void {
     generation.retire()
   }
 
   /**
-   * The pointer swap: from now on new exchanges run on this generation. The old one's instances are stopped when its
+   * The pointer swap: from now on new exchanges run on this generation. What the old one holds is released when its
    * last exchange ends.
    */
-  commit({ generation, proxies }: StagedGeneration): void {
+  commit({ generation, proxies, held }: StagedGeneration): void {
     const previous = this.#generation
+    held.commit()
     this.#generation = generation
     this.settings = generation.settings
     this.#proxies = proxies
     previous?.retire()
-  }
-
-  #free(generation: Generation): void {
-    for (const upstream of generation.upstreams) this.#registry.release(upstream)
-    for (const instance of generation.instances.values()) void instance.stop()
   }
 
   /** Starts accepting on a handle that the master shares. Before the first commit requests get 503. */

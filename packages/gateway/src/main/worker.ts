@@ -2,13 +2,17 @@ import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
 import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
-import { startInstances } from '../plugin-host/instance.ts'
+import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { type Failure, failureOf } from '../protocol/failure.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
-import type { LiveInstance } from '../protocol/instance.ts'
+import type { StagedInstances } from '../protocol/instance.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
-import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import type {
+  PluginStateCopy,
+  SupervisorToWorker,
+  WorkerToSupervisor,
+} from '../protocol/supervisor-worker.ts'
 import { childOfMaster } from './child-of-master.ts'
 
 /**
@@ -16,19 +20,26 @@ import { childOfMaster } from './child-of-master.ts'
  * decides nothing; when it is in doubt about itself it dies, and the master starts another on the committed generation.
  */
 
-type Instances = ReadonlyMap<number, LiveInstance>
-
 class Worker {
   readonly #dataPlane: DataPlane
+  readonly #pool: InstancePool
   readonly #log: Log
+  readonly #onRetired: (generation: number) => void
+  /** The one that is being staged, and what gives it up. */
+  #staging: { readonly generation: number; readonly giveUp: AbortController } | null = null
   #staged: StagedGeneration | null = null
-  #live: Instances = new Map()
+  /** What was committed here and is not retired yet. */
+  readonly #unretired = new Set<number>()
   #generation = 0
+  #committedAt = 0
   #isDraining = false
 
-  constructor(number: number, settings: GatewaySettings) {
+  /** `onRetired` is told each generation that was live and of which nothing is left. */
+  constructor(number: number, settings: GatewaySettings, onRetired: (generation: number) => void) {
     this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
     this.#dataPlane = new DataPlane({ settings, log: this.#log, workerNumber: number })
+    this.#pool = new InstancePool({ log: this.#log })
+    this.#onRetired = onRetired
   }
 
   /** The number of the committed one; 0 before the first. */
@@ -36,28 +47,67 @@ class Worker {
     return this.#generation
   }
 
-  /** Makes everything of a generation that may fail. Throws what `startInstances` and `DataPlane.stage` throw. */
-  async stage(plan: GenerationPlan): Promise<void> {
-    this.#discardStaged()
-    const instances = await startInstances(plan, this.#log)
+  /**
+   * Makes everything of a generation that may fail, in place of one that was staged before. Throws what
+   * `InstancePool.stage` and `DataPlane.stage` throw.
+   */
+  async stage(plan: GenerationPlan): Promise<StagedInstances> {
+    this.#giveUpStaging('another generation is to be staged')
+    const staging = { generation: plan.number, giveUp: new AbortController() }
+    this.#staging = staging
     try {
-      this.#staged = this.#dataPlane.stage(plan, instances)
+      const held = await this.#pool.stage(plan, staging.giveUp.signal)
+      this.#staged = await this.#compile(plan, held)
+      return held
+    } finally {
+      if (this.#staging === staging) this.#staging = null
+    }
+  }
+
+  async #compile(plan: GenerationPlan, held: StagedInstances): Promise<StagedGeneration> {
+    try {
+      return this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
     } catch (thrown) {
-      await Promise.all([...instances.values()].map((instance) => instance.stop()))
+      await held.release()
       throw thrown
     }
   }
 
-  /** From here on new exchanges run on the staged generation. */
-  commit(generation: number): void {
+  async #release(generation: number, held: StagedInstances): Promise<void> {
+    await held.release()
+    this.#retire(generation)
+  }
+
+  #retire(generation: number): void {
+    if (this.#unretired.delete(generation)) this.#onRetired(generation)
+  }
+
+  /**
+   * From here on new exchanges run on the staged generation. Returns when it was committed, also when that was before:
+   * Unix time in milliseconds.
+   */
+  commit(generation: number): number {
+    if (generation === this.#generation) return this.#committedAt
     const staged = this.#staged
     if (staged?.generation.number !== generation) {
       throw new GatewayError('INTERNAL_ERROR', `Cannot commit generation ${generation}: it is not staged`)
     }
     this.#staged = null
-    this.#live = staged.generation.instances
-    this.#generation = generation
+    this.#unretired.add(generation)
     this.#dataPlane.commit(staged)
+    this.#committedAt = performance.timeOrigin + performance.now()
+    this.#generation = generation
+    return this.#committedAt
+  }
+
+  /** Nothing happens unless that one is staged, or about to be. */
+  discard(generation: number): void {
+    const number = this.#staging?.generation ?? this.#staged?.generation.number
+    if (number === generation) this.#giveUpStaging('it was discarded')
+  }
+
+  states(plugins: readonly string[]): readonly PluginStateCopy[] {
+    return this.#pool.states(plugins)
   }
 
   listen(handle: ListenHandle): void {
@@ -73,8 +123,9 @@ class Worker {
   }
 
   async stopInstances(): Promise<void> {
-    this.#discardStaged()
-    await Promise.all([...this.#live.values()].map((instance) => instance.stop()))
+    this.#giveUpStaging('the worker ends')
+    await this.#pool.close()
+    for (const generation of this.#unretired) this.#retire(generation)
   }
 
   /** An exception that nobody caught, with its stack mapped if it came from a plugin. */
@@ -83,20 +134,17 @@ class Worker {
       this.#log.error(message, { error: messageOf(thrown) })
       return
     }
-    for (const instance of [...this.#live.values(), ...(this.#staged?.generation.instances.values() ?? [])]) {
-      const stack = instance.mapStack(thrown)
-      if (stack === thrown.stack) continue
-      this.#log.error(message, { plugin: instance.plan.name, stack })
-      return
-    }
-    this.#log.error(message, { stack: thrown.stack })
+    const mapped = this.#pool.mapStack(thrown)
+    this.#log.error(message, mapped ?? { stack: thrown.stack })
   }
 
   reportFailure(failure: Failure): void {
     this.#log.error(failure.message, { code: failure.code, plugin: failure.plugin, stack: failure.stack })
   }
 
-  #discardStaged(): void {
+  #giveUpStaging(reason: string): void {
+    this.#staging?.giveUp.abort(new Error(`Given up: ${reason}`))
+    this.#staging = null
     const staged = this.#staged
     this.#staged = null
     if (staged !== null) this.#dataPlane.discard(staged)
@@ -134,7 +182,9 @@ async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
 async function start(message: MasterToWorker & { kind: 'start' }): Promise<void> {
   const { id, committed } = message
   process.title = `cardea: worker ${message.worker}`
-  const started = new Worker(message.worker, message.settings)
+  const started = new Worker(message.worker, message.settings, (generation) =>
+    relay({ kind: 'retired', generation }),
+  )
   worker = started
   if (committed === null) return master.send({ kind: 'started', id, generation: 0 })
   try {
@@ -150,21 +200,32 @@ async function start(message: MasterToWorker & { kind: 'start' }): Promise<void>
 }
 
 async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
-  const relay = (answer: WorkerToSupervisor): void => master.send({ kind: 'relay', message: answer })
   switch (message.kind) {
+    case 'stage':
+      return stage(message.id, message.plan)
     case 'commit':
-      theWorker().commit(message.generation)
-      relay({ kind: 'committed', id: message.id, at: performance.timeOrigin + performance.now() })
+      relay({ kind: 'committed', id: message.id, at: theWorker().commit(message.generation) })
       master.send({ kind: 'serving', generation: message.generation })
       return
-    case 'stage':
-      try {
-        await theWorker().stage(message.plan)
-        relay({ kind: 'staged', id: message.id, carried: 0, started: message.plan.instances.length })
-      } catch (thrown) {
-        relay({ kind: 'stage-failed', id: message.id, failure: failureOf(thrown) })
-      }
+    case 'discard':
+      theWorker().discard(message.generation)
+      return
+    case 'states':
+      relay({ kind: 'states', id: message.id, states: theWorker().states(message.plugins) })
   }
+}
+
+async function stage(id: number, plan: GenerationPlan): Promise<void> {
+  try {
+    const { carried, started } = await theWorker().stage(plan)
+    relay({ kind: 'staged', id, carried, started: started.length })
+  } catch (thrown) {
+    relay({ kind: 'stage-failed', id, failure: failureOf(thrown) })
+  }
+}
+
+function relay(message: WorkerToSupervisor): void {
+  master.send({ kind: 'relay', message })
 }
 
 function listen(id: number, handle: ListenHandle): void {
@@ -179,8 +240,6 @@ function listen(id: number, handle: ListenHandle): void {
 async function drain(id: number, deadlineMs: number): Promise<void> {
   const cutExchanges = worker === null ? 0 : await worker.drain(deadlineMs)
   await worker?.stopInstances()
-  const generation = worker?.generation ?? 0
-  if (generation > 0) master.send({ kind: 'relay', message: { kind: 'retired', generation } })
   master.sendLast({ kind: 'drained', id, cutExchanges }, 0)
 }
 

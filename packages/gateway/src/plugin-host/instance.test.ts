@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
 import { GatewayError } from '../base/errors.ts'
-import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
-import { startInstance, startInstances } from './instance.ts'
+import type { InstancePlan } from '../protocol/generation.ts'
+import { startInstance } from './instance.ts'
 import { loadBundle } from './load.ts'
 import { bundleOf, instancePlan, recordingLog } from './test-support.ts'
 
@@ -163,89 +163,20 @@ test('stop() never rejects: failures and hangs are logged', async () => {
   }
 })
 
-function generation(bundles: BundlePlan[], instances: InstancePlan[]): GenerationPlan {
-  return {
-    number: 7,
-    bundles,
-    instances,
-    upstreams: [],
-    routes: [],
-    settings: {} as GenerationPlan['settings'],
-  }
-}
-
-const NAMED = `${PRELUDE}export const PluginMain = (config: any) => {
-  told.push('start ' + config.as)
-  if (config.fail) throw new Error('no')
-  return { name: config.as, handle: () => true, stop() { told.push('stop ' + config.as) } } }`
-
-test('startInstances() stops those already started, in reverse, when one fails', async () => {
-  told.length = 0
-  const bundle = bundleOf(NAMED)
-  const plans = ['a', 'b', 'c', 'd'].map((as, index) =>
-    instancePlan({ id: index, name: as, codeHash: bundle.codeHash, config: { as, fail: as === 'c' } }),
+test('startInstance() gives up when its signal aborts, and stops what comes too late', async () => {
+  const late = Promise.withResolvers<void>()
+  const stopped = Promise.withResolvers<void>()
+  Object.assign(globalThis, { late: late.promise, stopped: stopped.resolve })
+  const bundle = loadBundle(
+    bundleOf(`declare const late: Promise<void>; declare const stopped: () => void
+    export const PluginMain = async () => { await late; return { name: 'x', handle: () => true, stop: stopped } }`),
+    'sample',
   )
-  await assert.rejects(startInstances(generation([bundle], plans), recordingLog().log), {
-    code: 'PLUGIN_START_FAILED',
-    plugin: 'c',
-  })
-  assert.deepEqual(told, ['start a', 'start b', 'start c', 'stop b', 'stop a'])
-})
-
-test('startInstances() refuses a plan without the bundle of an instance', async () => {
-  const plan = generation([], [instancePlan({ codeHash: 'none' })])
-  await assert.rejects(startInstances(plan, recordingLog().log), {
-    code: 'INTERNAL_ERROR',
-    message: 'Generation 7 has no bundle for "sample"',
-  })
-})
-
-test('startInstances() runs a bundle once for all its instances', async () => {
-  told.length = 0
-  const bundle = bundleOf(`${NAMED}\ntold.push('loaded')`)
-  const plans = ['a', 'b'].map((as, index) =>
-    instancePlan({ id: index + 5, name: as, codeHash: bundle.codeHash, config: { as } }),
-  )
-  const live = await startInstances(generation([bundle], plans), recordingLog().log)
-  assert.deepEqual(told, ['loaded', 'start a', 'start b'])
-  assert.deepEqual([...live.keys()], [5, 6])
-  await Promise.all([...live.values()].map((one) => one.stop()))
-})
-
-test('startInstances() announces each step of each instance before it begins, those of the unwinding too', async () => {
-  told.length = 0
-  const good = bundleOf(`${PRELUDE}told.push('top level')
-    export const PluginMain = (_: unknown, host: { signal: AbortSignal }) => {
-      told.push('main')
-      host.signal.addEventListener('abort', () => told.push('aborted'))
-      return { name: 'good', handle: () => true, stop: () => told.push('stopped') }
-    }`)
-  const bad = bundleOf(`${PRELUDE}export const PluginMain = () => ({
-    name: 'bad', handle: () => true, healthCheck() { throw new Error('ill') } })`)
-  const plan = {
-    number: 3,
-    instances: [
-      instancePlan({ id: 1, name: 'first', codeHash: good.codeHash }),
-      instancePlan({ id: 2, name: 'second', codeHash: bad.codeHash }),
-    ],
-    bundles: [good, bad],
-  } as unknown as GenerationPlan
-  const onStep = (instance: string, step: string): void => void told.push(`${instance}: ${step}`)
-  await assert.rejects(startInstances(plan, recordingLog().log, { onStep }), /ill/)
-  assert.deepEqual(told, [
-    'first: load',
-    'top level',
-    'first: PluginMain',
-    'main',
-    'first: validateConfig',
-    'first: healthCheck',
-    'second: load',
-    'second: PluginMain',
-    'second: validateConfig',
-    'second: healthCheck',
-    'second: stop',
-    'first: stop',
-    'aborted',
-    'stopped',
-  ])
+  const giveUp = new AbortController()
+  const { signal } = giveUp
+  const starting = startInstance(instancePlan(), bundle, recordingLog().log, { signal })
+  giveUp.abort(new Error('not wanted any more'))
+  await assert.rejects(starting, { message: 'Cannot start plugin "sample": not wanted any more' })
+  late.resolve()
+  await stopped.promise
 })

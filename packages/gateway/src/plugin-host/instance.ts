@@ -1,10 +1,10 @@
 import type { Host, Log, Middleware } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
-import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+import type { InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
 import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
-import { entryPointOf, type LoadedBundle, loadBundle, withMappedStack } from './load.ts'
+import { entryPointOf, type LoadedBundle, withMappedStack } from './load.ts'
 
 export interface StartOptions {
   /** For each step of the start. Default `PLUGIN_LIMITS.startTimeoutMs`. */
@@ -15,6 +15,8 @@ export interface StartOptions {
   readonly surroundings?: Surroundings
   /** What of which instance begins now, for whoever must know whose fault it is when nothing follows. */
   readonly onStep?: (instance: string, step: string) => void
+  /** Gives the start up. Default: none. */
+  readonly signal?: AbortSignal | null
 }
 
 /** The functions that a middleware may have besides `handle`. */
@@ -32,15 +34,18 @@ export async function startInstance(
   log: Log,
   options: StartOptions = {},
 ): Promise<LiveInstance> {
-  const startTimeoutMs = options.startTimeoutMs ?? PLUGIN_LIMITS.startTimeoutMs
-  const stopTimeoutMs = options.stopTimeoutMs ?? PLUGIN_LIMITS.stopTimeoutMs
+  const starting = {
+    timeoutMs: options.startTimeoutMs ?? PLUGIN_LIMITS.startTimeoutMs,
+    signal: options.signal ?? null,
+  }
+  const stopping = { timeoutMs: options.stopTimeoutMs ?? PLUGIN_LIMITS.stopTimeoutMs, signal: null }
   const main = entryPointOf(bundle, plan) as (config: unknown, host: Host) => unknown
   const instanceLog = withFields(log, { plugin: plan.name })
   const instanceHost = openHost(plan, instanceLog, bundle.mapStack, options.surroundings ?? SYSTEM)
   const config = deepFreeze(structuredClone(plan.config))
   const step: Step = (name, run, onLate) => {
     options.onStep?.(plan.name, name)
-    return settleInTime(name, name === 'stop' ? stopTimeoutMs : startTimeoutMs, run, onLate)
+    return settleInTime(name, name === 'stop' ? stopping : starting, run, onLate)
   }
   const end = (middleware: Middleware): Promise<void> =>
     endInstance(middleware, instanceHost, instanceLog, bundle, step)
@@ -62,40 +67,6 @@ export async function startInstance(
       plugin: plan.name,
     })
   }
-}
-
-/**
- * Starts all instances of a generation, one after another in the plan's order, each bundle run once.
- *
- * Returns them by id. Throws what `startInstance` throws for the first that fails; by then those before it are
- * stopped, in reverse.
- */
-export async function startInstances(
-  plan: GenerationPlan,
-  log: Log,
-  options: StartOptions = {},
-): Promise<ReadonlyMap<number, LiveInstance>> {
-  await using undo = new AsyncDisposableStack()
-  const bundles = new Map(plan.bundles.map((bundle) => [bundle.codeHash, bundle]))
-  const loaded = new Map<string, LoadedBundle>()
-  const live = new Map<number, LiveInstance>()
-  for (const instancePlan of plan.instances) {
-    const bundlePlan = bundles.get(instancePlan.codeHash)
-    if (bundlePlan === undefined) {
-      throw new GatewayError(
-        'INTERNAL_ERROR',
-        `Generation ${plan.number} has no bundle for "${instancePlan.name}"`,
-      )
-    }
-    options.onStep?.(instancePlan.name, 'load')
-    const bundle = loaded.get(bundlePlan.codeHash) ?? loadBundle(bundlePlan, instancePlan.plugin)
-    loaded.set(bundlePlan.codeHash, bundle)
-    const instance = await startInstance(instancePlan, bundle, log, options)
-    undo.defer(() => instance.stop())
-    live.set(instancePlan.id, instance)
-  }
-  undo.move()
-  return live
 }
 
 function liveInstance(
@@ -140,6 +111,11 @@ async function endInstance(
   }
 }
 
+interface Deadline {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | null
+}
+
 /** Announces a step of the instance's life and runs it under its deadline. */
 type Step = (
   name: string,
@@ -150,25 +126,32 @@ type Step = (
 /** Runs one step under a deadline. What a late PluginMain still returns goes to `onLate`, so that it is stopped. */
 async function settleInTime(
   name: string,
-  timeoutMs: number,
+  { timeoutMs, signal }: Deadline,
   run: () => unknown,
   onLate?: (middleware: Middleware) => Promise<void>,
 ): Promise<unknown> {
   const running = Promise.try(run)
   const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
-    reject(new Error(`${name} did not settle within ${timeoutMs.toLocaleString('en')} ms`))
+  const giveUp = (reason: unknown): void => {
+    reject(reason)
     running
       .then(
         (value) => onLate?.(checkShape(value, name)),
         () => {},
       )
       .catch(() => {})
-  }, timeoutMs)
+  }
+  const timer = setTimeout(
+    () => giveUp(new Error(`${name} did not settle within ${timeoutMs.toLocaleString('en')} ms`)),
+    timeoutMs,
+  )
+  const abort = (): void => giveUp(signal?.reason)
+  signal?.addEventListener('abort', abort, { once: true })
   try {
     return await Promise.race([running, late])
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
   }
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import * as esbuild from 'esbuild'
-import type { BundlePlan, InstancePlan } from '../protocol/generation.ts'
+import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 
 /** For the tests of this folder only. */
 
@@ -48,6 +48,15 @@ export function instancePlan(changes: Partial<InstancePlan> = {}): InstancePlan 
     quarantined: false,
     ...changes,
   }
+}
+
+/** A generation without routes. */
+export function generationPlan(
+  bundles: readonly BundlePlan[],
+  instances: readonly InstancePlan[],
+): GenerationPlan {
+  const settings = {} as GenerationPlan['settings']
+  return { number: 7, bundles, instances, upstreams: [], routes: [], settings }
 }
 
 export interface LogLine {

@@ -1,4 +1,5 @@
 import type { Log, Middleware } from '@cardea/sdk'
+import type { GatewayError } from '../base/errors.ts'
 import type { InstancePlan } from './generation.ts'
 
 /**
@@ -16,4 +17,27 @@ export interface LiveInstance {
   mapStack(error: Error): string
   /** Runs the middleware's `stop` and releases what its host gave it. Never rejects. */
   stop(): Promise<void>
+}
+
+/**
+ * What one generation holds of the instances of its process: staged → `commit` → `release`, or staged → `release` when
+ * it is discarded. Who compiles the generation owns it from then on.
+ */
+export interface StagedInstances {
+  /** By the ids of the generation's plan. */
+  readonly instances: ReadonlyMap<number, LiveInstance>
+  /** How many were living already. */
+  readonly carried: number
+  /** Names of those that were started for it, in that order. */
+  readonly started: readonly string[]
+  /**
+   * The generation goes live: to be called in the very turn of the pointer swap. Synchronous and never throws; returns
+   * what `create` of a `host.state` threw, which then was asked again with null.
+   */
+  commit(): readonly GatewayError[]
+  /**
+   * The generation is freed or discarded: stops, in reverse order, what no other one holds. Resolves when that is done;
+   * never rejects. Further calls return the same promise.
+   */
+  release(): Promise<void>
 }
