@@ -1,17 +1,20 @@
 import type { ErrorKind, ErrorSource, Retry } from './error-kinds.ts'
 import { CHANGE_ERRORS } from './errors-of-changes.ts'
+import { CONTROL_ERRORS } from './errors-of-control.ts'
 import { EXCHANGE_ERRORS } from './errors-of-exchanges.ts'
 import { PLUGIN_ERRORS } from './errors-of-plugins.ts'
 
 /**
- * Every code that Cardea reports, in one table that is written in three files: docs/reference/errors.md is generated
+ * Every code that Cardea reports, in one table that is written in several files: docs/reference/errors.md is generated
  * from it and a test holds the two together. A message is a sentence: the offender first, then the reason, then the way
  * out.
  */
-export const ERRORS = { ...EXCHANGE_ERRORS, ...PLUGIN_ERRORS, ...CHANGE_ERRORS } as const satisfies Record<
-  string,
-  ErrorKind
->
+export const ERRORS = {
+  ...EXCHANGE_ERRORS,
+  ...PLUGIN_ERRORS,
+  ...CHANGE_ERRORS,
+  ...CONTROL_ERRORS,
+} as const satisfies Record<string, ErrorKind>
 
 export type ErrorCode = keyof typeof ERRORS
 

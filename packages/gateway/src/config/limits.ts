@@ -122,6 +122,34 @@ export const WATCH_LIMITS = {
   burstMs: 2_000,
 } as const
 
+/** The control socket. Only its owner reaches it, but a script of theirs may go wrong too. */
+export const CONTROL_LIMITS = {
+  /** Past it a new connection is told so and closed. */
+  connectionsMax: 64,
+  /** One request. */
+  requestBytesMax: 64 * KIB,
+  /** Requests of one connection that are worked on at once; what follows them is not read meanwhile. */
+  requestsAtOnceMax: 16,
+  /** A connection that neither watches nor waits for an answer. */
+  idleMs: 30_000,
+  /** How long the rest of a request that is too long is read, and thrown away. */
+  lingerMs: 1_000,
+  /** What may wait for a watcher that does not read: past it traces are left out … */
+  traceBacklogBytesMax: 256 * KIB,
+  /** … and past this the watcher is dropped. */
+  backlogBytesMax: 4 * MIB,
+  /** One answer or event, as the command line reads it: a thousand generations with all that changed fit. */
+  responseBytesMax: 64 * MIB,
+  /** An answer that needs no change. */
+  answerTimeoutMs: 10_000,
+  /** One that a change comes before: other changes, a trial, and a stage that takes all its time. */
+  changeTimeoutMs: 180_000,
+  /** How long the command line waits for a supervisor that is being started anew. */
+  restartWaitMs: 3_000,
+  /** Between two tries to connect. */
+  retryDelayMs: 50,
+} as const
+
 /** The gateway's own processes and what they ask of one another. */
 export const PROCESS_LIMITS = {
   /** From fork to the first answer: loading our code. Longer means that the process hangs. */

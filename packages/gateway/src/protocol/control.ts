@@ -7,7 +7,8 @@ import type { ExchangeTrace } from './trace.ts'
 
 /**
  * Command line and supervisor, over the Unix domain socket `.cardea/control.sock` (mode 0600): one JSON value a line.
- * Each request is answered by one `ok` or `failed` with its id; `watch` is followed by events until the socket closes.
+ * Each request is answered by one `ok` or `failed` with its id, 0 where it had none; `watch` is followed by events until
+ * the socket closes.
  */
 export type ControlRequest = { readonly id: number; readonly who: string } & ControlCommand
 
@@ -204,3 +205,5 @@ export type ControlEvent =
   | { readonly kind: 'decision'; readonly at: number; readonly plugin: string; readonly text: string }
   | { readonly kind: 'worker'; readonly at: number; readonly worker: number; readonly text: string }
   | { readonly kind: 'trace'; readonly trace: ExchangeTrace }
+  /** To one watcher: so many traces came faster than it read, and were left out. */
+  | { readonly kind: 'skipped'; readonly traces: number }
