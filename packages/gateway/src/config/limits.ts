@@ -91,6 +91,28 @@ export const PLUGIN_LIMITS = {
   fetchRedirectsMax: 20,
 } as const
 
+/** What is read of one plugin folder to tell whether anything in it changed. Protects against data kept beside code. */
+export const FINGERPRINT_LIMITS = {
+  /** Past it, size and time stand for a file's content. */
+  bytesMax: 64 * MIB,
+  /** Past it, nothing is looked at: a change in what comes later, by name, goes unnoticed. */
+  filesMax: 5_000,
+} as const
+
+/** The log of changes, faults and decisions in .cardea/, from which `cardea status` and `cardea history` tell. */
+export const EVENT_LOG_LIMITS = {
+  /** Then it becomes the old one, whose predecessor goes: there are twice as many bytes at most. */
+  fileBytesMax: 4 * MIB,
+  /** A longer event loses its details. */
+  eventBytesMax: 64 * KIB,
+  /** What may wait to be written while the disk hangs; what comes then is not kept. */
+  waitingBytesMax: 1 * MIB,
+  /** Kept in memory, and read back at the start … */
+  recentMax: 500,
+  /** … as far as they are in so much of the end of each file. */
+  tailBytesMax: 1 * MIB,
+} as const
+
 /** How generations follow one another, and what is kept of them. */
 export const CHANGE_DEFAULTS = {
   /** Protects memory against streams that never end while changes go on: each holds its generation. */

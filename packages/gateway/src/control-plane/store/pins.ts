@@ -1,0 +1,130 @@
+import type { PinStatus } from '../../protocol/control.ts'
+import { versionLabel } from './catalog.ts'
+import { fingerprintOfConfig } from './fingerprint.ts'
+import type { Pin, PinnedContent, StoredConfig, StoredGeneration, StoredPlugin } from './types.ts'
+
+/**
+ * Pins hold back files that somebody rolled away from: as long as the disk is as it was then, something else runs in
+ * their place. The first change of those files lifts the pin, and so does `cardea release`.
+ */
+
+export const CONFIG_UNIT = 'config'
+
+/** What stands on disk, and is not looked at through pins. */
+export interface DiskState {
+  readonly config: StoredConfig
+  /** Every plugin folder. */
+  readonly plugins: readonly DiskPlugin[]
+}
+
+export interface DiskPlugin {
+  /** Absolute. */
+  readonly folder: string
+  /** The plugin's name, or the folder's where plugin.json cannot be read. */
+  readonly name: string
+  readonly fingerprint: string
+  /** By its own plugin.json. */
+  readonly isDisabled: boolean
+}
+
+export interface PinAuthor {
+  readonly who: string
+  /** Unix time, milliseconds. */
+  readonly since: number
+}
+
+/**
+ * Those that hold: the disk is still what was rejected. `fingerprints` has the units that are there, by `Pin.unit`;
+ * what is not in it is not there.
+ */
+export function pinsThatHold(pins: readonly Pin[], fingerprints: ReadonlyMap<string, string>): Pin[] {
+  return pins.filter(({ unit, rejected }) => (fingerprints.get(unit) ?? null) === rejected)
+}
+
+/** The fingerprints of the whole disk, by unit. */
+export function fingerprintsOf({ config, plugins }: DiskState): Map<string, string> {
+  return new Map([
+    [CONFIG_UNIT, fingerprintOfConfig(config)],
+    ...plugins.map(({ folder, fingerprint }) => [folder, fingerprint] as const),
+  ])
+}
+
+/**
+ * The pins with which the disk, as it is now, gives generation `target` once more: one for everything that stands
+ * there otherwise. They replace all earlier ones.
+ *
+ * @param live the generation that serves. It tells whether files that look like those of `target` also give the same
+ * code: they may not, once something in node_modules is another version.
+ */
+export function pinsForRollback(
+  target: StoredGeneration,
+  disk: DiskState,
+  live: StoredGeneration | null,
+  author: PinAuthor,
+): Pin[] {
+  const pins: Pin[] = []
+  const pin = (unit: string, name: string, rejected: string | null, runs: PinnedContent) =>
+    pins.push({ unit, name, rejected, runs, ...author })
+  const config = fingerprintOfConfig(disk.config)
+  if (config !== fingerprintOfConfig(target.config)) {
+    pin(CONFIG_UNIT, CONFIG_UNIT, config, { kind: 'generation', number: target.number })
+  }
+  const onDisk = new Map(disk.plugins.map((plugin) => [plugin.folder, plugin]))
+  for (const plugin of target.plugins) {
+    const standing = onDisk.get(plugin.folder)
+    if (standing !== undefined && givesSame(standing, plugin, live)) continue
+    const runs = { kind: 'plugin', contentHash: plugin.contentHash } as const
+    pin(plugin.folder, plugin.name, standing?.fingerprint ?? null, runs)
+  }
+  const wanted = new Set(target.plugins.map(({ folder }) => folder))
+  for (const { folder, name, fingerprint, isDisabled } of disk.plugins) {
+    // What does not run need not be held back; enabling it is a change of its files.
+    if (!isDisabled && !wanted.has(folder)) pin(folder, name, fingerprint, { kind: 'absent' })
+  }
+  return pins
+}
+
+/**
+ * The pins after one plugin was rolled back to a stored version.
+ *
+ * @param rejected what stands in its folder now, null for nothing
+ */
+export function withPluginPinned(
+  pins: readonly Pin[],
+  version: StoredPlugin,
+  rejected: string | null,
+  author: PinAuthor,
+): Pin[] {
+  const { folder: unit, name, contentHash } = version
+  const others = pins.filter((pin) => pin.unit !== unit)
+  return [...others, { unit, name, rejected, runs: { kind: 'plugin', contentHash }, ...author }]
+}
+
+/** The pins that are left once `name` (a plugin's, or `config`) is released; null releases all. */
+export function withoutReleased(pins: readonly Pin[], name: string | null): Pin[] {
+  return name === null ? [] : pins.filter((pin) => pin.name !== name)
+}
+
+/** @param labels content hash to version, as `versionLabel` gives it */
+export function pinStatus(pin: Pin, labels: ReadonlyMap<string, string>): PinStatus {
+  const { name: unit, since, who } = pin
+  return { unit, runs: describeContent(pin.runs, labels), since, who }
+}
+
+/** For `pinStatus`. A pinned plugin runs, so the live generation knows its version. */
+export function labelsOf(live: StoredGeneration | null): ReadonlyMap<string, string> {
+  return new Map(live?.plugins.map((plugin) => [plugin.contentHash, versionLabel(plugin)]))
+}
+
+function describeContent(runs: PinnedContent, labels: ReadonlyMap<string, string>): string {
+  if (runs.kind === 'absent') return 'not there'
+  if (runs.kind === 'generation') return `generation ${runs.number}`
+  return labels.get(runs.contentHash) ?? runs.contentHash.slice(0, 8)
+}
+
+function givesSame(standing: DiskPlugin, wanted: StoredPlugin, live: StoredGeneration | null): boolean {
+  if (standing.fingerprint !== wanted.fingerprint) return false
+  const running = live?.plugins.find(({ folder }) => folder === wanted.folder)
+  const builtFromDisk = running?.fingerprint === standing.fingerprint ? running : undefined
+  return builtFromDisk === undefined || builtFromDisk.contentHash === wanted.contentHash
+}
