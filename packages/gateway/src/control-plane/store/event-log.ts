@@ -9,8 +9,8 @@ import type { FaultEvent } from '../../protocol/faults.ts'
 const NAME = 'events.jsonl'
 const OLD_NAME = 'events.old.jsonl'
 
-/** What is kept; traces are too many. */
-export type KeptEvent = Exclude<ControlEvent, { readonly kind: 'trace' }>
+/** What is kept; traces are too many, and what a watcher was spared is nobody else's matter. */
+export type KeptEvent = Exclude<ControlEvent, { readonly kind: 'trace' | 'skipped' }>
 
 const KEPT_KINDS: readonly unknown[] = ['change', 'fault', 'decision', 'worker'] satisfies KeptEvent['kind'][]
 
