@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import type { Middleware } from '@cardea/sdk'
 import { type DataPlaneSpec, respond, startDataPlane, toUpstream } from './support/data-plane.ts'
 import { answerEach, RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
@@ -289,4 +290,37 @@ test('routes with and without an upstream share a connection without mixing', as
   const texts: string[] = []
   for (let index = 0; index < 4; index++) texts.push((await connection.response()).text)
   assert.deepEqual(texts, ['other', '/2', 'other', '/4'])
+})
+
+test('what a plugin does to a request and its response stays there, however often both heads are repeated', async (t) => {
+  let count = 0
+  const odd: Middleware = {
+    name: 'odd',
+    handle({ request, response }) {
+      if (++count % 2 === 0) return true
+      request.headers.set('x-odd', String(count))
+      request.headers.delete('x-sent')
+      response.headers.set('x-kind', 'odd')
+      return true
+    },
+    onResponse({ response }) {
+      if (response.headers.get('x-kind') === 'odd') response.headers.delete('x-upstream')
+    },
+  }
+  const answer = 'HTTP/1.1 200 OK\r\nX-Kind: even\r\nX-Upstream: yes\r\nContent-Length: 2\r\n\r\nok'
+  const { connection, upstream } = await gatewayWith(t, answerEach(answer), { plugins: [odd] })
+  await connection.write(get('/', 'X-Sent: 1\r\n').repeat(6))
+  for (let index = 1; index <= 6; index++) {
+    const { field } = await connection.response()
+    const isOdd = index % 2 === 1
+    assert.deepEqual([field('x-kind'), field('x-upstream')], isOdd ? ['odd', null] : ['even', 'yes'])
+  }
+  const told = upstream.requests.map((request) => [
+    /^x-odd: (.*)\r$/m.exec(request)?.[1],
+    /^x-sent: (.*)\r$/m.exec(request)?.[1],
+  ])
+  const even = [undefined, '1']
+  assert.deepEqual(told, [['1', undefined], even, ['3', undefined], even, ['5', undefined], even])
+  const ids = upstream.requests.map((request) => /^x-request-id: (.*)\r$/m.exec(request)?.[1])
+  assert.equal(new Set(ids).size, 6)
 })

@@ -11,7 +11,7 @@ import type { ExchangeHost } from '../../packages/gateway/src/data-plane/exchang
 import { AddressBlocks } from '../../packages/gateway/src/data-plane/forwarding/cidr.ts'
 import { ForwardingFields } from '../../packages/gateway/src/data-plane/forwarding/forwarded.ts'
 import { Generation } from '../../packages/gateway/src/data-plane/generation.ts'
-import { fieldsText, statusLine } from '../../packages/gateway/src/data-plane/http1/head-text.ts'
+import { statusLine } from '../../packages/gateway/src/data-plane/http1/head-text.ts'
 import { requestText } from '../../packages/gateway/src/data-plane/http1/request-text.ts'
 import { RequestIds } from '../../packages/gateway/src/data-plane/request-ids.ts'
 import type { ClientStream, UpstreamLeg } from '../../packages/gateway/src/data-plane/streams.ts'
@@ -195,7 +195,7 @@ function clientStream(count: (bytes: number) => void): ClientStream {
     needsDrain: false,
     sendInformational: nothing,
     sendHead(status, fields, contentLength) {
-      head = `${statusLine(status)}${fieldsText(fields)}content-length: ${contentLength}\r\n\r\n`
+      head = `${statusLine(status)}${fields.text}content-length: ${contentLength}\r\n\r\n`
     },
     sendData(buffer, start, end) {
       count(bytesOf(head + buffer.toString('latin1', start, end)))

@@ -75,6 +75,45 @@ describe('checkedFieldValue()', () => {
 })
 
 describe('FieldLines', () => {
+  it('leaves a shared block as it is, whatever is done to messages that took it', () => {
+    const name = fc.constantFrom('a', 'b', 'c', 'host', 'content-length')
+    const command = fc.tuple(
+      fc.constantFrom('set', 'append', 'delete', 'lines'),
+      name,
+      fc.constantFrom('1', ''),
+    )
+    const start = fc.array(fc.tuple(name, fc.constantFrom('x', 'y')), { maxLength: 6 })
+    fc.assert(
+      fc.property(start, fc.array(command, { maxLength: 8 }), (lines, commands) => {
+        const first = linesOf(...lines.flat())
+        const block = first.share()
+        const taken = new FieldLines()
+        taken.take(block)
+        const own = linesOf(...lines.flat())
+        for (const [what, key, value] of commands) {
+          for (const fields of [taken, own]) {
+            if (what === 'delete') fields.delete(key)
+            else if (what === 'lines') fields.lines.push(key, value)
+            else if (what === 'set') fields.set(key, value)
+            else fields.append(key, value)
+          }
+          assert.deepEqual(
+            [taken.get(key), taken.getAll(key), taken.size],
+            [own.get(key), own.getAll(key), own.size],
+          )
+          assert.equal(taken.text, own.text)
+          assert.equal(taken.textWithoutHost, own.textWithoutHost)
+        }
+        const again = new FieldLines()
+        again.take(block)
+        assert.equal(again.text, linesOf(...lines.flat()).text)
+        assert.equal(again.textWithoutHost, linesOf(...lines.flat()).textWithoutHost)
+        assert.deepEqual(taken.share().lines, own.lines)
+        assert.deepEqual([first.lines, again.lines], [lines.flat(), lines.flat()])
+      }),
+    )
+  })
+
   it('finds nothing of another name, nor a value that looks like the name', () => {
     const fields = linesOf('a', 'b', 'c', 'a')
     assert.deepEqual([fields.get('b'), fields.getAll('b'), fields.has('b')], [null, [], false])

@@ -1,57 +1,137 @@
 /**
+ * Field lines that many messages share: those of a head that a connection reads again and again. Never changed, and so
+ * written out as text once.
+ */
+export class FieldBlock {
+  /** name, value, name, value, … Names are lower case. */
+  readonly lines: readonly string[]
+  #text: string | null = null
+  #textIsFlat = false
+  #textWithoutHost: string | null = null
+
+  constructor(lines: readonly string[]) {
+    this.lines = lines
+  }
+
+  /** Every line but Content-Length, each with CRLF. */
+  get text(): string {
+    if (this.#text === null) this.#text = linesText(this.lines, '')
+    else if (!this.#textIsFlat) {
+      // Asked for again: laid out once instead of walking the pieces at every write.
+      this.#text = flatText(this.#text)
+      this.#textIsFlat = true
+    }
+    return this.#text
+  }
+
+  get textWithoutHost(): string {
+    this.#textWithoutHost ??= flatText(linesText(this.lines, 'host'))
+    return this.#textWithoutHost
+  }
+}
+
+/** Concatenated text as one piece: V8 keeps the pieces, and walks them whenever the text is written. */
+export function flatText(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString('latin1')
+}
+
+function linesText(lines: readonly string[], left: string): string {
+  let text = ''
+  for (let i = 0; i < lines.length; i += 2) {
+    const name = lines[i] as string
+    // Content-Length belongs to the framing and is the writer's own.
+    if (name !== 'content-length' && name !== left) text += `${name}: ${lines[i + 1]}\r\n`
+  }
+  return text
+}
+
+const NO_LINES: readonly string[] = []
+
+/**
  * The field lines of one message, in the order received (RFC 9110, 5). A flat list, because a head has a dozen lines
- * and a linear scan over interned names beats a map that has to be built first.
+ * and a linear scan over interned names beats a map that has to be built first. The first lines may be a block shared
+ * with other messages: what only adds lines leaves it shared, any other edit makes a copy.
  */
 export class FieldLines {
-  /** name, value, name, value, … Names are lower case. */
-  readonly lines: string[] = []
+  #block: FieldBlock | null = null
+  /** After those of the block. */
+  #own: string[] | null = null
+
+  /** name, value, name, value, … Names are lower case. This message's alone. */
+  get lines(): string[] {
+    const block = this.#block
+    if (block !== null) {
+      this.#block = null
+      this.#own = this.#own === null ? block.lines.slice() : block.lines.concat(this.#own)
+    }
+    this.#own ??= []
+    return this.#own
+  }
+
+  /** The lines so far as a block that others may take; they stay lines of this message too. */
+  share(): FieldBlock {
+    if (this.#block === null || this.#own !== null) this.#block = new FieldBlock(this.lines)
+    this.#own = null
+    return this.#block
+  }
+
+  /** Starts with the lines of a block. There must be none yet. */
+  take(block: FieldBlock): void {
+    this.#block = block
+  }
+
+  /** Every line but Content-Length, each with CRLF. */
+  get text(): string {
+    const before = this.#block === null ? '' : this.#block.text
+    return this.#own === null ? before : before + linesText(this.#own, '')
+  }
+
+  get textWithoutHost(): string {
+    const before = this.#block === null ? '' : this.#block.textWithoutHost
+    return this.#own === null ? before : before + linesText(this.#own, 'host')
+  }
 
   /** The values of all lines of that name joined by `, `, or null. `name` must be lower case. */
   get(name: string): string | null {
-    const lines = this.lines
     let found: string | null = null
-    for (let i = 0; i < lines.length; i += 2) {
-      if (lines[i] === name) found = found === null ? (lines[i + 1] as string) : `${found}, ${lines[i + 1]}`
-    }
-    return found
+    if (this.#block !== null) found = joined(this.#block.lines, name, found)
+    return this.#own === null ? found : joined(this.#own, name, found)
   }
 
   getAll(name: string): string[] {
-    const lines = this.lines
     const found: string[] = []
-    for (let i = 0; i < lines.length; i += 2) {
-      if (lines[i] === name) found.push(lines[i + 1] as string)
+    for (const lines of [this.#block?.lines ?? NO_LINES, this.#own ?? NO_LINES]) {
+      for (let i = 0; i < lines.length; i += 2) {
+        if (lines[i] === name) found.push(lines[i + 1] as string)
+      }
     }
     return found
   }
 
   has(name: string): boolean {
-    const lines = this.lines
-    for (let i = 0; i < lines.length; i += 2) {
-      if (lines[i] === name) return true
-    }
-    return false
+    if (this.#block !== null && indexOf(this.#block.lines, name) !== -1) return true
+    return this.#own !== null && indexOf(this.#own, name) !== -1
   }
 
   /** Replaces the first line of that name, removes the others; appends when there is none. */
   set(name: string, value: string): void {
-    const lines = this.lines
-    for (let i = 0; i < lines.length; i += 2) {
-      if (lines[i] === name) {
-        lines[i + 1] = value
-        this.#deleteFrom(name, i + 2)
-        return
-      }
+    if (!this.has(name)) {
+      this.append(name, value)
+      return
     }
-    lines.push(name, value)
+    const lines = this.lines
+    const at = indexOf(lines, name)
+    lines[at + 1] = value
+    deleteFrom(lines, name, at + 2)
   }
 
   append(name: string, value: string): void {
-    this.lines.push(name, value)
+    if (this.#own === null) this.#own = [name, value]
+    else this.#own.push(name, value)
   }
 
   delete(name: string): void {
-    this.#deleteFrom(name, 0)
+    if (this.has(name)) deleteFrom(this.lines, name, 0)
   }
 
   /** Each name once. */
@@ -60,22 +140,36 @@ export class FieldLines {
   }
 
   get size(): number {
-    return this.lines.length / 2
+    return ((this.#block?.lines.length ?? 0) + (this.#own?.length ?? 0)) / 2
   }
+}
 
-  #deleteFrom(name: string, from: number): void {
-    const lines = this.lines
-    let kept = from
-    for (let i = from; i < lines.length; i += 2) {
-      if (lines[i] === name) continue
-      if (kept !== i) {
-        lines[kept] = lines[i] as string
-        lines[kept + 1] = lines[i + 1] as string
-      }
-      kept += 2
-    }
-    lines.length = kept
+function joined(lines: readonly string[], name: string, before: string | null): string | null {
+  let found = before
+  for (let i = 0; i < lines.length; i += 2) {
+    if (lines[i] === name) found = found === null ? (lines[i + 1] as string) : `${found}, ${lines[i + 1]}`
   }
+  return found
+}
+
+function indexOf(lines: readonly string[], name: string): number {
+  for (let i = 0; i < lines.length; i += 2) {
+    if (lines[i] === name) return i
+  }
+  return -1
+}
+
+function deleteFrom(lines: string[], name: string, from: number): void {
+  let kept = from
+  for (let i = from; i < lines.length; i += 2) {
+    if (lines[i] === name) continue
+    if (kept !== i) {
+      lines[kept] = lines[i] as string
+      lines[kept + 1] = lines[i + 1] as string
+    }
+    kept += 2
+  }
+  lines.length = kept
 }
 
 /** token (RFC 9110, 5.6.2). */

@@ -1,3 +1,4 @@
+import { flatText } from '../fields.ts'
 import type { AddressBlocks } from './cidr.ts'
 import {
   type ClientView,
@@ -70,7 +71,7 @@ export class ForwardingFields {
     if (this.trusted) return this.#told(host, fields)
     if (this.#last !== null && host === this.#lastHost) return this.#last
     // A copy: the text may be a slice that keeps the whole head in memory while the connection is idle.
-    this.#lastHost = Buffer.from(host, 'latin1').toString('latin1')
+    this.#lastHost = flatText(host)
     this.#last = this.#make(this.#lastHost, NO_HOPS, this.#scheme, '')
     return this.#last
   }
@@ -98,7 +99,7 @@ export class ForwardingFields {
     let lines = `x-forwarded-for: ${this.#addresses(hops.elements)}\r\nx-forwarded-proto: ${scheme}\r\n`
     if (knownHost !== '') lines += `x-forwarded-host: ${knownHost}\r\n`
     lines += `x-forwarded-port: ${port}\r\nforwarded: ${this.#elements(hops, knownHost, scheme)}\r\n`
-    return { ip, scheme, host: knownHost, port, lines }
+    return { ip, scheme, host: knownHost, port, lines: flatText(lines) }
   }
 
   #addresses(elements: readonly ForwardedElement[]): string {

@@ -7,7 +7,8 @@ import type { Swept } from '../sweeper.ts'
 import { Wire, type WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
 import type { ConnectionHost, StartedByConnection } from './connection-host.ts'
-import { fieldsText, responseText, statusLine } from './head-text.ts'
+import { HeadMemory } from './head-memory.ts'
+import { responseText, statusLine } from './head-text.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
@@ -30,6 +31,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   readonly #outbox: Outbox
   readonly #decoder: BodyDecoder
   readonly #clock: RequestClock
+  readonly #memory = new HeadMemory<RequestHead>()
   readonly forwarding: ForwardingFields
   #waiting: Waiting = Waiting.head
   #user: StartedByConnection | null = null
@@ -104,8 +106,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     try {
       while (i < end) {
         if (this.#waiting === Waiting.head) {
-          const head = this.#readHead(buffer, i, end)
-          if (head === null) break
+          const head = readRequestHead(buffer, i, end, this.#host.settings.limits, this.#memory)
+          if (head === null) {
+            this.#clock.continueHead()
+            break
+          }
           i = head.end
           this.#unread = end - i
           this.#startExchange(head)
@@ -123,12 +128,6 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     }
     if (i < end && this.#waiting <= Waiting.exchange) this.#hold(buffer, i, end)
     this.#user?.flush()
-  }
-
-  #readHead(buffer: Buffer, start: number, end: number): RequestHead | null {
-    const head = readRequestHead(buffer, start, end, this.#host.settings.limits)
-    if (head === null) this.#clock.continueHead()
-    return head
   }
 
   #startExchange(head: RequestHead): void {
@@ -240,7 +239,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   sendInformational(status: number, fields: FieldLines | null): void {
     if (this.#head?.minorVersion !== 1) return
-    this.#outbox.head(`${statusLine(status)}${fields === null ? '' : fieldsText(fields)}\r\n`, false)
+    this.#outbox.head(`${statusLine(status)}${fields === null ? '' : fields.text}\r\n`, false)
     this.#outbox.flush()
   }
 

@@ -100,7 +100,7 @@ export function readScannedFields(
   textStart: number,
   reader: FieldReader,
 ): void {
-  const lines = reader.fields.lines
+  const { fields } = reader
   for (let line = 0; line < lineCount; line++) {
     const at = line * OFFSETS_PER_LINE
     const nameStart = offsets[at] as number
@@ -115,12 +115,12 @@ export function readScannedFields(
       if (isAlias(name)) {
         if (!reader.readKnown(FieldRole.alias, value)) continue
       } else if (isForwardedExtension(name) && !reader.readKnown(FieldRole.forwarding, value)) continue
-      lines.push(name, value)
+      fields.append(name, value)
     } else if (known.role === FieldRole.none) {
-      lines.push(known.name, value)
+      fields.append(known.name, value)
     } else {
       const tab = known.role === FieldRole.transferEncoding && tabFollows(buffer, offsets[at + 3] as number)
-      if (reader.readKnown(known.role, tab ? `${value}\t` : value)) lines.push(known.name, value)
+      if (reader.readKnown(known.role, tab ? `${value}\t` : value)) fields.append(known.name, value)
     }
   }
 }

@@ -1,26 +1,14 @@
 import { STATUS_CODES } from 'node:http'
-import type { FieldLines } from '../fields.ts'
+import { type FieldLines, flatText } from '../fields.ts'
 
 /** Heads as text. What leaves is written anew from what was parsed, never copied raw. */
 
-const STATUS_LINES: readonly string[] = Array.from(
-  { length: 600 },
-  (_, status) => `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`,
+const STATUS_LINES: readonly string[] = Array.from({ length: 600 }, (_, status) =>
+  flatText(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`),
 )
 
 export function statusLine(status: number): string {
   return STATUS_LINES[status] ?? `HTTP/1.1 ${status} \r\n`
-}
-
-/** All field lines but Content-Length, which belongs to the framing and is the writer's own. */
-export function fieldsText(fields: FieldLines): string {
-  const lines = fields.lines
-  let text = ''
-  for (let i = 0; i < lines.length; i += 2) {
-    const name = lines[i] as string
-    if (name !== 'content-length') text += `${name}: ${lines[i + 1]}\r\n`
-  }
-  return text
 }
 
 /** The head of a final response, or of a 101, as a client gets it (RFC 9112, 4). `contentLength` -1: unknown. */
@@ -32,7 +20,7 @@ export function responseText(
   keepAlive: boolean,
   http10: boolean,
 ): string {
-  let text = statusLine(status) + fieldsText(fields)
+  let text = statusLine(status) + fields.text
   if (chunked) text += 'transfer-encoding: chunked\r\n'
   else if (contentLength !== -1 && status !== 204) text += `content-length: ${contentLength}\r\n`
   if (!fields.has('date')) text += dateLine()
@@ -44,7 +32,7 @@ export function responseText(
 
 /** The end of a chunked body (RFC 9112, 7.1). */
 export function lastChunkText(trailers: FieldLines | null): string {
-  return trailers === null ? '0\r\n\r\n' : `0\r\n${fieldsText(trailers)}\r\n`
+  return trailers === null ? '0\r\n\r\n' : `0\r\n${trailers.text}\r\n`
 }
 
 let dateSecond = -1
@@ -55,7 +43,7 @@ function dateLine(): string {
   const second = Math.floor(Date.now() / 1000)
   if (second !== dateSecond) {
     dateSecond = second
-    dateText = `date: ${new Date(second * 1000).toUTCString()}\r\n`
+    dateText = flatText(`date: ${new Date(second * 1000).toUTCString()}\r\n`)
   }
   return dateText
 }

@@ -9,6 +9,7 @@ import {
   scanFields,
   trimWhiteSpace,
 } from './field-section.ts'
+import type { HeadMemory } from './head-memory.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { CR, IS_TARGET, IS_TOKEN, isHost, LF, SP } from './syntax.ts'
 
@@ -40,6 +41,19 @@ export class RequestHead implements FieldReader {
 
   get hasBody(): boolean {
     return this.chunked || this.contentLength > 0
+  }
+
+  /** Takes what the field section of another head said, before `finish` of either. */
+  takeSection(from: RequestHead): void {
+    this.fields.take(from.fields.share())
+    this.host = from.host
+    this.contentLength = from.contentLength
+    this.chunked = from.chunked
+    this.expectContinue = from.expectContinue
+    this.hasForwardingFields = from.hasForwardingFields
+    this.#hostSeen = from.#hostSeen
+    this.#connection = from.#connection
+    this.#upgradeValue = from.#upgradeValue
   }
 
   readKnown(role: FieldRole, value: string): boolean {
@@ -199,27 +213,51 @@ export interface HeadLimits {
 
 /**
  * Reads the request head at `start` (RFC 9112, 2 to 6). Returns null while bytes are missing; throws Malformed with
- * what to answer. One empty line before the request line is skipped (RFC 9112, 2.2).
+ * what to answer. One empty line before the request line is skipped (RFC 9112, 2.2). `memory` is the connection's: the
+ * field section is what requests have in common, while the line before it names another resource each time.
  */
 export function readRequestHead(
   buffer: Buffer,
   start: number,
   end: number,
   limits: HeadLimits,
+  memory: HeadMemory<RequestHead> | null = null,
 ): RequestHead | null {
   const lineStart = skipEmptyLine(buffer, start, end)
   const head = new RequestHead()
   const fieldsStart = readRequestLine(buffer, lineStart, end, limits.requestLineBytesMax, head)
-  const headEnd =
-    fieldsStart === -1 ? -1 : scanFields(buffer, fieldsStart, end, limits.headerCountMax, REQUEST_CODES)
+  const known = fieldsStart === -1 || memory === null ? null : memory.recall(buffer, fieldsStart, end, limits)
+  let headEnd = -1
+  if (known !== null && memory !== null) headEnd = fieldsStart + memory.length
+  else if (fieldsStart !== -1) {
+    headEnd = scanFields(buffer, fieldsStart, end, limits.headerCountMax, REQUEST_CODES)
+  }
   if ((headEnd === -1 ? end : headEnd) - start > limits.headBytesMax) {
     throw new Malformed(REQUEST_CODES.tooLarge, `The head is longer than ${limits.headBytesMax} bytes`)
   }
   if (headEnd === -1) return null
-  readScannedFields(buffer, buffer.toString('latin1', fieldsStart, headEnd), fieldsStart, head)
+  if (known !== null) head.takeSection(known)
+  else readSection(buffer, fieldsStart, headEnd, limits, head, memory)
   head.finish()
   head.end = headEnd
   return head
+}
+
+/** Reads the section that was just scanned, and remembers it. */
+function readSection(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  limits: HeadLimits,
+  head: RequestHead,
+  memory: HeadMemory<RequestHead> | null,
+): void {
+  const text = buffer.toString('latin1', start, end)
+  readScannedFields(buffer, text, start, head)
+  if (memory === null || !memory.wants(end - start)) return
+  const remembered = new RequestHead()
+  remembered.takeSection(head)
+  memory.remember(buffer, start, text, limits, remembered)
 }
 
 function skipEmptyLine(buffer: Uint8Array, start: number, end: number): number {

@@ -1,16 +1,15 @@
 import type { TargetPlan } from '../../protocol/generation.ts'
 import type { UpstreamRequest } from '../streams.ts'
-import { fieldsText } from './head-text.ts'
 
 /** The head of a request as an upstream gets it, written anew from the parsed one (RFC 9112, 3). */
 export function requestText(request: UpstreamRequest, target: TargetPlan): string {
   let text = `${request.method} ${request.url} HTTP/1.1\r\n`
   const policy = request.hostPolicy
   if (policy.kind === 'preserve' && request.fields.has('host')) {
-    text += fieldsText(request.fields)
+    text += request.fields.text
   } else {
     text += `host: ${policy.kind === 'literal' ? policy.value : authorityOf(target)}\r\n`
-    text += fieldsWithoutHost(request)
+    text += request.fields.textWithoutHost
   }
   text += request.forwardingLines
   if (request.contentLength === -1) text += 'transfer-encoding: chunked\r\n'
@@ -19,16 +18,6 @@ export function requestText(request: UpstreamRequest, target: TargetPlan): strin
   if (request.expectContinue) text += 'expect: 100-continue\r\n'
   if (request.upgrade !== null) text += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
   return `${text}\r\n`
-}
-
-function fieldsWithoutHost(request: UpstreamRequest): string {
-  const lines = request.fields.lines
-  let text = ''
-  for (let i = 0; i < lines.length; i += 2) {
-    const name = lines[i] as string
-    if (name !== 'host' && name !== 'content-length') text += `${name}: ${lines[i + 1]}\r\n`
-  }
-  return text
 }
 
 /** RFC 9110, 7.2: the port is left out when it is the scheme's own. */

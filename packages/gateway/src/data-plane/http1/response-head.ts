@@ -9,6 +9,7 @@ import {
   scanFields,
   trimWhiteSpace,
 } from './field-section.ts'
+import type { HeadMemory } from './head-memory.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
 import type { HeadLimits } from './request-head.ts'
 import { CR, IS_VALUE, LF, SP } from './syntax.ts'
@@ -59,6 +60,17 @@ export class ResponseHead implements FieldReader {
     if (length === -1) throw malformed('The Content-Length is not a number (RFC 9110, 8.6)')
     this.contentLength = length
     return true
+  }
+
+  /** Takes what another head said, before `finish` of either. */
+  take(from: ResponseHead): void {
+    this.fields.take(from.fields.share())
+    this.status = from.status
+    this.minorVersion = from.minorVersion
+    this.contentLength = from.contentLength
+    this.chunked = from.chunked
+    this.upgrade = from.upgrade
+    this.#connection = from.#connection
   }
 
   /** Whether its protocol is among those of the request's Upgrade (RFC 9110, 7.8). */
@@ -116,15 +128,23 @@ const malformed = (detail: string) => new Malformed(RESPONSE_CODES.malformed, de
 
 /**
  * Reads the response head at `start` (RFC 9112, 4). Returns null while bytes are missing; throws Malformed with
- * UPSTREAM_RESPONSE_INVALID.
+ * UPSTREAM_RESPONSE_INVALID. `memory` is the connection's; a Date makes it good for a second.
  */
 export function readResponseHead(
   buffer: Buffer,
   start: number,
   end: number,
   limits: HeadLimits,
+  memory: HeadMemory<ResponseHead> | null = null,
 ): ResponseHead | null {
   const head = new ResponseHead()
+  const known = memory === null ? null : memory.recall(buffer, start, end, limits)
+  if (known !== null && memory !== null) {
+    head.take(known)
+    head.finish()
+    head.end = start + memory.length
+    return head
+  }
   const fieldsStart = readStatusLine(buffer, start, end, head)
   const headEnd =
     fieldsStart === -1 ? -1 : scanFields(buffer, fieldsStart, end, limits.headerCountMax, RESPONSE_CODES)
@@ -132,7 +152,13 @@ export function readResponseHead(
     throw malformed(`The head of the response is longer than ${limits.headBytesMax} bytes`)
   }
   if (headEnd === -1) return null
-  readScannedFields(buffer, buffer.toString('latin1', fieldsStart, headEnd), fieldsStart, head)
+  const text = buffer.toString('latin1', start, headEnd)
+  readScannedFields(buffer, text, start, head)
+  if (memory?.wants(headEnd - start)) {
+    const remembered = new ResponseHead()
+    remembered.take(head)
+    memory.remember(buffer, start, text, limits, remembered)
+  }
   head.finish()
   head.end = headEnd
   return head

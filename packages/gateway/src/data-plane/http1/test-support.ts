@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { LIMIT_DEFAULTS } from '../../config/limits.ts'
 import type { FieldLines } from '../fields.ts'
 import { BodyDecoder, type BodyLimits, type BodySink } from './body-decoder.ts'
+import { HeadMemory } from './head-memory.ts'
 import { Malformed, REQUEST_CODES, RESPONSE_CODES } from './malformed.ts'
 import { type HeadLimits, type RequestHead, readRequestHead } from './request-head.ts'
 import { type ResponseHead, readResponseHead } from './response-head.ts'
@@ -88,8 +89,10 @@ export function readRequests(
   pieces: readonly Buffer[],
   limits: ReadLimits = LIMIT_DEFAULTS,
 ): Reading<RequestHead> {
+  // As on a connection: what follows an equal head must read as if it did not.
+  const memory = new HeadMemory<RequestHead>()
   const reader = new MessageReader<RequestHead>(new BodyDecoder(limits, REQUEST_CODES), {
-    readHead: (buffer, start, end) => readRequestHead(buffer, start, end, limits),
+    readHead: (buffer, start, end) => readRequestHead(buffer, start, end, limits, memory),
     startBody(head, decoder) {
       if (head.chunked) decoder.startChunked()
       else decoder.startLength(Math.max(head.contentLength, 0))
@@ -113,8 +116,9 @@ export function readResponses(
   { method, closed }: ResponseReading = { method: 'GET', closed: false },
   limits: ReadLimits = LIMIT_DEFAULTS,
 ): Reading<ResponseHead> {
+  const memory = new HeadMemory<ResponseHead>()
   const reader = new MessageReader<ResponseHead>(new BodyDecoder(limits, RESPONSE_CODES), {
-    readHead: (buffer, start, end) => readResponseHead(buffer, start, end, limits),
+    readHead: (buffer, start, end) => readResponseHead(buffer, start, end, limits, memory),
     startBody({ status, chunked, contentLength }, decoder) {
       if (method === 'HEAD' || status < 200 || status === 204 || status === 304) decoder.startLength(0)
       else if (chunked) decoder.startChunked()

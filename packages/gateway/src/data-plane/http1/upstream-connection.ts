@@ -1,46 +1,17 @@
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
 import { INTERIM_RESPONSES_MAX } from '../../config/limits.ts'
-import type { Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
 import type { FieldLines } from '../fields.ts'
 import type { UpstreamRequest } from '../streams.ts'
-import type { Sweeper, Swept } from '../sweeper.ts'
+import type { Swept } from '../sweeper.ts'
 import type { Wire, WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
 import { connectFailure } from './connect-failure.ts'
+import type { ConnectionKeeper, ConnectionUser } from './connection-keeper.ts'
+import { HeadMemory } from './head-memory.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
 import { requestText } from './request-text.ts'
 import { type ResponseHead, readResponseHead } from './response-head.ts'
-
-/** Who sends a request over a connection and takes its response. */
-export interface ConnectionUser {
-  onInformational(status: number, fields: FieldLines): void
-  onHead(head: ResponseHead): void
-  onData(buffer: Buffer, start: number, end: number): void
-  onEnd(trailers: FieldLines | null): void
-  onFlush(): void
-  onDrain(): void
-  /** `unanswered`: the connection had been idle before this request, and not a byte of the response came. */
-  onLost(error: GatewayError, unanswered: boolean): void
-  onTunnelData(buffer: Buffer, start: number, end: number): void
-  onTunnelEnd(): void
-}
-
-/** Who keeps connections. */
-export interface ConnectionKeeper {
-  readonly plan: UpstreamPlan
-  readonly target: TargetPlan
-  readonly limits: Limits
-  readonly tunnelIdleMs: number
-  readonly sweeper: Sweeper
-  onConnected(connection: UpstreamConnection): void
-  /** The response is complete and the connection can serve again. */
-  onReusable(connection: UpstreamConnection): void
-  /** Called once; `error` is set when the connection never stood. */
-  onConnectionClosed(connection: UpstreamConnection, error: GatewayError | null): void
-  /** An invariant of ours did not hold; the connection at hand is closed. */
-  onInternalError(error: unknown): void
-}
 
 const Waiting = { connect: 0, idle: 1, head: 2, content: 3, tunnel: 4, closed: 5 } as const
 type Waiting = (typeof Waiting)[keyof typeof Waiting]
@@ -51,6 +22,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   readonly #decoder: BodyDecoder
   readonly #wire: Wire
   readonly #outbox: Outbox
+  readonly #memory = new HeadMemory<ResponseHead>()
   #waiting: Waiting = Waiting.connect
   #user: ConnectionUser | null = null
   #held: Buffer | null = null
@@ -196,7 +168,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   }
 
   #takeHead(buffer: Buffer, start: number, end: number): number {
-    const head = readResponseHead(buffer, start, end, this.#keeper.limits)
+    const head = readResponseHead(buffer, start, end, this.#keeper.limits, this.#memory)
     if (head === null) return -1
     const { status } = head
     if (status === 101) this.#takeSwitch(head)

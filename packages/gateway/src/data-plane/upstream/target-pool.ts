@@ -1,6 +1,7 @@
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
 import type { Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
-import { type ConnectionKeeper, UpstreamConnection } from '../http1/upstream-connection.ts'
+import type { ConnectionKeeper } from '../http1/connection-keeper.ts'
+import { UpstreamConnection } from '../http1/upstream-connection.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
 import type { AddressBook } from './addresses.ts'
 import { Connector } from './connect.ts'
@@ -111,7 +112,8 @@ export class TargetPool implements ConnectionKeeper, Swept {
   }
 
   onReusable(connection: UpstreamConnection): void {
-    const waiter = this.#queue.shift()
+    // Array.shift is a call out of compiled code even when there is nothing, as nearly always.
+    const waiter = this.#queue.length === 0 ? undefined : this.#queue.shift()
     if (waiter !== undefined) waiter.acquirer.onAcquired(connection)
     else if (this.#keepsNoMore) connection.close()
     else this.#idle.push(connection)
