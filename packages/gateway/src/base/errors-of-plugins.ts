@@ -51,6 +51,18 @@ export const PLUGIN_ERRORS = {
     'plugin.json does not list the permission.',
     'Add it to `permissions` in plugin.json if the plugin may have it.',
   ),
+  STATE_NOT_LIVE: plugin(
+    503,
+    'A plugin asked for a state that is not there',
+    'Its generation is not live yet, its instance has stopped, or `create` threw when the generation went live.',
+    'Use the value in hooks, not in PluginMain, and never after `stop`; mend `create` if the log has its stack.',
+  ),
+  SERVICE_UNAVAILABLE: plugin(
+    503,
+    "A plugin's service cannot be called",
+    'The plugin that provides it has stopped, provides nothing, or has too many unanswered calls.',
+    'Call it only while the own instance lives; a provider offers its functions while PluginMain runs.',
+  ),
   // Config files and plugin folders.
   CONFIG_NOT_FOUND: config(
     'The config file cannot be read',
@@ -92,6 +104,21 @@ export const PLUGIN_ERRORS = {
     'No enabled plugin folder has that name.',
     'Check the name, add the folder, or remove the reference.',
   ),
+  PLUGIN_DEPENDENCY_MISSING: config(
+    'A plugin needs another one that is not there',
+    'No enabled plugin has the name that stands in `dependencies` of its plugin.json, or the code uses one that does not stand there.',
+    'Add or enable the other plugin, or correct `dependencies`.',
+  ),
+  PLUGIN_DEPENDENCY_CONFLICT: config(
+    'A plugin needs another version of a plugin',
+    'The version of the other plugin is not within the range that `dependencies` of plugin.json asks for.',
+    'Install a version within the range, or widen the range.',
+  ),
+  PLUGIN_DEPENDENCY_CYCLE: config(
+    'Plugins need each other in a circle',
+    'Following `dependencies` leads from a plugin back to itself; the error names the way.',
+    'Take one of them out of `dependencies`: none of the circle could start first.',
+  ),
   PLUGIN_BUILD_FAILED: config(
     'A plugin does not compile',
     'esbuild reports the error with file, line and code frame.',
@@ -109,7 +136,7 @@ export const PLUGIN_ERRORS = {
   ),
   PLUGIN_START_FAILED: config(
     'A plugin does not start',
-    'PluginMain, validateConfig or healthCheck threw, rejected, or took too long, or returned no middleware.',
+    'PluginMain, updateConfig, validateConfig or healthCheck threw, rejected, or took too long, or returned no middleware.',
     'The log has the stack, mapped to the source.',
   ),
   PLUGIN_ISOLATION_UNAVAILABLE: config(

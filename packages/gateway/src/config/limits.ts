@@ -89,6 +89,17 @@ export const PLUGIN_LIMITS = {
   stopTimeoutMs: 5_000,
   /** Hops of one `host.fetch`; the Fetch standard says 20. */
   fetchRedirectsMax: 20,
+  /** States of one instance, listeners of one instance: past it a name is made up per request, and never let go. */
+  statesMax: 1_000,
+  listenersMax: 1_000,
+  /** A copy of one state for the dry run of its migration, and of all that a worker sends at a time. */
+  stateCopyBytesMax: MIB,
+  stateCopiesBytesMax: 16 * MIB,
+  /** Events of one worker that wait for the turn to end; those of one instance that wait for it to go live. */
+  eventsPendingMax: 10_000,
+  eventsHeldMax: 100,
+  /** Calls of one provider's service that have no answer yet. Protects memory from a function that never settles. */
+  serviceCallsPendingMax: 10_000,
 } as const
 
 /** What is read of one plugin folder to tell whether anything in it changed. Protects against data kept beside code. */

@@ -16,6 +16,11 @@ import {
 /** The host of one instance, and the two steps of its end. */
 export interface InstanceHost {
   readonly host: Host
+  /** PluginMain has returned. */
+  started(): void
+  /** `updateConfig` runs between these two: what is asked for meanwhile may belong to the generation that comes. */
+  beginUpdate(): void
+  endUpdate(): void
   /** Aborts `host.signal` and cancels timers. `fetch` still works, so that `stop` can send what is left. */
   quiesce(): void
   /** As `quiesce`, and ends what is still being fetched. Safe to call again. */
@@ -77,10 +82,18 @@ export function openHost(
   }
   const quiesce = (): void => {
     timers.stop()
+    node.quiesce?.()
+    worker.quiesce?.()
     quiet.abort(new DOMException(`The instance "${plan.name}" has stopped`, 'AbortError'))
   }
   return {
     host: Object.freeze(host),
+    started() {
+      node.started?.()
+      worker.started?.()
+    },
+    beginUpdate: () => worker.beginUpdate?.(),
+    endUpdate: () => worker.endUpdate?.(),
     quiesce,
     release() {
       quiesce()

@@ -4,22 +4,45 @@ import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/gener
 import type { LiveInstance, StagedInstances } from '../protocol/instance.ts'
 import type { PluginStateCopy } from '../protocol/supervisor-worker.ts'
 import { BundleCache } from './bundle-cache.ts'
-import { type StartOptions, startInstance } from './instance.ts'
+import { type Surroundings, SYSTEM } from './host.ts'
+import { type StartedInstance, type StartOptions, startInstance } from './instance.ts'
 import type { LoadedBundle } from './load.ts'
+import { WorkerHub, type WorkerShare } from './worker-services/worker-hub.ts'
 
-export interface InstancePoolOptions extends Omit<StartOptions, 'signal'> {
+export interface InstancePoolOptions extends Omit<StartOptions, 'signal' | 'surroundings'> {
   readonly log: Log
+  /** For the instances' hosts. Default: the real ones. States, services and events are the pool's own. */
+  readonly surroundings?: Omit<Surroundings, 'worker'>
   /** Default: `loadBundle`. */
   readonly load?: (plan: BundlePlan, plugin: string) => LoadedBundle
+  /** States that live from the start: what a trial tries migrations on. */
+  readonly states?: readonly PluginStateCopy[]
 }
 
 /** An instance that lives here, and how many generations hold it. */
 interface Resident {
   readonly key: string
-  readonly instance: LiveInstance
+  /** Equal for plans that differ in the config alone. */
+  readonly familyKey: string
+  readonly instance: StartedInstance
+  readonly share: WorkerShare
   /** Stops it, then lets go of its code. */
   readonly end: () => Promise<void>
   users: number
+}
+
+/** A generation on its way to be staged. */
+interface Staging {
+  readonly plan: GenerationPlan
+  readonly signal: AbortSignal | null
+  readonly bundles: ReadonlyMap<string, BundlePlan>
+  readonly plansById: ReadonlyMap<number, InstancePlan>
+  readonly keys: ReadonlySet<string>
+  /** What it holds so far, by key. */
+  readonly held: Map<string, Resident>
+  /** What `updateConfig` was called on. */
+  readonly updated: Set<Resident>
+  readonly undo: AsyncDisposableStack
 }
 
 /**
@@ -28,16 +51,22 @@ interface Resident {
  */
 export class InstancePool {
   readonly #options: InstancePoolOptions
+  readonly #surroundings: Omit<Surroundings, 'worker'>
   readonly #bundles: BundleCache
+  readonly #hub: WorkerHub
   /** In the order of their starts: dependencies stand before dependents. One that stops is not in here. */
   readonly #residents = new Map<string, Resident>()
   readonly #releasing = new Set<Promise<void>>()
+  /** Those of the generation that went live last, in the plan's order. */
+  #live: readonly Resident[] = []
   /** Settles with the stage that runs: two at a time could start one key twice. */
   #staging: Promise<unknown> = Promise.resolve()
 
   constructor(options: InstancePoolOptions) {
     this.#options = options
+    this.#surroundings = options.surroundings ?? SYSTEM
     this.#bundles = new BundleCache(options.load)
+    this.#hub = new WorkerHub(options)
   }
 
   /** What is held, for tests and the curious. */
@@ -46,8 +75,9 @@ export class InstancePool {
   }
 
   /**
-   * Starts the instances of a generation that do not live yet, one after another in the plan's order, and carries the
-   * others. Waits for a stage that still runs.
+   * Brings the instances of a generation to life that do not live yet, one after another in the plan's order, and
+   * carries the others. Where only the config of a live instance is different, its `updateConfig` makes the new one.
+   * Waits for a stage that still runs.
    *
    * Throws what `startInstance` and `loadBundle` throw for the first that fails, or what `signal` was aborted with; by
    * then all that was acquired is released again, in reverse.
@@ -60,31 +90,33 @@ export class InstancePool {
 
   async #stage(plan: GenerationPlan, signal: AbortSignal | null): Promise<StagedInstances> {
     await using undo = new AsyncDisposableStack()
-    const bundles = new Map(plan.bundles.map((bundle) => [bundle.codeHash, bundle]))
-    const held = new Map<string, Resident>()
+    const staging = stagingOf(plan, signal, undo)
     const instances = new Map<number, LiveInstance>()
     const started: string[] = []
     for (const instancePlan of plan.instances) {
       signal?.throwIfAborted()
-      const { key } = instancePlan
-      let resident = held.get(key)
+      const { key, id, name } = instancePlan
+      let resident = staging.held.get(key)
       if (resident === undefined) {
         const living = this.#residents.get(key)
-        resident = living ?? (await this.#start(instancePlan, bundles.get(instancePlan.codeHash), signal))
-        if (living === undefined) started.push(instancePlan.name)
-        resident.users++
-        held.set(key, resident)
-        const acquired = resident
-        undo.defer(() => this.#release(acquired))
+        resident = living ?? (await this.#make(instancePlan, staging))
+        if (living === undefined) started.push(name)
+        this.#acquire(resident, undo)
+        staging.held.set(key, resident)
       }
-      instances.set(instancePlan.id, resident.instance)
+      instances.set(id, resident.instance)
     }
     signal?.throwIfAborted()
     undo.move()
-    return this.#hold([...held.values()], instances, started)
+    return this.#holdings([...staging.held.values()], instances, started)
   }
 
-  #hold(
+  #acquire(resident: Resident, undo: AsyncDisposableStack): void {
+    resident.users++
+    undo.defer(() => this.#release(resident))
+  }
+
+  #holdings(
     residents: readonly Resident[],
     instances: ReadonlyMap<number, LiveInstance>,
     started: readonly string[],
@@ -94,7 +126,10 @@ export class InstancePool {
       instances,
       carried: residents.length - started.length,
       started,
-      commit: () => [],
+      commit: () => {
+        this.#live = residents
+        return this.#hub.goLive([...new Set(residents.map(({ share }) => share))])
+      },
       release: () => {
         released ??= this.#tracked(this.#releaseAll(residents))
         return released
@@ -102,29 +137,88 @@ export class InstancePool {
     }
   }
 
-  async #start(
-    plan: InstancePlan,
-    bundlePlan: BundlePlan | undefined,
-    signal: AbortSignal | null,
-  ): Promise<Resident> {
+  async #make(plan: InstancePlan, staging: Staging): Promise<Resident> {
+    const bundlePlan = staging.bundles.get(plan.codeHash)
     if (bundlePlan === undefined) {
       throw new GatewayError('INTERNAL_ERROR', `The generation has no bundle for "${plan.name}"`)
     }
     this.#options.onStep?.(plan.name, 'load')
     const code = this.#bundles.hold(bundlePlan, plan.plugin)
     try {
-      const instance = await startInstance(plan, code.bundle, this.#options.log, { ...this.#options, signal })
+      const familyKey = familyKeyOf(plan, staging)
+      const old = this.#updatable(familyKey, staging)
+      const made =
+        old === null ? await this.#start(plan, code.bundle, staging) : await this.#update(old, plan, staging)
       let ending: Promise<void> | null = null
       const end = (): Promise<void> => {
-        ending ??= instance.stop().then(code.release)
+        ending ??= made.instance.stop().then(code.release)
         return ending
       }
-      const resident = { key: plan.key, instance, end, users: 0 }
+      const resident = { key: plan.key, familyKey, ...made, end, users: 0 }
       this.#residents.set(plan.key, resident)
       return resident
     } catch (thrown) {
       code.release()
       throw thrown
+    }
+  }
+
+  async #start(
+    plan: InstancePlan,
+    bundle: LoadedBundle,
+    { plansById, held, signal }: Staging,
+  ): Promise<Pick<Resident, 'instance' | 'share'>> {
+    const dependencies = new Map<string, WorkerShare>()
+    for (const id of plan.dependencies) {
+      const dependency = plansById.get(id)
+      const resident = dependency === undefined ? undefined : held.get(dependency.key)
+      if (dependency === undefined || resident === undefined) {
+        throw new GatewayError('INTERNAL_ERROR', `"${plan.name}" stands before what it depends on`)
+      }
+      dependencies.set(dependency.plugin, resident.share)
+    }
+    const { promise: opened, resolve } = Promise.withResolvers<WorkerShare>()
+    const worker: Surroundings['worker'] = {
+      open: (_, log) => {
+        const share = this.#hub.open(plan, { log, dependencies, mapStack: bundle.mapStack })
+        resolve(share)
+        return share
+      },
+    }
+    const surroundings = { ...this.#surroundings, worker }
+    const options = { ...this.#options, surroundings, signal }
+    const instance = await startInstance(plan, bundle, this.#options.log, options)
+    return { instance, share: await opened }
+  }
+
+  /**
+   * The live instance whose `updateConfig` can make the one that is wanted. One that goes on living is left alone, and
+   * so is one that made another already: an instance has one successor.
+   */
+  #updatable(familyKey: string, { keys, updated }: Staging): Resident | null {
+    const found = this.#live.find(
+      (resident) =>
+        resident.familyKey === familyKey &&
+        resident.instance.canUpdate &&
+        !keys.has(resident.key) &&
+        !updated.has(resident) &&
+        this.#residents.get(resident.key) === resident,
+    )
+    return found ?? null
+  }
+
+  async #update(
+    old: Resident,
+    plan: InstancePlan,
+    { updated, signal }: Staging,
+  ): Promise<Pick<Resident, 'instance' | 'share'>> {
+    updated.add(old)
+    // Its generation could be freed meanwhile.
+    old.users++
+    try {
+      return { instance: await old.instance.update(plan, signal), share: old.share }
+    } finally {
+      await this.#release(old)
     }
   }
 
@@ -135,7 +229,7 @@ export class InstancePool {
 
   async #release(resident: Resident): Promise<void> {
     if (--resident.users > 0) return
-    this.#residents.delete(resident.key)
+    if (this.#residents.get(resident.key) === resident) this.#residents.delete(resident.key)
     await resident.end()
   }
 
@@ -145,8 +239,8 @@ export class InstancePool {
   }
 
   /** The `host.state` values of the plugins named, as copies; what cannot be copied or is too large is left out. */
-  states(_plugins: readonly string[]): readonly PluginStateCopy[] {
-    return []
+  states(plugins: readonly string[]): readonly PluginStateCopy[] {
+    return this.#hub.copyStates(plugins)
   }
 
   /** The stack of an error that came from a plugin, and whose; null when it came from none that lives here. */
@@ -167,4 +261,24 @@ export class InstancePool {
       await resident.end()
     }
   }
+}
+
+function stagingOf(plan: GenerationPlan, signal: AbortSignal | null, undo: AsyncDisposableStack): Staging {
+  return {
+    plan,
+    signal,
+    bundles: new Map(plan.bundles.map((bundle) => [bundle.codeHash, bundle])),
+    plansById: new Map(plan.instances.map((instance) => [instance.id, instance])),
+    keys: new Set(plan.instances.map(({ key }) => key)),
+    held: new Map(),
+    updated: new Set(),
+    undo,
+  }
+}
+
+/** Everything that makes an instance what it is, its config left out. */
+function familyKeyOf(plan: InstancePlan, { plansById }: Staging): string {
+  const { name, codeHash, entryPoint, permissions, incarnation } = plan
+  const dependencies = plan.dependencies.map((id) => plansById.get(id)?.key)
+  return JSON.stringify([name, codeHash, entryPoint, permissions, incarnation, dependencies])
 }

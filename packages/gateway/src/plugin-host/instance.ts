@@ -20,7 +20,25 @@ export interface StartOptions {
 }
 
 /** The functions that a middleware may have besides `handle`. */
-const OPTIONAL_HOOKS = ['onResponse', 'onError', 'onFinish', 'validateConfig', 'healthCheck', 'stop'] as const
+const OPTIONAL_HOOKS = [
+  'onResponse',
+  'onError',
+  'onFinish',
+  'validateConfig',
+  'healthCheck',
+  'updateConfig',
+  'stop',
+] as const
+
+/** An instance together with what makes others of it. */
+export interface StartedInstance extends LiveInstance {
+  readonly canUpdate: boolean
+  /**
+   * Makes the instance of `plan`, which differs in the config alone, by this one's `updateConfig`. The two share a host,
+   * which is released when the last of them has stopped. Throws PLUGIN_START_FAILED; this one is as it was then.
+   */
+  update(plan: InstancePlan, signal?: AbortSignal | null): Promise<StartedInstance>
+}
 
 /**
  * Brings one instance to life: PluginMain, then validateConfig, then healthCheck, each under the start deadline.
@@ -33,81 +51,126 @@ export async function startInstance(
   bundle: LoadedBundle,
   log: Log,
   options: StartOptions = {},
-): Promise<LiveInstance> {
-  const starting = {
-    timeoutMs: options.startTimeoutMs ?? PLUGIN_LIMITS.startTimeoutMs,
-    signal: options.signal ?? null,
-  }
-  const stopping = { timeoutMs: options.stopTimeoutMs ?? PLUGIN_LIMITS.stopTimeoutMs, signal: null }
+): Promise<StartedInstance> {
   const main = entryPointOf(bundle, plan) as (config: unknown, host: Host) => unknown
-  const instanceLog = withFields(log, { plugin: plan.name })
-  const instanceHost = openHost(plan, instanceLog, bundle.mapStack, options.surroundings ?? SYSTEM)
-  const config = deepFreeze(structuredClone(plan.config))
-  const step: Step = (name, run, onLate) => {
-    options.onStep?.(plan.name, name)
-    return settleInTime(name, name === 'stop' ? stopping : starting, run, onLate)
-  }
-  const end = (middleware: Middleware): Promise<void> =>
-    endInstance(middleware, instanceHost, instanceLog, bundle, step)
-
-  let middleware: Middleware | null = null
-  try {
-    const returned = await step(plan.entryPoint, () => main(config, instanceHost.host), end)
-    const made = checkShape(returned, plan.entryPoint)
-    middleware = made
-    await step('validateConfig', () => made.validateConfig?.(config))
-    await step('healthCheck', () => made.healthCheck?.())
-    return liveInstance(plan, made, instanceLog, bundle, () => end(made))
-  } catch (thrown) {
-    const cause = withMappedStack(thrown, bundle.mapStack)
-    if (middleware === null) instanceHost.release()
-    else await end(middleware)
-    throw new GatewayError('PLUGIN_START_FAILED', `Cannot start plugin "${plan.name}": ${messageOf(cause)}`, {
-      cause,
-      plugin: plan.name,
-    })
-  }
+  return new Family(plan, bundle, log, options).start(plan, main, options.signal ?? null)
 }
 
-function liveInstance(
-  plan: InstancePlan,
-  middleware: Middleware,
-  log: Log,
-  bundle: LoadedBundle,
-  end: () => Promise<void>,
-): LiveInstance {
-  let stopping: Promise<void> | null = null
-  return {
-    plan,
-    middleware,
-    log,
-    mapStack: bundle.mapStack,
-    stop() {
-      stopping ??= end()
-      return stopping
-    },
-  }
-}
+/** One host and the middlewares that share it: the first, and those that `updateConfig` made of it. */
+class Family {
+  readonly #bundle: LoadedBundle
+  readonly #log: Log
+  readonly #options: StartOptions
+  readonly #host: InstanceHost
+  /** Those whose `stop` has not begun. */
+  readonly #living = new Set<Middleware>()
+  /** Those whose `stop` has not ended. */
+  readonly #present = new Set<Middleware>()
 
-/** Stops the middleware, then releases its host. Never rejects: there is nobody left who could act on it. */
-async function endInstance(
-  middleware: Middleware,
-  instanceHost: InstanceHost,
-  log: Log,
-  bundle: LoadedBundle,
-  step: Step,
-): Promise<void> {
-  try {
-    await step('stop', () => {
-      // Runs the plugin's own listeners on host.signal, so it is part of the step.
-      instanceHost.quiesce()
-      return middleware.stop?.()
-    })
-  } catch (thrown) {
-    const error = withMappedStack(thrown, bundle.mapStack)
-    log.error(`The plugin did not stop cleanly: ${messageOf(error)}`, { error })
-  } finally {
-    instanceHost.release()
+  constructor(plan: InstancePlan, bundle: LoadedBundle, log: Log, options: StartOptions) {
+    this.#bundle = bundle
+    this.#log = withFields(log, { plugin: plan.name })
+    this.#options = options
+    this.#host = openHost(plan, this.#log, bundle.mapStack, options.surroundings ?? SYSTEM)
+  }
+
+  start(
+    plan: InstancePlan,
+    main: (config: unknown, host: Host) => unknown,
+    signal: AbortSignal | null,
+  ): Promise<StartedInstance> {
+    return this.#bring(plan, plan.entryPoint, (config) => main(config, this.#host.host), signal)
+  }
+
+  async #update(from: Middleware, plan: InstancePlan, signal: AbortSignal | null): Promise<StartedInstance> {
+    this.#host.beginUpdate()
+    try {
+      return await this.#bring(plan, 'updateConfig', (config) => from.updateConfig?.(config), signal)
+    } finally {
+      this.#host.endUpdate()
+    }
+  }
+
+  async #bring(
+    plan: InstancePlan,
+    maker: string,
+    make: (config: Readonly<Record<string, unknown>>) => unknown,
+    signal: AbortSignal | null,
+  ): Promise<StartedInstance> {
+    const config = deepFreeze(structuredClone(plan.config))
+    const timeoutMs = this.#options.startTimeoutMs ?? PLUGIN_LIMITS.startTimeoutMs
+    const step: Step = (name, run, onLate) => {
+      this.#options.onStep?.(plan.name, name)
+      return settleInTime(name, { timeoutMs, signal }, run, onLate)
+    }
+    let middleware: Middleware | null = null
+    try {
+      const late = (value: unknown): Promise<void> => this.#end(plan, this.#join(value, maker))
+      middleware = this.#join(await step(maker, () => make(config), late), maker)
+      const made = middleware
+      this.#host.started()
+      await step('validateConfig', () => made.validateConfig?.(config))
+      await step('healthCheck', () => made.healthCheck?.())
+      return this.#instance(plan, made)
+    } catch (thrown) {
+      const cause = withMappedStack(thrown, this.#bundle.mapStack)
+      if (middleware !== null) await this.#end(plan, middleware)
+      else if (this.#present.size === 0) this.#host.release()
+      const message = `Cannot ${maker === 'updateConfig' ? 'update the config of' : 'start'} plugin "${plan.name}": ${messageOf(cause)}`
+      throw new GatewayError('PLUGIN_START_FAILED', message, { cause, plugin: plan.name })
+    }
+  }
+
+  /** Throws TypeError for what is no middleware, or is one already. */
+  #join(returned: unknown, maker: string): Middleware {
+    const middleware = checkShape(returned, maker)
+    if (this.#present.has(middleware)) {
+      throw new TypeError(
+        `${maker} returned the middleware that it was called on, which stays in use as it is; return a new one`,
+      )
+    }
+    this.#living.add(middleware)
+    this.#present.add(middleware)
+    return middleware
+  }
+
+  #instance(plan: InstancePlan, middleware: Middleware): StartedInstance {
+    let stopping: Promise<void> | null = null
+    return {
+      plan,
+      middleware,
+      log: this.#log,
+      mapStack: this.#bundle.mapStack,
+      canUpdate: typeof middleware.updateConfig === 'function',
+      update: (next, signal = null) => this.#update(middleware, next, signal),
+      stop: () => {
+        stopping ??= this.#end(plan, middleware)
+        return stopping
+      },
+    }
+  }
+
+  /**
+   * Stops one of them; the last to begin silences the host, the last to end releases it. Never rejects: there is nobody
+   * left who could act on it.
+   */
+  async #end(plan: InstancePlan, middleware: Middleware): Promise<void> {
+    this.#living.delete(middleware)
+    const timeoutMs = this.#options.stopTimeoutMs ?? PLUGIN_LIMITS.stopTimeoutMs
+    try {
+      this.#options.onStep?.(plan.name, 'stop')
+      await settleInTime('stop', { timeoutMs, signal: null }, () => {
+        // Runs the plugin's own listeners on host.signal, so it is part of the step.
+        if (this.#living.size === 0) this.#host.quiesce()
+        return middleware.stop?.()
+      })
+    } catch (thrown) {
+      const error = withMappedStack(thrown, this.#bundle.mapStack)
+      this.#log.error(`The plugin did not stop cleanly: ${messageOf(error)}`, { error })
+    } finally {
+      this.#present.delete(middleware)
+      if (this.#present.size === 0) this.#host.release()
+    }
   }
 }
 
@@ -117,18 +180,14 @@ interface Deadline {
 }
 
 /** Announces a step of the instance's life and runs it under its deadline. */
-type Step = (
-  name: string,
-  run: () => unknown,
-  onLate?: (middleware: Middleware) => Promise<void>,
-) => Promise<unknown>
+type Step = (name: string, run: () => unknown, onLate?: (value: unknown) => Promise<void>) => Promise<unknown>
 
-/** Runs one step under a deadline. What a late PluginMain still returns goes to `onLate`, so that it is stopped. */
+/** Runs one step under a deadline. What it still returns after that goes to `onLate`, so that it is stopped. */
 async function settleInTime(
   name: string,
   { timeoutMs, signal }: Deadline,
   run: () => unknown,
-  onLate?: (middleware: Middleware) => Promise<void>,
+  onLate?: (value: unknown) => Promise<void>,
 ): Promise<unknown> {
   const running = Promise.try(run)
   const { promise: late, reject } = Promise.withResolvers<never>()
@@ -136,7 +195,7 @@ async function settleInTime(
     reject(reason)
     running
       .then(
-        (value) => onLate?.(checkShape(value, name)),
+        (value) => onLate?.(value),
         () => {},
       )
       .catch(() => {})

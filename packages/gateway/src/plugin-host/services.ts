@@ -6,9 +6,17 @@ import type { InstancePlan } from '../protocol/generation.ts'
 export type NodeServices = Pick<Host, 'kv' | 'quota' | 'sink' | 'once'>
 export type WorkerServices = Pick<Host, 'state' | 'provide' | 'use' | 'emit' | 'on'>
 
-/** One instance's share of the services; `release` gives back what it holds of them. Safe to call again. */
+/** One instance's share of the services, by the steps of its life. */
 export interface Opened<Services> {
   readonly services: Services
+  /** PluginMain has returned. */
+  started?(): void
+  /** `updateConfig` runs between these two: what is asked for meanwhile may belong to the generation that comes. */
+  beginUpdate?(): void
+  endUpdate?(): void
+  /** The instance begins to stop: nothing is delivered to it any more. Safe to call again. */
+  quiesce?(): void
+  /** Gives back what it holds. Safe to call again. */
   release(): void
 }
 
