@@ -6,6 +6,7 @@ import {
   TIMEOUT_DEFAULTS,
   UPSTREAM_DEFAULTS,
 } from '../../packages/gateway/src/config/limits.ts'
+import { GuardBook } from '../../packages/gateway/src/data-plane/chain/guard.ts'
 import { Exchange } from '../../packages/gateway/src/data-plane/exchange.ts'
 import type { ExchangeHost } from '../../packages/gateway/src/data-plane/exchange-request.ts'
 import { AddressBlocks } from '../../packages/gateway/src/data-plane/forwarding/cidr.ts'
@@ -121,12 +122,12 @@ function generationOf(chain: readonly Middleware[]): Generation {
     },
     addresses: new AddressBook(() => sweeper.nowMs),
   })
-  return new Generation(
-    plan,
-    new Map(instances.map((instance) => [instance.plan.id, instance])),
+  return new Generation(plan, {
+    instances: new Map(instances.map((instance) => [instance.plan.id, instance])),
     registry,
-    nothing,
-  )
+    guards: new GuardBook(FAULT_DEFAULTS, sweeper, nothing),
+    onFree: nothing,
+  })
 }
 
 function liveInstance(middleware: Middleware, id: number): LiveInstance {
@@ -144,7 +145,7 @@ function liveInstance(middleware: Middleware, id: number): LiveInstance {
     permissions: [],
     timeoutMs: 1_000,
     onFailure: { kind: 'closed' },
-    key: '',
+    key: name,
     dependencies: [],
     incarnation: 0,
     quarantined: false,

@@ -10,6 +10,7 @@ import {
 } from '../../packages/gateway/src/config/limits.ts'
 import { DataPlane } from '../../packages/gateway/src/data-plane/data-plane.ts'
 import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
+import type { FaultEvent } from '../../packages/gateway/src/protocol/faults.ts'
 import type {
   GatewaySettings,
   GenerationPlan,
@@ -59,13 +60,21 @@ export interface TestDataPlane {
   readonly plane: DataPlane
   /** What the gateway and its plugins have logged. */
   readonly logged: readonly LoggedLine[]
+  /** What it would report to the supervisor. */
+  readonly faults: readonly FaultEvent[]
 }
 
 /** Serves on a free port of 127.0.0.1 until the test ends. */
 export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promise<TestDataPlane> {
   const logged: LoggedLine[] = []
   const plan = planOf(spec)
-  const plane = new DataPlane({ settings: plan.settings, log: logInto(logged), workerNumber: 1 })
+  const faults: FaultEvent[] = []
+  const plane = new DataPlane({
+    settings: plan.settings,
+    log: logInto(logged),
+    workerNumber: 1,
+    onFault: (event) => faults.push(event),
+  })
   t.after(() => plane.drain(0))
   const instances = new Map(
     (spec.plugins ?? []).map((plugin, index) => [index, liveInstance(plugin, index, logged)]),
@@ -73,7 +82,7 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
   plane.commit(plane.stage(plan, heldOf(instances)))
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle)
-  return { port: address.port, plane, logged }
+  return { port: address.port, plane, logged, faults }
 }
 
 /** As the plugin host hands over what it started. */
@@ -173,7 +182,7 @@ function instancePlan(plugin: Middleware | PluginSpec, id: number): InstancePlan
     permissions: [],
     timeoutMs: HOOK_TIMEOUT_DEFAULT_MS,
     onFailure: { kind: 'closed' },
-    key: '',
+    key: middleware.name,
     dependencies: [],
     incarnation: 0,
     quarantined: false,

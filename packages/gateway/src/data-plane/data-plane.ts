@@ -1,9 +1,11 @@
 import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import { listenError } from '../base/listen-error.ts'
+import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
+import { GuardBook } from './chain/guard.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
 import { AddressBlocks } from './forwarding/cidr.ts'
@@ -33,6 +35,8 @@ export interface DataPlaneOptions {
   readonly settings: GatewaySettings
   readonly log: Log
   readonly workerNumber: number
+  /** Called for what befell an instance, beyond the one exchange it befell. */
+  onFault(event: FaultEvent): void
 }
 
 /** All that serves in one worker: listeners, connections, exchanges, upstreams, and the generation they run on. */
@@ -44,6 +48,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #log: Log
   readonly #ids: RequestIds
   readonly #registry: UpstreamRegistry
+  readonly #guards: GuardBook
   readonly #connections = new Set<ClientConnection>()
   readonly #handles: ListenHandle[] = []
   #proxies: AddressBlocks
@@ -53,7 +58,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   #requestsTotal = 0
   #onQuiet: (() => void) | null = null
 
-  constructor({ settings, log, workerNumber }: DataPlaneOptions) {
+  constructor({ settings, log, workerNumber, onFault }: DataPlaneOptions) {
     this.settings = settings
     this.via = `1.1 ${settings.viaName}`
     this.#log = log
@@ -66,6 +71,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       addresses: new AddressBook(() => this.sweeper.nowMs),
       onInternalError: (error) => this.onInternalError(error),
     })
+    this.#guards = new GuardBook(settings.faults, this.sweeper, onFault)
   }
 
   get draining(): boolean {
@@ -80,9 +86,11 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     const problem = findRouteProblems(plan.routes)[0]
     if (problem !== undefined) throw new GatewayError('CONFIG_INVALID', problem.message)
     const proxies = new AddressBlocks(plan.settings.trustedProxies)
-    const generation = new Generation(plan, held.instances, this.#registry, (freed) => {
-      for (const upstream of freed.upstreams) this.#registry.release(upstream)
-      void held.release()
+    const generation = new Generation(plan, {
+      instances: held.instances,
+      registry: this.#registry,
+      guards: this.#guards,
+      onFree: () => void held.release(),
     })
     return { generation, proxies, held }
   }
@@ -101,8 +109,14 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     held.commit()
     this.#generation = generation
     this.settings = generation.settings
+    this.#guards.faults = generation.settings.faults
     this.#proxies = proxies
     previous?.retire()
+  }
+
+  /** No hook of the instances with this key is called from now on, in no generation. Their failure policy decides. */
+  quarantine(key: string): void {
+    this.#guards.quarantine(key)
   }
 
   /** Starts accepting on a handle that the master shares. Before the first commit requests get 503. */
@@ -184,6 +198,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     for (const connection of this.#connections) connection.destroy()
     this.#generation?.retire()
     this.#generation = null
+    this.#guards.report()
     this.sweeper.stop()
     return { cutExchanges }
   }

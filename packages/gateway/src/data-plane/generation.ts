@@ -2,6 +2,7 @@ import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/
 import type { LiveInstance } from '../protocol/instance.ts'
 import { type Answer, answerOf } from './answer.ts'
 import { Chain, type ChainPlace } from './chain/chain.ts'
+import type { GuardBook } from './chain/guard.ts'
 import { type CompiledRoute, compileRouter, type Router } from './routing/router.ts'
 import type { Upstream, UpstreamRegistry } from './upstream/upstream.ts'
 
@@ -15,62 +16,42 @@ export interface LiveRoute {
   readonly answer: Answer | null
 }
 
+/** What generations of one worker share, and who wants to know when one is freed. */
+export interface GenerationParts {
+  readonly instances: ReadonlyMap<number, LiveInstance>
+  readonly registry: UpstreamRegistry
+  readonly guards: GuardBook
+  onFree(): void
+}
+
 /** A generation compiled for one worker. Exchanges pin it; when the last lets go after its successor came, it is freed. */
 export class Generation {
   readonly number: number
   readonly settings: GatewaySettings
   readonly router: Router
   readonly routes: readonly LiveRoute[]
-  readonly instances: ReadonlyMap<number, LiveInstance>
-  readonly #plans: ReadonlyMap<number, InstancePlan>
-  readonly #upstreams: ReadonlyMap<string, Upstream>
-  readonly #onFree: (generation: Generation) => void
+  readonly #held: DisposableStack
   #pins = 0
   #retired = false
 
-  constructor(
-    plan: GenerationPlan,
-    instances: ReadonlyMap<number, LiveInstance>,
-    registry: UpstreamRegistry,
-    onFree: (generation: Generation) => void,
-  ) {
+  /** Throws when the plan does not compile; nothing is held then. */
+  constructor(plan: GenerationPlan, { instances, registry, guards, onFree }: GenerationParts) {
+    using held = new DisposableStack()
     this.number = plan.number
     this.settings = plan.settings
-    this.instances = instances
-    this.#plans = new Map(plan.instances.map((instance) => [instance.id, instance]))
     this.router = compileRouter(plan.routes)
-    this.#upstreams = new Map(plan.upstreams.map((upstream) => [upstream.name, registry.open(upstream)]))
-    this.routes = this.router.routes.map((compiled) => this.#liveRoute(compiled))
-    this.#onFree = onFree
-  }
-
-  get upstreams(): Iterable<Upstream> {
-    return this.#upstreams.values()
-  }
-
-  #liveRoute(compiled: CompiledRoute): LiveRoute {
-    const { action, chain } = compiled.plan
-    return {
-      compiled,
-      chain: new Chain(chain.map((id) => this.#place(id))),
-      upstream: action.kind === 'upstream' ? this.#upstream(action.upstream) : null,
-      answer: action.kind === 'respond' ? answerOf(action.status, action.headers, action.body) : null,
-    }
-  }
-
-  #place(id: number): ChainPlace {
-    const plan = this.#plans.get(id)
-    const instance = this.instances.get(id)
-    if (plan === undefined || instance === undefined) {
-      throw new Error(`The plan names instance ${id}, which was not started`)
-    }
-    return { plan, instance }
-  }
-
-  #upstream(name: string): Upstream {
-    const upstream = this.#upstreams.get(name)
-    if (upstream === undefined) throw new Error(`The plan names upstream "${name}", which it does not hold`)
-    return upstream
+    const places = new Map(
+      plan.instances.map((instance) => [instance.id, placeOf(instance, instances, guards, held)]),
+    )
+    const upstreams = new Map(
+      plan.upstreams.map((upstream) => [
+        upstream.name,
+        held.adopt(registry.open(upstream), (opened) => registry.release(opened)),
+      ]),
+    )
+    this.routes = this.router.routes.map((compiled) => liveRoute(compiled, places, upstreams))
+    held.defer(onFree)
+    this.#held = held.move()
   }
 
   pin(): void {
@@ -78,12 +59,45 @@ export class Generation {
   }
 
   unpin(): void {
-    if (--this.#pins === 0 && this.#retired) this.#onFree(this)
+    if (--this.#pins === 0 && this.#retired) this.#held.dispose()
   }
 
   /** A successor took over: freed at once, or when the last exchange ends. */
   retire(): void {
     this.#retired = true
-    if (this.#pins === 0) this.#onFree(this)
+    if (this.#pins === 0) this.#held.dispose()
   }
+}
+
+function placeOf(
+  plan: InstancePlan,
+  instances: GenerationParts['instances'],
+  guards: GuardBook,
+  held: DisposableStack,
+): ChainPlace {
+  const instance = instances.get(plan.id)
+  if (instance === undefined) throw new Error(`The plan names instance ${plan.id}, which was not started`)
+  const guard = guards.open(plan)
+  held.defer(() => guards.release(plan))
+  return { plan, instance, guard }
+}
+
+function liveRoute(
+  compiled: CompiledRoute,
+  places: ReadonlyMap<number, ChainPlace>,
+  upstreams: ReadonlyMap<string, Upstream>,
+): LiveRoute {
+  const { action, chain } = compiled.plan
+  return {
+    compiled,
+    chain: new Chain(chain.map((id) => known(places, id, 'instance'))),
+    upstream: action.kind === 'upstream' ? known(upstreams, action.upstream, 'upstream') : null,
+    answer: action.kind === 'respond' ? answerOf(action.status, action.headers, action.body) : null,
+  }
+}
+
+function known<Key, Value>(things: ReadonlyMap<Key, Value>, key: Key, what: string): Value {
+  const thing = things.get(key)
+  if (thing === undefined) throw new Error(`A route names ${what} "${key}", which the plan does not hold`)
+  return thing
 }

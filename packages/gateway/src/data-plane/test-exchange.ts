@@ -8,6 +8,7 @@ import {
   UPSTREAM_DEFAULTS,
 } from '../config/limits.ts'
 import type {
+  FaultSettings,
   GatewaySettings,
   GenerationPlan,
   InstancePlan,
@@ -39,6 +40,7 @@ export interface ExchangeSetup {
   readonly upstream?: UpstreamScript | UpstreamAnswer
   readonly route?: Partial<RoutePlan>
   readonly limits?: Partial<Limits>
+  readonly faults?: Partial<FaultSettings>
 }
 
 /** What became of one request. */
@@ -124,7 +126,7 @@ function planOf(setup: ExchangeSetup, instances: readonly InstancePlan[]): Gener
   }
   return {
     number: 7,
-    settings: { ...SETTINGS, limits },
+    settings: { ...SETTINGS, limits, faults: { ...FAULT_DEFAULTS, ...setup.faults } },
     upstreams: [upstream],
     routes: [{ ...ROUTE, ...setup.route, chain: instances.map(({ id }) => id) }],
     instances,
@@ -147,7 +149,7 @@ function instancePlan(id: number, plan: Partial<InstancePlan> = {}): InstancePla
     permissions: [],
     timeoutMs: 1_000,
     onFailure: { kind: 'closed' },
-    key: '',
+    key: name,
     dependencies: [],
     incarnation: 0,
     quarantined: false,

@@ -37,7 +37,12 @@ class Worker {
   /** `onRetired` is told each generation that was live and of which nothing is left. */
   constructor(number: number, settings: GatewaySettings, onRetired: (generation: number) => void) {
     this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
-    this.#dataPlane = new DataPlane({ settings, log: this.#log, workerNumber: number })
+    this.#dataPlane = new DataPlane({
+      settings,
+      log: this.#log,
+      workerNumber: number,
+      onFault: (event) => relay({ kind: 'fault', event }),
+    })
     this.#pool = new InstancePool({ log: this.#log })
     this.#onRetired = onRetired
   }
@@ -104,6 +109,10 @@ class Worker {
   discard(generation: number): void {
     const number = this.#staging?.generation ?? this.#staged?.generation.number
     if (number === generation) this.#giveUpStaging('it was discarded')
+  }
+
+  quarantine(key: string): void {
+    this.#dataPlane.quarantine(key)
   }
 
   states(plugins: readonly string[]): readonly PluginStateCopy[] {
@@ -209,6 +218,9 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
       return
     case 'discard':
       theWorker().discard(message.generation)
+      return
+    case 'quarantine':
+      theWorker().quarantine(message.key)
       return
     case 'states':
       relay({ kind: 'states', id: message.id, states: theWorker().states(message.plugins) })

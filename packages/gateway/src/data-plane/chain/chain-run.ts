@@ -4,8 +4,17 @@ import type { Sweeper, Swept } from '../sweeper.ts'
 import type { Chain } from './chain.ts'
 import { HookContext } from './context.ts'
 import { type ChainUser, Phase } from './exchange-view.ts'
-import { hookFailure, isPassedOver, logHookFailure } from './hook-failure.ts'
+import { GuardState } from './guard.ts'
+import {
+  barredFailure,
+  HookTimeout,
+  hookFailure,
+  isPassedOver,
+  mayBePassedOver,
+  noteHookFailure,
+} from './hook-failure.ts'
 import { promiseOf } from './promise-of.ts'
+import { timingOf } from './timing.ts'
 
 type Hook = 'handle' | 'onResponse' | 'onError' | 'onFinish'
 
@@ -51,6 +60,11 @@ export class ChainRun implements Swept {
       if (entry === undefined) break
       const context = new HookContext(user, entry)
       this.#contexts.push(context)
+      const { guard } = entry
+      if (guard.state !== GuardState.closed && !guard.admit(context, entry.plan.timeoutMs)) {
+        if (this.#bar(context)) continue
+        return
+      }
       this.#mark = edits.mark
       const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
       let result: unknown
@@ -58,7 +72,14 @@ export class ChainRun implements Swept {
       try {
         result = entry.instance.middleware.handle(context)
         // Nearly every hook of nearly every exchange.
-        if (result === true && !user.hasAnswer && !wantsRecord && user.phase === Phase.handle) {
+        if (
+          result === true &&
+          !user.hasAnswer &&
+          !wantsRecord &&
+          user.phase === Phase.handle &&
+          guard.state === GuardState.closed
+        ) {
+          guard.calls++
           context.outcome = 'passed'
           continue
         }
@@ -82,17 +103,29 @@ export class ChainRun implements Swept {
     if (!this.#ended) this.#user.onHandled()
   }
 
+  /** Lets the failure policy of a plugin that may not be called decide. Returns whether the next hook may run. */
+  #bar(context: HookContext): boolean {
+    context.outcome = 'barred'
+    if (mayBePassedOver(context.entry.plan)) return !this.#ended
+    if (!this.#ended) this.#user.onHookFailed(barredFailure(context.entry))
+    return false
+  }
+
   /** Returns whether the chain goes on. */
   #settleHandle(context: HookContext, result: unknown): boolean {
     const { answer } = this.#user
     if (result === true && !answer.sent) {
       context.outcome = 'passed'
+      context.entry.guard.calls++
+      if (!context.wantsResponse) context.entry.guard.onProbed(context)
       answer.status = 0
       answer.content = null
       return !this.#ended
     }
     if (result === false && answer.status !== 0) {
       context.outcome = 'answered'
+      context.entry.guard.calls++
+      context.entry.guard.onProbed(context)
       this.#user.onAnswered()
       return false
     }
@@ -109,7 +142,8 @@ export class ChainRun implements Swept {
   #onHandleThrew(context: HookContext, thrown: unknown): boolean {
     const { plan } = context.entry
     const failure = hookFailure(plan, 'handle', thrown)
-    this.#log(context, 'handle', thrown)
+    context.entry.guard.calls++
+    this.#note(context, 'handle', thrown)
     const { answer, edits } = this.#user
     edits.truncate(this.#mark)
     answer.status = 0
@@ -130,7 +164,11 @@ export class ChainRun implements Swept {
   /** Runs onError (when there is an error) and then onResponse; ends with `onResponded`. */
   respond(error: ExchangeError | null): void {
     // A hook that is still running when its exchange goes another way must not change what is answered.
-    if (this.#pending !== null) this.#giveUp(this.#pending)
+    const pending = this.#pending
+    if (pending !== null) {
+      this.#giveUp(pending)
+      pending.entry.guard.dropProbe(pending)
+    }
     if (error !== null && this.#chain.hasErrorHooks) {
       // Whoever has seen a response already is not told that another stands in its place.
       this.#cursor = this.#responseCursor ?? this.#contexts.length - 1
@@ -149,13 +187,14 @@ export class ChainRun implements Swept {
       const context = this.#contexts[this.#cursor--]
       const { middleware } = context?.entry.instance ?? {}
       if (context?.outcome !== 'passed' || context.revoked || middleware?.onError === undefined) continue
+      if (context.isQuarantined) continue
       try {
         const promise = promiseOf(middleware.onError(context, error))
         if (promise === null) continue
         this.#await(context, 'onError', promise, 0, () => this.#runErrors(error, then))
         return
       } catch (thrown) {
-        this.#log(context, 'onError', thrown)
+        this.#note(context, 'onError', thrown)
       }
     }
     then()
@@ -177,13 +216,17 @@ export class ChainRun implements Swept {
   /** Returns whether the next hook may run now. */
   #runResponse(context: HookContext): boolean {
     const { middleware } = context.entry.instance
+    if (context.isQuarantined) return this.#bar(context)
     const { wantsRecord } = this.#chain
     const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
     try {
       for (const { transform, decode } of context.transforms ?? NO_TRANSFORMS) {
         context.response.transformBody(transform, { decode })
       }
-      if (middleware.onResponse === undefined) return true
+      if (middleware.onResponse === undefined) {
+        context.entry.guard.onProbed(context)
+        return true
+      }
       const promise = promiseOf(middleware.onResponse(context))
       if (promise !== null) {
         this.#await(context, 'onResponse', promise, startMs)
@@ -193,6 +236,7 @@ export class ChainRun implements Swept {
       return this.#onResponseThrew(context, error)
     }
     if (wantsRecord) context.onResponseMs = this.#sweeper.clock.nowMs() - startMs
+    context.entry.guard.onProbed(context)
     return !this.#ended
   }
 
@@ -200,7 +244,7 @@ export class ChainRun implements Swept {
   #onResponseThrew(context: HookContext, thrown: unknown): boolean {
     const { plan } = context.entry
     const failure = hookFailure(plan, 'onResponse', thrown)
-    this.#log(context, 'onResponse', thrown)
+    this.#note(context, 'onResponse', thrown)
     if (isPassedOver(plan, failure)) return !this.#ended
     context.outcome = 'failed'
     if (!this.#ended) this.#user.onHookFailed(failure)
@@ -263,8 +307,10 @@ export class ChainRun implements Swept {
   #onSettled(context: HookContext, hook: Hook, result: unknown): void {
     if (hook === 'handle') {
       if (this.#settleHandle(context, result)) this.handle()
-    } else if (hook === 'onResponse') this.#runResponses()
-    else this.#then?.()
+    } else if (hook === 'onResponse') {
+      context.entry.guard.onProbed(context)
+      this.#runResponses()
+    } else this.#then?.()
   }
 
   #onRejected(context: HookContext, hook: Hook, error: unknown): void {
@@ -273,7 +319,7 @@ export class ChainRun implements Swept {
     } else if (hook === 'onResponse') {
       if (this.#onResponseThrew(context, error)) this.#runResponses()
     } else {
-      this.#log(context, hook, error)
+      this.#note(context, hook, error)
       this.#then?.()
     }
   }
@@ -293,11 +339,7 @@ export class ChainRun implements Swept {
     const hook = this.#pendingHook
     const { timeoutMs } = context.entry.plan
     this.#giveUp(context)
-    this.#onRejected(
-      context,
-      hook,
-      new GatewayError('HOOK_TIMEOUT', `${hook} took longer than ${timeoutMs} ms`),
-    )
+    this.#onRejected(context, hook, new HookTimeout(hook, timeoutMs))
   }
 
   // The end.
@@ -306,7 +348,10 @@ export class ChainRun implements Swept {
   abandon(): void {
     this.#ended = true
     this.#abandonPending()
-    for (const context of this.#contexts) context.abort()
+    for (const context of this.#contexts) {
+      context.abort()
+      context.entry.guard.dropProbe(context)
+    }
   }
 
   /** Runs onError only, for an exchange whose client is gone or whose response has been cut. Then `done`. */
@@ -317,12 +362,7 @@ export class ChainRun implements Swept {
   }
 
   timings(): PluginTiming[] {
-    return this.#contexts.map(({ entry, handleMs, onResponseMs, outcome }) => ({
-      name: entry.plan.name,
-      handle: handleMs,
-      onResponse: onResponseMs,
-      outcome: outcome === 'entered' ? 'failed' : outcome,
-    }))
+    return this.#contexts.map(timingOf)
   }
 
   /** Runs onFinish for every plugin entered, then revokes their contexts; ends with `onFinished`. */
@@ -338,21 +378,22 @@ export class ChainRun implements Swept {
       const context = this.#contexts[this.#cursor--]
       const { middleware } = context?.entry.instance ?? {}
       if (context === undefined || middleware?.onFinish === undefined) continue
+      if (context.outcome === 'barred' || context.isQuarantined) continue
       try {
         const promise = promiseOf(middleware.onFinish(context, record))
         if (promise === null) continue
         this.#await(context, 'onFinish', promise, 0, () => this.#runFinishes(record))
         return
       } catch (error) {
-        this.#log(context, 'onFinish', error)
+        this.#note(context, 'onFinish', error)
       }
     }
     for (const context of this.#contexts) context.revoke()
     this.#user.onFinished()
   }
 
-  #log(context: HookContext, hook: Hook, thrown: unknown): void {
-    logHookFailure(context.entry.instance, hook, thrown, this.#user)
+  #note(context: HookContext, hook: Hook, thrown: unknown): void {
+    noteHookFailure(context, hook, thrown, this.#user)
   }
 }
 

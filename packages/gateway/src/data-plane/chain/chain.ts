@@ -1,11 +1,14 @@
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { LiveInstance } from '../../protocol/instance.ts'
+import type { InstanceGuard } from './guard.ts'
 
 /** An instance and what the generation at hand says of it: one that is carried over may be called by other rules now. */
 export interface ChainPlace {
   /** The generation's own; `instance.plan` may be an older one's with an equal key. */
   readonly plan: InstancePlan
   readonly instance: LiveInstance
+  /** Shared by all places of the instance, in all generations. */
+  readonly guard: InstanceGuard
 }
 
 /** One instance's place in a chain. */
@@ -21,10 +24,9 @@ export class Chain {
   readonly hasErrorHooks: boolean
 
   constructor(places: readonly ChainPlace[]) {
-    this.entries = places.map(({ plan, instance }) => ({
-      plan,
-      instance,
-      hasOnResponse: typeof instance.middleware.onResponse === 'function',
+    this.entries = places.map((place) => ({
+      ...place,
+      hasOnResponse: typeof place.instance.middleware.onResponse === 'function',
     }))
     const has = (hook: 'onFinish' | 'onError') =>
       places.some(({ instance }) => typeof instance.middleware[hook] === 'function')

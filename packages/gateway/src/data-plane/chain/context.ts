@@ -2,11 +2,12 @@ import type { BodyTransform, Cloneable, Context, Log, RouteInfo } from '@cardea/
 import { GatewayError } from '../../base/errors.ts'
 import type { ChainEntry } from './chain.ts'
 import type { ExchangeView } from './exchange-view.ts'
+import { GuardState } from './guard.ts'
 import { RequestView } from './request-view.ts'
 import { ResponseView } from './response-view.ts'
 
-/** What became of a plugin in one exchange. */
-export type Outcome = 'entered' | 'passed' | 'answered' | 'failed' | 'skipped'
+/** What became of a plugin in one exchange. Barred: its hooks are not called, and its failure policy decided. */
+export type Outcome = 'entered' | 'passed' | 'answered' | 'failed' | 'skipped' | 'barred'
 
 /**
  * One exchange as one plugin sees it. Made anew for each, never pooled, and revoked at its end: whatever a plugin keeps
@@ -84,6 +85,11 @@ export class HookContext implements Context {
   get wantsResponse(): boolean {
     if (!this.entry.hasOnResponse && this.transforms === null) return false
     return this.outcome === 'passed' && this.#exchange !== null
+  }
+
+  /** No hook of the plugin may be called any more, not even of exchanges that have entered it. */
+  get isQuarantined(): boolean {
+    return this.entry.guard.state === GuardState.quarantined
   }
 
   get revoked(): boolean {

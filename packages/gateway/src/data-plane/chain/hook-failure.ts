@@ -1,7 +1,15 @@
 import { ERRORS, type ErrorCode, GatewayError, messageOf } from '../../base/errors.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
-import type { LiveInstance } from '../../protocol/instance.ts'
-import type { HookFailure } from './exchange-view.ts'
+import type { HookContext } from './context.ts'
+import type { ExchangeView, HookFailure } from './exchange-view.ts'
+import { GuardState } from './guard.ts'
+
+/** A hook or transform did not end in time. A class of its own, so that nothing a plugin throws counts as one. */
+export class HookTimeout extends GatewayError {
+  constructor(what: string, timeoutMs: number) {
+    super('HOOK_TIMEOUT', `${what} took longer than ${timeoutMs} ms`)
+  }
+}
 
 /** Codes of body trouble that keep their own status although a hook stumbled over them. */
 const BODY_FAULTS: ReadonlySet<ErrorCode> = new Set([
@@ -38,19 +46,40 @@ function faultOf(thrown: unknown): ErrorCode | null {
   return known ? thrown.code : null
 }
 
-/** Says in the log of the instance what its code did. */
-export function logHookFailure(
-  instance: LiveInstance,
+/** Says in the log of the instance what its code did, and counts it. */
+export function noteHookFailure(
+  context: HookContext,
   hook: string,
   thrown: unknown,
-  exchange: { readonly id: string; readonly routeName: string },
+  exchange: Pick<ExchangeView, 'id' | 'routeName'>,
 ): void {
-  instance.log.error(`${hook} failed`, {
-    code: thrown instanceof GatewayError ? thrown.code : 'HOOK_THREW',
-    requestId: exchange.id,
-    route: exchange.routeName,
-    stack: thrown instanceof Error ? instance.mapStack(thrown) : messageOf(thrown),
-  })
+  const { plan, instance, guard } = context.entry
+  const code = thrown instanceof GatewayError ? thrown.code : 'HOOK_THREW'
+  const stack = thrown instanceof Error ? instance.mapStack(thrown) : null
+  const message = messageOf(thrown)
+  const { id: requestId, routeName: route } = exchange
+  instance.log.error(`${hook} failed`, { code, requestId, route, stack: stack ?? message })
+  if (thrown instanceof HookTimeout) guard.onTimeout(context)
+  else guard.onProbed(context)
+  const failure = hookFailure(plan, hook, thrown)
+  if (failure.source === 'plugin')
+    guard.onFailure({ code, message: failure.message, plugin: plan.name, stack })
+}
+
+/** Why no hook of an instance is called at present. */
+export function barredFailure({ plan, guard }: HookContext['entry']): HookFailure {
+  const isQuarantined = guard.state === GuardState.quarantined
+  const code = isQuarantined ? 'PLUGIN_QUARANTINED' : 'PLUGIN_BREAKER_OPEN'
+  const why = isQuarantined ? 'it is quarantined' : 'its breaker is open'
+  const { name, onFailure } = plan
+  return {
+    code,
+    message: `Plugin "${name}" is not called: ${why}`,
+    source: 'plugin',
+    status: ERRORS[code].status,
+    plugin: name,
+    fallback: onFailure.kind === 'fallback' ? onFailure : null,
+  }
 }
 
 /** Whether the exchange goes on as if the plugin were not there. Bodies that are at fault are never passed over. */

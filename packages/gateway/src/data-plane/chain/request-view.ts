@@ -86,7 +86,7 @@ export class RequestView implements Request {
 
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
     const exchange = this.#editable
-    const stage = new TransformStage(transform, exchange, this.#context.entry)
+    const stage = new TransformStage(transform, exchange, this.#context)
     exchange.requestBody.addTransform(stage, options?.decode === true)
   }
 

@@ -102,7 +102,7 @@ export class ResponseView implements Response {
       exchange.requestFields.delete('if-range')
       return
     }
-    const stage = new TransformStage(transform, exchange, this.#context.entry)
+    const stage = new TransformStage(transform, exchange, this.#context)
     this.#changeable(exchange).addTransform(stage, options?.decode === true)
   }
 

@@ -2,9 +2,9 @@ import type { BodyTransform } from '@cardea/sdk'
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
 import { asBuffer, type Stage } from '../body/stage.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
-import type { ChainEntry } from './chain.ts'
+import type { HookContext } from './context.ts'
 import type { ExchangeView, HookFailure } from './exchange-view.ts'
-import { hookFailure, logHookFailure } from './hook-failure.ts'
+import { barredFailure, HookTimeout, hookFailure, noteHookFailure } from './hook-failure.ts'
 import { promiseOf } from './promise-of.ts'
 
 /** A transform failed. Content has passed it already, so its plugin cannot be passed over any more. */
@@ -21,19 +21,20 @@ export class TransformError extends GatewayError {
 export class TransformStage implements Stage, Swept {
   readonly #transform: BodyTransform
   readonly #exchange: ExchangeView
-  readonly #entry: ChainEntry
+  readonly #context: HookContext
   readonly #sweeper: Sweeper
   #deadlineMs = 0
   #giveUp: ((error: TransformError) => void) | null = null
 
-  constructor(transform: BodyTransform, exchange: ExchangeView, entry: ChainEntry) {
+  constructor(transform: BodyTransform, exchange: ExchangeView, context: HookContext) {
     this.#transform = transform
     this.#exchange = exchange
-    this.#entry = entry
+    this.#context = context
     this.#sweeper = exchange.sweeper
   }
 
   push(chunk: Buffer, last: boolean): Buffer | null | Promise<Uint8Array | null> {
+    if (this.#context.isQuarantined) throw new TransformError(barredFailure(this.#context.entry), null)
     try {
       const made: unknown = this.#transform(chunk, last)
       const promise = promiseOf(made)
@@ -44,7 +45,7 @@ export class TransformStage implements Stage, Swept {
   }
 
   #await(promise: Promise<unknown>): Promise<Uint8Array | null> {
-    const { timeoutMs } = this.#entry.plan
+    const { timeoutMs } = this.#context.entry.plan
     this.#deadlineMs = this.#sweeper.clock.nowMs() + timeoutMs
     this.#sweeper.add(this)
     return new Promise((resolve, reject) => {
@@ -65,15 +66,13 @@ export class TransformStage implements Stage, Swept {
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs) return
     this.#sweeper.remove(this)
-    const { timeoutMs } = this.#entry.plan
-    this.#giveUp?.(
-      this.#failed(new GatewayError('HOOK_TIMEOUT', `A transform took longer than ${timeoutMs} ms`)),
-    )
+    const { timeoutMs } = this.#context.entry.plan
+    this.#giveUp?.(this.#failed(new HookTimeout('A transform', timeoutMs)))
   }
 
   #failed(thrown: unknown): TransformError {
-    logHookFailure(this.#entry.instance, 'transformBody', thrown, this.#exchange)
-    return new TransformError(hookFailure(this.#entry.plan, 'transformBody', thrown), thrown)
+    noteHookFailure(this.#context, 'transformBody', thrown, this.#exchange)
+    return new TransformError(hookFailure(this.#context.entry.plan, 'transformBody', thrown), thrown)
   }
 
   abort(): void {

@@ -1,7 +1,9 @@
 import type { Log } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
+import type { FaultEvent } from '../../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../../protocol/generation.ts'
 import type { LiveInstance } from '../../protocol/instance.ts'
+import { GuardBook } from '../chain/guard.ts'
 import { Exchange } from '../exchange.ts'
 import type { ExchangeHost, RequestSide } from '../exchange-request.ts'
 import { FieldLines } from '../fields.ts'
@@ -57,6 +59,9 @@ export class TestPlane implements ExchangeHost {
   readonly sweeper: Sweeper
   readonly via: string
   readonly seen: UpstreamRequestSeen[] = []
+  /** What a worker would report. */
+  readonly faults: FaultEvent[] = []
+  readonly guards: GuardBook
   pendingRequests = 0
   readonly #options: TestPlaneOptions
   readonly #generation: Generation
@@ -85,10 +90,11 @@ export class TestPlane implements ExchangeHost {
         throw error
       },
     })
-    this.#generation = new Generation(plan, instances, registry, (freed) => {
-      for (const upstream of freed.upstreams) registry.release(upstream)
-      for (const instance of freed.instances.values()) this.#stopping.push(instance.stop())
-    })
+    this.guards = new GuardBook(plan.settings.faults, this.sweeper, (event) => this.faults.push(event))
+    const onFree = (): void => {
+      for (const instance of instances.values()) this.#stopping.push(instance.stop())
+    }
+    this.#generation = new Generation(plan, { instances, registry, guards: this.guards, onFree })
   }
 
   /** Exchanges that are not over. */

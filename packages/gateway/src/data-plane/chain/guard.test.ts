@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FAULT_DEFAULTS } from '../../config/limits.ts'
+import type { FaultEvent } from '../../protocol/faults.ts'
+import type { InstancePlan } from '../../protocol/generation.ts'
+import { Sweeper } from '../sweeper.ts'
+import { VirtualClock } from '../testing/virtual-clock.ts'
+import { GuardBook, GuardState } from './guard.ts'
+
+function book() {
+  const clock = new VirtualClock()
+  const sweeper = new Sweeper(clock, (error) => {
+    throw error
+  })
+  const events: FaultEvent[] = []
+  return {
+    clock,
+    sweeper,
+    events,
+    guards: new GuardBook(FAULT_DEFAULTS, sweeper, (event) => events.push(event)),
+  }
+}
+
+function plan(key: string, quarantined = false): InstancePlan {
+  return {
+    id: 0,
+    name: 'a',
+    plugin: 'a',
+    version: '1.0.0',
+    codeHash: '',
+    entryPoint: 'PluginMain',
+    config: {},
+    category: 'custom',
+    priority: 100,
+    permissions: [],
+    timeoutMs: 1_000,
+    onFailure: { kind: 'closed' },
+    key,
+    dependencies: [],
+    incarnation: 0,
+    quarantined,
+  }
+}
+
+const FAILURE = { code: 'HOOK_THREW', message: 'oops', plugin: 'a', stack: null } as const
+
+test('open() gives equal keys one guard as long as somebody holds it, and a new one after that', () => {
+  const { guards, sweeper } = book()
+  const first = guards.open(plan('k'))
+  assert.equal(guards.open(plan('k')), first)
+  assert.notEqual(guards.open(plan('other')), first)
+  guards.release(plan('other'))
+  guards.release(plan('k'))
+  assert.equal(guards.open(plan('k')), first)
+  guards.release(plan('k'))
+  guards.release(plan('k'))
+  assert.equal(sweeper.size, 0)
+  assert.notEqual(guards.open(plan('k')), first)
+})
+
+test('release() tells of failures that were not reported yet', () => {
+  const { guards, events } = book()
+  guards.open(plan('k')).onFailure(FAILURE)
+  guards.release(plan('k'))
+  assert.deepEqual(
+    events.map((event) => event.kind === 'failures' && event.count),
+    [1],
+  )
+})
+
+test('a quarantined plan bars its own places, not those of a generation that has the same instance', () => {
+  const { guards } = book()
+  const living = guards.open(plan('k'))
+  const barred = guards.open(plan('k', true))
+  assert.equal(barred.state, GuardState.quarantined)
+  assert.equal(living.state, GuardState.closed)
+})
+
+test('quarantine() holds for living guards, and for those that are opened later', () => {
+  const { guards } = book()
+  const living = guards.open(plan('k'))
+  guards.quarantine('k')
+  guards.quarantine('later')
+  assert.equal(living.state, GuardState.quarantined)
+  assert.equal(guards.open(plan('later')).state, GuardState.quarantined)
+  assert.equal(guards.open(plan('other')).state, GuardState.closed)
+})
+
+test('quarantine() remembers a bounded number of keys, the latest', () => {
+  const { guards } = book()
+  for (let i = 0; i < 1_001; i++) guards.quarantine(`k${i}`)
+  assert.equal(guards.open(plan('k0')).state, GuardState.closed)
+  assert.equal(guards.open(plan('k1')).state, GuardState.quarantined)
+  assert.equal(guards.open(plan('k1000')).state, GuardState.quarantined)
+})
+
+test('a breaker goes by the settings of the generation committed last', async () => {
+  const { guards, events, clock } = book()
+  const guard = guards.open(plan('k'))
+  guards.faults = { ...FAULT_DEFAULTS, breakerCallsMin: 1, breakerOpenMs: 5_000 }
+  guard.calls++
+  guard.onTimeout({})
+  assert.equal(guard.state, GuardState.open)
+  await clock.advance(4_900)
+  assert.equal(guard.state, GuardState.open)
+  await clock.advance(200)
+  assert.equal(guard.state, GuardState.halfOpen)
+  assert.equal(events.length, 2)
+})
+
+test('a process that stood still forgets what came before the whole window', async () => {
+  const { guards } = book()
+  const guard = guards.open(plan('k'))
+  guards.faults = { ...FAULT_DEFAULTS, breakerCallsMin: 2 }
+  guard.calls++
+  guard.onTimeout({})
+  // One sweep, late by more than the window.
+  guard.sweep(guards.nowMs + 60_000)
+  guard.calls++
+  guard.onTimeout({})
+  assert.equal(guard.state, GuardState.closed)
+})

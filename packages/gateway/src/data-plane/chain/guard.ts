@@ -1,0 +1,225 @@
+import type { Failure } from '../../protocol/failure.ts'
+import type { BreakerState, FaultEvent } from '../../protocol/faults.ts'
+import type { FaultSettings, InstancePlan } from '../../protocol/generation.ts'
+import type { Sweeper, Swept } from '../sweeper.ts'
+
+/** Whether the hooks of an instance may be called. Closed is the only one in which nobody has to ask. */
+export const GuardState = { closed: 0, halfOpen: 1, open: 2, quarantined: 3 } as const
+export type GuardState = (typeof GuardState)[keyof typeof GuardState]
+
+/** An open breaker waits no longer than this before it probes, however often that failed. */
+const OPEN_MS_MAX = 60_000
+const REPORT_PERIOD_MS = 1_000
+
+/** What a guard needs of whoever keeps it. */
+export interface GuardKeeper {
+  readonly faults: FaultSettings
+  readonly nowMs: number
+  onFault(event: FaultEvent): void
+}
+
+/**
+ * What one instance has done wrong in this worker, in all generations that it is carried through. Every failure is
+ * counted and reported; only timeouts open the breaker, since an exception may be nothing but the answer to one crafted
+ * request, and whoever sends many of those must not be able to switch a plugin off for everybody else.
+ *
+ *     closed ── too many timeouts ──▶ open ── wait ──▶ half open ── a probe ended in time ──▶ closed
+ *                                      ▲                  │
+ *                                      └── timed out, waits twice as long
+ *
+ * The window is the half at hand and the half before it, so that counting costs an increment and no list of times.
+ */
+export class InstanceGuard {
+  readonly #plan: InstancePlan
+  readonly #keeper: GuardKeeper
+  state: GuardState = GuardState.closed
+  /** Calls of `handle` that ended, well or not. A call counts with its end: what hangs is not yet known to be a fault. */
+  calls = 0
+  #faults = 0
+  #callsBefore = 0
+  #faultsBefore = 0
+  #halfEndsMs: number
+  /** How long the breaker is, or was last, open. */
+  #openMs = 0
+  #openUntilMs = 0
+  #probe: object | null = null
+  #probeUntilMs = 0
+  #failures = 0
+  #lastFailure: Failure | null = null
+  #reportedMs = 0
+
+  constructor(plan: InstancePlan, keeper: GuardKeeper) {
+    this.#plan = plan
+    this.#keeper = keeper
+    this.#halfEndsMs = keeper.nowMs + keeper.faults.breakerWindowMs / 2
+  }
+
+  /**
+   * Whether a `handle` may be called, for when the state is not closed. While it is half open one probe at a time is;
+   * one whose upstream or client takes its time makes room for another.
+   */
+  admit(call: object, timeoutMs: number): boolean {
+    if (this.state !== GuardState.halfOpen) return this.state === GuardState.closed
+    const { nowMs } = this.#keeper
+    if (this.#probe !== null && nowMs < this.#probeUntilMs) return false
+    this.#probe = call
+    this.#probeUntilMs = nowMs + this.#openMs + 2 * timeoutMs
+    return true
+  }
+
+  /** The hooks that a call had to run have ended in time. Nothing happens unless it is the probe. */
+  onProbed(call: object): void {
+    if (this.#probe !== call) return
+    this.#openMs = 0
+    this.#startCounting()
+    this.#enter(GuardState.closed, 'closed', 1, 0)
+  }
+
+  /** A call was abandoned before it told anything. */
+  dropProbe(call: object): void {
+    if (this.#probe === call) this.#probe = null
+  }
+
+  /** A hook did not end in time. */
+  onTimeout(call: object): void {
+    if (this.state === GuardState.closed) {
+      this.#faults++
+      const calls = this.calls + this.#callsBefore
+      const faults = this.#faults + this.#faultsBefore
+      const { breakerCallsMin, breakerRatio } = this.#keeper.faults
+      if (calls >= breakerCallsMin && faults >= breakerRatio * calls) this.#open(calls, faults)
+    } else if (this.#probe === call) this.#open(1, 1)
+  }
+
+  onFailure(failure: Failure): void {
+    this.#failures++
+    this.#lastFailure = failure
+  }
+
+  #open(calls: number, faults: number): void {
+    const { nowMs, faults: settings } = this.#keeper
+    this.#openMs = this.#openMs === 0 ? settings.breakerOpenMs : Math.min(this.#openMs * 2, OPEN_MS_MAX)
+    this.#openUntilMs = nowMs + this.#openMs
+    this.#enter(GuardState.open, 'open', calls, faults)
+  }
+
+  #enter(state: GuardState, name: BreakerState, calls: number, faults: number): void {
+    this.state = state
+    this.#probe = null
+    const { key, name: instance, plugin } = this.#plan
+    this.#keeper.onFault({ kind: 'breaker', key, instance, plugin, state: name, calls, faults })
+  }
+
+  /** From now on no hook is called, whatever else happens. */
+  quarantine(): void {
+    this.state = GuardState.quarantined
+    this.#probe = null
+  }
+
+  #startCounting(): void {
+    this.calls = 0
+    this.#faults = 0
+    this.#callsBefore = 0
+    this.#faultsBefore = 0
+    this.#halfEndsMs = this.#keeper.nowMs + this.#keeper.faults.breakerWindowMs / 2
+  }
+
+  sweep(nowMs: number): void {
+    if (nowMs >= this.#halfEndsMs) this.#turnWindow(nowMs)
+    if (this.state === GuardState.open && nowMs >= this.#openUntilMs) {
+      this.#enter(GuardState.halfOpen, 'half-open', 0, 0)
+    }
+    if (nowMs >= this.#reportedMs + REPORT_PERIOD_MS) this.report()
+  }
+
+  #turnWindow(nowMs: number): void {
+    const halfMs = this.#keeper.faults.breakerWindowMs / 2
+    // After a pause of the whole process the half before is out of date as well.
+    const isLate = nowMs >= this.#halfEndsMs + halfMs
+    this.#callsBefore = isLate ? 0 : this.calls
+    this.#faultsBefore = isLate ? 0 : this.#faults
+    this.calls = 0
+    this.#faults = 0
+    this.#halfEndsMs = nowMs + halfMs
+  }
+
+  /** Tells of the failures since the last report, if there are any. */
+  report(): void {
+    const failure = this.#lastFailure
+    if (failure === null) return
+    const { key, name: instance, plugin } = this.#plan
+    const count = this.#failures
+    this.#failures = 0
+    this.#lastFailure = null
+    this.#reportedMs = this.#keeper.nowMs
+    this.#keeper.onFault({ kind: 'failures', key, instance, plugin, count, failure })
+  }
+}
+
+/** Keys of quarantined instances that are kept for a generation which may still bring one. */
+const QUARANTINED_KEYS_MAX = 1_000
+
+/** The guards of a worker by instance key, shared by generations: what is carried over keeps its record. */
+export class GuardBook implements GuardKeeper, Swept {
+  /** Of the generation committed last. */
+  faults: FaultSettings
+  readonly onFault: (event: FaultEvent) => void
+  readonly #sweeper: Sweeper
+  readonly #guards = new Map<string, { readonly guard: InstanceGuard; uses: number }>()
+  readonly #quarantined = new Set<string>()
+
+  constructor(faults: FaultSettings, sweeper: Sweeper, onFault: (event: FaultEvent) => void) {
+    this.faults = faults
+    this.#sweeper = sweeper
+    this.onFault = onFault
+  }
+
+  get nowMs(): number {
+    return this.#sweeper.nowMs
+  }
+
+  /** Pairs with `release`. */
+  open(plan: InstancePlan): InstanceGuard {
+    let entry = this.#guards.get(plan.key)
+    if (entry === undefined) {
+      entry = { guard: new InstanceGuard(plan, this), uses: 0 }
+      if (this.#quarantined.has(plan.key)) entry.guard.quarantine()
+      if (this.#guards.size === 0) this.#sweeper.add(this)
+      this.#guards.set(plan.key, entry)
+    }
+    entry.uses++
+    if (!plan.quarantined) return entry.guard
+    // Only from this generation on, should the instance be carried into it: it may yet be discarded.
+    const guard = new InstanceGuard(plan, this)
+    guard.quarantine()
+    return guard
+  }
+
+  release({ key }: InstancePlan): void {
+    const entry = this.#guards.get(key)
+    if (entry === undefined || --entry.uses > 0) return
+    entry.guard.report()
+    this.#guards.delete(key)
+    if (this.#guards.size === 0) this.#sweeper.remove(this)
+  }
+
+  /** At once and in all generations, those that are staged already included. */
+  quarantine(key: string): void {
+    this.#quarantined.add(key)
+    this.#guards.get(key)?.guard.quarantine()
+    if (this.#quarantined.size <= QUARANTINED_KEYS_MAX) return
+    for (const oldest of this.#quarantined) {
+      this.#quarantined.delete(oldest)
+      return
+    }
+  }
+
+  sweep(nowMs: number): void {
+    for (const { guard } of this.#guards.values()) guard.sweep(nowMs)
+  }
+
+  /** Tells of what no report was due for yet. */
+  report(): void {
+    for (const { guard } of this.#guards.values()) guard.report()
+  }
+}
