@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** Writing that survives power failure: what has its name has its whole content. */
 
@@ -40,9 +40,14 @@ async function openFolder(folder: string): Promise<FileHandle | null> {
   return process.platform === 'win32' ? null : open(folder, 'r')
 }
 
-/** Makes a folder that only this user may enter; one that is there stays as it is. */
+/** Makes a folder that only this user may enter, and its name durable; one that is there stays as it is. */
 export async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: FOLDER_MODE })
+  const first = await mkdir(folder, { recursive: true, mode: FOLDER_MODE })
+  if (first === undefined) return
+  for (let made = folder; ; made = dirname(made)) {
+    await syncFolder(dirname(made))
+    if (made === first || made === dirname(made)) return
+  }
 }
 
 /** The names in a folder, but for what interrupted writes left there: that goes. */

@@ -34,13 +34,13 @@ export function planPruning(
   const newest = records.toReversed()
   const kept = newest.filter(({ number }, index) => index < limits.generationsMax || whole.has(number))
   const keptNumbers = new Set(kept.map(({ number }) => number))
-  const neededBy = (record: StoredGeneration) => (plugin: StoredPlugin) =>
-    whole.has(record.number) || pinnedContents.has(plugin.contentHash)
-  const needed = kept.flatMap((record) => record.plugins.filter(neededBy(record)))
+  const versions = versionsOf(kept)
+  const needed = new Set(kept.filter(({ number }) => whole.has(number)).flatMap(({ plugins }) => plugins))
+  for (const version of versions) if (pinnedContents.has(version.contentHash)) needed.add(version)
 
   const referenced = new Set([
     ...kept.flatMap(({ config }) => blobsOfConfig(config)),
-    ...versionsToKeep(kept, needed, limits.pluginVersionsMax).flatMap(blobsOfPlugin),
+    ...versionsToKeep(versions, needed, limits.pluginVersionsMax).flatMap(blobsOfPlugin),
   ])
   return {
     records: records.map(({ number }) => number).filter((number) => !keptNumbers.has(number)),
@@ -48,25 +48,30 @@ export function planPruning(
   }
 }
 
+/** Each once. Looking at objects before looking into them saves most of the time: generations share them. */
+function versionsOf(newestFirst: readonly StoredGeneration[]): StoredPlugin[] {
+  const seen = new Set<StoredPlugin>()
+  for (const { plugins } of newestFirst) for (const plugin of plugins) seen.add(plugin)
+  return [...seen]
+}
+
 /** Those needed, and of the others of each plugin the newest; a version is what has blobs of its own. */
 function versionsToKeep(
-  newestFirst: readonly StoredGeneration[],
-  needed: readonly StoredPlugin[],
+  newestFirst: readonly StoredPlugin[],
+  needed: ReadonlySet<StoredPlugin>,
   othersMax: number,
 ): StoredPlugin[] {
-  const keep = new Map(needed.map((plugin) => [versionId(plugin), plugin]))
-  const others = new Map<string, number>()
+  const keep = new Map(Array.from(needed, (plugin) => [versionId(plugin), plugin]))
   const seen = new Set(keep.keys())
-  for (const { plugins } of newestFirst) {
-    for (const plugin of plugins) {
-      const id = versionId(plugin)
-      if (seen.has(id)) continue
-      seen.add(id)
-      const count = others.get(plugin.name) ?? 0
-      if (count >= othersMax) continue
-      others.set(plugin.name, count + 1)
-      keep.set(id, plugin)
-    }
+  const others = new Map<string, number>()
+  for (const plugin of newestFirst) {
+    const id = versionId(plugin)
+    if (seen.has(id)) continue
+    seen.add(id)
+    const count = others.get(plugin.name) ?? 0
+    if (count >= othersMax) continue
+    others.set(plugin.name, count + 1)
+    keep.set(id, plugin)
   }
   return [...keep.values()]
 }
