@@ -1,7 +1,7 @@
 import { dirname, relative } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile } from '../config/load.ts'
-import { printable, renderProblems } from '../config/render-problems.ts'
+import { renderProblems } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
 import type { ConfigProblem } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
@@ -10,8 +10,9 @@ import type { ChainLink } from '../control-plane/instance-book.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
 import type { ChainSummary } from '../control-plane/resolve.ts'
-import type { PluginStatus } from '../protocol/plugin-state.ts'
 import type { CommandIo } from './io.ts'
+import { pluginStateText } from './plugin-state-text.ts'
+import { table } from './text.ts'
 
 export interface PluginListOptions {
   /** Path of the config file, or null for the plugins that `cardea --to URL` would run. */
@@ -52,7 +53,7 @@ export async function pluginList(options: PluginListOptions): Promise<number> {
       plugin.name,
       plugin.version ?? '',
       placeOf(originOf(plugin.folder, directories), plugin.folder, from),
-      describeState(plugin, idle.has(plugin.folder)),
+      pluginStateText(plugin.state, idle.has(plugin.folder)),
     ])
     if (rows.length > 0) chains.push(`Plugins\n${table(['name', 'version', 'from', 'state'], rows)}`)
     if (chains.length > 0) io.out(chains.join('\n'))
@@ -92,27 +93,6 @@ function describeChain({ route, links, optedOut }: ChainSummary, from: string): 
   return `Route ${route}\n${chain}${off.join('')}`
 }
 
-/** The problems themselves stand on stderr, with their places; here is the first of each plugin. */
-function describeState({ state }: PluginStatus, isIdle: boolean): string {
-  switch (state.kind) {
-    case 'failed': {
-      const more = state.faults.length - 1
-      const rest = more === 0 ? '' : ` (and ${more} more ${more === 1 ? 'problem' : 'problems'})`
-      return `failed at ${state.stage}: ${state.faults[0]?.message}${rest}`
-    }
-    case 'disabled':
-      return DISABLED[state.by]
-    default:
-      return isIdle ? `${state.kind}, on no route` : state.kind
-  }
-}
-
-const DISABLED = {
-  'plugin.json': 'disabled in plugin.json',
-  config: 'disabled in the config',
-  command: 'disabled by command',
-} as const
-
 function nameOf({ instance }: ChainLink): string {
   return instance.name === instance.plugin ? instance.name : `${instance.name} (${instance.plugin})`
 }
@@ -124,13 +104,4 @@ function originOf(folder: string, { builtIn }: PluginDirectories): PluginOrigin 
 /** Folders are shown as the config file would name them. */
 function placeOf(origin: PluginOrigin, folder: string, from: string): string {
   return origin === 'built-in' ? 'built-in' : relative(from, folder)
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows]
-  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
-  return all
-    .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd())
-    .map((line) => `${printable(line)}\n`)
-    .join('')
 }

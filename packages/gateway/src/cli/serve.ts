@@ -1,4 +1,4 @@
-import { Master } from '../main/master.ts'
+import { Master, type MasterOptions } from '../main/master.ts'
 import { SERVE_OPTIONS_DEFAULT, type ServeSource } from '../protocol/master-supervisor.ts'
 import type { CommandIo } from './io.ts'
 import { renderStart } from './start-output.ts'
@@ -15,10 +15,15 @@ export interface ServeCommand {
  * ends it. The start lines go to stdout, logs and problems to stderr. Returns the exit code; see `Master.run`.
  */
 export async function serve({ source, strict, io }: ServeCommand): Promise<number> {
-  const master = new Master({
+  return runMaster(io, {
     serve: { ...SERVE_OPTIONS_DEFAULT, source, strict },
     onReady: (addresses, summary) => io.out(renderStart(addresses, summary)),
   })
+}
+
+/** Makes this process the master of a gateway until that ends. Once per process. */
+export async function runMaster(io: CommandIo, options: MasterOptions): Promise<number> {
+  const master = new Master(options)
   process.on('uncaughtException', (error) => {
     // Its `exit` listener takes the children along.
     io.err(`The master made a mistake and ends: ${error.stack}\n`)

@@ -67,7 +67,7 @@ export function printable(text: string): string {
   return text.replaceAll(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, '\ufffd')
 }
 
-function shortPath(directory: string, file: string): string {
+export function shortPath(directory: string, file: string): string {
   const short = relative(directory, file)
   return short === '' || short.startsWith('..') ? file : short
 }

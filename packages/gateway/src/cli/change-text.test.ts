@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
+import { causeText, changeText, pinText } from './change-text.ts'
+import { DIRECTORY, failedReport, heldReport, NOW, problem, report } from './test-answers.ts'
+import { COLORS, PLAIN } from './text.ts'
+
+const text = (given: ChangeReport, serving: number | null = 14): string =>
+  changeText(given, { paint: PLAIN, directory: DIRECTORY, serving })
+
+test('changeText() says what went live, what was made anew, and how long each stage took', () => {
+  assert.equal(
+    text(report()),
+    `Generation 15 is live after 48 ms: plugin auth 1.0.0 → 1.1.0
+  cause     saved plugins/auth/plugin.ts
+  instances made anew: auth; carried over: 18
+  time      build 3.1 ms · trial 22 ms · skew between workers 0.4 ms
+`,
+  )
+})
+
+test('changeText() lists several changes and notices below one another', () => {
+  const changes = ['plugin auth 1.0.0 → 1.1.0', 'route api: upstream changed', 'limits changed']
+  const given = report({
+    changes,
+    started: [],
+    stages: [],
+    skewMs: null,
+    who: 'ann',
+    notices: ['workers: 4 takes effect at the next start'],
+  })
+  assert.equal(
+    text(given),
+    `Generation 15 is live: plugin auth 1.0.0 → 1.1.0 and 2 more
+  cause     saved plugins/auth/plugin.ts, by ann
+  changes   plugin auth 1.0.0 → 1.1.0
+            route api: upstream changed
+            limits changed
+  instances made anew: none; carried over: 18
+  note      workers: 4 takes effect at the next start
+`,
+  )
+})
+
+test('changeText() says that nothing changed', () => {
+  assert.equal(
+    text(report({ outcome: 'unchanged', generation: 14, cause: { kind: 'approve' }, who: 'ann' })),
+    'Nothing changed: generation 14 serves on\n  cause     approve, by ann\n',
+  )
+})
+
+test('changeText() shows each problem with its place, code and frame, and what serves on', () => {
+  assert.equal(
+    text(failedReport()),
+    `The change failed at build: generation 14 serves on
+  cause     saved plugins/auth/plugin.ts
+
+  plugins/auth/plugin.ts:2:29 PLUGIN_BUILD_FAILED Cannot build plugin "auth": Unexpected "=>"
+    2 | export const PluginMain = ( => 1
+      |                             ^
+`,
+  )
+})
+
+test('changeText() shows the calls of a stack without the message that stands above it', () => {
+  const stack = `Error: no\n    at PluginMain (/srv/shop/plugins/auth/plugin.ts:3:9)\n${'    at f (x.ts:1:1)\n'.repeat(20)}`
+  const parts = {
+    stage: 'trial',
+    code: 'PLUGIN_START_FAILED',
+    message: 'Cannot start plugin "auth": no',
+    frame: null,
+    stack,
+  } as const
+  const lines = text(failedReport({ problems: [problem(parts)] })).split('\n')
+  assert.equal(lines[0], 'The change failed at trial: generation 14 serves on')
+  assert.equal(lines[4], '    at PluginMain (/srv/shop/plugins/auth/plugin.ts:3:9)')
+  assert.equal(lines.length, 11)
+})
+
+test('changeText() has no place to show where a problem is in no file', () => {
+  const given = failedReport({
+    problems: [problem({ file: '', frame: null, code: 'TRIAL_FAILED', message: 'It died' })],
+  })
+  assert.match(text(given), /^ {2}TRIAL_FAILED It died$/m)
+})
+
+test('changeText() counts problems that are too many to read', () => {
+  const problems = Array.from({ length: 25 }, (_, index) => problem({ line: index + 1 }))
+  const shown = text(failedReport({ problems }))
+  assert.equal(shown.match(/PLUGIN_BUILD_FAILED/g)?.length, 20)
+  assert.ok(shown.endsWith('\n  and 5 more problems\n'))
+})
+
+test('changeText() says what serves when nothing does, or nobody knows', () => {
+  assert.match(
+    text(failedReport(), 0),
+    /^The change failed at build: nothing can be served, requests are answered 503\n/,
+  )
+  assert.match(text(failedReport(), null), /^The change failed at build: what served before serves on\n/)
+})
+
+test('changeText() explains what is held, and both ways on', () => {
+  assert.equal(
+    text(heldReport()),
+    `The change is held: generation 14 serves on
+  cause     saved plugins/auth/plugin.ts
+  route api would lose security plugin auth: plugin "auth" is gone from plugins/
+  If that is meant: write "auth: false" under \`plugins:\` of the route, or run "cardea approve".
+  If not: mend the files; nothing else is needed.
+  changes   route api: −auth
+`,
+  )
+})
+
+test('changeText() tells those who went back how to go forward', () => {
+  const after = (cause: ChangeCause) =>
+    text(report({ cause, who: 'ann' }))
+      .split('\n')
+      .at(-2)
+  assert.equal(
+    after({ kind: 'rollback', generation: 12 }),
+    '  What differs on disk is held until it changes; "cardea release" lets it in as it is.',
+  )
+  assert.equal(
+    after({ kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' }),
+    '  What stands on disk of auth is held until it changes; "cardea release auth" lets it in as it is.',
+  )
+  assert.equal(after({ kind: 'disable', plugin: 'auth' }), '  "cardea plugin enable auth" takes it back in.')
+  assert.match(after({ kind: 'quarantine', plugin: 'auth' }) ?? '', /"cardea plugin reload auth"/)
+})
+
+test('changeText() lets no control character through', () => {
+  const evil = 'x\u001b[2Jy'
+  const all = [
+    report({
+      changes: [evil, evil],
+      started: [evil],
+      notices: [evil],
+      who: evil,
+      cause: { kind: 'reload', plugin: evil },
+    }),
+    failedReport({
+      problems: [problem({ message: evil, file: `/${evil}`, frame: evil, stack: `e\n at ${evil}` })],
+    }),
+    heldReport({ held: [{ route: evil, plugin: evil, reason: evil }] }),
+    report({ cause: { kind: 'disable', plugin: evil } }),
+  ]
+  for (const given of all) assert.doesNotMatch(text(given), /[\x00-\x09\x0b-\x1f\x7f-\x9f]/)
+})
+
+test('changeText() has colours only where they are asked for', () => {
+  const coloured = changeText(failedReport(), { paint: COLORS, directory: DIRECTORY, serving: 14 })
+  assert.ok(coloured.startsWith('\u001b[31mThe change failed at build\u001b[0m: '))
+  assert.equal(coloured.replaceAll(/\u001b\[\d+m/g, ''), text(failedReport()))
+})
+
+test('causeText() has words for every cause', () => {
+  const causes: [ChangeCause, string][] = [
+    [{ kind: 'start' }, 'start'],
+    [{ kind: 'recovery' }, 'the supervisor was started anew'],
+    [{ kind: 'files', files: [] }, 'saved files'],
+    [{ kind: 'files', files: ['/srv/shop/a', '/b', '/srv/shop/c', 'd', 'e'] }, 'saved a, /b, c and 2 more'],
+    [{ kind: 'rollback', generation: 12 }, 'rollback to generation 12'],
+    [{ kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' }, 'rollback of auth to 1.0.0'],
+    [{ kind: 'enable', plugin: 'auth' }, 'enable auth'],
+    [{ kind: 'approve' }, 'approve'],
+    [{ kind: 'release', unit: null }, 'release'],
+    [{ kind: 'release', unit: 'config' }, 'release config'],
+    [
+      { kind: 'probation', plugin: 'auth', version: '1.0.0' },
+      'auth was taken back to 1.0.0: the new version failed',
+    ],
+    [{ kind: 'restart', plugin: 'auth' }, 'auth was made anew: its breaker opened'],
+    [{ kind: 'quarantine', plugin: 'auth' }, 'auth was quarantined: it blocked a worker'],
+  ]
+  for (const [cause, words] of causes) assert.equal(causeText(cause, DIRECTORY), words)
+})
+
+test('pinText() says what runs instead, and how to end that', () => {
+  assert.equal(
+    pinText({ unit: 'auth', runs: '1.0.0 (3f2a91c0)', since: NOW - 120_000, who: 'ann' }, NOW),
+    'plugin auth runs as 1.0.0 (3f2a91c0), not as it stands on disk, since 2 min ago (ann); ' +
+      '"cardea release auth" or a change of its files ends that',
+  )
+  assert.match(
+    pinText({ unit: 'config', runs: 'generation 12', since: NOW, who: 'ann' }, NOW),
+    /^the config runs as generation 12, /,
+  )
+})

@@ -1,0 +1,192 @@
+import { printable, shortPath } from '../config/render-problems.ts'
+import type { ChangeCause, ChangeProblem, ChangeReport, HeldLoss, PinStatus } from '../protocol/control.ts'
+import { agoText, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
+
+export interface ChangeTextOptions {
+  readonly paint: Paint
+  /** Files are shown relative to it. */
+  readonly directory: string
+  /** The generation that serves now; 0: none does; null: not known here. */
+  readonly serving: number | null
+}
+
+/** More are counted: the first ones say what to do. */
+const PROBLEMS_SHOWN_MAX = 20
+const NAMES_SHOWN_MAX = 8
+const STACK_LINES_SHOWN_MAX = 6
+const LABEL_WIDTH = 10
+
+/** What became of a change, for people: what it came to in the first line, and all that helps below it. */
+export function changeText(report: ChangeReport, options: ChangeTextOptions): string {
+  const { paint } = options
+  const lines = [headlineOf(report, options), `  ${label('cause', paint)}${causeOf(report, options)}`]
+  if (report.outcome === 'failed') lines.push(...problemLines(report.problems, options))
+  if (report.outcome === 'held') lines.push(...heldLines(report.held))
+  if (report.outcome === 'committed') lines.push(...committedLines(report, paint))
+  if (report.outcome === 'held') lines.push(...labelled('changes', report.changes, paint))
+  lines.push(...labelled('note', report.notices, paint), ...afterwards(report))
+  return `${lines.join('\n')}\n`
+}
+
+/** Why a change was tried: `saved plugins/auth/plugin.ts`, `rollback to generation 12`. */
+export function causeText(cause: ChangeCause, directory: string): string {
+  switch (cause.kind) {
+    case 'start':
+      return 'start'
+    case 'recovery':
+      return 'the supervisor was started anew'
+    case 'files': {
+      const files = cause.files.map((file) => printable(shortPath(directory, file)))
+      return files.length === 0 ? 'saved files' : `saved ${someOf(files, 3)}`
+    }
+    case 'rollback':
+      return `rollback to generation ${cause.generation}`
+    case 'plugin-rollback':
+      return `rollback of ${cause.plugin} to ${cause.version}`
+    case 'enable':
+    case 'disable':
+    case 'reload':
+      return `${cause.kind} ${cause.plugin}`
+    case 'approve':
+      return 'approve'
+    case 'release':
+      return cause.unit === null ? 'release' : `release ${cause.unit}`
+    case 'probation':
+      return `${cause.plugin} was taken back to ${cause.version}: the new version failed`
+    case 'restart':
+      return `${cause.plugin} was made anew: its breaker opened`
+    case 'quarantine':
+      return `${cause.plugin} was quarantined: it blocked a worker`
+  }
+}
+
+/** What runs in another form than it stands on disk, and how to end that. */
+export function pinText({ unit, runs, since, who }: PinStatus, now: number): string {
+  const what = unit === 'config' ? 'the config' : `plugin ${unit}`
+  return printable(
+    `${what} runs as ${runs}, not as it stands on disk, since ${agoText(since, now)} (${who}); ` +
+      `"cardea release ${unit}" or a change of its files ends that`,
+  )
+}
+
+/** `generation 14 serves on`, in lower case since it stands within sentences. */
+export function servingText(serving: number | null): string {
+  if (serving === null) return 'what served before serves on'
+  return serving === 0
+    ? 'nothing can be served, requests are answered 503'
+    : `generation ${serving} serves on`
+}
+
+function headlineOf(report: ChangeReport, { paint, serving }: ChangeTextOptions): string {
+  switch (report.outcome) {
+    case 'committed': {
+      const total = report.stages.find(({ stage }) => stage === 'total')
+      const time = total === undefined ? '' : ` after ${millisecondsText(total.ms)}`
+      const what = report.changes.length === 0 ? 'nothing to be seen differs' : someOf(report.changes, 1)
+      return `${paint('green', `Generation ${report.generation} is live`)}${time}: ${printable(what)}`
+    }
+    case 'unchanged':
+      return `Nothing changed: generation ${report.generation} serves on`
+    case 'failed': {
+      const stage = report.problems[0]?.stage ?? 'config'
+      return `${paint('red', `The change failed at ${stage}`)}: ${servingText(serving)}`
+    }
+    case 'held':
+      return `${paint('yellow', 'The change is held')}: ${servingText(serving)}`
+  }
+}
+
+function causeOf({ cause, who }: ChangeReport, { directory }: ChangeTextOptions): string {
+  const by = who === 'gateway' ? '' : `, by ${who}`
+  return printable(`${causeText(cause, directory)}${by}`)
+}
+
+function committedLines(report: ChangeReport, paint: Paint): string[] {
+  const { changes, started, carried, stages, skewMs } = report
+  // One change stands in the first line already.
+  const lines = changes.length > 1 ? labelled('changes', changes, paint) : []
+  const anew = started.length === 0 ? 'none' : someOf(started, NAMES_SHOWN_MAX)
+  lines.push(...labelled('instances', [`made anew: ${anew}; carried over: ${carried}`], paint))
+  const parts = stages.filter(({ stage }) => stage !== 'total')
+  const times = parts.map(({ stage, ms }) => `${stage} ${millisecondsText(ms)}`)
+  if (skewMs !== null) times.push(`skew between workers ${millisecondsText(skewMs)}`)
+  if (times.length > 0) lines.push(...labelled('time', [times.join(' · ')], paint))
+  return lines
+}
+
+function problemLines(problems: readonly ChangeProblem[], options: ChangeTextOptions): string[] {
+  const shown = problems
+    .slice(0, PROBLEMS_SHOWN_MAX)
+    .flatMap((problem) => ['', ...problemBlock(problem, options)])
+  const more = problems.length - PROBLEMS_SHOWN_MAX
+  return more > 0 ? [...shown, '', `  and ${more} more problems`] : shown
+}
+
+function problemBlock(problem: ChangeProblem, { paint, directory }: ChangeTextOptions): string[] {
+  const { file, line, column, code, message } = problem
+  const place = file === '' ? '' : `${printable(`${shortPath(directory, file)}:${line}:${column}`)} `
+  const [first = '', ...rest] = printableLines(message)
+  const lines = [`${paint('bold', place)}${paint('red', code)} ${first}`, ...rest]
+  if (problem.frame !== null) lines.push(...printableLines(problem.frame).map((text) => `  ${text}`))
+  if (problem.stack !== null)
+    lines.push(...stackLines(problem.stack).map((text) => paint('dim', `  ${text}`)))
+  return lines.map((text) => `  ${text}`)
+}
+
+/** Without the message, which stands above. */
+function stackLines(stack: string): string[] {
+  const calls = printableLines(stack).flatMap((line) => (/^\s+at /.test(line) ? [line.trim()] : []))
+  return calls.slice(0, STACK_LINES_SHOWN_MAX)
+}
+
+function heldLines(losses: readonly HeldLoss[]): string[] {
+  const shown = losses.slice(0, PROBLEMS_SHOWN_MAX)
+  const lines = shown.map(({ route, plugin, reason }) =>
+    printable(`  route ${route} would lose security plugin ${plugin}: ${reason}`),
+  )
+  const more = losses.length - shown.length
+  if (more > 0) lines.push(`  and ${more} more`)
+  const names = [...new Set(losses.map(({ plugin }) => printable(plugin)))]
+  const entries = someOf(
+    names.map((name) => `"${name}: false"`),
+    3,
+  )
+  return [
+    ...lines,
+    `  If that is meant: write ${entries} under \`plugins:\` of the route, or run "cardea approve".`,
+    '  If not: mend the files; nothing else is needed.',
+  ]
+}
+
+/** What somebody who went back should know. */
+function afterwards({ outcome, cause }: ChangeReport): string[] {
+  if (outcome !== 'committed') return []
+  switch (cause.kind) {
+    case 'rollback':
+      return ['  What differs on disk is held until it changes; "cardea release" lets it in as it is.']
+    case 'plugin-rollback':
+    case 'probation':
+      return [
+        `  What stands on disk of ${printable(cause.plugin)} is held until it changes; ` +
+          `"cardea release ${printable(cause.plugin)}" lets it in as it is.`,
+      ]
+    case 'disable':
+      return [`  "cardea plugin enable ${printable(cause.plugin)}" takes it back in.`]
+    case 'quarantine':
+      return [
+        `  "cardea plugin reload ${printable(cause.plugin)}" runs it again; so does a change of its files.`,
+      ]
+    default:
+      return []
+  }
+}
+
+/** The label once, its texts below one another. */
+function labelled(name: string, texts: readonly string[], paint: Paint): string[] {
+  return texts.map((text, index) => `  ${label(index === 0 ? name : '', paint)}${printable(text)}`)
+}
+
+function label(name: string, paint: Paint): string {
+  const padded = name.padEnd(LABEL_WIDTH)
+  return name === '' ? padded : paint('dim', padded)
+}

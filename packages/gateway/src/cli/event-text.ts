@@ -1,0 +1,83 @@
+import { printable } from '../config/render-problems.ts'
+import type { ControlEvent } from '../protocol/control.ts'
+import type { FaultEvent } from '../protocol/faults.ts'
+import { type ChangeTextOptions, changeText } from './change-text.ts'
+import { countText, millisecondsText, PLAIN, plural, printableLines } from './text.ts'
+import { traceText } from './trace-text.ts'
+
+const STACK_LINES_SHOWN_MAX = 6
+
+/** An event for the live view, with all that helps; ends with a line break. */
+export function eventText(event: ControlEvent, options: ChangeTextOptions): string {
+  const { paint, serving } = options
+  switch (event.kind) {
+    case 'change':
+      return changeText(event.report, options)
+    case 'trace':
+      return `${traceText(event.trace, paint, serving)}\n`
+    case 'fault': {
+      const lines = [paint('red', printable(faultText(event.fault, event.worker)))]
+      for (const line of stackOf(event.fault)) lines.push(paint('dim', `    ${line}`))
+      return `${lines.join('\n')}\n`
+    }
+    case 'decision':
+    case 'worker':
+      return `${paint('yellow', eventLine(event, options.directory))}\n`
+    case 'skipped':
+      return `${paint('dim', eventLine(event, options.directory))}\n`
+  }
+}
+
+/** An event in one line, for lists. */
+export function eventLine(event: ControlEvent, directory: string): string {
+  switch (event.kind) {
+    case 'change': {
+      const [first = ''] = changeText(event.report, { paint: PLAIN, directory, serving: null }).split('\n')
+      return first
+    }
+    case 'fault':
+      return printable(faultText(event.fault, event.worker))
+    case 'decision':
+      return printable(`${event.plugin}: ${event.text}`)
+    case 'worker':
+      return printable(`worker ${event.worker}: ${event.text}`)
+    case 'trace':
+      return traceText(event.trace, PLAIN, null)
+    case 'skipped':
+      return `${plural(event.traces, 'request')} more, faster than they can be shown`
+  }
+}
+
+/** Unix time in milliseconds; null for those that are told as they happen. */
+export function timeOf(event: ControlEvent): number | null {
+  if (event.kind === 'change') return event.report.at
+  return 'at' in event ? event.at : null
+}
+
+function faultText(fault: FaultEvent, worker: number): string {
+  const { instance } = fault
+  switch (fault.kind) {
+    case 'failures': {
+      const times = fault.count === 1 ? 'failed' : `failed ${countText(fault.count)} times, the last time`
+      return `${instance} ${times} in worker ${worker}: ${fault.failure.code} ${fault.failure.message}`
+    }
+    case 'breaker': {
+      const state = `the breaker of ${instance} is ${fault.state} in worker ${worker}`
+      return fault.calls === 0 ? state : `${state}: ${fault.faults} of ${fault.calls} calls failed`
+    }
+    case 'stall': {
+      const [innermost] = fault.frames
+      const where = innermost === undefined ? '' : ` in ${innermost}`
+      return `${instance} blocked worker ${worker} for ${millisecondsText(fault.stalledMs)}${where} and was ended`
+    }
+  }
+}
+
+function stackOf(fault: FaultEvent): string[] {
+  if (fault.kind === 'breaker') return []
+  const calls =
+    fault.kind === 'stall'
+      ? fault.frames.slice(1).map((frame) => `at ${frame}`)
+      : (fault.failure.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return calls.slice(0, STACK_LINES_SHOWN_MAX).flatMap((line) => printableLines(line.trim()))
+}

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ControlEvent } from '../protocol/control.ts'
+import { LiveView } from './live-view.ts'
+import { DIRECTORY, failedReport, NOW, report, status, trace } from './test-answers.ts'
+import { PLAIN } from './text.ts'
+
+function testView() {
+  const state = { written: '', isBusy: false }
+  const view = new LiveView({
+    directory: DIRECTORY,
+    paint: PLAIN,
+    write: (text) => {
+      state.written += text
+    },
+    isBusy: () => state.isBusy,
+  })
+  const take = (): string => {
+    const { written } = state
+    state.written = ''
+    return written
+  }
+  return { view, state, take }
+}
+
+const change = (given = report()): ControlEvent => ({ kind: 'change', report: given })
+const traced = (generation: number): ControlEvent => ({
+  kind: 'trace',
+  trace: trace({ generation, plugins: [] }),
+})
+
+test('LiveView shows a request in a line, and a change apart from them', () => {
+  const { view, take } = testView()
+  view.catchUp(status())
+  assert.equal(take(), '')
+  view.show(traced(14))
+  assert.equal(take(), 'GET /api/x → route api · http://127.0.0.1:3000 3.2 ms · 200 in 4.1 ms\n')
+  view.show(change(failedReport()))
+  assert.match(take(), /^\nThe change failed at build: generation 14 serves on\n(.*\n)+\n$/)
+  view.show(change())
+  assert.match(take(), /^\nGeneration 15 is live after 48 ms: plugin auth 1\.0\.0 → 1\.1\.0\n(.*\n)+\n$/)
+  view.show(traced(14))
+  assert.match(take(), /route api of generation 14 /)
+  view.show(traced(15))
+  assert.match(take(), /route api · /)
+  view.show(change(failedReport()))
+  assert.match(take(), /generation 15 serves on/)
+})
+
+test('LiveView shows faults with their calls, and decisions', () => {
+  const { view, take } = testView()
+  const who = { key: 'k', instance: 'auth', plugin: 'auth' }
+  const stack = 'Error: no\n    at handle (/srv/shop/plugins/auth/plugin.ts:3:9)'
+  const failure = { code: 'HOOK_THREW', message: 'handle threw: no', plugin: 'auth', stack } as const
+  view.show({ kind: 'fault', at: NOW, worker: 1, fault: { kind: 'failures', ...who, count: 3, failure } })
+  view.show({ kind: 'fault', at: NOW, worker: 1, fault: { kind: 'failures', ...who, count: 1, failure } })
+  view.show({
+    kind: 'fault',
+    at: NOW,
+    worker: 2,
+    fault: { kind: 'breaker', ...who, state: 'open', calls: 100, faults: 60 },
+  })
+  view.show({
+    kind: 'fault',
+    at: NOW,
+    worker: 2,
+    fault: { kind: 'breaker', ...who, state: 'closed', calls: 0, faults: 0 },
+  })
+  const frames = ['spin (a.ts:1:2)', 'handle (a.ts:9:1)']
+  view.show({ kind: 'fault', at: NOW, worker: 2, fault: { kind: 'stall', ...who, stalledMs: 1_204, frames } })
+  view.show({ kind: 'decision', at: NOW, plugin: 'auth', text: 'is quarantined' })
+  view.show({ kind: 'worker', at: NOW, worker: 2, text: 'is replaced' })
+  view.show({ kind: 'skipped', traces: 1_200 })
+  assert.equal(
+    take(),
+    `auth failed 3 times, the last time in worker 1: HOOK_THREW handle threw: no
+    at handle (/srv/shop/plugins/auth/plugin.ts:3:9)
+auth failed in worker 1: HOOK_THREW handle threw: no
+    at handle (/srv/shop/plugins/auth/plugin.ts:3:9)
+the breaker of auth is open in worker 2: 60 of 100 calls failed
+the breaker of auth is closed in worker 2
+auth blocked worker 2 for 1,204 ms in spin (a.ts:1:2) and was ended
+    at handle (a.ts:9:1)
+auth: is quarantined
+worker 2: is replaced
+1,200 requests more, faster than they can be shown
+`,
+  )
+})
+
+test('LiveView shows a change once that stands on disk and failed, also when it was missed', () => {
+  const { view, take } = testView()
+  const pending = failedReport()
+  view.catchUp(status({ generation: 0, pending }))
+  assert.match(take(), /^\nThe change failed at build: nothing can be served/)
+  view.show(change(pending))
+  take()
+  view.catchUp(status({ pending }))
+  assert.equal(take(), '\nThe supervisor was started anew: generation 14 serves on\n\n')
+  view.catchUp(status({ pending: failedReport({ at: NOW }) }))
+  assert.match(take(), /The change failed at build: generation 14 serves on/)
+})
+
+test('LiveView leaves the first generation to the start output', () => {
+  const { view, take } = testView()
+  view.show(change(report({ generation: 1, cause: { kind: 'start' } })))
+  assert.equal(take(), '')
+  view.show(traced(1))
+  assert.doesNotMatch(take(), /of generation/)
+  view.show(change(failedReport({ cause: { kind: 'start' } })))
+  assert.match(take(), /generation 1 serves on/)
+})
+
+test('LiveView leaves out requests while nobody can take them, and counts them', () => {
+  const { view, state, take } = testView()
+  view.catchUp(status())
+  state.isBusy = true
+  for (let count = 0; count < 1_500; count += 1) view.show(traced(14))
+  view.show(change(failedReport()))
+  assert.match(take(), /^\nThe change failed/)
+  state.isBusy = false
+  view.show(traced(14))
+  assert.match(take(), /^1,500 requests more, faster than they can be shown\nGET /)
+})

@@ -1,0 +1,75 @@
+import type { ControlEvent, GatewayStatus } from '../protocol/control.ts'
+import { changeText, servingText } from './change-text.ts'
+import { eventText } from './event-text.ts'
+import type { Paint } from './text.ts'
+
+export interface LiveViewOptions {
+  readonly directory: string
+  readonly paint: Paint
+  write(text: string): void
+  /** What was written has not left yet: a terminal that is slower than the traffic. */
+  isBusy(): boolean
+}
+
+/** What `cardea dev` shows of a gateway: its changes, faults and decisions, and the way of each request. */
+export class LiveView {
+  readonly #options: LiveViewOptions
+  #serving: number | null = null
+  /** Time of the change that was shown last: after a reconnection the gateway tells of it again. */
+  #shownChangeAt = 0
+  #skippedTraces = 0
+  #hasSeenStatus = false
+
+  constructor(options: LiveViewOptions) {
+    this.#options = options
+  }
+
+  /** What was missed before this view was connected (again). */
+  catchUp({ generation, pending }: GatewayStatus): void {
+    const isReconnected = this.#hasSeenStatus
+    this.#hasSeenStatus = true
+    this.#serving = generation
+    if (isReconnected) this.#block(`The supervisor was started anew: ${servingText(generation)}\n`)
+    if (pending !== null && pending.at > this.#shownChangeAt) {
+      this.#shownChangeAt = pending.at
+      this.#block(changeText(pending, this.#textOptions))
+    }
+  }
+
+  show(event: ControlEvent): void {
+    if (event.kind === 'trace') {
+      if (this.#options.isBusy()) this.#skippedTraces += 1
+      else this.#line(event)
+      return
+    }
+    if (event.kind !== 'change') {
+      this.#line(event)
+      return
+    }
+    const { outcome, generation, at, cause } = event.report
+    this.#shownChangeAt = at
+    if (outcome === 'committed') this.#serving = generation
+    // The start output has said that.
+    if (outcome === 'committed' && cause.kind === 'start') return
+    this.#block(eventText(event, this.#textOptions))
+  }
+
+  get #textOptions() {
+    const { paint, directory } = this.#options
+    return { paint, directory, serving: this.#serving }
+  }
+
+  #line(event: ControlEvent): void {
+    if (this.#skippedTraces > 0) {
+      const traces = this.#skippedTraces
+      this.#skippedTraces = 0
+      this.#line({ kind: 'skipped', traces })
+    }
+    this.#options.write(eventText(event, this.#textOptions))
+  }
+
+  /** Set apart from the requests around it. */
+  #block(text: string): void {
+    this.#options.write(`\n${text}\n`)
+  }
+}

@@ -1,0 +1,71 @@
+import type { Command } from 'commander'
+import type { ChangeCommand } from './change-command.ts'
+import type { ProgramOptions } from './program.ts'
+import { contextOf, type GatewayOptionValues, gatewayCommand, parseGeneration } from './program-gateway.ts'
+
+/** The commands that make a gateway change. All of them show what became of the change. */
+
+export function addChangeCommands(program: Command, options: ProgramOptions): void {
+  const run = runner(options)
+  gatewayCommand(
+    program,
+    'rollback',
+    'bring a generation back; what differs from it on disk is held until it changes, or "cardea release"',
+    ['cardea rollback', 'cardea rollback 12'],
+  )
+    .argument('[generation]', 'its number (default: the one before)', parseGeneration)
+    .action((generation: number | undefined, values: GatewayOptionValues) =>
+      run({ command: 'rollback', generation: generation ?? null }, values),
+    )
+  gatewayCommand(
+    program,
+    'approve',
+    'let a held change go live although a route loses a security plugin by it',
+    ['cardea approve'],
+  ).action((values: GatewayOptionValues) => run({ command: 'approve' }, values))
+  gatewayCommand(program, 'release', 'let in what stands on disk and was held back by a rollback', [
+    'cardea release',
+    'cardea release auth',
+    'cardea release config',
+  ])
+    .argument('[unit]', 'the name of a plugin, or config (default: all)')
+    .action((unit: string | undefined, values: GatewayOptionValues) =>
+      run({ command: 'release', unit: unit ?? null }, values),
+    )
+}
+
+export function addPluginChangeCommands(plugin: Command, options: ProgramOptions): void {
+  const run = runner(options)
+  gatewayCommand(
+    plugin,
+    'rollback',
+    'bring a version of a plugin back; what stands on disk is held until it changes, or "cardea release NAME"',
+    [
+      'cardea plugin rollback auth',
+      'cardea plugin rollback auth 1.0.0',
+      'cardea plugin rollback auth 3f2a91c0',
+    ],
+  )
+    .argument('<name>', 'the plugin')
+    .argument('[version]', 'a version, or the beginning of its content hash (default: the one before)')
+    .action((name: string, version: string | undefined, values: GatewayOptionValues) =>
+      run({ command: 'plugin-rollback', plugin: name, version: version ?? null }, values),
+    )
+  const switches = [
+    ['enable', 'plugin-enable', 'run a plugin again that "cardea plugin disable" took out'],
+    ['disable', 'plugin-disable', 'run a plugin nowhere any more, whatever its files and the config say'],
+    ['reload', 'plugin-reload', 'make the instances of a plugin anew, and end its quarantine'],
+  ] as const satisfies readonly (readonly [string, ChangeCommand['command'], string])[]
+  for (const [name, command, description] of switches) {
+    gatewayCommand(plugin, name, description, [`cardea plugin ${name} auth`])
+      .argument('<name>', 'the plugin')
+      .action((given: string, values: GatewayOptionValues) => run({ command, plugin: given }, values))
+  }
+}
+
+function runner(options: ProgramOptions) {
+  return async (command: ChangeCommand, values: GatewayOptionValues): Promise<void> => {
+    const { changeCommand } = await import('./change-command.ts')
+    options.onExit(await changeCommand(command, contextOf(values, options)), false)
+  }
+}
