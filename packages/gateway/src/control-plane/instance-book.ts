@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { GatewayError } from '../base/errors.ts'
 import { nearestOf } from '../config/nearest.ts'
-import type { PluginSettings } from '../config/types.ts'
+import type { PluginOverrides, PluginSettings } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
+import { Dependencies } from './dependencies.ts'
 import type { PluginOrigin } from './discover.ts'
 import { type PluginProblem, problemAt, problemsOf } from './problem.ts'
 import { type SettledInstance, settle } from './settle.ts'
@@ -27,14 +28,33 @@ export class InstanceBook {
   /** Instance name to plugin name: one name never means two plugins, wherever it stands. */
   readonly #claims: Map<string, string>
   readonly #links = new Map<string, ChainLink>()
-
   readonly #controls: PluginControls
+  readonly #dependencies: Dependencies<ChainLink>
+  /** Names with layers that do not hold: routes and dependents ask for the same ones, and their problems are noted. */
+  readonly #refused = new Set<string>()
 
-  constructor(plugins: readonly VerifiedPlugin[], built: readonly BuiltPlugin[], controls: PluginControls) {
+  /** `overrides`: the config's `plugins:`. */
+  constructor(
+    plugins: readonly VerifiedPlugin[],
+    built: readonly BuiltPlugin[],
+    overrides: PluginOverrides,
+    controls: PluginControls,
+  ) {
     this.#controls = controls
     this.#plugins = new Map(plugins.map((plugin) => [plugin.manifest.name, plugin]))
     this.#built = new Map(built.map((plugin) => [plugin.manifest.name, plugin]))
     this.#claims = new Map(plugins.map(({ manifest }) => [manifest.name, manifest.name]))
+    this.#dependencies = new Dependencies({
+      plugins: this.#plugins,
+      overrides,
+      problems: this.problems,
+      switchedOff: controls.disabled,
+      linkBase: (plugin) => {
+        const { name } = plugin.manifest
+        const override = overrides.get(name)
+        return this.link(name, plugin, override?.kind === 'settings' ? [override] : [])
+      },
+    })
   }
 
   /** The folders of the plugins of which there are instances. */
@@ -84,26 +104,53 @@ export class InstanceBook {
     this.#refuse(entry, 'PLUGIN_NOT_FOUND', reason, null)
   }
 
-  /** The instance of that name, plugin and layers, or null when the layers do not hold; that is noted. */
+  /** These and all that they depend on, directly or not; what others depend on stands before them. */
+  withDependencies(instances: Iterable<InstancePlan>): InstancePlan[] {
+    const byId = new Map([...this.#links.values()].map(({ instance }) => [instance.id, instance]))
+    const wanted = new Set<InstancePlan>()
+    const add = (instance: InstancePlan): void => {
+      if (wanted.has(instance)) return
+      wanted.add(instance)
+      for (const id of instance.dependencies) {
+        const dependency = byId.get(id)
+        if (dependency !== undefined) add(dependency)
+      }
+    }
+    for (const instance of instances) add(instance)
+    // An instance gets its id when those that it depends on have theirs.
+    return [...wanted].sort((a, b) => a.id - b.id)
+  }
+
+  /**
+   * The instance of that name, plugin and layers, or null when the layers do not hold or the plugin lacks another; that
+   * is noted.
+   */
   link(name: string, plugin: VerifiedPlugin, layers: readonly PluginSettings[]): ChainLink | null {
     const built = this.#built.get(plugin.manifest.name)
     if (built === undefined) {
       throw new GatewayError('INTERNAL_ERROR', `Plugin "${plugin.manifest.name}" is used but was not built`)
     }
+    const dependencies = this.#dependencies.of(plugin)
     const settled = settle(name, built, layers, this.#controls.incarnations[name] ?? 0)
-    if (settled.ok) return this.#intern(settled.instance)
-    this.problems.push(...problemsOf(plugin.manifest.folder, settled.problems))
+    if (settled.ok) return dependencies === null ? null : this.#intern(settled.instance, dependencies)
+    const asked = [name, ...layers.map(({ key }) => key)].join(' ')
+    if (!this.#refused.has(asked)) this.problems.push(...problemsOf(plugin.manifest.folder, settled.problems))
+    this.#refused.add(asked)
     return null
   }
 
-  #intern({ plan, plugin, sources }: SettledInstance): ChainLink {
-    const key = canonicalJson(plan)
+  #intern({ plan, plugin, sources }: SettledInstance, uses: readonly ChainLink[]): ChainLink {
+    const dependencies = uses.map(({ instance }) => instance.id)
+    const key = canonicalJson([plan, dependencies])
     const known = this.#links.get(key)
     if (known !== undefined) return known
     const { origin, manifest } = plugin
-    const carryOver = carryOverKey(plan)
+    const carryOver = carryOverKey(
+      plan,
+      uses.map(({ instance }) => instance.key),
+    )
     const quarantined = this.#controls.quarantined.includes(carryOver)
-    const instance = { id: this.#links.size, ...plan, key: carryOver, quarantined }
+    const instance = { id: this.#links.size, ...plan, dependencies, key: carryOver, quarantined }
     const link = { instance, origin, folder: manifest.folder, sources }
     this.#links.set(key, link)
     return link
@@ -123,9 +170,9 @@ export class InstanceBook {
 }
 
 /** See `InstancePlan.key`. */
-function carryOverKey(plan: SettledInstance['plan']): string {
+function carryOverKey(plan: SettledInstance['plan'], dependencies: readonly string[]): string {
   const { name, codeHash, entryPoint, config, permissions, incarnation } = plan
-  const made = canonicalJson({ name, codeHash, entryPoint, config, permissions, incarnation })
+  const made = canonicalJson({ name, codeHash, entryPoint, config, permissions, incarnation, dependencies })
   return createHash('sha256').update(made).digest('hex')
 }
 

@@ -193,3 +193,36 @@ test('prepareGeneration() makes a plan with the bundles that its instances need'
   // It travels to other processes.
   assert.deepEqual(structuredClone(plan), plan)
 })
+
+test('prepareGeneration() builds a built-in that no route names when a plugin needs it', async (t) => {
+  const { prepared, states } = await prepare(t, {
+    'plugins/limit/plugin.json': manifest('limit', { dependencies: { store: '^1.0.0' } }),
+    'plugins/limit/plugin.ts': PLUGIN,
+    'built-in/store/plugin.json': manifest('store', { scope: 'route' }),
+    'built-in/store/plugin.ts': PLUGIN,
+    'built-in/other/plugin.json': manifest('other', { scope: 'route' }),
+    'built-in/other/plugin.ts': 'not compiled: (',
+  })
+  assert.ok(prepared.ok, JSON.stringify(prepared))
+  const { instances, bundles } = prepared.plan
+  assert.deepEqual(instances.map(({ name }) => name).slice(0, 1), ['store'])
+  const used = new Set(instances.map(({ codeHash }) => codeHash))
+  assert.deepEqual(new Set(bundles.map(({ codeHash }) => codeHash)), used)
+  assert.deepEqual(states['built-in/store'], { kind: 'validated' })
+})
+
+test('prepareGeneration() reports what a plugin needs and cannot have, at the plugin that needs it', async (t) => {
+  const { prepared, states, base } = await prepare(t, {
+    'plugins/limit/plugin.json': manifest('limit', { dependencies: { auth: '^2.0.0' } }),
+    'plugins/limit/plugin.ts': PLUGIN,
+    'plugins/auth/plugin.json': manifest('auth'),
+    'plugins/auth/plugin.ts': PLUGIN,
+  })
+  assert.ok(!prepared.ok)
+  assert.deepEqual(
+    prepared.problems.map(({ code, stage, file }) => [code, stage, relative(base, file)]),
+    [['PLUGIN_DEPENDENCY_CONFLICT', 'validate', 'plugins/limit/plugin.json']],
+  )
+  assert.equal(states['plugins/limit']?.kind, 'failed')
+  assert.equal(states['plugins/auth']?.kind, 'validated')
+})

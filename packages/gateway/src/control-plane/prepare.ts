@@ -62,7 +62,7 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
   const verified = [...pins.plugins, ...fresh]
   lifecycle.verified(verified, unverified)
 
-  const { wanted, disabled } = select(fresh, settings, options.controls ?? NO_CONTROLS)
+  const { wanted, disabled } = select(fresh, verified, settings, options.controls ?? NO_CONTROLS)
   lifecycle.disabled(disabled)
   const { built: freshlyBuilt, problems: unbuilt } = await (options.build ?? buildPlugins)(wanted)
   const built = [...pins.plugins, ...freshlyBuilt]
@@ -122,11 +122,12 @@ interface Selection {
 }
 
 /**
- * The plugins to build: whatever the config names, and of the rest those that are enabled, built-ins only if they run
- * without being named. A user's plugin that does not compile shall be heard of before a route names it.
+ * Which of `plugins` to build: whatever the config names, and of the rest those that are enabled, built-ins only if they
+ * run without being named or some of `all` depends on them. A user's plugin that does not compile shall be heard of before a route names it.
  */
 function select(
   plugins: readonly VerifiedPlugin[],
+  all: readonly VerifiedPlugin[],
   settings: SettingsPlan,
   controls: PluginControls,
 ): Selection {
@@ -136,7 +137,7 @@ function select(
       if (entry.kind === 'settings') named.add(entry.plugin ?? entry.name)
     }
   }
-  const dependedOn = new Set(plugins.flatMap(({ manifest }) => Object.keys(manifest.dependencies)))
+  const dependedOn = new Set(all.flatMap(({ manifest }) => Object.keys(manifest.dependencies)))
   const isSwitchedOff = ({ name }: { readonly name: string }): boolean => controls.disabled.includes(name)
   const wanted = plugins.filter(({ manifest, origin }) => {
     if (isSwitchedOff(manifest)) return false

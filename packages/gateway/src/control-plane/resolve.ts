@@ -27,7 +27,7 @@ export interface OptedOut {
   readonly known: boolean
 }
 
-/** A plugin that is there but runs on no route. */
+/** A plugin that is there but runs on no route, nor for one that does. */
 export interface IdlePlugin {
   readonly plugin: VerifiedPlugin
   readonly reason:
@@ -39,7 +39,7 @@ export interface IdlePlugin {
 
 export interface Resolution {
   readonly routes: readonly RoutePlan[]
-  /** Those that some route runs. */
+  /** Those that some route runs, and those that they depend on, which stand before them. */
   readonly instances: readonly InstancePlan[]
   readonly chains: readonly ChainSummary[]
   readonly idle: readonly IdlePlugin[]
@@ -64,7 +64,7 @@ export function resolveChains(
   built: readonly BuiltPlugin[],
   controls: PluginControls = NO_CONTROLS,
 ): Resolution {
-  const book = new InstanceBook(plugins, built, controls)
+  const book = new InstanceBook(plugins, built, settings.globalPlugins, controls)
   const everywhere = linksEverywhere(settings.globalPlugins, plugins, book)
   const chains = settings.routes.map((route) => ({
     route: route.name,
@@ -72,12 +72,12 @@ export function resolveChains(
     optedOut: optedOut(route.plugins, settings.globalPlugins, book),
   }))
   const routes = settings.routes.map((route, index) => withChain(route, chains[index]?.links ?? []))
-  const used = new Set(chains.flatMap(({ links }) => links.map((link) => link.instance)))
+  const instances = book.withDependencies(chains.flatMap(({ links }) => links.map((link) => link.instance)))
   return {
     routes,
-    instances: [...used],
+    instances,
     chains,
-    idle: idlePlugins(plugins, settings.globalPlugins, used, controls),
+    idle: idlePlugins(plugins, settings.globalPlugins, instances, controls),
     validated: book.folders,
     problems: book.problems,
   }
@@ -154,10 +154,10 @@ function withChain(draft: RouteDraft, links: readonly ChainLink[]): RoutePlan {
 function idlePlugins(
   plugins: readonly VerifiedPlugin[],
   overrides: PluginOverrides,
-  used: ReadonlySet<InstancePlan>,
+  instances: readonly InstancePlan[],
   controls: PluginControls,
 ): IdlePlugin[] {
-  const running = new Set([...used].map((instance) => instance.plugin))
+  const running = new Set(instances.map((instance) => instance.plugin))
   return plugins
     .filter(({ manifest }) => !running.has(manifest.name))
     .map((plugin) => {

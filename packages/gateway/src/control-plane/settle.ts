@@ -4,9 +4,9 @@ import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
 import { problemAt } from './problem.ts'
 
-/** An instance with everything that its layers say, but its number in the generation. */
+/** An instance with everything that its layers say; what the generation around it adds is missing. */
 export interface SettledInstance {
-  readonly plan: Omit<InstancePlan, 'id' | 'key' | 'quarantined'>
+  readonly plan: Omit<InstancePlan, 'id' | 'key' | 'dependencies' | 'quarantined'>
   readonly plugin: BuiltPlugin
   /** Where each value of the config comes from; see MergedConfig. */
   readonly sources: MergedConfig['sources']
@@ -46,7 +46,6 @@ export function settle(
     permissions: manifest.permissions,
     timeoutMs: topmost(layers, (layer) => layer.timeoutMs) ?? manifest.timeoutMs,
     onFailure: topmost(layers, (layer) => layer.onFailure) ?? manifest.onFailure,
-    dependencies: [],
     incarnation,
   }
   return { ok: true, instance: { plan, plugin, sources: config.config.sources } }
