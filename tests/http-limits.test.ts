@@ -229,7 +229,7 @@ test('before the first generation every request is 503, also HEAD and with a bod
   const plane = new DataPlane({ settings, log, onFault() {}, workerNumber: 1 })
   t.after(() => plane.drain(0))
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
-  plane.accept(handle)
+  plane.accept(handle, address)
   for (const request of [get(), 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf']) {
     const connection = await TestConnection.open(t, address.port)
     await connection.write(request)

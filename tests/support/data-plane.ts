@@ -81,7 +81,7 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
   )
   plane.commit(plane.stage(plan, heldOf(instances)))
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
-  plane.accept(handle)
+  plane.accept(handle, address)
   return { port: address.port, plane, logged, faults }
 }
 

@@ -4,6 +4,7 @@ import { listenError } from '../base/listen-error.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import { GuardBook } from './chain/guard.ts'
 import { Exchange } from './exchange.ts'
@@ -50,7 +51,8 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #registry: UpstreamRegistry
   readonly #guards: GuardBook
   readonly #connections = new Set<ClientConnection>()
-  readonly #handles: ListenHandle[] = []
+  /** By `host:port`. */
+  readonly #handles = new Map<string, ListenHandle>()
   #proxies: AddressBlocks
   #generation: Generation | null = null
   #draining = false
@@ -119,18 +121,23 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#guards.quarantine(key)
   }
 
-  /** Starts accepting on a handle that the master shares. Before the first commit requests get 503. */
-  accept(handle: ListenHandle): void {
-    const name: { address?: string; port?: number } = {}
-    handle.getsockname(name)
-    const { address: host = '', port = 0 } = name
+  /** Starts accepting on a handle that the master shares. Before the first commit requests get 503. Throws LISTEN_FAILED. */
+  accept(handle: ListenHandle, address: ListenAddress): void {
     handle.onconnection = (error, connection) => {
-      if (error === 0) this.#open(connection, port)
+      if (error === 0) this.#open(connection, address.port)
       else this.#log.warn('A connection could not be accepted', { errno: error })
     }
     const result = handle.listen(BACKLOG)
-    if (result !== 0) throw listenError({ host, port }, result)
-    this.#handles.push(handle)
+    if (result !== 0) throw listenError(address, result)
+    this.stopAccepting(address)
+    this.#handles.set(keyOf(address), handle)
+  }
+
+  /** Accepts no more on this address; connections that came over it go on. Nothing happens when it never did. */
+  stopAccepting(address: ListenAddress): void {
+    const key = keyOf(address)
+    this.#handles.get(key)?.close()
+    this.#handles.delete(key)
   }
 
   #open(handle: object, port: number): void {
@@ -187,7 +194,8 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
    */
   async drain(deadlineMs: number): Promise<{ cutExchanges: number }> {
     this.#draining = true
-    for (const handle of this.#handles.splice(0)) handle.close()
+    for (const handle of this.#handles.values()) handle.close()
+    this.#handles.clear()
     for (const connection of this.#connections) connection.closeIfIdle()
     const quiet = Promise.withResolvers<void>()
     this.#onQuiet = quiet.resolve
@@ -210,4 +218,8 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       requestsTotal: this.#requestsTotal,
     }
   }
+}
+
+function keyOf({ host, port }: ListenAddress): string {
+  return `${host}:${port}`
 }

@@ -6,6 +6,7 @@ import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { type Failure, failureOf } from '../protocol/failure.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
 import type {
@@ -119,9 +120,13 @@ class Worker {
     return this.#pool.states(plugins)
   }
 
-  listen(handle: ListenHandle): void {
+  listen(handle: ListenHandle, address: ListenAddress): void {
     if (this.#isDraining) handle.close()
-    else this.#dataPlane.accept(handle)
+    else this.#dataPlane.accept(handle, address)
+  }
+
+  unlisten(address: ListenAddress): void {
+    this.#dataPlane.stopAccepting(address)
   }
 
   /** Returns the exchanges that the deadline cut. */
@@ -180,7 +185,9 @@ async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
     case 'start':
       return start(message)
     case 'listen':
-      return listen(message.id, handle as ListenHandle)
+      return listen(message.id, message.address, handle as ListenHandle)
+    case 'unlisten':
+      return worker?.unlisten(message.address)
     case 'drain':
       return drain(message.id, message.deadlineMs)
     case 'relay':
@@ -240,9 +247,9 @@ function relay(message: WorkerToSupervisor): void {
   master.send({ kind: 'relay', message })
 }
 
-function listen(id: number, handle: ListenHandle): void {
+function listen(id: number, address: ListenAddress, handle: ListenHandle): void {
   try {
-    theWorker().listen(handle)
+    theWorker().listen(handle, address)
     master.send({ kind: 'listening', id })
   } catch (thrown) {
     master.send({ kind: 'listen-failed', id, failure: failureOf(thrown) })
