@@ -1,8 +1,15 @@
 import { LIMIT_DEFAULTS } from '../../packages/gateway/src/config/limits.ts'
+import { HeadMemory } from '../../packages/gateway/src/data-plane/http1/head-memory.ts'
 import { statusLine } from '../../packages/gateway/src/data-plane/http1/head-text.ts'
-import { readRequestHead } from '../../packages/gateway/src/data-plane/http1/request-head.ts'
+import {
+  type RequestHead,
+  readRequestHead,
+} from '../../packages/gateway/src/data-plane/http1/request-head.ts'
 import { requestText } from '../../packages/gateway/src/data-plane/http1/request-text.ts'
-import { readResponseHead } from '../../packages/gateway/src/data-plane/http1/response-head.ts'
+import {
+  type ResponseHead,
+  readResponseHead,
+} from '../../packages/gateway/src/data-plane/http1/response-head.ts'
 import type { Operation } from './timing.ts'
 
 /** The request of the bench's load, and what a browser sends; the answer of its upstream. */
@@ -59,10 +66,16 @@ export function codecOperations(): Operation[] {
     replayable: true,
   } as const
   const response = readResponse()
+  const small = new HeadMemory<RequestHead>()
+  const browser = new HeadMemory<RequestHead>()
+  const answer = new HeadMemory<ResponseHead>()
   return [
     { name: 'read a request head, 3 fields', run: () => readRequest(SMALL_REQUEST).end },
     { name: 'read a request head, 13 fields', run: () => readRequest(BROWSER_REQUEST).end },
     { name: 'read a response head, 5 fields', run: () => readResponse().end },
+    { name: 'read a repeated request head, 3 fields', run: () => readRequest(SMALL_REQUEST, small).end },
+    { name: 'read a repeated request head, 13 fields', run: () => readRequest(BROWSER_REQUEST, browser).end },
+    { name: 'read a repeated response head, 5 fields', run: () => readResponse(answer).end },
     { name: 'write a request head, 3 fields', run: () => bytesOf(requestText(upstreamRequest, TARGET)) },
     {
       name: 'write a response head, 4 fields',
@@ -71,14 +84,15 @@ export function codecOperations(): Operation[] {
   ]
 }
 
-export function readRequest(bytes: Buffer) {
-  const read = readRequestHead(bytes, 0, bytes.length, LIMIT_DEFAULTS)
+/** `memory` is that of a connection on which it may have come before. */
+export function readRequest(bytes: Buffer, memory: HeadMemory<RequestHead> | null = null) {
+  const read = readRequestHead(bytes, 0, bytes.length, LIMIT_DEFAULTS, memory)
   if (read === null) throw new Error('The request head is not complete.')
   return read
 }
 
-export function readResponse() {
-  const read = readResponseHead(RESPONSE, 0, RESPONSE.length, LIMIT_DEFAULTS)
+export function readResponse(memory: HeadMemory<ResponseHead> | null = null) {
+  const read = readResponseHead(RESPONSE, 0, RESPONSE.length, LIMIT_DEFAULTS, memory)
   if (read === null) throw new Error('The response head is not complete.')
   return read
 }

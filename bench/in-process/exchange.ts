@@ -12,8 +12,11 @@ import type { ExchangeHost } from '../../packages/gateway/src/data-plane/exchang
 import { AddressBlocks } from '../../packages/gateway/src/data-plane/forwarding/cidr.ts'
 import { ForwardingFields } from '../../packages/gateway/src/data-plane/forwarding/forwarded.ts'
 import { Generation } from '../../packages/gateway/src/data-plane/generation.ts'
+import { HeadMemory } from '../../packages/gateway/src/data-plane/http1/head-memory.ts'
 import { statusLine } from '../../packages/gateway/src/data-plane/http1/head-text.ts'
+import type { RequestHead } from '../../packages/gateway/src/data-plane/http1/request-head.ts'
 import { requestText } from '../../packages/gateway/src/data-plane/http1/request-text.ts'
+import type { ResponseHead } from '../../packages/gateway/src/data-plane/http1/response-head.ts'
 import { RequestIds } from '../../packages/gateway/src/data-plane/request-ids.ts'
 import type { ClientStream, UpstreamLeg } from '../../packages/gateway/src/data-plane/streams.ts'
 import { Sweeper, systemClock } from '../../packages/gateway/src/data-plane/sweeper.ts'
@@ -75,6 +78,7 @@ export async function exchangeOperations(): Promise<Operation[]> {
 function exchangeOperation(name: string, chain: readonly Middleware[]): Operation {
   const generation = generationOf(chain)
   const ids = new RequestIds(0)
+  const requests = new HeadMemory<RequestHead>()
   let written = 0
   const client = clientStream((bytes) => {
     written += bytes
@@ -86,7 +90,7 @@ function exchangeOperation(name: string, chain: readonly Middleware[]): Operatio
     name,
     run() {
       written = 0
-      new Exchange(client, readRequest(SMALL_REQUEST), ids.next(), generation, host).begin()
+      new Exchange(client, readRequest(SMALL_REQUEST, requests), ids.next(), generation, host).begin()
       return written
     },
   }
@@ -156,6 +160,7 @@ function liveInstance(middleware: Middleware, id: number): LiveInstance {
 /** Answers as soon as it is asked, as an upstream on a warm connection that needs no time. */
 function exchangeHost(count: (bytes: number) => void): ExchangeHost {
   const content = Buffer.from(SMALL_BODY)
+  const responses = new HeadMemory<ResponseHead>()
   return {
     sweeper,
     settings: SETTINGS,
@@ -167,7 +172,7 @@ function exchangeHost(count: (bytes: number) => void): ExchangeHost {
       start() {
         count(bytesOf(requestText(request, TARGET)))
         user.onUpstreamReady()
-        user.onUpstreamHead(readResponse())
+        user.onUpstreamHead(readResponse(responses))
         user.onUpstreamData(content, 0, content.length)
         user.onUpstreamEnd(null)
       },

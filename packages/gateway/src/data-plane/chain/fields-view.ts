@@ -23,18 +23,29 @@ function refuseFraming(name: string): void {
 }
 
 /** Plugins name the same few fields for every exchange; checking a name costs as much as the rest of an edit. */
-const EDITABLE_NAMES_MAX = 1_000
-const editableNames = new Map<string, string>()
+const NAMES_KEPT_MAX = 1_000
+
+/** A function of names with a memory. What throws is not remembered. */
+function remembering(check: (name: string) => string): (name: string) => string {
+  const kept = new Map<string, string>()
+  return (name) => {
+    const known = kept.get(name)
+    if (known !== undefined) return known
+    const checked = check(name)
+    if (kept.size < NAMES_KEPT_MAX) kept.set(name, checked)
+    return checked
+  }
+}
+
+/** A name that may be that of a field, in lower case; what is none finds no field. */
+const lowerCaseName = remembering((name) => name.toLowerCase())
 
 /** The lower-case name, if plugins may edit such a field. Throws TypeError. */
-function editableName(name: string): string {
-  const known = editableNames.get(name)
-  if (known !== undefined) return known
+const editableName = remembering((name) => {
   const checked = checkedFieldName(name)
   refuseFraming(checked)
-  if (editableNames.size < EDITABLE_NAMES_MAX) editableNames.set(name, checked)
   return checked
-}
+})
 
 /** The part that request and response fields have in common: reading. */
 abstract class ReadableFields {
@@ -47,15 +58,15 @@ abstract class ReadableFields {
   protected abstract lines(): FieldLines
 
   get(name: string): string | null {
-    return this.lines().get(name.toLowerCase())
+    return this.lines().get(lowerCaseName(name))
   }
 
   getAll(name: string): string[] {
-    return this.lines().getAll(name.toLowerCase())
+    return this.lines().getAll(lowerCaseName(name))
   }
 
   has(name: string): boolean {
-    return this.lines().has(name.toLowerCase())
+    return this.lines().has(lowerCaseName(name))
   }
 
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
@@ -73,6 +84,15 @@ const TOLD_OF_CLIENT: ReadonlySet<string> = new Set([
   'forwarded',
   'x-request-id',
 ])
+
+/** The same for a request's fields. */
+const editableRequestName = remembering((name) => {
+  const checked = editableName(name)
+  if (TOLD_OF_CLIENT.has(checked)) {
+    throw new TypeError(`Field "${checked}" tells the upstream of the client; the gateway writes it itself`)
+  }
+  return checked
+})
 
 export class RequestFieldsView extends ReadableFields implements Fields {
   protected override lines(): FieldLines {
@@ -101,11 +121,7 @@ export class RequestFieldsView extends ReadableFields implements Fields {
     if (this.context.exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; its fields can be changed in handle only')
     }
-    const checked = editableName(name)
-    if (TOLD_OF_CLIENT.has(checked)) {
-      throw new TypeError(`Field "${checked}" tells the upstream of the client; the gateway writes it itself`)
-    }
-    return checked
+    return editableRequestName(name)
   }
 }
 
