@@ -201,7 +201,7 @@ function liveInstance(plugin: Middleware | PluginSpec, id: number, logged: Logge
   }
 }
 
-function logInto(logged: LoggedLine[]) {
+export function logInto(logged: LoggedLine[]) {
   const at =
     (level: LoggedLine['level']) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>

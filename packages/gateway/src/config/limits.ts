@@ -183,6 +183,34 @@ export const CONTROL_LIMITS = {
   retryDelayMs: 50,
 } as const
 
+/** The trial process, in which a plugin's code runs first. */
+export const TRIAL_LIMITS = {
+  /** An event loop that stands still this long is stuck; the same measure as for a hook (`FAULT_DEFAULTS.stallMs`). */
+  stallMs: 1_000,
+  /** Times `stallMs`: how long a process may be silent that got less than half a core, as on an overloaded machine. */
+  starvedFactor: 5,
+  /** From one sign of life to the next. */
+  beatMs: 100,
+  /** How often memory and silence are looked at. A loop that allocates gains some 50 MB in this time. */
+  pollMs: 50,
+  /** Resident memory above what the process had at its start. Protects the machine's other processes. */
+  memoryBytesMax: 512 * MIB,
+  /** V8's own limit, which ends the process from inside; the only one on systems without /proc. */
+  heapBytesMax: 512 * MIB,
+  /** A step's own deadline (`PLUGIN_LIMITS`) is kept inside; past this much more the process is taken for broken. */
+  stepMarginMs: 2_000,
+  /** Trials of one process. Bounds what plugin code can leave behind unseen. */
+  trialsMax: 50,
+  /** A process whose resident memory grew by more is not used again. */
+  growthBytesMax: 64 * MIB,
+  /** A trial process without work is ended after this time: 60 MB that the next change gets back in 0.2 s. */
+  idleMs: 300_000,
+  /** How soon a trial process whose event loop is blocked notices that the supervisor is gone. */
+  parentPollMs: 250,
+  /** From a kill to the end of the process; only the kernel can take longer. */
+  killTimeoutMs: 5_000,
+} as const
+
 /** The gateway's own processes and what they ask of one another. */
 export const PROCESS_LIMITS = {
   /** From fork to the first answer: loading our code. Longer means that the process hangs. */

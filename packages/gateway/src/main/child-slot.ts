@@ -52,9 +52,9 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
 
   spawn(): void {
     const spawnedAt = performance.now()
-    const child = fork(entryFile(this.#options.entry), {
+    const child = fork(childEntryFile(this.#options.entry), {
       serialization: 'advanced',
-      execArgv: childFlags(process.execArgv),
+      execArgv: childFlags(),
     })
     this.#child = child
     const end = once((reason: string) => this.#onEnd(reason, performance.now() - spawnedAt))
@@ -130,14 +130,14 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
   }
 }
 
-/** As this file: .ts beside the sources, .js beside what was built from them. */
-function entryFile(entry: string): string {
+/** Of a file in main/. As this file: .ts beside the sources, .js beside what was built from them. */
+export function childEntryFile(entry: string): string {
   const file = entry.replace(/\.ts$/, extname(import.meta.filename))
   return fileURLToPath(new URL(file, import.meta.url))
 }
 
 /** Our own flags and the required ones. Not the inspector's: the port is taken. */
-function childFlags(ownFlags: readonly string[]): string[] {
+export function childFlags(ownFlags: readonly string[] = process.execArgv): string[] {
   const passedOn = ownFlags.filter((flag) => !REQUIRED_FLAGS.includes(flag) && !flag.startsWith('--inspect'))
   return [...REQUIRED_FLAGS, ...passedOn]
 }

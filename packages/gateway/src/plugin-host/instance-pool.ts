@@ -143,7 +143,7 @@ export class InstancePool {
       throw new GatewayError('INTERNAL_ERROR', `The generation has no bundle for "${plan.name}"`)
     }
     this.#options.onStep?.(plan.name, 'load')
-    const code = this.#bundles.hold(bundlePlan, plan.plugin)
+    const code = this.#bundles.hold(bundlePlan, plan.name)
     try {
       const familyKey = familyKeyOf(plan, staging)
       const old = this.#updatable(familyKey, staging)

@@ -30,16 +30,8 @@ const PARAMETERS = ['module', 'exports', 'require', '__filename', '__dirname', '
  * Throws PLUGIN_START_FAILED, its cause's stack mapped, when the text does not compile or its top level throws.
  */
 export function loadBundle(plan: BundlePlan, plugin: string): LoadedBundle {
-  // Unlike the entry file's plain name this can never be taken for a line of the source itself.
-  const filename = `${plan.entryFile}#${plan.codeHash.slice(0, 12)}`
-  const map = stackMapper({ filename, sourceMap: plan.sourceMap, entryFile: plan.entryFile })
-  const mapStack = (error: Error): string => {
-    try {
-      return map(stackOf(error))
-    } catch {
-      return stackOf(error)
-    }
-  }
+  const filename = filenameOf(plan)
+  const mapStack = bundleMapper(plan)
   const module: { exports: unknown } = { exports: {} }
   try {
     const run = compileFunction(plan.code, PARAMETERS, { filename })
@@ -66,6 +58,27 @@ export function loadBundle(plan: BundlePlan, plugin: string): LoadedBundle {
     exports: isObject ? (exported as object) : {},
     mapStack,
   }
+}
+
+/** As `LoadedBundle.mapStack`; what it leaves unchanged is no error of this bundle. */
+export function bundleMapper(plan: BundlePlan): (error: Error) => string {
+  const map = stackMapper({
+    filename: filenameOf(plan),
+    sourceMap: plan.sourceMap,
+    entryFile: plan.entryFile,
+  })
+  return (error) => {
+    try {
+      return map(stackOf(error))
+    } catch {
+      return stackOf(error)
+    }
+  }
+}
+
+/** Unlike the entry file's plain name this can never be taken for a line of the source itself. */
+function filenameOf(plan: BundlePlan): string {
+  return `${plan.entryFile}#${plan.codeHash.slice(0, 12)}`
 }
 
 /** The function that `entry_point` names. Throws PLUGIN_EXPORT_MISSING, which lists what is exported instead. */
