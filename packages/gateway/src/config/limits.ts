@@ -201,8 +201,8 @@ export const TRIAL_LIMITS = {
   stepMarginMs: 2_000,
   /** Trials of one process. Bounds what plugin code can leave behind unseen. */
   trialsMax: 50,
-  /** A process whose resident memory grew by more is not used again. */
-  growthBytesMax: 64 * MIB,
+  /** A process whose resident memory grew by more is replaced. Waiting for V8 to collect it grows by up to 100 MB. */
+  growthBytesMax: 128 * MIB,
   /** A trial process without work is ended after this time: 60 MB that the next change gets back in 0.2 s. */
   idleMs: 300_000,
   /** How soon a trial process whose event loop is blocked notices that the supervisor is gone. */

@@ -50,11 +50,12 @@ async function answer(request: SupervisorToTrial): Promise<void> {
   supervisor.send({ kind: 'rested', id, remains })
 }
 
-async function attempt({ id, plan, deadlines }: SupervisorToTrial): Promise<Failure | null> {
+async function attempt({ id, plan, states, deadlines }: SupervisorToTrial): Promise<Failure | null> {
   try {
     await rehearse(plan, {
       ...deadlines,
       log: theLog(plan.settings.log),
+      states,
       surroundings: SYSTEM,
       onStep(instance, step) {
         supervisor.send({ kind: 'trying', id, instance, step })
