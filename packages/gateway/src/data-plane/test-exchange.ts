@@ -103,7 +103,9 @@ export function exchangeBench(t: TestContext, setup: ExchangeSetup = {}): Exchan
     setup,
     chain.map(({ plan }, id) => instancePlan(id, plan)),
   )
-  const plane = new TestPlane({ plan, instances, clock, script: scriptOf(setup.upstream), log })
+  // None of them has anything to stop.
+  const held = { instances, release: async () => {} }
+  const plane = new TestPlane({ plan, held, clock, script: scriptOf(setup.upstream), log })
   t.after(() => plane.close())
   const open = (request: string | Partial<TestRequest> = '/') =>
     plane.open({ target: '/', ...(typeof request === 'string' ? { target: request } : request) })

@@ -10,11 +10,10 @@ import { verifyPlugins } from '../control-plane/verify.ts'
 import { TestPlane } from '../data-plane/testing/test-plane.ts'
 import type { UpstreamScript } from '../data-plane/testing/upstream-script.ts'
 import { VirtualClock } from '../data-plane/testing/virtual-clock.ts'
-import { startInstance } from '../plugin-host/instance.ts'
+import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { type LoadedBundle, loadBundle } from '../plugin-host/load.ts'
-import { NO_NODE_SERVICES, NO_WORKER_SERVICES } from '../plugin-host/services.ts'
-import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
-import type { LiveInstance } from '../protocol/instance.ts'
+import { NO_NODE_SERVICES } from '../plugin-host/services.ts'
+import type { BundlePlan, GenerationPlan } from '../protocol/generation.ts'
 import { LogRecorder } from './testing-log.ts'
 
 /**
@@ -73,22 +72,22 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const clock = new VirtualClock()
   const log = new LogRecorder()
   const { plan, mains } = await prepare(options)
-  const instances = new Map<number, LiveInstance>()
-  for (const instancePlan of plan.instances) {
-    const bundle = bundleOf(instancePlan, plan, mains, options.wrap)
-    const instance = await startInstance(instancePlan, bundle, log, {
-      surroundings: {
-        startTimer: (callback, durationMs, repeat) =>
-          repeat ? clock.every(durationMs, callback) : clock.after(durationMs, callback),
-        transport: async (url, init) => options.fetch(new Request(url, init)),
-        node: NO_NODE_SERVICES,
-        worker: NO_WORKER_SERVICES,
-      },
-    })
-    undo.defer(() => instance.stop())
-    instances.set(instancePlan.id, instance)
-  }
-  const plane = new TestPlane({ plan, instances, clock, script: options.upstream, log })
+  const pool = new InstancePool({
+    log,
+    load: (bundle, plugin) => loadFor(bundle, plugin, plan, mains, options.wrap),
+    surroundings: {
+      startTimer: (callback, durationMs, repeat) =>
+        repeat ? clock.every(durationMs, callback) : clock.after(durationMs, callback),
+      transport: async (url, init) => options.fetch(new Request(url, init)),
+      node: NO_NODE_SERVICES,
+    },
+  })
+  const held = await pool.stage(plan)
+  undo.defer(() => held.release())
+  const plane = new TestPlane({ plan, held, clock, script: options.upstream, log })
+  // As the trial does: a state that cannot be made keeps the plugin from going live.
+  const [failure] = held.commit()
+  if (failure !== undefined) throw failure
   undo.move()
   return { plane, clock, log }
 }
@@ -173,27 +172,24 @@ async function folderPlugin({ folder }: FolderPlugin): Promise<BuiltPlugin> {
   return built
 }
 
-function bundleOf(
-  instance: InstancePlan,
-  plan: GenerationPlan,
+/** Inline plugins have no code to load. */
+function loadFor(
+  bundle: BundlePlan,
+  plugin: string,
+  { instances }: GenerationPlan,
   mains: Prepared['mains'],
   wrap: EngineOptions['wrap'],
 ): LoadedBundle {
-  const inline = mains.get(instance.plugin)
-  const bundle = plan.bundles.find(({ codeHash }) => codeHash === instance.codeHash)
-  if (bundle === undefined) throw new Error(`There is no bundle for "${instance.name}"`)
+  const entryPoint = instances.find(({ codeHash }) => codeHash === bundle.codeHash)?.entryPoint ?? ''
+  const inline = mains.get(plugin)
   const loaded: LoadedBundle =
     inline === undefined
-      ? loadBundle(bundle, instance.plugin)
-      : {
-          ...bundle,
-          exports: { [instance.entryPoint]: inline },
-          mapStack: (error) => error.stack ?? error.message,
-        }
-  const main: unknown = Reflect.get(loaded.exports, instance.entryPoint)
+      ? loadBundle(bundle, plugin)
+      : { ...bundle, exports: { [entryPoint]: inline }, mapStack: (error) => error.stack ?? error.message }
+  const main: unknown = Reflect.get(loaded.exports, entryPoint)
   // What is no function is refused by the start, in its own words.
   if (typeof main !== 'function') return loaded
-  return { ...loaded, exports: { [instance.entryPoint]: wrap(main as PluginMain) } }
+  return { ...loaded, exports: { [entryPoint]: wrap(main as PluginMain) } }
 }
 
 function refusal(problems: readonly ConfigProblem[], text: string | null): Error {

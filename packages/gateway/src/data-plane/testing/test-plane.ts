@@ -2,7 +2,7 @@ import type { Log } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
 import type { FaultEvent } from '../../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../../protocol/generation.ts'
-import type { LiveInstance } from '../../protocol/instance.ts'
+import type { StagedInstances } from '../../protocol/instance.ts'
 import { GuardBook } from '../chain/guard.ts'
 import { Exchange } from '../exchange.ts'
 import type { ExchangeHost, RequestSide } from '../exchange-request.ts'
@@ -24,8 +24,8 @@ import type { VirtualClock } from './virtual-clock.ts'
 
 export interface TestPlaneOptions {
   readonly plan: GenerationPlan
-  /** Started, by id. The plane stops them when it closes. */
-  readonly instances: ReadonlyMap<number, LiveInstance>
+  /** Started; the plane releases them when it closes. */
+  readonly held: Pick<StagedInstances, 'instances' | 'release'>
   readonly clock: VirtualClock
   readonly script: UpstreamScript
   readonly log: Log
@@ -72,7 +72,7 @@ export class TestPlane implements ExchangeHost {
 
   /** Throws when the plan does not compile. */
   constructor(options: TestPlaneOptions) {
-    const { plan, instances, clock } = options
+    const { plan, held, clock } = options
     this.#options = options
     this.settings = plan.settings
     this.via = `1.1 ${plan.settings.viaName}`
@@ -91,10 +91,13 @@ export class TestPlane implements ExchangeHost {
       },
     })
     this.guards = new GuardBook(plan.settings.faults, this.sweeper, (event) => this.faults.push(event))
-    const onFree = (): void => {
-      for (const instance of instances.values()) this.#stopping.push(instance.stop())
-    }
-    this.#generation = new Generation(plan, { instances, registry, guards: this.guards, onFree })
+    const onFree = (): void => void this.#stopping.push(held.release())
+    this.#generation = new Generation(plan, {
+      instances: held.instances,
+      registry,
+      guards: this.guards,
+      onFree,
+    })
   }
 
   /** Exchanges that are not over. */
