@@ -1,7 +1,6 @@
-import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
-import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
+import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { type Failure, failureOf } from '../protocol/failure.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
@@ -24,7 +23,7 @@ import { childOfMaster } from './child-of-master.ts'
 class Worker {
   readonly #dataPlane: DataPlane
   readonly #pool: InstancePool
-  readonly #log: Log
+  readonly #log: GatewayLog
   readonly #onRetired: (generation: number) => void
   /** The one that is being staged, and what gives it up. */
   #staging: { readonly generation: number; readonly giveUp: AbortController } | null = null
@@ -103,6 +102,7 @@ class Worker {
     this.#dataPlane.commit(staged)
     this.#committedAt = performance.timeOrigin + performance.now()
     this.#generation = generation
+    this.#log.apply(staged.generation.settings.log)
     return this.#committedAt
   }
 

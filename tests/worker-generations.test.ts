@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import type { BundlePlan, GenerationPlan, InstancePlan } from '../packages/gateway/src/protocol/generation.ts'
+import { planOf, respond } from './support/data-plane.ts'
+import { LoneWorker } from './support/lone-worker.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** A worker process as the supervisor's messages move it from generation to generation. */
+
+const BASE = planOf({ routes: [{ name: 'all', action: respond(404, 'no plugin answered') }] })
+
+/** `config.answer` is answered, with what `hits` counted; `/wait` waits for `/go`, a plugin's hang for nothing. */
+const PLUGIN = bundleOf(`
+let go = () => {}
+exports.PluginMain = async (config, host) => {
+  const hits = host.state('hits', config.version ?? 1, (previous) => ({ count: previous?.value.count ?? 0 }))
+  if (config.hang) await new Promise(() => {})
+  if (config.fail) throw new Error('does not start')
+  host.log.info('started ' + config.answer)
+  return {
+    name: 'sample',
+    async handle(ctx) {
+      if (ctx.request.path === '/wait') {
+        host.log.info('waits')
+        await new Promise((resolve) => { go = resolve })
+      }
+      if (ctx.request.path === '/go') go()
+      return ctx.response.json({ answer: config.answer, hits: ++hits.value.count })
+    },
+    stop() { host.log.info('stopped ' + config.answer) },
+  }
+}`)
+
+function bundleOf(code: string): BundlePlan {
+  const codeHash = createHash('sha256').update(code).digest('hex')
+  return { codeHash, code, sourceMap: '{"version":3,"sources":[],"mappings":""}', entryFile: '/p/plugin.js' }
+}
+
+type Config = { readonly answer: string } & Readonly<Record<string, unknown>>
+
+function generation(number: number, config: Config): GenerationPlan {
+  const instance: InstancePlan = {
+    id: 3,
+    name: 'sample',
+    plugin: 'sample',
+    version: '1.0.0',
+    codeHash: PLUGIN.codeHash,
+    entryPoint: 'PluginMain',
+    config,
+    category: 'custom',
+    priority: 100,
+    permissions: [],
+    timeoutMs: 60_000,
+    onFailure: { kind: 'closed' },
+    key: JSON.stringify(config),
+    dependencies: [],
+    incarnation: 0,
+    quarantined: false,
+  }
+  return {
+    ...BASE,
+    number,
+    settings: { ...BASE.settings, log: { level: 'info', format: 'json' } },
+    routes: BASE.routes.map((route) => ({ ...route, chain: [3] })),
+    instances: [instance],
+    bundles: [PLUGIN],
+  }
+}
+
+const start = (t: TestContext, committed: GenerationPlan | null = null): Promise<LoneWorker> =>
+  LoneWorker.start(t, generation(0, { answer: '' }).settings, committed)
+
+async function get(worker: LoneWorker, path = '/'): Promise<{ answer: string; hits: number }> {
+  const response = await fetch(`http://127.0.0.1:${worker.port}${path}`)
+  return (await response.json()) as { answer: string; hits: number }
+}
+
+const logged = (worker: LoneWorker, line: string): Promise<true> =>
+  waitFor(() => worker.log.includes(`"message":"${line}"`), `the log line "${line}"`)
+
+test('a generation that was not staged, or failed to, cannot be committed: the worker ends', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const plan = generation(2, { answer: 'two', fail: true })
+  const failed = await worker.request((id) => ({ kind: 'stage', id, plan }))
+  assert.equal(failed.kind, 'stage-failed')
+  assert.match(failed.kind === 'stage-failed' ? failed.failure.message : '', /does not start/)
+  assert.deepEqual(await get(worker), { answer: 'one', hits: 1 })
+  worker.send({ kind: 'commit', id: 0, generation: 2 })
+  await waitFor(() => worker.exitCode !== null, 'the worker to end')
+  assert.match(worker.log, /Cannot commit generation 2: it is not staged/)
+})
+
+test('commit is answered again when it is repeated, with the time of the swap', async (t) => {
+  const worker = await start(t)
+  const before = Date.now()
+  await worker.serve(generation(1, { answer: 'one' }))
+  const commit = () => worker.request((id) => ({ kind: 'commit', id, generation: 1 }))
+  const [first, second] = [await commit(), await commit()]
+  assert.ok(first.kind === 'committed' && second.kind === 'committed')
+  assert.equal(first.at, second.at)
+  assert.ok(first.at >= before - 1 && first.at <= Date.now() + 1, `${first.at} since ${before}`)
+  // Also while the next one is staged already.
+  const plan = generation(2, { answer: 'two' })
+  await worker.request((id) => ({ kind: 'stage', id, plan }))
+  const third = await commit()
+  assert.ok(third.kind === 'committed' && third.at === first.at)
+  assert.equal((await get(worker)).answer, 'one')
+})
+
+test('a staged generation serves nothing and is stopped when it is discarded', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const plan = generation(2, { answer: 'two' })
+  await worker.request((id) => ({ kind: 'stage', id, plan }))
+  assert.equal((await get(worker)).answer, 'one')
+  worker.send({ kind: 'discard', generation: 7 })
+  worker.send({ kind: 'discard', generation: 2 })
+  await logged(worker, 'stopped two')
+  assert.equal((await get(worker)).answer, 'one')
+  await worker.serve(generation(3, { answer: 'three' }))
+  assert.equal((await get(worker)).answer, 'three')
+  await worker.retired(1)
+  assert.equal(worker.hasRetired(2), false)
+})
+
+test('a stage that hangs is given up when it is discarded, or when another one comes', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const hanging = (number: number) =>
+    worker.request((id) => ({ kind: 'stage', id, plan: generation(number, { answer: 'x', hang: number }) }))
+  const discarded = hanging(2)
+  worker.send({ kind: 'discard', generation: 2 })
+  const first = await discarded
+  assert.match(first.kind === 'stage-failed' ? first.failure.message : '', /Given up: it was discarded/)
+  const replaced = hanging(3)
+  await worker.serve(generation(4, { answer: 'four' }))
+  const second = await replaced
+  assert.match(second.kind === 'stage-failed' ? second.failure.message : '', /Given up: another generation/)
+  assert.equal((await get(worker)).answer, 'four')
+})
+
+test('a generation retires when its last exchange has ended and what only it used is stopped', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const waiting = get(worker, '/wait')
+  await logged(worker, 'waits')
+  await worker.serve(generation(2, { answer: 'two' }))
+  await worker.serve(generation(3, { answer: 'two' }))
+  await worker.retired(2)
+  assert.equal(worker.hasRetired(1), false)
+  assert.doesNotMatch(worker.log, /stopped/)
+  assert.equal((await get(worker, '/go')).answer, 'two')
+  assert.equal((await waiting).answer, 'one')
+  await worker.retired(1)
+  assert.match(worker.log, /stopped one/)
+  assert.doesNotMatch(worker.log, /stopped two/)
+})
+
+test('states are told as they are, and live on in the next generation', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  await get(worker)
+  const ask = () => worker.request((id) => ({ kind: 'states', id, plugins: ['sample', 'other'] }))
+  const first = await ask()
+  assert.deepEqual(first.kind === 'states' ? first.states : null, [
+    { plugin: 'sample', name: 'hits', version: 1, value: { count: 1 } },
+  ])
+  await worker.serve(generation(2, { answer: 'two', version: 2 }))
+  await worker.retired(1)
+  assert.deepEqual(await get(worker), { answer: 'two', hits: 2 })
+  const second = await ask()
+  assert.deepEqual(second.kind === 'states' ? second.states : null, [
+    { plugin: 'sample', name: 'hits', version: 2, value: { count: 2 } },
+  ])
+})
+
+test('a drain stops what is live and staged, and retires the generation before it is over', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const plan = generation(2, { answer: 'two' })
+  await worker.request((id) => ({ kind: 'stage', id, plan }))
+  await worker.ask((id) => ({ kind: 'drain', id, deadlineMs: 100 }))
+  assert.ok(worker.hasRetired(1))
+  assert.equal(worker.hasRetired(2), false)
+  await waitFor(() => worker.exitCode === 0, 'the worker to end')
+  assert.match(worker.log, /stopped one/)
+  assert.match(worker.log, /stopped two/)
+})
