@@ -171,6 +171,23 @@ export const PLUGIN_ERRORS = {
     'It did not report ready in time, or died while starting.',
     'The log has the cause.',
   ),
+  CHANGE_HELD: config(
+    'A change waits for somebody to agree',
+    'A route would lose a security plugin: it is gone, renamed, disabled, or of another category.',
+    'Bring it back, say `NAME: false` under `plugins:` of the route, or run `cardea approve`.',
+  ),
+  NOTHING_HELD: config(
+    'There is nothing to approve or release',
+    'No change is held, or nothing is held back under that name.',
+    '`cardea status` shows what is held and what is held back.',
+  ),
+  WORKER_LOST: gateway(
+    0,
+    'always',
+    'A worker ended in the middle of a change',
+    'It died or was killed; another one takes its place.',
+    'The change is tried again by itself; the log says how the worker ended.',
+  ),
   TRIAL_FAILED: gateway(
     0,
     'always',

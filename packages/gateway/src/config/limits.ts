@@ -145,6 +145,28 @@ export const FAULT_DEFAULTS = {
   probationSecurity: false,
 } as const satisfies FaultSettings
 
+/** What a change waits for. */
+export const CHANGE_LIMITS = {
+  /** How often room for a further generation is looked for, should no worker say so. */
+  roomPollMs: 1_000,
+  /** A change that failed because a process died, which it had nothing to do with, is tried again so often. */
+  repeatsMax: 2,
+  /** No generation can be served: how long until the next try; doubles … */
+  startRetryMs: 1_000,
+  /** … up to here. */
+  startRetryMsMax: 30_000,
+} as const
+
+/** What follows when the breaker of an instance opens and opens again. */
+export const FAULT_LIMITS = {
+  /** So often in a row before the instance is made anew. */
+  opensBeforeRestart: 2,
+  /** Until it is; doubles each time … */
+  restartDelayMs: 1_000,
+  /** … up to here. */
+  restartDelayMsMax: 60_000,
+} as const
+
 /** From an editor's save to the beginning of a change. */
 export const WATCH_LIMITS = {
   /** Nothing has happened for this long: the burst is over. Editors and git write within a few milliseconds. */

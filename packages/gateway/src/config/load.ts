@@ -143,12 +143,15 @@ export async function readManifest(
   }
   const filled = copyTree(value)
   fillDefaults(filled, MANIFEST_JSON_SCHEMA)
-  const read = toManifest(filled as ManifestFile, file, source)
+  const read = toManifest(filled as ManifestFile, { file, source, text: opened.text })
   const problems = [checkFailurePolicy(read, null), checkConfigSchema(read)].filter((found) => found !== null)
   return problems.length > 0 ? { ok: false, problems } : { ok: true, manifest: read }
 }
 
-function toManifest(value: ManifestFile, file: string, source: SourceMap): PluginManifest {
+function toManifest(
+  value: ManifestFile,
+  { file, source, text }: { readonly file: string; readonly source: SourceMap; readonly text: string },
+): PluginManifest {
   return {
     file,
     folder: dirname(file),
@@ -168,6 +171,7 @@ function toManifest(value: ManifestFile, file: string, source: SourceMap): Plugi
     timeoutMs: value.timeout_ms,
     onFailure: failurePolicyOf(value.on_failure, value.category),
     source,
+    text,
   }
 }
 

@@ -1,5 +1,5 @@
 import { relative } from 'node:path'
-import type { ConfigProblem } from './types.ts'
+import type { ConfigProblem, Position } from './types.ts'
 
 /** Problems as text for people: place, sentence, and the line of the source with a caret under the offender. */
 
@@ -33,7 +33,7 @@ function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
   const file = options.directory === undefined ? problem.file : shortPath(options.directory, problem.file)
   const place = `${file}:${problem.line}:${problem.column}`
   const lines = [`${paint('1', printable(place))} ${paint('31', problem.code)} ${printable(problem.message)}`]
-  const excerpt = excerptOf(problem, options)
+  const excerpt = excerptOf(problem, options.textOf)
   if (excerpt !== null) {
     const gutter = `${problem.line}`
     lines.push(`  ${paint('2', `${gutter} |`)} ${excerpt.line}`)
@@ -52,13 +52,17 @@ function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
   return `${lines.join('\n')}\n`
 }
 
-function excerptOf(problem: ConfigProblem, options: RenderOptions): { line: string; indent: string } | null {
-  const line = options.textOf?.(problem.file)?.split(/\r?\n/)[problem.line - 1]
+/** The line of the place, and what leads up to the place in blanks; null when there is no text to show. */
+export function excerptOf(
+  place: Position,
+  textOf: RenderOptions['textOf'],
+): { readonly line: string; readonly indent: string } | null {
+  const line = textOf?.(place.file)?.split(/\r?\n/)[place.line - 1]
   if (line === undefined || line.trim() === '') return null
   // Long lines are shown around the caret.
-  const start = Math.max(0, problem.column - 1 - EXCERPT_LENGTH_MAX / 2)
+  const start = Math.max(0, place.column - 1 - EXCERPT_LENGTH_MAX / 2)
   const shown = line.slice(start, start + EXCERPT_LENGTH_MAX)
-  const before = shown.slice(0, problem.column - 1 - start)
+  const before = shown.slice(0, place.column - 1 - start)
   return { line: printable(shown), indent: printable(before).replaceAll(/[^\t]/g, ' ') }
 }
 

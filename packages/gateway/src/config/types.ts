@@ -103,6 +103,8 @@ export interface PluginManifest {
   readonly timeoutMs: number
   readonly onFailure: OnFailure
   readonly source: SourceMap
+  /** plugin.json as it was read. */
+  readonly text: string
 }
 
 export type ManifestResult =

@@ -10,6 +10,8 @@ import type { VerifiedPlugin } from './verify.ts'
 
 export interface BuiltPlugin extends VerifiedPlugin {
   readonly bundle: BundlePlan
+  /** Absolute paths of what was bundled from packages: the plugin's own folder does not tell when these change. */
+  readonly libraryFiles: readonly string[]
 }
 
 export interface BuildOutcome {
@@ -49,7 +51,8 @@ type PluginOutcome =
 async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
   const folder = dirname(plugin.entryFile)
   try {
-    const result = await esbuild.build(await buildOptions(plugin))
+    const realFolder = await realpath(folder)
+    const result = await esbuild.build(await buildOptions(plugin, realFolder))
     const code = result.outputFiles.find((file) => file.path.endsWith('.cjs'))
     const map = result.outputFiles.find((file) => file.path.endsWith('.map'))
     if (code === undefined || map === undefined) throw new Error('esbuild wrote no bundle')
@@ -68,7 +71,10 @@ async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
       sourceMap: map.text,
       entryFile: plugin.entryFile,
     }
-    return { ok: true, plugin: { ...plugin, bundle } }
+    const libraryFiles = Object.keys(result.metafile.inputs)
+      .map((file) => resolve(realFolder, file))
+      .filter((file) => !isOwnFile(realFolder, file))
+    return { ok: true, plugin: { ...plugin, bundle, libraryFiles } }
   } catch (error) {
     const messages = isBuildFailure(error) ? error.errors : []
     const problems = messages.map((message) => asProblem(plugin, folder, message))
@@ -78,16 +84,19 @@ async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
   }
 }
 
-async function buildOptions(plugin: VerifiedPlugin): Promise<esbuild.BuildOptions & { write: false }> {
+async function buildOptions(
+  plugin: VerifiedPlugin,
+  folder: string,
+): Promise<esbuild.BuildOptions & { write: false; metafile: true }> {
   const { name, version } = plugin.manifest
   // esbuild names files by their real path, and paths relative to this folder keep the machine out of the bundle.
-  const folder = await realpath(dirname(plugin.entryFile))
   const entryFile = await realpath(plugin.entryFile)
   return {
     entryPoints: [entryFile],
     absWorkingDir: folder,
     outfile: resolve(folder, 'plugin.cjs'),
     write: false,
+    metafile: true,
     bundle: true,
     format: 'cjs',
     platform: 'node',

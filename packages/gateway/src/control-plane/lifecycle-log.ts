@@ -1,7 +1,7 @@
 import type { Log } from '@cardea/sdk'
 import type { PluginStatus } from '../protocol/plugin-state.ts'
 
-/** Writes one step of a plugin: an error when it failed, with the place of the first fault, else for debugging. */
+/** Writes one step of a plugin, for debugging: what failed stands in the report of its change too. */
 export function logStep(log: Log, { folder, name, version, state }: PluginStatus): void {
   const fields = { plugin: name, version, folder }
   if (state.kind !== 'failed') {
@@ -11,7 +11,7 @@ export function logStep(log: Log, { folder, name, version, state }: PluginStatus
   }
   const { stage, faults } = state
   const [first] = faults
-  log.error(`Plugin "${name}" failed at stage ${stage}`, {
+  log.debug(`Plugin "${name}" failed at stage ${stage}`, {
     ...fields,
     state: state.kind,
     stage,

@@ -15,7 +15,12 @@ const folderOf = (name: string): string => join(ROOT, name)
 const verified = (name: string) => verifiedPlugin(folderOf(name), { name, version: '2.0.0' })
 const built = (name: string): BuiltPlugin => {
   const { entryFile, ...rest } = verified(name)
-  return { ...rest, entryFile, bundle: { codeHash: `hash of ${name}`, code: '', sourceMap: '', entryFile } }
+  return {
+    ...rest,
+    entryFile,
+    bundle: { codeHash: `hash of ${name}`, code: '', sourceMap: '', entryFile },
+    libraryFiles: [],
+  }
 }
 const problem = (name: string) =>
   problemAt(folderOf(name), 'PLUGIN_BUILD_FAILED', 'It is wrong.', { folder: folderOf(name) })

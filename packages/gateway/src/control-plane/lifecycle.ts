@@ -18,7 +18,8 @@ export const NEXT_STEPS = {
   discovered: ['verified', 'failed at verify'],
   verified: ['built', 'disabled', 'failed at build'],
   built: ['validated', 'disabled', 'failed at validate'],
-  validated: ['active', 'failed at start'],
+  validated: ['tried', 'active', 'failed at start'],
+  tried: ['active', 'failed at start'],
   active: ['draining'],
   draining: ['stopped'],
   stopped: [],
@@ -88,6 +89,13 @@ export class PluginLifecycle {
     }
     for (const folder of folders) {
       if (this.#isAt(folder, 'built')) this.#move(folder, { kind: 'validated' })
+    }
+  }
+
+  /** A trial process ran the plan's instances. */
+  tried(plan: GenerationPlan): void {
+    for (const folder of foldersOf(plan).keys()) {
+      if (this.#isAt(folder, 'validated')) this.#move(folder, { kind: 'tried' })
     }
   }
 

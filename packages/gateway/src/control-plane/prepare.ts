@@ -38,6 +38,8 @@ export interface PreparedGeneration {
 
 export interface PrepareProblem extends PluginProblem {
   readonly stage: PluginStage
+  /** The plugin's name, its folder's where plugin.json does not say; null where it is no single plugin's. */
+  readonly plugin: string | null
 }
 
 export type PrepareResult =
@@ -68,16 +70,17 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
   const built = [...pins.plugins, ...freshlyBuilt]
   lifecycle.built(built, unbuilt)
   const broken = [
-    ...atStage('discover', unreadable),
-    ...atStage('verify', unverified),
-    ...atStage('build', unbuilt),
+    ...atStage('discover', unreadable, lifecycle),
+    ...atStage('verify', unverified, lifecycle),
+    ...atStage('build', unbuilt, lifecycle),
   ]
   if (broken.length > 0) return { ok: false, problems: sortProblems(broken) }
 
   const resolution = resolveChains(settings, verified, built, options.controls)
   const { routes, instances, chains, idle, validated, problems } = resolution
   lifecycle.validated(validated, idle, problems)
-  if (problems.length > 0) return { ok: false, problems: sortProblems(atStage('validate', problems)) }
+  if (problems.length > 0)
+    return { ok: false, problems: sortProblems(atStage('validate', problems, lifecycle)) }
 
   const used = new Set(instances.map((instance) => instance.codeHash))
   const plan = {
@@ -111,8 +114,13 @@ async function discoverUnpinned({ directories, pinned }: PrepareOptions): Promis
   }
 }
 
-function atStage(stage: PluginStage, problems: readonly PluginProblem[]): PrepareProblem[] {
-  return problems.map((problem) => ({ ...problem, stage }))
+function atStage(
+  stage: PluginStage,
+  problems: readonly PluginProblem[],
+  { plugins }: PluginLifecycle,
+): PrepareProblem[] {
+  const names = new Map(plugins.map(({ folder, name }) => [folder, name]))
+  return problems.map((problem) => ({ ...problem, stage, plugin: names.get(problem.folder ?? '') ?? null }))
 }
 
 interface Selection {

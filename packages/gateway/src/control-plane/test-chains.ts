@@ -24,7 +24,7 @@ type Entries = Readonly<Record<string, Entry>>
 /** A plugin in /p/NAME with code. */
 export function plugin(name: string, changes: Partial<PluginManifest> = {}): BuiltPlugin {
   const bundle = { codeHash: `hash of ${name}`, code: '', sourceMap: '', entryFile: `/p/${name}/plugin.ts` }
-  return { ...verifiedPlugin(`/p/${name}`, { name, ...changes }), bundle }
+  return { ...verifiedPlugin(`/p/${name}`, { name, ...changes }), bundle, libraryFiles: [] }
 }
 
 function overrides(entries: Entries, prefix: string): PluginOverrides {

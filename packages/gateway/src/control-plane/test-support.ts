@@ -53,6 +53,7 @@ export function manifestOf(folder: string, changes: Partial<PluginManifest> = {}
     timeoutMs: 1_000,
     onFailure: { kind: 'closed' },
     source,
+    text: JSON.stringify({ name: 'sample', version: '1.0.0', ...changes }),
     ...changes,
   }
 }

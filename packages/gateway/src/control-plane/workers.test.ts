@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { waitFor } from '../../../../tests/support/wait-for.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
@@ -55,8 +56,11 @@ test('haveReached() resolves with the last worker, and at once when all are ther
 
 test('stage() rejects with the error of the worker that cannot, plugin and stack kept', async () => {
   const { workers, idFor } = withWorkers(2)
+  workers.started(1, 0)
+  workers.started(2, 0)
   const staged = workers.stage(plan)
   workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
+  await waitFor(() => idFor(2), 'the second worker is asked after the first')
   const failure = { code: 'PLUGIN_START_FAILED', message: 'Cannot start plugin "a"', plugin: 'a' } as const
   workers.answered(2, {
     kind: 'stage-failed',
@@ -72,16 +76,27 @@ test('stage() rejects with the error of the worker that cannot, plugin and stack
 
 test('stage() rejects when a worker ends meanwhile', async () => {
   const { workers } = withWorkers(1)
+  workers.started(1, 0)
   const staged = workers.stage(plan)
   workers.ended(1, 'exit code 1')
-  await assert.rejects(staged, { message: 'Cannot stage generation in worker 1: it ended (exit code 1)' })
+  await assert.rejects(staged, {
+    code: 'WORKER_LOST',
+    message: 'Cannot stage in worker 1: it ended (exit code 1)',
+  })
 })
 
 test('commit() reaches every worker and resolves when all have acknowledged', async () => {
   const { workers, sent, idFor } = withWorkers(2)
-  const committed = workers.commit(7)
+  workers.started(1, 0)
+  workers.started(2, 0)
+  const staged = workers.stage(plan)
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
+  await waitFor(() => idFor(2), 'the second worker is asked after the first')
+  workers.answered(2, { kind: 'staged', id: idFor(2), carried: 0, started: 0 })
+  await staged
+  const committed = workers.commit(plan)
   assert.deepEqual(
-    sent.map(({ worker, message }) => [worker, message.kind]),
+    sent.slice(2).map(({ worker, message }) => [worker, message.kind]),
     [
       [1, 'commit'],
       [2, 'commit'],
@@ -89,28 +104,33 @@ test('commit() reaches every worker and resolves when all have acknowledged', as
   )
   workers.answered(2, { kind: 'committed', id: idFor(2), at: 0 })
   workers.answered(1, { kind: 'committed', id: idFor(1), at: 0 })
-  await committed
+  assert.deepEqual(await committed, { swappedAt: [0, 0], failed: [] })
 })
 
 test('haveRetired tells when every worker has retired or ended', () => {
   const { workers } = withWorkers(2)
-  assert.equal(workers.haveRetired, false)
-  workers.retired(1)
-  workers.retired(3)
-  assert.equal(workers.haveRetired, false)
+  workers.started(1, 7)
+  workers.started(2, 7)
+  assert.equal(workers.haveRetired(7), false)
+  workers.retired(1, 7)
+  workers.retired(3, 7)
+  assert.equal(workers.haveRetired(7), false)
   workers.ended(2, 'SIGKILL')
-  assert.equal(workers.haveRetired, true)
+  assert.equal(workers.haveRetired(7), true)
   workers.spawned(2)
-  assert.equal(workers.haveRetired, false)
+  workers.started(2, 7)
+  assert.equal(workers.haveRetired(7), false)
 })
 
 test('an answer of a former worker settles nothing of its successor', async () => {
   const { workers, idFor } = withWorkers(1)
+  workers.started(1, 0)
   const lost = assert.rejects(workers.stage(plan))
   const oldId = idFor(1)
   workers.ended(1, 'SIGKILL')
   await lost
   workers.spawned(1)
+  workers.started(1, 0)
   const staged = workers.stage(plan)
   assert.notEqual(idFor(1), oldId)
   workers.answered(1, {

@@ -3,29 +3,61 @@ import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import type {
+  PluginStateCopy,
+  SupervisorToWorker,
+  WorkerCensus,
+  WorkerToSupervisor,
+} from '../protocol/supervisor-worker.ts'
 
 type Answer = Extract<WorkerToSupervisor, { readonly id: number }>
+type Question = Extract<SupervisorToWorker, { readonly id: number }>
 
 /** How far a worker has come. Each step implies those before it. */
 export type WorkerStep = 'spawned' | 'started' | 'listening'
 
 const STEPS: readonly WorkerStep[] = ['spawned', 'started', 'listening']
 
+export interface CommitResult {
+  /** Unix time of each worker's swap, milliseconds with fractions. */
+  readonly swappedAt: readonly number[]
+  /** Those that did not acknowledge. */
+  readonly failed: readonly { readonly worker: number; readonly reason: string }[]
+}
+
 /** The workers as the supervisor sees them, through the master. */
 export class Workers {
   readonly #send: (worker: number, message: SupervisorToWorker) => void
   readonly #workers = new Map<number, WorkerState>()
   readonly #waiting = new Set<Waiting>()
+  readonly #waitingForRetirement = new Set<() => void>()
 
   constructor(send: (worker: number, message: SupervisorToWorker) => void) {
     this.#send = send
   }
 
+  get numbers(): readonly number[] {
+    return [...this.#workers.keys()]
+  }
+
   /** A process exists. Also for those that a predecessor of this supervisor left. */
   spawned(worker: number): void {
     const requests = new PendingRequests<Answer>()
-    this.#workers.set(worker, { step: 'spawned', hasRetired: false, failure: null, requests })
+    this.#workers.set(worker, {
+      step: 'spawned',
+      generation: 0,
+      staged: 0,
+      alive: new Set(),
+      failure: null,
+      requests,
+    })
+  }
+
+  /** It takes messages. `generation` is what it serves, or 0. */
+  started(worker: number, generation: number): void {
+    const state = this.#workers.get(worker)
+    if (state !== undefined) serve(state, generation)
+    this.reached(worker, 'started')
   }
 
   reached(worker: number, step: WorkerStep): void {
@@ -48,25 +80,46 @@ export class Workers {
   }
 
   ended(worker: number, reason: string): void {
-    this.#workers.get(worker)?.requests.rejectAll(`it ended (${reason})`)
+    const state = this.#workers.get(worker)
     this.#workers.delete(worker)
+    state?.requests.rejectAll(`it ended (${reason})`)
     const detail = `Cannot start worker ${worker}: it ended (${reason}) before it was ready. The log has the cause`
     this.#rejectWaiting(new GatewayError('WORKER_START_FAILED', detail))
+    this.#noteRetirement()
   }
 
   answered(worker: number, message: Answer): void {
     this.#workers.get(worker)?.requests.settle(message.id, message)
   }
 
-  /** It runs nothing of its generation any more. */
-  retired(worker: number): void {
-    const state = this.#workers.get(worker)
-    if (state !== undefined) state.hasRetired = true
+  /** It runs nothing of that generation any more. */
+  retired(worker: number, generation: number): void {
+    this.#workers.get(worker)?.alive.delete(generation)
+    this.#noteRetirement()
   }
 
-  /** Whether every worker has retired or ended. */
-  get haveRetired(): boolean {
-    return [...this.#workers.values()].every((state) => state.hasRetired)
+  /** Whether no worker runs anything of the generation. */
+  haveRetired(generation: number): boolean {
+    return [...this.#workers.values()].every(({ alive }) => !alive.has(generation))
+  }
+
+  /** Generations that are alive in the worker that has most of them. */
+  get generationsLive(): number {
+    return Math.max(0, ...[...this.#workers.values()].map(({ alive }) => alive.size))
+  }
+
+  /** Resolves when some worker has retired a generation or ended, or the time is over. */
+  nextRetirement(timeoutMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(done, timeoutMs)
+    const waiting = this.#waitingForRetirement
+    function done(): void {
+      clearTimeout(timer)
+      waiting.delete(done)
+      resolve()
+    }
+    waiting.add(done)
+    return promise
   }
 
   /** Rejects as soon as one worker fails or ends. The master bounds how long a worker may take. */
@@ -78,46 +131,156 @@ export class Workers {
     return promise
   }
 
-  /** Starts the generation's instances in every worker. Throws the first worker's failure. */
-  async stage(plan: GenerationPlan): Promise<void> {
-    await this.#all(async (worker) => {
+  /**
+   * Makes everything of a generation that may fail, in one worker after another: what goes wrong only there goes wrong in
+   * one of them. Throws the first failure; WORKER_LOST when that is a worker's end.
+   */
+  async stage(plan: GenerationPlan): Promise<{ readonly carried: number }> {
+    if (!this.#haveReached('started', 1)) await this.haveReached('started', 1)
+    let carried = 0
+    for (const [worker, state] of [...this.#workers]) {
+      if (state.step === 'spawned' || this.#workers.get(worker) !== state) continue
       const answer = await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
         kind: 'stage',
         id,
         plan,
       }))
       if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
-    })
+      if (answer.kind === 'staged') carried = answer.carried
+      state.staged = plan.number
+    }
+    return { carried }
   }
 
-  /** Swaps every worker to the staged generation. Throws for a worker that does not acknowledge. */
-  async commit(generation: number): Promise<void> {
-    await this.#all(async (worker) => {
-      await this.#request(worker, 'commit', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
-        kind: 'commit',
+  /** The staged generation will not be committed. */
+  discard(generation: number): void {
+    for (const [worker, state] of this.#workers) {
+      if (state.staged !== generation || state.generation === generation) continue
+      state.staged = 0
+      this.#send(worker, { kind: 'discard', generation })
+    }
+  }
+
+  /**
+   * Swaps every worker to the plan. Never throws. Workers that have not staged it (they started meanwhile) do so now;
+   * those that have not started yet begin with it.
+   */
+  async commit(plan: GenerationPlan): Promise<CommitResult> {
+    const swappedAt: number[] = []
+    const failed: { worker: number; reason: string }[] = []
+    const commitOne = async ([worker, state]: [number, WorkerState]): Promise<void> => {
+      try {
+        swappedAt.push(await this.#commitOne(worker, state, plan))
+      } catch (thrown) {
+        // Who ended is followed by one that starts on the plan.
+        if (this.#workers.get(worker) === state) {
+          failed.push({ worker, reason: thrown instanceof Error ? thrown.message : String(thrown) })
+        }
+      }
+    }
+    const ready = [...this.#workers].filter(([, state]) => state.step !== 'spawned')
+    await Promise.all(ready.map(commitOne))
+    return { swappedAt, failed }
+  }
+
+  /** Brings one worker that serves something else to the plan. Throws when it cannot. */
+  async catchUp(worker: number, plan: GenerationPlan): Promise<void> {
+    const state = this.#workers.get(worker)
+    if (state !== undefined && state.generation !== plan.number) await this.#commitOne(worker, state, plan)
+  }
+
+  /** What the worker serves; 0 for nothing, or one that is not there. */
+  generationOf(worker: number): number {
+    return this.#workers.get(worker)?.generation ?? 0
+  }
+
+  /** What every worker holds; null for one that does not say. */
+  async census(): Promise<ReadonlyMap<number, WorkerCensus | null>> {
+    const entries = this.numbers.map(async (worker): Promise<[number, WorkerCensus | null]> => {
+      try {
+        const answer = await this.#request(worker, 'count', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
+          kind: 'census',
+          id,
+        }))
+        return [worker, answer.kind === 'census' ? answer.census : null]
+      } catch {
+        return [worker, null]
+      }
+    })
+    return new Map(await Promise.all(entries))
+  }
+
+  /** After this supervisor was started anew: which generations live where. */
+  async recount(): Promise<void> {
+    for (const [worker, census] of await this.census()) {
+      const state = this.#workers.get(worker)
+      if (state === undefined || census === null) continue
+      for (const { number } of census.generations) state.alive.add(number)
+      state.generation = census.generations.at(-1)?.number ?? 0
+      if (state.step === 'spawned') this.reached(worker, 'started')
+    }
+  }
+
+  /** Descriptions of the streams that hold the oldest generation of each worker. */
+  async oldestStreams(): Promise<string[]> {
+    const counts = [...(await this.census()).values()]
+    return counts.flatMap((census) => census?.generations[0]?.oldest ?? [])
+  }
+
+  /** The live state of these plugins in one worker, for the dry run of migrations. */
+  async states(plugins: readonly string[]): Promise<readonly PluginStateCopy[]> {
+    const [worker] = [...this.#workers].find(([, { step }]) => step === 'listening') ?? []
+    if (worker === undefined) return []
+    const answer = await this.#request(worker, 'copy state', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
+      kind: 'states',
+      id,
+      plugins,
+    }))
+    return answer.kind === 'states' ? answer.states : []
+  }
+
+  broadcast(message: Exclude<SupervisorToWorker, Question>): void {
+    for (const worker of this.#workers.keys()) this.#send(worker, message)
+  }
+
+  async #commitOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
+    const generation = plan.number
+    if (state.staged !== generation && state.generation !== generation) {
+      const answer = await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
+        kind: 'stage',
         id,
-        generation,
+        plan,
       }))
-    })
-  }
-
-  async #all(run: (worker: number) => Promise<void>): Promise<void> {
-    await Promise.all([...this.#workers.keys()].map(run))
+      if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
+    }
+    const answer = await this.#request(worker, 'commit', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
+      kind: 'commit',
+      id,
+      generation,
+    }))
+    if (answer.kind !== 'committed') {
+      throw new GatewayError('WORKER_LOST', `Worker ${worker} did not commit generation ${generation}`)
+    }
+    serve(state, generation)
+    return answer.at
   }
 
   async #request(
     worker: number,
     what: string,
     timeoutMs: number,
-    message: (id: number) => SupervisorToWorker,
+    message: (id: number) => Question,
   ): Promise<Answer> {
     const state = this.#workers.get(worker)
-    if (state === undefined) {
-      throw new GatewayError('WORKER_START_FAILED', `Cannot ${what} in worker ${worker}: it ended`)
-    }
-    const { id, answer } = state.requests.start(`Cannot ${what} generation in worker ${worker}`, timeoutMs)
+    if (state === undefined) throw lost(`Cannot ${what} in worker ${worker}: it ended`)
+    const { id, answer } = state.requests.start(`Cannot ${what} in worker ${worker}`, timeoutMs)
     this.#send(worker, message(id))
-    return answer
+    try {
+      return await answer
+    } catch (thrown) {
+      if (this.#workers.get(worker) === state) throw thrown
+      throw lost(thrown instanceof Error ? thrown.message : String(thrown))
+    }
   }
 
   #haveReached(step: WorkerStep, count: number): boolean {
@@ -130,11 +293,30 @@ export class Workers {
     for (const waiting of this.#waiting) waiting.reject(error)
     this.#waiting.clear()
   }
+
+  #noteRetirement(): void {
+    for (const done of [...this.#waitingForRetirement]) done()
+  }
+}
+
+function serve(state: WorkerState, generation: number): void {
+  state.generation = generation
+  state.staged = 0
+  if (generation > 0) state.alive.add(generation)
+}
+
+function lost(detail: string): GatewayError {
+  return new GatewayError('WORKER_LOST', detail)
 }
 
 interface WorkerState {
   step: WorkerStep
-  hasRetired: boolean
+  /** What it serves; 0 for nothing yet. */
+  generation: number
+  /** What it has staged; 0 for nothing. */
+  staged: number
+  /** Generations that it has not retired. */
+  readonly alive: Set<number>
   failure: GatewayError | null
   readonly requests: PendingRequests<Answer>
 }

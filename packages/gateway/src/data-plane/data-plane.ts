@@ -44,6 +44,7 @@ export interface DataPlaneOptions {
 export class DataPlane implements ConnectionHost, ExchangeHost {
   settings: GatewaySettings
   readonly sweeper = new Sweeper(systemClock, (error) => this.onInternalError(error))
+  readonly via: string
   pendingRequests = 0
   readonly #log: Log
   readonly #ids: RequestIds
@@ -52,7 +53,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #connections = new Set<ClientConnection>()
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
-  readonly #trust: { blocks: AddressBlocks }
+  #proxies: AddressBlocks
   #generation: Generation | null = null
   #draining = false
   #exchanges = 0
@@ -61,10 +62,13 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   constructor({ settings, log, workerNumber, onFault }: DataPlaneOptions) {
     this.settings = settings
+    this.via = `1.1 ${settings.viaName}`
     this.#log = log
     this.#ids = new RequestIds(workerNumber)
-    this.#trust = { blocks: new AddressBlocks(settings.trustedProxies) }
+    this.#proxies = new AddressBlocks(settings.trustedProxies)
     this.#registry = new UpstreamRegistry({
+      limits: settings.limits,
+      tunnelIdleMs: settings.timeouts.tunnelIdleMs,
       sweeper: this.sweeper,
       addresses: new AddressBook(() => this.sweeper.nowMs),
       onInternalError: (error) => this.onInternalError(error),
@@ -108,7 +112,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#generation = generation
     this.settings = generation.settings
     this.#guards.faults = generation.settings.faults
-    this.#trust.blocks = proxies
+    this.#proxies = proxies
     previous?.retire()
   }
 
@@ -139,13 +143,11 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   #open(handle: object, port: number): void {
     const connection = new ClientConnection(handle, port, this)
     this.#connections.add(connection)
-    if (this.#connections.size > this.settings.limits.connectionsMax) {
-      connection.refuse('GATEWAY_OVERLOADED', 'The worker holds as many connections as it may')
-    }
+    if (this.#connections.size > this.settings.limits.connectionsMax) connection.refuseOverload()
   }
 
   forwardingFor(peerAddress: string, localPort: number): ForwardingFields {
-    return new ForwardingFields({ peerAddress, localPort, scheme: 'http' }, this.#trust)
+    return new ForwardingFields({ peerAddress, localPort, scheme: 'http' }, this.#proxies)
   }
 
   openExchange(client: ClientStream, head: RequestHead): Exchange | null {

@@ -209,6 +209,9 @@ export class Master {
         this.#isListeningAnyway = true
         this.#syncAllListeners()
         break
+      case 'replace':
+        this.#replace(message.worker, message.reason)
+        break
       case 'ready':
         this.#onReady(message.summary)
         break
@@ -356,6 +359,11 @@ export class Master {
     this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
     worker.kill()
     return false
+  }
+
+  #replace(number: number, reason: string): void {
+    this.#log.error(`Worker ${number} is replaced: ${reason}`)
+    this.#workers.get(number)?.kill()
   }
 
   #abandon(worker: Worker, thrown: unknown): void {

@@ -160,7 +160,7 @@ async function inlinePlugin({ manifest }: InlinePlugin): Promise<BuiltPlugin> {
   if (!read.ok) throw refusal(read.problems, text)
   const entryFile = join(folder, 'plugin.ts')
   const bundle = { codeHash: `inline ${manifest.name}`, code: '', sourceMap: '', entryFile }
-  return { manifest: read.manifest, origin: 'user', entryFile, bundle }
+  return { manifest: read.manifest, origin: 'user', entryFile, bundle, libraryFiles: [] }
 }
 
 async function folderPlugin({ folder }: FolderPlugin): Promise<BuiltPlugin> {

@@ -49,6 +49,8 @@ export type SupervisorToMaster =
   | { readonly kind: 'commit'; readonly id: number; readonly plan: GenerationPlan }
   /** There is no generation that could serve: accept connections all the same, and answer 503. */
   | { readonly kind: 'listen-anyway' }
+  /** End this worker now; its successor starts on the committed generation. */
+  | { readonly kind: 'replace'; readonly worker: number; readonly reason: string }
   /** Every worker serves; what to tell the person who started the gateway. */
   | { readonly kind: 'ready'; readonly summary: ReadySummary }
   /** The first start failed; the reasons are printed. The gateway ends with this exit code. */

@@ -13,6 +13,8 @@ export type PluginState =
   | { readonly kind: 'built' }
   /** Every config that it is given holds. */
   | { readonly kind: 'validated' }
+  /** A trial process has run it. A change tries only what is new in it. */
+  | { readonly kind: 'tried' }
   /** Every worker serves the generation that runs it. */
   | { readonly kind: 'active'; readonly generation: number }
   /** New exchanges do not get it any more; those that began with it may. */

@@ -1,0 +1,81 @@
+import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { type BuildOutcome, type BuiltPlugin, buildPlugins } from './build.ts'
+import type { Fingerprints } from './store/fingerprint.ts'
+import type { VerifiedPlugin } from './verify.ts'
+
+interface Entry {
+  readonly fingerprint: string
+  readonly plugin: BuiltPlugin
+  /** Of the library files: what npm does to them changes nothing in the plugin's own folder. */
+  readonly libraries: string
+}
+
+/**
+ * Builds only what changed since it was built last: of twenty plugins one save touches one. What a folder holds counts,
+ * not its dates.
+ */
+export class BuildCache {
+  readonly #folders: Fingerprints
+  readonly #entries = new Map<string, Entry>()
+  /** By folder, from before its files were read: a file that changes meanwhile must not count as built. */
+  #fingerprints: ReadonlyMap<string, string | null> = new Map()
+
+  constructor(folders: Fingerprints) {
+    this.#folders = folders
+  }
+
+  /** The fingerprint of a folder as of the last `build`; '' when it was not part of it. */
+  fingerprintOf(folder: string): string {
+    return this.#fingerprints.get(folder) ?? ''
+  }
+
+  async build(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
+    const folders = plugins.map((plugin) => dirname(plugin.entryFile))
+    const fingerprints = await Promise.all(folders.map((folder) => this.#folders.ofFolder(folder)))
+    this.#fingerprints = new Map(folders.map((folder, index) => [folder, fingerprints[index] ?? null]))
+    const known = await Promise.all(plugins.map((plugin) => this.#find(plugin)))
+    const unknown = plugins.filter((_, index) => known[index] === null)
+    const outcome = await buildPlugins(unknown)
+    for (const plugin of outcome.built) await this.#keep(plugin)
+    this.#forgetAllBut(new Set(folders))
+    const fresh = new Map(outcome.built.map((plugin) => [plugin.entryFile, plugin]))
+    const built = plugins.flatMap((plugin, index) => known[index] ?? fresh.get(plugin.entryFile) ?? [])
+    return { built, problems: outcome.problems }
+  }
+
+  async #find(plugin: VerifiedPlugin): Promise<BuiltPlugin | null> {
+    const folder = dirname(plugin.entryFile)
+    const entry = this.#entries.get(folder)
+    const fingerprint = this.#fingerprints.get(folder) ?? null
+    if (entry === undefined || entry.fingerprint !== fingerprint) return null
+    if (entry.plugin.entryFile !== plugin.entryFile) return null
+    if (entry.libraries !== (await datesOf(entry.plugin.libraryFiles))) return null
+    return { ...entry.plugin, ...plugin }
+  }
+
+  async #keep(plugin: BuiltPlugin): Promise<void> {
+    const folder = dirname(plugin.entryFile)
+    const fingerprint = this.#fingerprints.get(folder) ?? null
+    if (fingerprint === null) return
+    this.#entries.set(folder, { fingerprint, plugin, libraries: await datesOf(plugin.libraryFiles) })
+  }
+
+  #forgetAllBut(folders: ReadonlySet<string>): void {
+    for (const folder of this.#entries.keys()) if (!folders.has(folder)) this.#entries.delete(folder)
+  }
+}
+
+async function datesOf(files: readonly string[]): Promise<string> {
+  const dates = await Promise.all(
+    files.map(async (file) => {
+      try {
+        const { mtimeMs, size } = await stat(file)
+        return `${mtimeMs} ${size}`
+      } catch {
+        return 'gone'
+      }
+    }),
+  )
+  return dates.join('\n')
+}

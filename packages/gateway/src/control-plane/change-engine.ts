@@ -1,0 +1,273 @@
+import type { Log } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
+import { CHANGE_LIMITS } from '../config/limits.ts'
+import { planSettings } from '../config/plan.ts'
+import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
+import type { GatewaySettings } from '../protocol/generation.ts'
+import {
+  applyChange,
+  type ChangeGround,
+  type ChangeRequest,
+  type MasterPort,
+  type Reference,
+  serveReference,
+} from './change.ts'
+import { ChangeHeld, failedByThrow } from './change-result.ts'
+import { NO_CONTROLS } from './controls.ts'
+import { gather, loadForListeners, restore, type Workshop } from './gather.ts'
+import { PluginLifecycle } from './lifecycle.ts'
+import { reportOf } from './report.ts'
+import type { StoredGeneration } from './store/types.ts'
+import type { TrialRunner } from './trial-runner.ts'
+import type { Workers } from './workers.ts'
+
+export interface EngineOptions {
+  readonly workshop: Workshop
+  readonly log: Log
+  readonly trials: TrialRunner
+  readonly workers: Workers
+  readonly master: MasterPort
+  /** Whether a start may serve what served last, or nothing but 503, when it cannot serve what the files say. */
+  readonly hasFallback: boolean
+  /** Everything that a change came to, but "unchanged". */
+  onReport(report: ChangeReport): void
+  /** A generation serves. */
+  onCommitted(reference: Reference, previous: Reference | null): void
+  readonly findMoves: ChangeGround['findMoves']
+  /** For the log of a plugin's steps. */
+  newLifecycle(): PluginLifecycle
+}
+
+interface Waiting {
+  request: ChangeRequest
+  readonly callers: ((report: ChangeReport) => void)[]
+}
+
+/** A change that did not go live, and why. */
+export interface Pending {
+  readonly request: ChangeRequest
+  readonly report: ChangeReport
+}
+
+/**
+ * Makes changes, one after another. Changes of files that come while one is being made are one change after it; what
+ * fails because a process died under it is tried again.
+ */
+export class ChangeEngine {
+  readonly #options: EngineOptions
+  readonly #queue: Waiting[] = []
+  #reference: Reference | null = null
+  #isServing = false
+  #isRunning = false
+  #isClosed = false
+  #workerCount = 0
+  #pending: Pending | null = null
+  /** Of the latest change, whatever became of it. */
+  #lifecycle = new PluginLifecycle()
+  #startRetryMs: number = CHANGE_LIMITS.startRetryMs
+  #startRetryTimer: NodeJS.Timeout | undefined
+
+  constructor(options: EngineOptions) {
+    this.#options = options
+  }
+
+  /** The committed generation, or at the start the one that was committed last; null: there is none. */
+  get reference(): Reference | null {
+    return this.#reference
+  }
+
+  get isServing(): boolean {
+    return this.#isServing
+  }
+
+  /** The newest change when it failed or is held. */
+  get pending(): Pending | null {
+    return this.#pending
+  }
+
+  get plugins(): PluginLifecycle {
+    return this.#lifecycle
+  }
+
+  /** What was served last here, from the store. Before the first `request` of a gateway that starts. */
+  async recall(record: StoredGeneration | null): Promise<void> {
+    if (record === null) return
+    const { log, workshop } = this.#options
+    try {
+      const candidate = await restore(workshop, record, this.#options.newLifecycle())
+      this.#reference = { candidate, settings: candidate.plan.settings }
+    } catch (thrown) {
+      log.error(`Cannot bring back generation ${record.number}, which served last: ${messageOf(thrown)}`)
+    }
+  }
+
+  /** The settings to open listeners with, before there is a generation: as much of the config as can be had. */
+  async settingsForStart(): Promise<GatewaySettings> {
+    const { workshop } = this.#options
+    try {
+      const overlay = this.#reference?.candidate.overlay ?? { controls: NO_CONTROLS, pins: [] }
+      const { plan } = await gather(workshop, { number: 1, overlay, lifecycle: new PluginLifecycle() })
+      return plan.settings
+    } catch {
+      if (this.#reference !== null) return this.#reference.settings
+      return planSettings(await loadForListeners(workshop)).settings
+    }
+  }
+
+  /** The listeners are open and the workers there. */
+  opened(settings: GatewaySettings): void {
+    this.#workerCount = settings.workers
+    if (this.#reference !== null) this.#reference = { ...this.#reference, settings }
+  }
+
+  /** Takes over a gateway that serves this already, with all that its plan says. */
+  adopt(reference: Reference | null, workerCount: number): void {
+    this.#reference = reference
+    this.#isServing = reference !== null
+    this.#workerCount = workerCount
+    if (reference !== null) this.#lifecycle = reference.candidate.lifecycle
+  }
+
+  /** Makes a change, after those before it. Never rejects. */
+  request(request: ChangeRequest): Promise<ChangeReport> {
+    const { promise, resolve } = Promise.withResolvers<ChangeReport>()
+    const last = this.#queue.at(-1)
+    if (last !== undefined && isOfFiles(last.request) && isOfFiles(request)) {
+      last.request = merge(last.request, request)
+      last.callers.push(resolve)
+    } else {
+      this.#queue.push({ request, callers: [resolve] })
+    }
+    void this.#run()
+    return promise
+  }
+
+  /** The losses that wait for somebody's word, with the change they would come with. */
+  get held(): { readonly request: ChangeRequest; readonly losses: readonly HeldLoss[] } | null {
+    if (this.#pending?.report.outcome !== 'held') return null
+    return { request: this.#pending.request, losses: this.#pending.report.held }
+  }
+
+  /** No change begins any more. */
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#startRetryTimer)
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isRunning) return
+    this.#isRunning = true
+    for (let next = this.#queue.shift(); next !== undefined && !this.#isClosed; next = this.#queue.shift()) {
+      const report = await this.#make(next.request)
+      for (const resolve of next.callers) resolve(report)
+    }
+    this.#isRunning = false
+  }
+
+  async #make(request: ChangeRequest): Promise<ChangeReport> {
+    let report = await this.#try(request)
+    for (let repeat = 1; repeat <= CHANGE_LIMITS.repeatsMax && report === 'again'; repeat++) {
+      report = await this.#try({ ...request, firstSignAt: performance.now() }, repeat)
+    }
+    // The last repeat never says so.
+    if (report === 'again') throw new Error('A change was to be tried again once too often')
+    this.#pending = report.outcome === 'failed' || report.outcome === 'held' ? { request, report } : null
+    if (report.outcome !== 'unchanged') this.#options.onReport(report)
+    if (!this.#isServing && this.#options.hasFallback) await this.#serveWhatThereIs()
+    return report
+  }
+
+  async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again'> {
+    const base = { cause: request.cause, who: request.who, live: this.#reference?.candidate.plan.number ?? 0 }
+    try {
+      const outcome = await applyChange(request, this.#ground())
+      if (outcome.kind === 'unchanged') {
+        if (this.#reference !== null) this.#lifecycle = this.#reference.candidate.lifecycle
+        return reportOf(base, { kind: 'unchanged' })
+      }
+      const { candidate, report } = outcome
+      this.#committed({ candidate, settings: candidate.plan.settings })
+      return reportOf(base, { kind: 'committed', parts: report })
+    } catch (thrown) {
+      const number = this.#options.workshop.store.nextNumber()
+      if (thrown instanceof ChangeHeld) return reportOf(base, { kind: 'held', number, held: thrown })
+      const failed = failedByThrow('config', null, thrown)
+      if (failed.isPassing && repeat < CHANGE_LIMITS.repeatsMax) return 'again'
+      return reportOf(base, { kind: 'failed', number, failed })
+    }
+  }
+
+  /** A start whose files cannot be served: what served last does, or nothing, and then it is tried again later. */
+  async #serveWhatThereIs(): Promise<void> {
+    const { log, master } = this.#options
+    const reference = this.#reference
+    if (reference !== null) {
+      try {
+        await serveReference(reference, this.#ground())
+        this.#committed(reference)
+        return
+      } catch (thrown) {
+        log.error(
+          `Cannot serve generation ${reference.candidate.plan.number}, which served last: ${messageOf(thrown)}`,
+        )
+      }
+    }
+    master.listenAnyway()
+    log.error('No generation can be served: every request is answered 503 until the files are mended', {
+      retryMs: this.#startRetryMs,
+    })
+    this.#retryStart()
+  }
+
+  /** What kept plugins from starting may pass by itself: a database that was down. */
+  #retryStart(): void {
+    if (this.#isClosed) return
+    clearTimeout(this.#startRetryTimer)
+    this.#startRetryTimer = setTimeout(() => {
+      if (!this.#isServing) void this.request(gatewayRequest({ kind: 'start' }))
+    }, this.#startRetryMs)
+    this.#startRetryMs = Math.min(2 * this.#startRetryMs, CHANGE_LIMITS.startRetryMsMax)
+  }
+
+  #committed(reference: Reference): void {
+    const previous = this.#isServing ? this.#reference : null
+    this.#reference = { ...reference, settings: { ...reference.settings, workers: this.#workerCount } }
+    this.#isServing = true
+    this.#lifecycle = reference.candidate.lifecycle
+    this.#options.onCommitted(this.#reference, previous)
+  }
+
+  #ground(): ChangeGround {
+    const { workshop, log, trials, workers, master, findMoves, newLifecycle } = this.#options
+    return {
+      ...workshop,
+      log,
+      trials,
+      workers,
+      master,
+      reference: this.#reference,
+      isServing: this.#isServing,
+      workerCount: this.#workerCount,
+      findMoves,
+      newLifecycle: () => {
+        this.#lifecycle = newLifecycle()
+        return this.#lifecycle
+      },
+    }
+  }
+}
+
+/** A change that the gateway makes by itself. */
+export function gatewayRequest(cause: ChangeCause): ChangeRequest {
+  return { cause, who: 'gateway', firstSignAt: performance.now() }
+}
+
+function isOfFiles({ cause }: ChangeRequest): boolean {
+  return cause.kind === 'files'
+}
+
+function merge(first: ChangeRequest, second: ChangeRequest): ChangeRequest {
+  const filesOf = ({ cause }: ChangeRequest): readonly string[] => (cause.kind === 'files' ? cause.files : [])
+  const files = [...new Set([...filesOf(first), ...filesOf(second)])]
+  return { ...first, cause: { kind: 'files', files } }
+}

@@ -1,0 +1,95 @@
+import { GatewayError, messageOf } from '../base/errors.ts'
+import { excerptOf } from '../config/render-problems.ts'
+import { sourceTextOf } from '../config/source-text.ts'
+import type { ConfigProblem } from '../config/types.ts'
+import type { ChangeProblem, HeldLoss } from '../protocol/control.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
+import { startFaultOf } from './start-fault.ts'
+
+/** A change that goes no further; what serves stays as it is. */
+export class ChangeFailed extends Error {
+  /** Never empty. */
+  readonly problems: readonly ChangeProblem[]
+  /** A process died that the change had nothing to do with: the same change can succeed. */
+  readonly isPassing: boolean
+
+  constructor(problems: readonly ChangeProblem[], isPassing = false) {
+    super(problems.map(({ message }) => message).join('\n'))
+    this.name = 'ChangeFailed'
+    this.problems = problems
+    this.isPassing = isPassing
+  }
+}
+
+/** A change that waits for somebody's word. */
+export class ChangeHeld extends Error {
+  readonly losses: readonly HeldLoss[]
+  readonly changes: readonly string[]
+
+  constructor(losses: readonly HeldLoss[], changes: readonly string[]) {
+    super('The change is held')
+    this.name = 'ChangeHeld'
+    this.losses = losses
+    this.changes = changes
+  }
+}
+
+/** Problems with places in files, which is what all stages up to `resolve` find. */
+export function failedByFiles(
+  problems: readonly (ConfigProblem & Partial<Pick<ChangeProblem, 'stage' | 'plugin'>>)[],
+): ChangeFailed {
+  return new ChangeFailed(
+    problems.map((problem) => {
+      const { code, message, file, line, column } = problem
+      return {
+        stage: problem.stage ?? 'config',
+        code,
+        message,
+        file,
+        line,
+        column,
+        plugin: problem.plugin ?? null,
+        frame: frameOf(problem),
+        stack: null,
+      }
+    }),
+  )
+}
+
+/** What was thrown when the plan's instances were started, or anything else was done with it. */
+export function failedByThrow(
+  stage: ChangeProblem['stage'],
+  plan: GenerationPlan | null,
+  thrown: unknown,
+): ChangeFailed {
+  if (thrown instanceof ChangeFailed) return thrown
+  const found = plan === null ? null : startFaultOf(plan, thrown)
+  const code = thrown instanceof GatewayError ? thrown.code : 'INTERNAL_ERROR'
+  const place = found?.fault ?? { file: '', line: 1, column: 1 }
+  // The stack of an error of ours says nothing to whom it is told.
+  const cause = thrown instanceof GatewayError ? thrown.cause : thrown
+  const problem: ChangeProblem = {
+    stage,
+    code,
+    message: messageOf(thrown),
+    file: place.file,
+    line: place.line,
+    column: place.column,
+    plugin: thrown instanceof GatewayError ? thrown.plugin : null,
+    frame: place.file === '' ? null : frameOf(place),
+    stack: cause instanceof Error ? (cause.stack ?? null) : null,
+  }
+  return new ChangeFailed([problem], code === 'WORKER_LOST' || code === 'TRIAL_FAILED')
+}
+
+/** The line with a caret under the place; null when the file is not at hand. */
+function frameOf(place: {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+}): string | null {
+  const excerpt = excerptOf(place, sourceTextOf)
+  if (excerpt === null) return null
+  const gutter = `${place.line}`
+  return `${gutter} | ${excerpt.line}\n${' '.repeat(gutter.length)} | ${excerpt.indent}^`
+}

@@ -1,0 +1,287 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Log } from '@cardea/sdk'
+import { CHANGE_LIMITS } from '../config/limits.ts'
+import { planSettings } from '../config/plan.ts'
+import type { ChangeCause, ChangeReport, HeldLoss, StageTiming } from '../protocol/control.ts'
+import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
+import { ChangeHeld, failedByThrow } from './change-result.ts'
+import { NO_CONTROLS } from './controls.ts'
+import { describeChanges } from './describe-changes.ts'
+import { type Candidate, gather, type Overlay, type OverlayEdit, type Workshop } from './gather.ts'
+import type { PluginLifecycle } from './lifecycle.ts'
+import { recordOf } from './record.ts'
+import { findSecurityLosses, optOutsOf, type RouteMove } from './security-loss.ts'
+import type { TrialRunner } from './trial-runner.ts'
+import type { Workers } from './workers.ts'
+
+export interface ChangeRequest {
+  readonly cause: ChangeCause
+  readonly who: string
+  /** `performance.now()` of what led to it. */
+  readonly firstSignAt: number
+  readonly edit?: OverlayEdit
+  /** Losses that somebody has seen and agreed to. */
+  readonly approved?: readonly HeldLoss[]
+}
+
+/** What the supervisor asks of the master for a change. */
+export interface MasterPort {
+  /** Opens listeners beside those there are. Throws LISTEN_FAILED. */
+  stageListeners(listeners: readonly ListenerPlan[]): Promise<void>
+  discardListeners(): void
+  /** Workers accept connections although there is no generation: they answer 503. */
+  listenAnyway(): void
+  /** Workers that start from now on serve this. */
+  commit(plan: GenerationPlan): Promise<void>
+  replaceWorker(worker: number, reason: string): void
+}
+
+/** All that a change works on. */
+export interface ChangeGround extends Workshop {
+  readonly log: Log
+  readonly trials: TrialRunner
+  readonly workers: Workers
+  readonly master: MasterPort
+  /** The generation that everything is compared with: what serves, or at the start what served last. */
+  readonly reference: Reference | null
+  /** False at the start: then the reference serves nobody yet. */
+  readonly isServing: boolean
+  /** The number of workers, which no change can change. */
+  readonly workerCount: number
+  newLifecycle(): PluginLifecycle
+  /** Where the requests of the first routes go when the second ones serve: the data plane knows how routes match. */
+  findMoves(from: readonly RoutePlan[], to: readonly RoutePlan[]): readonly RouteMove[]
+}
+
+/** A committed generation as the next change sees it. */
+export interface Reference {
+  readonly candidate: Candidate
+  /** For the listeners: those of the start may differ from the plan's while it is being made. */
+  readonly settings: GatewaySettings
+}
+
+export type ChangeOutcome =
+  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'committed'; readonly candidate: Candidate; readonly report: CommittedParts }
+
+/** What is known of a change that was committed. */
+export type CommittedParts = Pick<
+  ChangeReport,
+  'generation' | 'at' | 'changes' | 'started' | 'carried' | 'stages' | 'skewMs' | 'notices'
+>
+
+/**
+ * The way from one generation to the next: gather (discover → verify → build → validate → resolve) → trial → stage →
+ * decide → commit. Up to `decide` a throw is the rollback: what was acquired is let go in reverse order, and nobody
+ * notices. From then on everything rolls forward.
+ *
+ * Throws ChangeFailed and ChangeHeld.
+ */
+export async function applyChange(request: ChangeRequest, ground: ChangeGround): Promise<ChangeOutcome> {
+  await using undo = new AsyncDisposableStack()
+  const stages = new Stages(request.firstSignAt)
+  stages.passed('notice')
+  await makeRoom(ground)
+  stages.passed('wait')
+  const candidate = await gatherNext(request, ground)
+  stages.passed('prepare')
+  if (isSame(candidate, ground.reference)) return { kind: 'unchanged' }
+  const changes = describeChanges(ground.reference?.candidate.plan ?? null, candidate.plan)
+  refuseLosses(candidate, ground, request, changes)
+  const fresh = freshPart(candidate.plan, ground.reference?.candidate.plan ?? null)
+  await tryOut(candidate, fresh, ground)
+  stages.passed('trial')
+  const counts = await stage(candidate, ground, undo)
+  stages.passed('stage')
+  const record = await decide(candidate, changes, request, ground)
+  stages.passed('decide')
+  undo.move()
+  const skewMs = await commit(candidate, ground)
+  stages.passed('commit')
+  const report = {
+    generation: candidate.plan.number,
+    at: record.at,
+    changes,
+    started: fresh.instances.map(({ name }) => name),
+    carried: counts.carried,
+    stages: stages.timings,
+    skewMs,
+    notices: noticesOf(candidate.plan.settings, ground),
+  }
+  return { kind: 'committed', candidate, report }
+}
+
+/** Brings the reference to workers that serve nothing yet. Throws ChangeFailed. */
+export async function serveReference({ candidate }: Reference, ground: ChangeGround): Promise<void> {
+  await using undo = new AsyncDisposableStack()
+  await stage(candidate, ground, undo)
+  undo.move()
+  await commit(candidate, ground)
+}
+
+/** A generation that streams still run on stays alive; past the bound the next one waits for the oldest. */
+async function makeRoom({ workers, reference, log }: ChangeGround): Promise<void> {
+  const max = reference?.settings.changes.generationsLiveMax
+  if (max === undefined) return
+  let hasSaid = false
+  while (workers.generationsLive >= max) {
+    const retired = workers.nextRetirement(CHANGE_LIMITS.roomPollMs)
+    if (!hasSaid) {
+      const streams = await workers.oldestStreams()
+      log.warn(`The change waits: ${max} generations are alive, and streams still run on the oldest`, {
+        streams,
+      })
+    }
+    hasSaid = true
+    await retired
+  }
+}
+
+async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
+  const lifecycle = ground.newLifecycle()
+  const number = ground.store.nextNumber()
+  const overlay: Overlay = ground.reference?.candidate.overlay ?? { controls: NO_CONTROLS, pins: [] }
+  return gather(ground, { number, overlay, edit: request.edit, lifecycle })
+}
+
+function isSame(candidate: Candidate, reference: Reference | null): boolean {
+  if (reference === null) return false
+  const essence = ({ plan, overlay }: Candidate): unknown => ({ ...plan, number: 0, bundles: 0, overlay })
+  return isDeepStrictEqual(essence(candidate), essence(reference.candidate))
+}
+
+function refuseLosses(
+  candidate: Candidate,
+  { reference, findMoves }: ChangeGround,
+  { approved = [] }: ChangeRequest,
+  changes: readonly string[],
+): void {
+  if (reference === null) return
+  const losses = findSecurityLosses({
+    reference: reference.candidate.plan,
+    candidate: candidate.plan,
+    optOuts: optOutsOf(planSettings(candidate.config)),
+    moves: findMoves(reference.candidate.plan.routes, candidate.plan.routes),
+    idle: candidate.idle,
+  })
+  const unseen = losses.filter(
+    (loss) => !approved.some(({ route, plugin }) => route === loss.route && plugin === loss.plugin),
+  )
+  if (unseen.length > 0) throw new ChangeHeld(losses, changes)
+}
+
+/** The instances that no worker has yet, and those they depend on: all that a trial can learn something of. */
+function freshPart(plan: GenerationPlan, reference: GenerationPlan | null): GenerationPlan {
+  const known = new Set(reference?.instances.map(({ key }) => key))
+  const byId = new Map(plan.instances.map((instance) => [instance.id, instance]))
+  const wanted = new Set<number>()
+  const want = (id: number): void => {
+    if (wanted.has(id)) return
+    wanted.add(id)
+    for (const dependency of byId.get(id)?.dependencies ?? []) want(dependency)
+  }
+  for (const { id, key } of plan.instances) if (!known.has(key)) want(id)
+  const instances = plan.instances.filter(({ id }) => wanted.has(id))
+  const used = new Set(instances.map(({ codeHash }) => codeHash))
+  const bundles = plan.bundles.filter(({ codeHash }) => used.has(codeHash))
+  return { ...plan, routes: [], upstreams: [], instances, bundles }
+}
+
+async function tryOut(candidate: Candidate, fresh: GenerationPlan, ground: ChangeGround): Promise<void> {
+  if (fresh.instances.length === 0) return
+  const plugins = [...new Set(fresh.instances.map(({ plugin }) => plugin))]
+  try {
+    const states = ground.isServing ? await ground.workers.states(plugins) : []
+    await ground.trials.try({ plan: fresh, states })
+  } catch (thrown) {
+    candidate.lifecycle.failedToStart(fresh, thrown)
+    throw failedByThrow('trial', candidate.plan, thrown)
+  }
+  candidate.lifecycle.tried(fresh)
+}
+
+async function stage(
+  candidate: Candidate,
+  { reference, master, workers }: ChangeGround,
+  undo: AsyncDisposableStack,
+): Promise<{ readonly carried: number }> {
+  const { plan } = candidate
+  try {
+    if (!isDeepStrictEqual(reference?.settings.listeners, plan.settings.listeners)) {
+      undo.defer(() => master.discardListeners())
+      await master.stageListeners(plan.settings.listeners)
+    }
+    undo.defer(() => workers.discard(plan.number))
+    return await workers.stage(plan)
+  } catch (thrown) {
+    candidate.lifecycle.failedToStart(plan, thrown)
+    throw failedByThrow('stage', plan, thrown)
+  }
+}
+
+/** The last step that may fail. */
+async function decide(
+  candidate: Candidate,
+  changes: readonly string[],
+  request: ChangeRequest,
+  ground: ChangeGround,
+): Promise<{ readonly at: number }> {
+  try {
+    const { record, blobs } = recordOf(candidate, { changes, cause: request.cause, who: request.who }, ground)
+    await ground.store.decide(record, blobs)
+    return record
+  } catch (thrown) {
+    throw failedByThrow('decide', candidate.plan, thrown)
+  }
+}
+
+/**
+ * Never throws: the generation is decided. The master comes first, so that whatever starts from now on starts on it; a
+ * worker that does not acknowledge is replaced by one that does. Returns the skew between the workers.
+ */
+async function commit(candidate: Candidate, { master, workers, log }: ChangeGround): Promise<number | null> {
+  const { plan, lifecycle } = candidate
+  try {
+    await master.commit(plan)
+  } catch (thrown) {
+    // Without the master there is no gateway: it ends, and its successor starts on what was decided.
+    log.error(`The master does not answer: ${String(thrown)}`)
+  }
+  const { swappedAt, failed } = await workers.commit(plan)
+  for (const { worker, reason } of failed) master.replaceWorker(worker, reason)
+  lifecycle.committed(plan)
+  return swappedAt.length < 2 ? null : Math.max(...swappedAt) - Math.min(...swappedAt)
+}
+
+function noticesOf(settings: GatewaySettings, { workerCount, isServing }: ChangeGround): string[] {
+  if (!isServing || settings.workers === workerCount) return []
+  return [
+    `workers: ${settings.workers} takes effect when the gateway is started again; ${workerCount} run until then`,
+  ]
+}
+
+/** Takes the time of each stage. */
+class Stages {
+  readonly #startedAt: number
+  readonly #timings: StageTiming[] = []
+  #lastAt: number
+
+  constructor(startedAt: number) {
+    this.#startedAt = startedAt
+    this.#lastAt = startedAt
+  }
+
+  passed(stageName: string): void {
+    const now = performance.now()
+    this.#timings.push({ stage: stageName, ms: round(now - this.#lastAt) })
+    this.#lastAt = now
+  }
+
+  get timings(): readonly StageTiming[] {
+    return [...this.#timings, { stage: 'total', ms: round(this.#lastAt - this.#startedAt) }]
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10
+}

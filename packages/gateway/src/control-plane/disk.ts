@@ -1,0 +1,52 @@
+import { readFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import { loadConfigFile, readManifest } from '../config/load.ts'
+import type { ServeSource } from '../protocol/master-supervisor.ts'
+import { discover } from './discover.ts'
+import type { Fingerprints } from './store/fingerprint.ts'
+import type { DiskPlugin, DiskState } from './store/pins.ts'
+import { storableConfig } from './store/stored-plugin.ts'
+import type { StoredConfig } from './store/types.ts'
+
+/** What stands on disk, whatever is pinned: the config's text, and every plugin folder with its fingerprint. */
+export async function readDisk(source: ServeSource, fingerprints: Fingerprints): Promise<DiskState> {
+  const config = await readConfig(source)
+  const { found } = await discover({
+    user: await pluginsDirectory(source),
+    builtIn: builtInPluginsDirectory(),
+  })
+  const plugins = await Promise.all(found.map(({ folder }) => readPlugin(folder, fingerprints)))
+  return { config, plugins: plugins.filter((plugin) => plugin !== null) }
+}
+
+async function readConfig(source: ServeSource): Promise<StoredConfig> {
+  if (source.kind === 'target') {
+    const { url, port, directory } = source
+    return { kind: 'target', url, port: port ?? 0, directory }
+  }
+  return storableConfig(source.file, await textOf(source.file)).config
+}
+
+/** A file that is not there has no text, which is no valid config either; loading it says what is wrong. */
+async function textOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** What the config on disk names, or the default when it is not valid. */
+async function pluginsDirectory(source: ServeSource): Promise<string> {
+  if (source.kind === 'target') return join(source.directory, 'plugins')
+  const loaded = await loadConfigFile(source.file)
+  return loaded.ok ? loaded.config.pluginsDirectory : join(source.file, '..', 'plugins')
+}
+
+async function readPlugin(folder: string, fingerprints: Fingerprints): Promise<DiskPlugin | null> {
+  const [fingerprint, read] = await Promise.all([fingerprints.ofFolder(folder), readManifest(folder)])
+  if (fingerprint === null) return null
+  const name = read.ok ? read.manifest.name : basename(folder)
+  return { folder, name, fingerprint, isDisabled: read.ok && !read.manifest.enabled }
+}

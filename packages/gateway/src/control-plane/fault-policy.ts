@@ -1,0 +1,190 @@
+import type { Log } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
+import { FAULT_LIMITS } from '../config/limits.ts'
+import type { ControlEvent, InstanceStatus } from '../protocol/control.ts'
+import type { BreakerState, FaultEvent } from '../protocol/faults.ts'
+import type { InstancePlan } from '../protocol/generation.ts'
+import type { Reference } from './change.ts'
+import { type ChangeEngine, gatewayRequest } from './change-engine.ts'
+import { editPluginVersion, withIncarnation, withQuarantined } from './overlay-edits.ts'
+import type { GenerationStore } from './store/generation-store.ts'
+import type { StoredPlugin } from './store/types.ts'
+import type { Workers } from './workers.ts'
+
+export interface FaultPolicyOptions {
+  readonly engine: ChangeEngine
+  readonly workers: Workers
+  readonly store: GenerationStore
+  readonly log: Log
+  onEvent(event: ControlEvent): void
+}
+
+interface InstanceFaults {
+  failures: number
+  /** By worker; one that is not here has it closed. */
+  readonly breakers: Map<number, BreakerState>
+  /** In a row, without a closed breaker between. */
+  opened: number
+}
+
+/**
+ * What follows when plugins fail at run time. Each worker protects itself at once (breaker, quarantine); here is decided
+ * what that means for the gateway: an instance is made anew, a version taken back, or a quarantine made to last.
+ */
+export class FaultPolicy {
+  readonly #options: FaultPolicyOptions
+  /** By instance key; of the committed generation only. */
+  readonly #faults = new Map<string, InstanceFaults>()
+  /** By instance name: the next time that it is made anew. */
+  readonly #restarts = new Map<string, { readonly timer: NodeJS.Timeout | null; readonly delayMs: number }>()
+  #reference: Reference | null = null
+
+  constructor(options: FaultPolicyOptions) {
+    this.#options = options
+  }
+
+  committed(reference: Reference): void {
+    this.#reference = reference
+    const { instances } = reference.candidate.plan
+    const keys = new Set(instances.map(({ key }) => key))
+    const names = new Set(instances.map(({ name }) => name))
+    for (const key of this.#faults.keys()) if (!keys.has(key)) this.#faults.delete(key)
+    for (const [name, { timer }] of this.#restarts) {
+      if (names.has(name)) continue
+      clearTimeout(timer ?? undefined)
+      this.#restarts.delete(name)
+    }
+  }
+
+  statusOf({ name, plugin, version, key, quarantined }: InstancePlan): InstanceStatus {
+    const faults = this.#faults.get(key)
+    const states = [...(faults?.breakers.values() ?? [])]
+    const breaker = states.includes('open')
+      ? 'breaker-open'
+      : states.includes('half-open')
+        ? 'half-open'
+        : 'active'
+    return {
+      name,
+      plugin,
+      version,
+      state: quarantined ? 'quarantined' : breaker,
+      failures: faults?.failures ?? 0,
+    }
+  }
+
+  workerEnded(worker: number): void {
+    for (const { breakers } of this.#faults.values()) breakers.delete(worker)
+  }
+
+  onFault(worker: number, fault: FaultEvent): void {
+    this.#options.onEvent({ kind: 'fault', at: Date.now(), worker, fault })
+    const instance = this.#reference?.candidate.plan.instances.find(({ key }) => key === fault.key)
+    // Of a generation that drains: nothing follows from it any more.
+    if (instance === undefined) return
+    const faults = this.#faultsOf(fault.key)
+    if (fault.kind === 'failures') faults.failures += fault.count
+    else if (fault.kind === 'breaker') this.#onBreaker(worker, fault.state, faults, instance)
+    else this.#onStall(instance)
+  }
+
+  close(): void {
+    for (const { timer } of this.#restarts.values()) clearTimeout(timer ?? undefined)
+    this.#restarts.clear()
+  }
+
+  #faultsOf(key: string): InstanceFaults {
+    const known = this.#faults.get(key)
+    if (known !== undefined) return known
+    const faults: InstanceFaults = { failures: 0, breakers: new Map(), opened: 0 }
+    this.#faults.set(key, faults)
+    return faults
+  }
+
+  #onBreaker(worker: number, state: BreakerState, faults: InstanceFaults, instance: InstancePlan): void {
+    if (state === 'closed') {
+      faults.breakers.delete(worker)
+      if (faults.breakers.size === 0) faults.opened = 0
+      return
+    }
+    faults.breakers.set(worker, state)
+    if (state !== 'open') return
+    faults.opened += 1
+    this.#later(() => this.#onOpen(instance, faults))
+  }
+
+  async #onOpen(instance: InstancePlan, { opened }: InstanceFaults): Promise<void> {
+    const previous = await this.#versionToReturnTo(instance)
+    if (previous !== null) return this.#takeBack(instance, previous, 'its breaker opened')
+    // The first time it may be what the plugin waits for; when probes fail too, a new instance may help.
+    if (opened >= FAULT_LIMITS.opensBeforeRestart) this.#restartLater(instance)
+  }
+
+  #onStall(instance: InstancePlan): void {
+    this.#options.workers.broadcast({ kind: 'quarantine', key: instance.key })
+    this.#decided(
+      instance.plugin,
+      `"${instance.name}" blocked the event loop and is quarantined until its code changes`,
+    )
+    const { engine } = this.#options
+    void engine.request({
+      ...gatewayRequest({ kind: 'quarantine', plugin: instance.plugin }),
+      edit: (overlay) => withQuarantined(overlay, instance.key),
+    })
+    this.#later(async () => {
+      const previous = await this.#versionToReturnTo(instance)
+      if (previous !== null) await this.#takeBack(instance, previous, 'it blocked the event loop')
+    })
+  }
+
+  /** The version before, while the one that runs is on probation; null when there is none or it is not wanted. */
+  async #versionToReturnTo({ plugin, category }: InstancePlan): Promise<StoredPlugin | null> {
+    const faults = this.#reference?.settings.faults
+    if (faults === undefined || faults.probationMs === 0) return null
+    if (category === 'security' && !faults.probationSecurity) return null
+    const versions = await this.#options.store.versionsOf(plugin)
+    const live = versions.find(({ isLive }) => isLive)
+    const previous = versions.find(({ isLive }) => !isLive)
+    if (live === undefined || previous === undefined) return null
+    if (Date.now() - live.at > faults.probationMs) return null
+    return this.#options.store.findVersion(plugin, previous.contentHash)
+  }
+
+  async #takeBack({ plugin, version }: InstancePlan, previous: StoredPlugin, why: string): Promise<void> {
+    const text = `plugin "${plugin}" ${version} is on probation and is taken back to ${previous.version}: ${why}`
+    this.#decided(plugin, text)
+    await this.#options.engine.request({
+      ...gatewayRequest({ kind: 'probation', plugin, version }),
+      edit: editPluginVersion(previous, 'gateway'),
+    })
+  }
+
+  #restartLater({ name, plugin }: InstancePlan): void {
+    const planned = this.#restarts.get(name)
+    if (planned !== undefined && planned.timer !== null) return
+    const delayMs = Math.min(
+      (planned?.delayMs ?? FAULT_LIMITS.restartDelayMs / 2) * 2,
+      FAULT_LIMITS.restartDelayMsMax,
+    )
+    const timer = setTimeout(() => {
+      this.#restarts.set(name, { timer: null, delayMs })
+      this.#decided(plugin, `"${name}" is made anew: its breaker opens again and again`)
+      void this.#options.engine.request({
+        ...gatewayRequest({ kind: 'restart', plugin }),
+        edit: (overlay) => withIncarnation(overlay, [name]),
+      })
+    }, delayMs)
+    this.#restarts.set(name, { timer, delayMs })
+  }
+
+  #decided(plugin: string, text: string): void {
+    this.#options.log.error(`Plugin fault: ${text}`, { plugin })
+    this.#options.onEvent({ kind: 'decision', at: Date.now(), plugin, text })
+  }
+
+  #later(run: () => Promise<void>): void {
+    run().catch((thrown) => {
+      this.#options.log.error(`Cannot decide about a failing plugin: ${messageOf(thrown)}`)
+    })
+  }
+}

@@ -1,0 +1,203 @@
+import { readFile } from 'node:fs/promises'
+import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import { configForTarget, loadConfigFile, readManifest } from '../config/load.ts'
+import type { LoadedConfig, LoadResult } from '../config/types.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
+import type { ServeSource } from '../protocol/master-supervisor.ts'
+import type { BuiltPlugin } from './build.ts'
+import type { BuildCache } from './build-cache.ts'
+import { failedByFiles } from './change-result.ts'
+import { readDisk } from './disk.ts'
+import type { PluginLifecycle } from './lifecycle.ts'
+import { type PreparedGeneration, prepareGeneration } from './prepare.ts'
+import type { Fingerprints } from './store/fingerprint.ts'
+import type { GenerationStore } from './store/generation-store.ts'
+import { CONFIG_UNIT, type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
+import type { Pin, PluginControls, StoredGeneration, StoredPlugin } from './store/types.ts'
+
+/** What commands lay over the files. */
+export interface Overlay {
+  readonly controls: PluginControls
+  readonly pins: readonly Pin[]
+}
+
+/** Changes the overlay, for a change that is not made in files. `disk`: what stands there now. */
+export type OverlayEdit = (overlay: Overlay, disk: DiskState) => Overlay | Promise<Overlay>
+
+/** Where files are found and made into a generation. */
+export interface Workshop {
+  readonly source: ServeSource
+  /** As `debug: true` in the config. */
+  readonly debug: boolean
+  readonly store: GenerationStore
+  readonly builds: BuildCache
+  readonly fingerprints: Fingerprints
+}
+
+/** A generation that nothing stands against as far as files go. */
+export interface Candidate extends PreparedGeneration {
+  readonly config: LoadedConfig
+  readonly overlay: Overlay
+  readonly lifecycle: PluginLifecycle
+  /** The plugins that came out of the store, by folder. */
+  readonly restored: ReadonlyMap<string, StoredPlugin>
+}
+
+export interface GatherOptions {
+  readonly number: number
+  readonly overlay: Overlay
+  readonly edit?: OverlayEdit | undefined
+  /** Gets every plugin as far as it came, also when this throws. */
+  readonly lifecycle: PluginLifecycle
+}
+
+/**
+ * Reads config and plugin folders as they stand on disk, but for what is pinned, and prepares a generation of them.
+ * Throws ChangeFailed with every problem.
+ */
+export async function gather(workshop: Workshop, options: GatherOptions): Promise<Candidate> {
+  const { number, lifecycle } = options
+  const overlay = await editedOverlay(workshop, options)
+  const { controls, pins } = overlay
+  const config = accept(await loadConfig(workshop, pins), workshop.debug)
+  const stored = await pinnedPlugins(workshop.store, pins)
+  const prepared = await prepareGeneration({
+    config,
+    number,
+    lifecycle,
+    directories: { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() },
+    pinned: await restorePlugins(workshop.store, stored),
+    controls,
+    build: (plugins) => workshop.builds.build(plugins),
+  })
+  if (!prepared.ok) throw failedByFiles(prepared.problems)
+  return {
+    ...prepared,
+    config,
+    overlay: { pins, controls: controlsInUse(controls, prepared.plan) },
+    lifecycle,
+    restored: withoutAbsent(stored),
+  }
+}
+
+/** The generation as it is kept, whatever stands on disk. Throws ChangeFailed, STORE_DAMAGED. */
+export async function restore(
+  workshop: Workshop,
+  record: StoredGeneration,
+  lifecycle: PluginLifecycle,
+): Promise<Candidate> {
+  const { store } = workshop
+  const { controls, pins, number } = record
+  const loaded =
+    record.config.kind === 'file'
+      ? await loadText(record.config.file, await store.configText(record.config.textHash))
+      : configForTarget(record.config.url, record.config)
+  const config = accept(loaded, workshop.debug)
+  const stored = new Map(record.plugins.map((plugin) => [plugin.folder, plugin]))
+  const pinned = await restorePlugins(store, stored)
+  const prepared = await prepareGeneration({
+    config,
+    number,
+    lifecycle,
+    directories: null,
+    pinned,
+    controls,
+  })
+  if (!prepared.ok) throw failedByFiles(prepared.problems)
+  return { ...prepared, config, overlay: { controls, pins }, lifecycle, restored: stored }
+}
+
+/** A config for a start that has nothing to serve: the file's own if it is valid, else one that only listens. */
+export async function loadForListeners({ source }: Pick<Workshop, 'source'>): Promise<LoadedConfig> {
+  if (source.kind === 'file') {
+    const loaded = await loadConfigFile(source.file)
+    if (loaded.ok) return loaded.config
+  }
+  const { port = null } = source.kind === 'target' ? source : {}
+  return accept(configForTarget('http://127.0.0.1', { port }), false)
+}
+
+async function editedOverlay(
+  { source, fingerprints }: Workshop,
+  { overlay, edit }: GatherOptions,
+): Promise<Overlay> {
+  // Nearly every change: nothing is pinned, and nobody asks what stands on disk.
+  if (overlay.pins.length === 0 && edit === undefined) return overlay
+  const disk = await readDisk(source, fingerprints)
+  const holding = { ...overlay, pins: pinsThatHold(overlay.pins, fingerprintsOf(disk)) }
+  return edit === undefined ? holding : edit(holding, disk)
+}
+
+async function loadConfig({ source, store }: Workshop, pins: readonly Pin[]): Promise<LoadResult> {
+  if (source.kind === 'target') {
+    const { url, port, directory } = source
+    return configForTarget(url, { directory, ...(port === null ? {} : { port }) })
+  }
+  const pin = pins.find(({ unit }) => unit === CONFIG_UNIT)
+  if (pin?.runs.kind !== 'generation') return loadConfigFile(source.file)
+  const { config } = await store.find(pin.runs.number)
+  if (config.kind !== 'file') return loadConfigFile(source.file)
+  return loadText(source.file, await store.configText(config.textHash))
+}
+
+function loadText(file: string, text: string): Promise<LoadResult> {
+  return loadConfigFile(file, { readFile: async (path) => (path === file ? text : readFile(path, 'utf8')) })
+}
+
+function accept(loaded: LoadResult, debug: boolean): LoadedConfig {
+  if (!loaded.ok) throw failedByFiles(loaded.problems)
+  if (!debug) return loaded.config
+  return { ...loaded.config, value: { ...loaded.config.value, debug: true } }
+}
+
+/** By folder: the version that runs there instead of what stands there; null: nothing. */
+async function pinnedPlugins(
+  store: GenerationStore,
+  pins: readonly Pin[],
+): Promise<ReadonlyMap<string, StoredPlugin | null>> {
+  const pinned = new Map<string, StoredPlugin | null>()
+  for (const { unit, name, runs } of pins) {
+    if (runs.kind === 'absent') pinned.set(unit, null)
+    if (runs.kind === 'plugin') pinned.set(unit, await store.findVersion(name, runs.contentHash))
+  }
+  return pinned
+}
+
+async function restorePlugins(
+  store: GenerationStore,
+  stored: ReadonlyMap<string, StoredPlugin | null>,
+): Promise<ReadonlyMap<string, BuiltPlugin | null>> {
+  const restored = [...stored].map(
+    async ([folder, plugin]): Promise<[string, BuiltPlugin | null]> => [
+      folder,
+      plugin === null ? null : await restorePlugin(store, plugin),
+    ],
+  )
+  return new Map(await Promise.all(restored))
+}
+
+/** The plugin as it was when it was stored. Throws ChangeFailed when its manifest is not valid any more. */
+async function restorePlugin(store: GenerationStore, plugin: StoredPlugin): Promise<BuiltPlugin> {
+  const { manifestText, bundle } = await store.loadPlugin(plugin)
+  const read = await readManifest(plugin.folder, { readFile: async () => manifestText })
+  if (!read.ok) throw failedByFiles(read.problems)
+  const { origin, entryFile } = plugin
+  return { manifest: read.manifest, origin, entryFile, bundle, libraryFiles: [] }
+}
+
+function withoutAbsent(stored: ReadonlyMap<string, StoredPlugin | null>): ReadonlyMap<string, StoredPlugin> {
+  return new Map([...stored].flatMap(([folder, plugin]) => (plugin === null ? [] : [[folder, plugin]])))
+}
+
+/** What is said of instances that are gone would otherwise pile up. */
+function controlsInUse(controls: PluginControls, { instances }: GenerationPlan): PluginControls {
+  const names = new Set(instances.map(({ name }) => name))
+  const keys = new Set(instances.map(({ key }) => key))
+  return {
+    ...controls,
+    incarnations: Object.fromEntries(
+      Object.entries(controls.incarnations).filter(([name]) => names.has(name)),
+    ),
+    quarantined: controls.quarantined.filter((key) => keys.has(key)),
+  }
+}

@@ -1,0 +1,173 @@
+import { GatewayError } from '../base/errors.ts'
+import { nearestOf } from '../config/nearest.ts'
+import type { ChangeCause, ChangeReport, ConfigDiff, ControlCommand } from '../protocol/control.ts'
+import type { ChangeEngine } from './change-engine.ts'
+import type { OverlayEdit } from './gather.ts'
+import {
+  editPluginVersion,
+  editRelease,
+  editRollback,
+  withIncarnation,
+  withoutQuarantine,
+  withSwitch,
+} from './overlay-edits.ts'
+import type { StatusBoard } from './status-board.ts'
+import type { GenerationStore } from './store/generation-store.ts'
+import type { StoredGeneration } from './store/types.ts'
+import { unifiedDiff } from './text-diff.ts'
+
+export interface OperationsOptions {
+  readonly engine: ChangeEngine
+  readonly store: GenerationStore
+  readonly board: StatusBoard
+  /** The text of the config on disk, or null when there is no file. */
+  configText(): Promise<string | null>
+}
+
+/** What people ask of a running gateway: each command of protocol/control.ts is one of these. */
+export class Operations {
+  readonly #options: OperationsOptions
+
+  constructor(options: OperationsOptions) {
+    this.#options = options
+  }
+
+  /** The result is `ControlResults[command.command]`. Rejects with a GatewayError that says what is wrong with it. */
+  async handle(command: ControlCommand, who: string): Promise<unknown> {
+    const { store, board } = this.#options
+    switch (command.command) {
+      case 'status':
+        return board.status()
+      case 'history':
+        return store.history(command.limit)
+      case 'rollback':
+        return this.#rollback(command.generation, who)
+      case 'approve':
+        return this.#approve(who)
+      case 'release':
+        return this.#release(command.unit, who)
+      case 'plugin-versions':
+        return this.#knownVersions(command.plugin)
+      case 'plugin-rollback':
+        return this.#rollbackPlugin(command.plugin, command.version, who)
+      case 'plugin-enable':
+        return this.#switch(command.plugin, true, who)
+      case 'plugin-disable':
+        return this.#switch(command.plugin, false, who)
+      case 'plugin-reload':
+        return this.#reload(command.plugin, who)
+      case 'plugin-info':
+        return board.pluginInfo(this.#known(command.plugin))
+      case 'config-diff':
+        return this.#diff(command.generation)
+      case 'watch':
+        return null
+    }
+  }
+
+  async #rollback(number: number | null, who: string): Promise<ChangeReport> {
+    const { store } = this.#options
+    const target = await store.find(number)
+    const edit = editRollback(target, store.latest(), who)
+    return this.#change({ kind: 'rollback', generation: target.number }, who, edit)
+  }
+
+  async #approve(who: string): Promise<ChangeReport> {
+    const { held } = this.#options.engine
+    if (held === null) {
+      throw new GatewayError('NOTHING_HELD', 'Nothing is held, so there is nothing to approve.')
+    }
+    const { edit } = held.request
+    return this.#options.engine.request({
+      cause: { kind: 'approve' },
+      who,
+      firstSignAt: performance.now(),
+      approved: held.losses,
+      ...(edit === undefined ? {} : { edit }),
+    })
+  }
+
+  #release(unit: string | null, who: string): Promise<ChangeReport> {
+    const pins = this.#options.engine.reference?.candidate.overlay.pins ?? []
+    if (pins.length === 0 || (unit !== null && pins.every(({ name }) => name !== unit))) {
+      const what = unit === null ? 'Nothing' : `"${unit}"`
+      const names = pins.map(({ name }) => name)
+      const there = names.length === 0 ? '' : ` Held back are: ${names.join(', ')}.`
+      throw new GatewayError('NOTHING_HELD', `${what} is held back, so there is nothing to release.${there}`)
+    }
+    return this.#change({ kind: 'release', unit }, who, editRelease(unit))
+  }
+
+  async #knownVersions(plugin: string): Promise<unknown> {
+    const versions = await this.#options.store.versionsOf(plugin)
+    if (versions.length === 0) this.#known(plugin)
+    return versions
+  }
+
+  async #rollbackPlugin(plugin: string, version: string | null, who: string): Promise<ChangeReport> {
+    const stored = await this.#options.store.findVersion(plugin, version)
+    const cause = { kind: 'plugin-rollback', plugin, version: stored.version } as const
+    return this.#change(cause, who, editPluginVersion(stored, who))
+  }
+
+  #switch(plugin: string, isEnabled: boolean, who: string): Promise<ChangeReport> {
+    const name = this.#known(plugin)
+    return this.#change({ kind: isEnabled ? 'enable' : 'disable', plugin: name }, who, (overlay) =>
+      this.#unquarantined(withSwitch(overlay, name, isEnabled), name, isEnabled),
+    )
+  }
+
+  #reload(plugin: string, who: string): Promise<ChangeReport> {
+    const name = this.#known(plugin)
+    const names = this.#instancesOf(name).map((instance) => instance.name)
+    if (names.length === 0) {
+      throw new GatewayError(
+        'PLUGIN_NOT_FOUND',
+        `Plugin "${name}" runs nowhere, so there is nothing to reload.`,
+      )
+    }
+    return this.#change({ kind: 'reload', plugin: name }, who, (overlay) =>
+      this.#unquarantined(withIncarnation(overlay, names), name, true),
+    )
+  }
+
+  /** Somebody wants it to run: that is also the word that ends a quarantine. */
+  #unquarantined(overlay: Parameters<OverlayEdit>[0], plugin: string, isWanted: boolean) {
+    if (!isWanted) return overlay
+    return withoutQuarantine(overlay, new Set(this.#instancesOf(plugin).map(({ key }) => key)))
+  }
+
+  #instancesOf(plugin: string) {
+    const instances = this.#options.engine.reference?.candidate.plan.instances ?? []
+    return instances.filter((instance) => instance.plugin === plugin)
+  }
+
+  /** The name when there is such a plugin, found in the latest change or running. */
+  #known(plugin: string): string {
+    const names = this.#options.board.pluginNames()
+    if (names.includes(plugin)) return plugin
+    const nearest = nearestOf(plugin, names)
+    const hint = nearest === null ? '"cardea status" lists those there are.' : `Did you mean "${nearest}"?`
+    throw new GatewayError('PLUGIN_NOT_FOUND', `There is no plugin "${plugin}". ${hint}`)
+  }
+
+  #change(cause: ChangeCause, who: string, edit: OverlayEdit): Promise<ChangeReport> {
+    return this.#options.engine.request({ cause, who, firstSignAt: performance.now(), edit })
+  }
+
+  /** From a stored generation (null: the one that serves) to what stands on disk. */
+  async #diff(number: number | null): Promise<ConfigDiff> {
+    const { store } = this.#options
+    const from = number === null ? store.latest() : await store.find(number)
+    if (from === null)
+      throw new GatewayError('GENERATION_UNKNOWN', 'There is no generation yet to compare with.')
+    const fromName = `generation ${from.number}`
+    const to = await this.#options.configText()
+    const text = unifiedDiff(fromName, await this.#storedText(from), 'on disk', to ?? '')
+    return { from: fromName, to: to === null ? 'no config file' : 'on disk', text }
+  }
+
+  async #storedText({ config }: StoredGeneration): Promise<string> {
+    return config.kind === 'file' ? this.#options.store.configText(config.textHash) : ''
+  }
+}

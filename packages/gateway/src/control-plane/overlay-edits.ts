@@ -1,0 +1,58 @@
+import type { Overlay, OverlayEdit } from './gather.ts'
+import { pinsForRollback, withoutReleased, withPluginPinned } from './store/pins.ts'
+import type { PluginControls, StoredGeneration, StoredPlugin } from './store/types.ts'
+
+/** What commands and the gateway's own decisions do to the overlay. */
+
+export function editPluginVersion(version: StoredPlugin, who: string): OverlayEdit {
+  return (overlay, disk) => {
+    const standing = disk.plugins.find(({ folder }) => folder === version.folder)
+    const rejected = standing?.fingerprint ?? null
+    const pins = withPluginPinned(overlay.pins, version, rejected, { who, since: Date.now() })
+    return { ...overlay, pins }
+  }
+}
+
+/** The whole generation, with the switches that it had. `live`: the one that serves. */
+export function editRollback(
+  target: StoredGeneration,
+  live: StoredGeneration | null,
+  who: string,
+): OverlayEdit {
+  return (_, disk) => ({
+    controls: target.controls,
+    pins: pinsForRollback(target, disk, live, { who, since: Date.now() }),
+  })
+}
+
+export function editRelease(unit: string | null): OverlayEdit {
+  return (overlay) => ({ ...overlay, pins: withoutReleased(overlay.pins, unit) })
+}
+
+export function withSwitch(overlay: Overlay, plugin: string, isEnabled: boolean): Overlay {
+  const others = overlay.controls.disabled.filter((name) => name !== plugin)
+  return withControls(overlay, { disabled: isEnabled ? others : [...others, plugin].toSorted() })
+}
+
+/** The instances of these names are made anew. */
+export function withIncarnation(overlay: Overlay, names: readonly string[]): Overlay {
+  const { incarnations } = overlay.controls
+  const next = names.map((name) => [name, (incarnations[name] ?? 0) + 1] as const)
+  return withControls(overlay, { incarnations: { ...incarnations, ...Object.fromEntries(next) } })
+}
+
+export function withQuarantined(overlay: Overlay, key: string): Overlay {
+  const { quarantined } = overlay.controls
+  if (quarantined.includes(key)) return overlay
+  return withControls(overlay, { quarantined: [...quarantined, key] })
+}
+
+export function withoutQuarantine(overlay: Overlay, keys: ReadonlySet<string>): Overlay {
+  return withControls(overlay, {
+    quarantined: overlay.controls.quarantined.filter((key) => !keys.has(key)),
+  })
+}
+
+function withControls(overlay: Overlay, changes: Partial<PluginControls>): Overlay {
+  return { ...overlay, controls: { ...overlay.controls, ...changes } }
+}

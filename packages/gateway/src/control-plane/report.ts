@@ -1,0 +1,118 @@
+import { relative } from 'node:path'
+import type { Log } from '@cardea/sdk'
+import { printable } from '../config/render-problems.ts'
+import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
+import type { CommittedParts } from './change.ts'
+import type { ChangeFailed, ChangeHeld } from './change-result.ts'
+
+interface Base {
+  readonly cause: ChangeCause
+  readonly who: string
+  /** The generation that serves meanwhile; 0 for none. */
+  readonly live: number
+}
+
+type Result =
+  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'committed'; readonly parts: CommittedParts }
+  | { readonly kind: 'held'; readonly number: number; readonly held: ChangeHeld }
+  | { readonly kind: 'failed'; readonly number: number; readonly failed: ChangeFailed }
+
+/** What became of a change, for log, history and command line. */
+export function reportOf({ cause, who, live }: Base, result: Result): ChangeReport {
+  const empty = {
+    at: Date.now(),
+    cause,
+    who,
+    changes: [],
+    started: [],
+    carried: 0,
+    stages: [],
+    skewMs: null,
+    problems: [],
+    held: [],
+    notices: [],
+  }
+  switch (result.kind) {
+    case 'unchanged':
+      return { outcome: 'unchanged', generation: live, ...empty }
+    case 'committed':
+      return { outcome: 'committed', ...empty, ...result.parts }
+    case 'held':
+      return {
+        outcome: 'held',
+        generation: result.number,
+        ...empty,
+        changes: result.held.changes,
+        held: result.held.losses,
+      }
+    case 'failed':
+      return { outcome: 'failed', generation: result.number, ...empty, problems: result.failed.problems }
+  }
+}
+
+/** One line for each change: what became of it, and what serves. `live`: the generation that serves now; 0 for none. */
+export function logReport(log: Log, report: ChangeReport, live: number): void {
+  const { outcome, generation, cause, who } = report
+  const serving = live === 0 ? 'nothing is served' : `generation ${live} serves on`
+  if (outcome === 'committed') {
+    const { changes, started, carried, skewMs } = report
+    const stages = Object.fromEntries(report.stages.map(({ stage, ms }) => [stage, ms]))
+    log.info(`Generation ${generation} is live: ${changes.join('; ') || 'nothing to be seen differs'}`, {
+      cause: cause.kind,
+      who,
+      started,
+      carried,
+      stages,
+      skewMs,
+    })
+    for (const notice of report.notices) log.warn(notice)
+  } else if (outcome === 'failed') {
+    for (const problem of report.problems) {
+      const { code, message, stage, plugin, file, line, column, frame, stack } = problem
+      const place = file === '' ? {} : { file, line, column }
+      log.error(`The change failed at ${stage}, ${serving}: ${message}`, {
+        code,
+        stage,
+        plugin,
+        cause: cause.kind,
+        ...place,
+        frame,
+        stack,
+      })
+    }
+  } else if (outcome === 'held') {
+    for (const { route, plugin, reason } of report.held) {
+      log.error(
+        `The change is held, ${serving}: route ${route} would lose security plugin "${plugin}", ${reason}. ` +
+          `Say "${plugin}: false" under the route's plugins, or run "cardea approve"`,
+        { code: 'CHANGE_HELD', cause: cause.kind, route, plugin },
+      )
+    }
+  }
+}
+
+/** Why a start could not do what the files say, for the person who started it. Ends with a line break. */
+export function renderFailure({ problems, held }: ChangeReport): string {
+  const failures = problems.map(({ code, message, file, line, column, frame, stack, stage }) => {
+    const place = file === '' ? '' : `${shortPath(file)}:${line}:${column} `
+    const lines = frame === null ? [] : frame.split('\n').map((text) => `  ${text}`)
+    // Where files are wrong the place says it all; where code ran the way there helps.
+    const trace = stack === null || stage === 'config' ? [] : [stack]
+    return [`${place}${code} ${message}`, ...lines, ...trace]
+      .flatMap((text) => text.split('\n'))
+      .map(printable)
+      .join('\n')
+  })
+  const losses = held.map(
+    ({ route, plugin, reason }) =>
+      `CHANGE_HELD route ${route} would lose security plugin "${plugin}": ${reason}. Say "${plugin}: false" under the ` +
+      `route's plugins, or run "cardea approve" while the gateway runs`,
+  )
+  return `${[...failures, ...losses].join('\n\n')}\n`
+}
+
+function shortPath(file: string): string {
+  const short = relative(process.cwd(), file)
+  return short === '' || short.startsWith('..') ? file : short
+}

@@ -1,0 +1,104 @@
+import type { GatewayStatus, PinStatus, PluginInfo } from '../protocol/control.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
+import type { PluginStatus } from '../protocol/plugin-state.ts'
+import type { ChangeEngine } from './change-engine.ts'
+import type { FaultPolicy } from './fault-policy.ts'
+import type { Candidate } from './gather.ts'
+import { shownConfig } from './shown-config.ts'
+import type { EventLog } from './store/event-log.ts'
+import type { GenerationStore } from './store/generation-store.ts'
+import { labelsOf, pinStatus } from './store/pins.ts'
+import type { Workers } from './workers.ts'
+
+const EVENTS_SHOWN_MAX = 50
+const NO_SOURCES: ReadonlyMap<string, string> = new Map()
+
+export interface StatusBoardOptions {
+  readonly engine: ChangeEngine
+  readonly workers: Workers
+  readonly faults: FaultPolicy
+  readonly store: GenerationStore
+  readonly events: EventLog
+  /** Unix time of the gateway's start. */
+  readonly startedAt: number
+  readonly directory: string
+  addresses(): readonly ListenAddress[]
+}
+
+/** What a person can learn of the running gateway. */
+export class StatusBoard {
+  readonly #options: StatusBoardOptions
+
+  constructor(options: StatusBoardOptions) {
+    this.#options = options
+  }
+
+  async status(): Promise<GatewayStatus> {
+    const { engine, workers, faults, events, startedAt, directory } = this.#options
+    const census = await workers.census()
+    const plan = engine.isServing ? engine.reference?.candidate.plan : undefined
+    return {
+      generation: plan?.number ?? 0,
+      startedAt,
+      directory,
+      addresses: this.#options.addresses(),
+      workers: [...census].map(([worker, counted]) => ({ worker, census: counted })),
+      plugins: this.#plugins(),
+      instances: plan?.instances.map((instance) => faults.statusOf(instance)) ?? [],
+      pending: engine.pending?.report ?? null,
+      pins: this.#pins(),
+      events: events.recentEvents(EVENTS_SHOWN_MAX),
+    }
+  }
+
+  /** Of all plugins that were found by the latest change, or run. */
+  pluginNames(): readonly string[] {
+    const running = this.#candidate?.plan.instances.map(({ plugin }) => plugin) ?? []
+    return [...new Set([...this.#plugins().map(({ name }) => name), ...running])]
+  }
+
+  async pluginInfo(name: string): Promise<PluginInfo> {
+    const { faults, store } = this.#options
+    const candidate = this.#candidate
+    const status = this.#plugins().find((plugin) => plugin.name === name)
+    const built = candidate?.built.find(({ manifest }) => manifest.name === name)
+    const links = new Map(
+      candidate?.chains.flatMap(({ links: all }) => all).map((link) => [link.instance.id, link]),
+    )
+    const instances = candidate?.plan.instances.filter(({ plugin }) => plugin === name) ?? []
+    const written = [candidate?.config.unexpanded, built?.manifest.config]
+    return {
+      name,
+      version: built?.manifest.version ?? status?.version ?? null,
+      description: built?.manifest.description ?? '',
+      folder: status?.folder ?? built?.manifest.folder ?? '',
+      state: status?.state ?? { kind: 'stopped', generation: 0 },
+      category: built?.manifest.category ?? null,
+      dependencies: built?.manifest.dependencies ?? {},
+      permissions: built?.manifest.permissions ?? [],
+      instances: instances.map((instance) => ({
+        ...faults.statusOf(instance),
+        routes:
+          candidate?.plan.routes
+            .filter(({ chain }) => chain.includes(instance.id))
+            .map((route) => route.name) ?? [],
+        config: shownConfig(instance.config, links.get(instance.id)?.sources ?? NO_SOURCES, written),
+        sources: Object.fromEntries(links.get(instance.id)?.sources ?? NO_SOURCES),
+      })),
+      versions: await store.versionsOf(name),
+    }
+  }
+
+  get #candidate(): Candidate | null {
+    return this.#options.engine.reference?.candidate ?? null
+  }
+
+  #plugins(): readonly PluginStatus[] {
+    return this.#options.engine.plugins.plugins
+  }
+
+  #pins(): readonly PinStatus[] {
+    const labels = labelsOf(this.#options.store.latest())
+    return this.#candidate?.overlay.pins.map((pin) => pinStatus(pin, labels)) ?? []
+  }
+}

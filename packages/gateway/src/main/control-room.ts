@@ -1,0 +1,351 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { messageOf } from '../base/errors.ts'
+import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import { stopBuildService } from '../control-plane/build.ts'
+import { BuildCache } from '../control-plane/build-cache.ts'
+import type { MasterPort, Reference } from '../control-plane/change.ts'
+import { ChangeEngine, gatewayRequest } from '../control-plane/change-engine.ts'
+import { controlSocketPath } from '../control-plane/control-path.ts'
+import { ControlServer } from '../control-plane/control-server.ts'
+import { FaultPolicy } from '../control-plane/fault-policy.ts'
+import { restore, type Workshop } from '../control-plane/gather.ts'
+import { PluginLifecycle } from '../control-plane/lifecycle.ts'
+import { logStep } from '../control-plane/lifecycle-log.ts'
+import { Operations } from '../control-plane/operations.ts'
+import { logReport, renderFailure } from '../control-plane/report.ts'
+import { StatusBoard } from '../control-plane/status-board.ts'
+import { EventLog } from '../control-plane/store/event-log.ts'
+import { Fingerprints } from '../control-plane/store/fingerprint.ts'
+import { lockFolder } from '../control-plane/store/folder-lock.ts'
+import { GenerationStore } from '../control-plane/store/generation-store.ts'
+import type { StoredGeneration } from '../control-plane/store/types.ts'
+import { summarise } from '../control-plane/summary.ts'
+import { TrialRunner } from '../control-plane/trial-runner.ts'
+import { Watch } from '../control-plane/watch.ts'
+import type { Workers } from '../control-plane/workers.ts'
+import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
+import type { GatewayLog } from '../observe/log.ts'
+import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
+import type { GatewaySettings } from '../protocol/generation.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
+import type {
+  ReadySummary,
+  RunningGateway,
+  ServeOptions,
+  ServeSource,
+} from '../protocol/master-supervisor.ts'
+import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import { childEntryFile, childFlags } from './child-slot.ts'
+
+/** The parts of the supervisor, and how they are wired: this is the only place that knows all of them. */
+
+export interface ControlRoomOptions {
+  readonly serve: ServeOptions
+  readonly log: GatewayLog
+  readonly workers: Workers
+  readonly masterPid: number
+  readonly master: MasterPort & {
+    /** Opens the first listeners, and starts the workers. Throws LISTEN_FAILED. */
+    open(settings: GatewaySettings): Promise<void>
+    ready(summary: ReadySummary): void
+  }
+  addresses(): readonly ListenAddress[]
+}
+
+/** What no worker's question is. */
+type Notice = Exclude<WorkerToSupervisor, { readonly id: number }>
+
+export class ControlRoom {
+  readonly #options: ControlRoomOptions
+  readonly #workshop: Workshop
+  readonly #store: GenerationStore
+  readonly #events: EventLog
+  readonly #trials: TrialRunner
+  readonly #engine: ChangeEngine
+  readonly #faults: FaultPolicy
+  readonly #control: ControlServer
+  readonly #watch: Watch
+  /** Generations that are not served any more but still run somewhere. */
+  readonly #draining = new Map<number, PluginLifecycle>()
+  #isClosed = false
+
+  private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
+    const { serve, log, workers, master } = options
+    const fingerprints = new Fingerprints()
+    this.#options = options
+    this.#store = store
+    this.#events = events
+    this.#workshop = {
+      source: serve.source,
+      debug: serve.debug,
+      store,
+      fingerprints,
+      builds: new BuildCache(fingerprints),
+    }
+    this.#trials = new TrialRunner({ entryFile: childEntryFile('trial.ts'), flags: childFlags(), log })
+    this.#engine = new ChangeEngine({
+      workshop: this.#workshop,
+      log,
+      trials: this.#trials,
+      workers,
+      master,
+      hasFallback: !serve.strict,
+      findMoves: findTrafficMoves,
+      onReport: (report) => this.#onReport(report),
+      onCommitted: (reference, previous) => this.#onCommitted(reference, previous),
+      newLifecycle: () => this.#newLifecycle(),
+    })
+    this.#faults = new FaultPolicy({
+      engine: this.#engine,
+      workers,
+      store,
+      log,
+      onEvent: (event) => this.#onEvent(event),
+    })
+    const operations = new Operations({
+      engine: this.#engine,
+      store,
+      board: new StatusBoard({
+        engine: this.#engine,
+        workers,
+        faults: this.#faults,
+        store,
+        events,
+        startedAt: Date.now(),
+        directory: directoryOf(serve.source),
+        addresses: options.addresses,
+      }),
+      configText: () => configText(serve.source),
+    })
+    this.#control = new ControlServer({
+      path: controlSocketPath(directoryOf(serve.source)),
+      log,
+      handle: (command, who) => operations.handle(command, who),
+      onTracing: (on) => workers.broadcast({ kind: 'tracing', on }),
+    })
+    this.#watch = new Watch({
+      log,
+      onQuiet: (files, firstSignAt) =>
+        void this.#engine.request({ cause: { kind: 'files', files }, who: 'files', firstSignAt }),
+    })
+  }
+
+  /** Throws STORE_LOCKED when another gateway runs in this folder, and STORE_WRITE_FAILED. */
+  static async open(options: ControlRoomOptions): Promise<ControlRoom> {
+    const directory = join(directoryOf(options.serve.source), '.cardea')
+    await lockFolder(directory, options.masterPid)
+    const store = await GenerationStore.open(directory)
+    for (const { message } of store.damages()) options.log.error(message)
+    const events = await EventLog.open(directory, (message) => options.log.warn(message))
+    return new ControlRoom(options, store, events)
+  }
+
+  /**
+   * From the files to a gateway that serves: what they say, else what served last, else 503 until they are mended. Throws
+   * when the listeners cannot be opened or the workers not be started; with `strict` also when the files cannot be served.
+   */
+  async start(): Promise<void> {
+    const { workers, master, serve } = this.#options
+    await this.#engine.recall(this.#lastOfThisSource())
+    const settings = await this.#engine.settingsForStart()
+    this.#options.log.apply(settings.log)
+    this.#trials.warm()
+    await master.open(settings)
+    this.#engine.opened(settings)
+    await workers.haveReached('started', settings.workers)
+    await this.#openDoors()
+    const report = await this.#engine.request(gatewayRequest({ kind: 'start' }))
+    if (report.outcome === 'failed' || report.outcome === 'held') {
+      if (serve.strict) throw new StartRefused(renderFailure(report))
+      process.stderr.write(renderFailure(report))
+    }
+    await workers.haveReached('listening', settings.workers)
+    const plan = this.#engine.isServing ? this.#engine.reference?.candidate.plan : undefined
+    master.ready(
+      plan === undefined
+        ? { generation: 0, workers: settings.workers, routes: [] }
+        : { ...summarise(plan), workers: settings.workers },
+    )
+  }
+
+  /**
+   * After a supervisor that died: whatever it was about, all workers serve what was decided last, or begin to. Then the
+   * files are looked at, since nobody watched them meanwhile.
+   */
+  async takeOver({ plan, settings }: RunningGateway): Promise<void> {
+    const { log, workers, master } = this.#options
+    log.apply(settings.log)
+    await workers.recount()
+    const latest = this.#lastOfThisSource()
+    const decided = latest !== null && latest.number >= (plan?.number ?? 0) ? latest : null
+    const reference = await this.#restored(decided)
+    this.#engine.adopt(reference, settings.workers)
+    if (reference !== null) {
+      const committed = reference.candidate.plan
+      if (committed.number !== plan?.number) await master.commit(committed)
+      for (const { worker, reason } of (await workers.commit(committed)).failed)
+        master.replaceWorker(worker, reason)
+      reference.candidate.lifecycle.committed(committed)
+      this.#faults.committed(reference)
+      log.info(`Adopted generation ${committed.number}`, { workers: workers.numbers })
+    }
+    await this.#openDoors()
+    this.#trials.warm()
+    await this.#engine.request(gatewayRequest({ kind: 'recovery' }))
+  }
+
+  /** One that started while a generation was committed may serve the one before. */
+  workerStarted(worker: number): void {
+    const { workers, master } = this.#options
+    const plan = this.#engine.reference?.candidate.plan
+    if (plan === undefined || !this.#engine.isServing || workers.generationOf(worker) >= plan.number) return
+    workers.catchUp(worker, plan).catch((thrown) => master.replaceWorker(worker, messageOf(thrown)))
+  }
+
+  workerEnded(worker: number, reason: string): void {
+    this.#faults.workerEnded(worker)
+    if (!this.#isClosed) this.#onEvent({ kind: 'worker', at: Date.now(), worker, text: `ended: ${reason}` })
+    this.#noteRetirement()
+  }
+
+  workerSaid(worker: number, message: Notice): void {
+    switch (message.kind) {
+      case 'retired':
+        this.#options.workers.retired(worker, message.generation)
+        this.#noteRetirement()
+        break
+      case 'fault':
+        this.#faults.onFault(worker, message.event)
+        break
+      case 'trace':
+        this.#control.broadcast({ kind: 'trace', trace: message.trace })
+        break
+      case 'node':
+        break
+    }
+  }
+
+  /** The gateway ends: nothing changes any more. */
+  drain(): void {
+    this.#isClosed = true
+    this.#engine.close()
+    this.#engine.plugins.draining()
+    void this.#watch.close()
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#engine.close()
+    this.#faults.close()
+    for (const worker of this.#options.workers.numbers)
+      this.#options.workers.ended(worker, 'the gateway ends')
+    this.#engine.plugins.stopped()
+    await Promise.allSettled([
+      this.#watch.close(),
+      this.#control.close(),
+      this.#trials.close(),
+      stopBuildService(),
+      this.#events[Symbol.asyncDispose](),
+    ])
+  }
+
+  #newLifecycle(): PluginLifecycle {
+    return new PluginLifecycle((plugin) => logStep(this.#options.log, plugin))
+  }
+
+  /** What was committed last from this very file, or for this very target: another one's is no reference. */
+  #lastOfThisSource(): StoredGeneration | null {
+    const latest = this.#store.latest()
+    if (latest === null) return null
+    const { source } = this.#options.serve
+    const { config } = latest
+    if (config.kind === 'file') return source.kind === 'file' && source.file === config.file ? latest : null
+    return source.kind === 'target' && source.url === config.url ? latest : null
+  }
+
+  async #restored(record: StoredGeneration | null): Promise<Reference | null> {
+    if (record === null) return null
+    try {
+      const candidate = await restore(this.#workshop, record, this.#newLifecycle())
+      return { candidate, settings: candidate.plan.settings }
+    } catch (thrown) {
+      // The workers go on with it; the next change that succeeds is compared with nothing.
+      this.#options.log.error(`Cannot read back generation ${record.number}: ${messageOf(thrown)}`)
+      return null
+    }
+  }
+
+  async #openDoors(): Promise<void> {
+    try {
+      await this.#control.open()
+    } catch (thrown) {
+      // A gateway without its command line serves all the same.
+      this.#options.log.error(`The control socket cannot be opened: ${messageOf(thrown)}`)
+    }
+    this.#watchFiles()
+    await this.#watch.ready
+  }
+
+  #watchFiles(): void {
+    const { source } = this.#options.serve
+    const user =
+      this.#engine.reference?.candidate.config.pluginsDirectory ?? join(directoryOf(source), 'plugins')
+    const files = source.kind === 'file' ? [source.file] : []
+    this.#watch.setPaths([...files, user, builtInPluginsDirectory()])
+  }
+
+  #onReport(report: ChangeReport): void {
+    const live = this.#engine.isServing ? (this.#engine.reference?.candidate.plan.number ?? 0) : 0
+    const { quiet, strict } = this.#options.serve
+    // A strict start ends with its report, for the person who made it.
+    if (!quiet && (live > 0 || !strict)) logReport(this.#options.log, report, live)
+    this.#onEvent({ kind: 'change', report })
+  }
+
+  #onCommitted(reference: Reference, previous: Reference | null): void {
+    const { log } = this.#options
+    log.apply(reference.settings.log)
+    this.#faults.committed(reference)
+    this.#watchFiles()
+    if (previous !== null) {
+      const { lifecycle, plan } = previous.candidate
+      lifecycle.draining()
+      this.#draining.set(plan.number, lifecycle)
+      this.#noteRetirement()
+    }
+    const { generationsMax, pluginVersionsMax } = reference.settings.changes
+    this.#store
+      .prune({ generationsMax, pluginVersionsMax }, new Set(this.#draining.keys()))
+      .catch((thrown) => log.warn(`Cannot remove what is not needed any more: ${messageOf(thrown)}`))
+  }
+
+  #noteRetirement(): void {
+    for (const [generation, lifecycle] of this.#draining) {
+      if (!this.#options.workers.haveRetired(generation)) continue
+      this.#draining.delete(generation)
+      lifecycle.stopped()
+    }
+  }
+
+  #onEvent(event: ControlEvent): void {
+    if (event.kind !== 'trace' && event.kind !== 'skipped') this.#events.append(event)
+    this.#control.broadcast(event)
+  }
+}
+
+/** The start was to be strict, and the files cannot be served. The message is for the person who started it. */
+export class StartRefused extends Error {}
+
+function directoryOf(source: ServeSource): string {
+  return source.kind === 'file' ? dirname(source.file) : source.directory
+}
+
+async function configText(source: ServeSource): Promise<string | null> {
+  if (source.kind === 'target') return null
+  try {
+    return await readFile(source.file, 'utf8')
+  } catch {
+    return null
+  }
+}
