@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { editorSchema } from './editor-schema.ts'
-import { errorsPage, schemaPage } from './reference-markdown.ts'
+import { errorsIndex, errorsPage, schemaPage } from './reference-markdown.ts'
 import { CARDEA_JSON_SCHEMA } from './schema.ts'
 import { MANIFEST_JSON_SCHEMA } from './schema-plugin.ts'
 
@@ -37,6 +37,33 @@ export function referenceFiles(): ReadonlyMap<string, string> {
   ])
 }
 
+const PART_BEGIN =
+  '<!-- Made by packages/gateway/src/config/generate-reference.ts; change base/errors.ts, not this part. -->'
+const PART_END = '<!-- The end of what is made. -->'
+
+/** Pages that somebody writes, but for one part between two marks: path to that part. */
+const MADE_PARTS: ReadonlyMap<string, () => string> = new Map([
+  ['docs/guides/troubleshooting.md', errorsIndex],
+])
+
+/** `page` with the part between its marks replaced. Throws when it does not have them. */
+export function withMadePart(page: string, part: string): string {
+  const begin = page.indexOf(PART_BEGIN)
+  const end = page.indexOf(PART_END)
+  if (begin === -1 || end < begin)
+    throw new Error(`Cannot find the part to make: no "${PART_BEGIN}" before "${PART_END}"`)
+  return `${page.slice(0, begin)}${PART_BEGIN}\n\n${part}\n\n${page.slice(end)}`
+}
+
+/** As `referenceFiles`, with the pages of which only a part is made. */
+async function wantedFiles(): Promise<ReadonlyMap<string, string>> {
+  const wanted = new Map(referenceFiles())
+  for (const [path, part] of MADE_PARTS) {
+    wanted.set(path, withMadePart(await readFile(join(ROOT, path), 'utf8'), part()))
+  }
+  return wanted
+}
+
 const LINE_LENGTH_MAX = 110
 
 /** As the repository's formatter has it: objects over several lines, lists in one where they fit. */
@@ -62,7 +89,7 @@ function formatJson(value: unknown, indent = '', before = 0): string {
 /** The paths whose file differs from what it should be, or is missing. */
 export async function staleFiles(): Promise<string[]> {
   const stale: string[] = []
-  for (const [path, text] of referenceFiles()) {
+  for (const [path, text] of await wantedFiles()) {
     const current = await readFile(join(ROOT, path), 'utf8').catch(() => null)
     if (current !== text) stale.push(path)
   }
@@ -75,7 +102,7 @@ async function main(check: boolean): Promise<number> {
     for (const path of stale) process.stderr.write(`${path} is stale: run this script without --check.\n`)
     return stale.length === 0 ? 0 : 1
   }
-  const files = referenceFiles()
+  const files = await wantedFiles()
   for (const path of stale) {
     await mkdir(dirname(join(ROOT, path)), { recursive: true })
     await writeFile(join(ROOT, path), files.get(path) ?? '')

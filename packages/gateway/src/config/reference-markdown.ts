@@ -121,3 +121,18 @@ function errorSection(code: string, kind: ErrorKind): string {
     kind.status === 0 ? 'No exchange is involved' : `Status ${kind.status}; ${RETRIES[kind.retry]}`
   return `### ${code}\n\n${kind.title}. ${status}.\n\n- Cause: ${kind.cause}\n- Cure: ${kind.cure}`
 }
+
+/** Every code with what it means and what helps, for people who look for one; the reference page says more. */
+export function errorsIndex(): string {
+  const groups = (Object.keys(SOURCES) as ErrorKind['source'][]).map((source) => {
+    const codes = Object.entries<ErrorKind>(ERRORS).filter(([, kind]) => kind.source === source)
+    const rows = codes.map(([code, { title, cause, cure }]) => {
+      const name = `[${code}](../reference/errors.md#${anchor(code)})`
+      return `| ${name} | ${cell(`${title}. ${cause}`)} | ${cell(cure)} |`
+    })
+    return [`### ${SOURCES[source]}`, '', '| code | cause | cure |', '| --- | --- | --- |', ...rows].join(
+      '\n',
+    )
+  })
+  return groups.join('\n\n')
+}

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ERRORS } from '../base/errors.ts'
 import { editorSchema } from './editor-schema.ts'
-import { referenceFiles, staleFiles } from './generate-reference.ts'
+import { referenceFiles, staleFiles, withMadePart } from './generate-reference.ts'
 import { isObject } from './pointer.ts'
+import { errorsIndex } from './reference-markdown.ts'
 import { CARDEA_JSON_SCHEMA } from './schema.ts'
 import { MANIFEST_JSON_SCHEMA } from './schema-plugin.ts'
 import { compileSchema } from './validator.ts'
@@ -69,6 +70,17 @@ test('the error table names only keys that cardea.yaml has', () => {
 test('referenceFiles() has a heading for every error code', () => {
   const page = referenceFiles().get('docs/reference/errors.md') ?? ''
   for (const code of Object.keys(ERRORS)) assert.ok(page.includes(`### ${code}\n`), code)
+})
+
+test('errorsIndex() links every error code to its place in the reference', () => {
+  const index = errorsIndex()
+  for (const code of Object.keys(ERRORS)) {
+    assert.ok(index.includes(`| [${code}](../reference/errors.md#${code.toLowerCase()}) |`), code)
+  }
+})
+
+test('withMadePart() throws for a page without the marks, in their order', () => {
+  assert.throws(() => withMadePart('# Page', 'part'), /Cannot find the part to make/)
 })
 
 test('editorSchema() lets a variable stand for any scalar, where variables are replaced', () => {

@@ -104,10 +104,10 @@ describe('findSecurityLosses()', () => {
     const after = planOf({ rest: [], other: ['auth'] })
     const moves = [{ from: 'admin', to: 'rest', example: 'GET x/admin' }]
     assert.deepEqual(losses(before, after, { moves }), [
-      'admin auth: its requests, such as GET x/admin, now go to route "rest": route "rest" does not run "auth"',
+      'admin auth: its requests, such as GET x/admin, now go to route "rest", and route "rest" does not run "auth"; "auth: false" there says that it is meant',
     ])
     assert.deepEqual(losses(before, planOf({ rest: [] }, {}), { moves }), [
-      'admin auth: its requests, such as GET x/admin, now go to route "rest": plugin "auth" is gone from plugins/',
+      'admin auth: its requests, such as GET x/admin, now go to route "rest", and plugin "auth" is gone from plugins/; "auth: false" there says that it is meant',
     ])
   })
 

@@ -113,7 +113,8 @@ function reasonOf(
   const why = whyMissing(plugin, to, candidate, idle)
   if (from.route.name === to.route.name) return why
   const requests = example === '' ? 'its requests' : `its requests, such as ${example},`
-  return `${requests} now go to route "${to.route.name}": ${why}`
+  const wayOut = `"${plugin.name}: false" there says that it is meant`
+  return `${requests} now go to route "${to.route.name}", and ${why}; ${wayOut}`
 }
 
 function whyMissing(
