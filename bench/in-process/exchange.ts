@@ -118,8 +118,6 @@ function generationOf(chain: readonly Middleware[]): Generation {
     bundles: [],
   }
   const registry = new UpstreamRegistry({
-    limits: LIMIT_DEFAULTS,
-    tunnelIdleMs: TIMEOUT_DEFAULTS.tunnelIdleMs,
     sweeper,
     onInternalError(error) {
       throw error
@@ -164,7 +162,6 @@ function exchangeHost(count: (bytes: number) => void): ExchangeHost {
   return {
     sweeper,
     settings: SETTINGS,
-    via: '1.1 cardea',
     pendingRequests: 0,
     openLeg: (_upstream, request, user): UpstreamLeg => ({
       target: TARGET.url,
@@ -197,7 +194,7 @@ function clientStream(count: (bytes: number) => void): ClientStream {
   let head = ''
   return {
     protocol: 'HTTP/1.1',
-    forwarding: new ForwardingFields(facts, new AddressBlocks([])),
+    forwarding: new ForwardingFields(facts, { blocks: new AddressBlocks([]) }),
     needsDrain: false,
     sendInformational: nothing,
     sendHead(status, fields, contentLength) {

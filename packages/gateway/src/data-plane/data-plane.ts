@@ -44,7 +44,6 @@ export interface DataPlaneOptions {
 export class DataPlane implements ConnectionHost, ExchangeHost {
   settings: GatewaySettings
   readonly sweeper = new Sweeper(systemClock, (error) => this.onInternalError(error))
-  readonly via: string
   pendingRequests = 0
   readonly #log: Log
   readonly #ids: RequestIds
@@ -53,7 +52,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #connections = new Set<ClientConnection>()
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
-  #proxies: AddressBlocks
+  readonly #trust: { blocks: AddressBlocks }
   #generation: Generation | null = null
   #draining = false
   #exchanges = 0
@@ -62,13 +61,10 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   constructor({ settings, log, workerNumber, onFault }: DataPlaneOptions) {
     this.settings = settings
-    this.via = `1.1 ${settings.viaName}`
     this.#log = log
     this.#ids = new RequestIds(workerNumber)
-    this.#proxies = new AddressBlocks(settings.trustedProxies)
+    this.#trust = { blocks: new AddressBlocks(settings.trustedProxies) }
     this.#registry = new UpstreamRegistry({
-      limits: settings.limits,
-      tunnelIdleMs: settings.timeouts.tunnelIdleMs,
       sweeper: this.sweeper,
       addresses: new AddressBook(() => this.sweeper.nowMs),
       onInternalError: (error) => this.onInternalError(error),
@@ -112,7 +108,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#generation = generation
     this.settings = generation.settings
     this.#guards.faults = generation.settings.faults
-    this.#proxies = proxies
+    this.#trust.blocks = proxies
     previous?.retire()
   }
 
@@ -143,11 +139,13 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   #open(handle: object, port: number): void {
     const connection = new ClientConnection(handle, port, this)
     this.#connections.add(connection)
-    if (this.#connections.size > this.settings.limits.connectionsMax) connection.refuseOverload()
+    if (this.#connections.size > this.settings.limits.connectionsMax) {
+      connection.refuse('GATEWAY_OVERLOADED', 'The worker holds as many connections as it may')
+    }
   }
 
   forwardingFor(peerAddress: string, localPort: number): ForwardingFields {
-    return new ForwardingFields({ peerAddress, localPort, scheme: 'http' }, this.#proxies)
+    return new ForwardingFields({ peerAddress, localPort, scheme: 'http' }, this.#trust)
   }
 
   openExchange(client: ClientStream, head: RequestHead): Exchange | null {

@@ -21,8 +21,6 @@ import type { Upstream } from './upstream/upstream.ts'
 export interface ExchangeHost {
   readonly sweeper: Sweeper
   readonly settings: GatewaySettings
-  /** `1.1 NAME` (RFC 9110, 7.6.3). */
-  readonly via: string
   /** Exchanges without a response head yet. */
   pendingRequests: number
   openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg
@@ -197,7 +195,7 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   }
 
   get forwardingLines(): string {
-    return `${this.forwarding.lines}via: ${this.owner.via}\r\nx-request-id: ${this.id}\r\n`
+    return `${this.forwarding.lines}via: ${this.generation.via}\r\nx-request-id: ${this.id}\r\n`
   }
 
   onUpstreamReady(): void {

@@ -100,7 +100,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     const isAsItCame = this.responseFlow === null || !this.responseFlow.changed
     if (this.#hasContent && this.#cameEmpty && this.leg !== null && isAsItCame) this.responseLength = 0
     this.statusSent = status
-    this.responseFields.append('via', this.owner.via)
+    this.responseFields.append('via', this.generation.via)
     this.client.sendHead(
       status,
       this.responseFields,
@@ -322,7 +322,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   }
 
   get gatheredBytesMax(): number {
-    return this.owner.settings.limits.bodyBytesMax
+    return this.generation.settings.limits.bodyBytesMax
   }
 
   onBodyWaiting(waiting: boolean): void {

@@ -28,8 +28,12 @@ export interface GenerationParts {
 export class Generation {
   readonly number: number
   readonly settings: GatewaySettings
+  /** `1.1 NAME` (RFC 9110, 7.6.3). */
+  readonly via: string
   readonly router: Router
   readonly routes: readonly LiveRoute[]
+  readonly #upstreams: ReadonlyMap<string, Upstream>
+  readonly #registry: UpstreamRegistry
   readonly #held: DisposableStack
   #pins = 0
   #retired = false
@@ -39,6 +43,7 @@ export class Generation {
     using held = new DisposableStack()
     this.number = plan.number
     this.settings = plan.settings
+    this.via = `1.1 ${plan.settings.viaName}`
     this.router = compileRouter(plan.routes)
     const places = new Map(
       plan.instances.map((instance) => [instance.id, placeOf(instance, instances, guards, held)]),
@@ -46,11 +51,15 @@ export class Generation {
     const upstreams = new Map(
       plan.upstreams.map((upstream) => [
         upstream.name,
-        held.adopt(registry.open(upstream), (opened) => registry.release(opened)),
+        held.adopt(registry.open(upstream, plan.settings), (opened) =>
+          registry.release(opened, this.#retired),
+        ),
       ]),
     )
     this.routes = this.router.routes.map((compiled) => liveRoute(compiled, places, upstreams))
     held.defer(onFree)
+    this.#upstreams = upstreams
+    this.#registry = registry
     this.#held = held.move()
   }
 
@@ -65,6 +74,7 @@ export class Generation {
   /** A successor took over: freed at once, or when the last exchange ends. */
   retire(): void {
     this.#retired = true
+    for (const upstream of this.#upstreams.values()) this.#registry.retire(upstream)
     if (this.#pins === 0) this.#held.dispose()
   }
 }

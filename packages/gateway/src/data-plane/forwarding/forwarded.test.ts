@@ -6,8 +6,8 @@ import { type ConnectionFacts, type Forwarding, ForwardingFields, isForwardingFi
 
 type Told = Readonly<Record<string, string>>
 
-const NOBODY = new AddressBlocks([])
-const PROXIES = new AddressBlocks(['10.0.0.0/8', 'fd00::/8'])
+const NOBODY = { blocks: new AddressBlocks([]) }
+const PROXIES = { blocks: new AddressBlocks(['10.0.0.0/8', 'fd00::/8']) }
 const UNREAD = { get: (name: string): never => assert.fail(`${name} was read`) }
 
 function connection(rest: Partial<ConnectionFacts> = {}): ConnectionFacts {
@@ -72,6 +72,24 @@ describe('ForwardingFields.of() for a peer that is not trusted', () => {
     assert.equal(ipOf('::ffff:1.2.3.4'), '1.2.3.4')
     assert.equal(ipOf(''), 'unknown')
     assert.equal(new ForwardingFields(connection({ peerAddress: '::ffff:10.1.1.1' }), PROXIES).trusted, true)
+  })
+})
+
+describe('ForwardingFields.of() of a connection that outlives a change of trusted_proxies', () => {
+  const fields = { get: (name: string) => (name === 'x-forwarded-for' ? '1.2.3.4' : null) }
+
+  it('believes the peer from the change on that trusts it, and not any more after the one that does not', () => {
+    const trust = { blocks: NOBODY.blocks }
+    const forwarding = new ForwardingFields(connection(), trust)
+    const seen = [NOBODY, PROXIES, NOBODY].map(({ blocks }) => {
+      trust.blocks = blocks
+      return [forwarding.of('a.com', fields).ip, forwarding.trusted]
+    })
+    assert.deepEqual(seen, [
+      ['10.0.0.1', false],
+      ['1.2.3.4', true],
+      ['10.0.0.1', false],
+    ])
   })
 })
 

@@ -16,6 +16,11 @@ export interface Forwarding extends ClientView {
   readonly lines: string
 }
 
+/** Whom to believe now. One object for all connections of a worker: what it says may change while they live. */
+export interface TrustedProxies {
+  readonly blocks: AddressBlocks
+}
+
 export interface ConnectionFacts {
   /** As the socket says it; '' if it says none. */
   readonly peerAddress: string
@@ -46,29 +51,33 @@ const WRITTEN: ReadonlySet<string> = new Set([
  * trusted proxy; then its hops are parsed, and written anew with the peer behind them.
  */
 export class ForwardingFields {
-  /** Whether the peer is in `trusted_proxies`. */
-  readonly trusted: boolean
+  /** Whether the peer was in `trusted_proxies` when `of` was last called. */
+  trusted: boolean
   readonly #peer: string
   readonly #port: string
   readonly #scheme: 'http' | 'https'
-  readonly #proxies: AddressBlocks
+  readonly #trust: TrustedProxies
+  #proxies: AddressBlocks
   #lastHost = ''
   #last: Forwarding | null = null
 
-  constructor({ peerAddress, localPort, scheme }: ConnectionFacts, proxies: AddressBlocks) {
+  constructor({ peerAddress, localPort, scheme }: ConnectionFacts, trust: TrustedProxies) {
     this.#peer = canonicalPeer(peerAddress)
     this.#port = String(localPort)
     this.#scheme = scheme
-    this.#proxies = proxies
-    this.trusted = proxies.contains(this.#peer)
+    this.#trust = trust
+    this.#proxies = trust.blocks
+    this.trusted = trust.blocks.contains(this.#peer)
   }
 
   /**
    * Client and lines for a request. `host` is its Host field's value, '' if there is none; `fields` are read only if
-   * the peer is trusted. Costs one comparison when the host is that of the request before.
+   * the peer is trusted. Costs two comparisons when the host is that of the request before.
    */
   of(host: string, fields: FieldReader): Forwarding {
-    if (this.trusted) return this.#told(host, fields)
+    const { blocks } = this.#trust
+    if (blocks !== this.#proxies) this.#judge(blocks)
+    if (this.trusted) return this.#told(host, fields, blocks)
     if (this.#last !== null && host === this.#lastHost) return this.#last
     // A copy: the text may be a slice that keeps the whole head in memory while the connection is idle.
     this.#lastHost = flatText(host)
@@ -76,8 +85,14 @@ export class ForwardingFields {
     return this.#last
   }
 
-  #told(host: string, fields: FieldReader): Forwarding {
-    const hops = readHops(fields, this.#proxies)
+  #judge(blocks: AddressBlocks): void {
+    this.#proxies = blocks
+    this.trusted = blocks.contains(this.#peer)
+    this.#last = null
+  }
+
+  #told(host: string, fields: FieldReader, blocks: AddressBlocks): Forwarding {
+    const hops = readHops(fields, blocks)
     const element = hops.elements[hops.client]
     // The element's own word first: where Forwarded is the source, X-Forwarded-* may be the client's.
     const toldHost = element?.host || (lastMember(fields.get('x-forwarded-host')) ?? '')

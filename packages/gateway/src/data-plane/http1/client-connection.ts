@@ -1,5 +1,6 @@
 import type { Protocol } from '@cardea/sdk'
 import type { ErrorCode } from '../../base/errors.ts'
+import type { GatewaySettings } from '../../protocol/generation.ts'
 import type { FieldLines } from '../fields.ts'
 import type { ForwardingFields } from '../forwarding/forwarded.ts'
 import type { ClientStream, RequestFault } from '../streams.ts'
@@ -27,6 +28,8 @@ type Waiting = (typeof Waiting)[keyof typeof Waiting]
  */
 export class ClientConnection implements WireOwner, BodySink, ClientStream, Swept {
   readonly #host: ConnectionHost
+  /** Those it was accepted under: limits of sockets and parsing belong to a connection, not to an exchange. */
+  readonly #settings: GatewaySettings
   readonly #wire: Wire
   readonly #outbox: Outbox
   readonly #decoder: BodyDecoder
@@ -52,6 +55,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   constructor(handle: object, localPort: number, host: ConnectionHost) {
     const { settings, sweeper } = host
     this.#host = host
+    this.#settings = settings
     this.#wire = Wire.accept(handle, settings.limits.relayBufferBytes, this)
     this.#outbox = new Outbox(this.#wire)
     this.#decoder = new BodyDecoder(settings.limits, REQUEST_CODES)
@@ -94,8 +98,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     }
     // Only a line break can complete a head; without this a head sent byte by byte would be parsed for every byte.
     const lineBreak = buffer.indexOf(LF, start)
-    if ((lineBreak === -1 || lineBreak >= end) && held.length <= this.#host.settings.limits.headBytesMax)
-      return
+    if ((lineBreak === -1 || lineBreak >= end) && held.length <= this.#settings.limits.headBytesMax) return
     this.#held = null
     this.#consume(held, 0, held.length)
   }
@@ -106,7 +109,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     try {
       while (i < end) {
         if (this.#waiting === Waiting.head) {
-          const head = readRequestHead(buffer, i, end, this.#host.settings.limits, this.#memory)
+          const head = readRequestHead(buffer, i, end, this.#settings.limits, this.#memory)
           if (head === null) {
             this.#clock.continueHead()
             break
@@ -131,14 +134,13 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   #startExchange(head: RequestHead): void {
-    const { settings } = this.#host
+    const { limits } = this.#settings
     this.#waiting = Waiting.exchange
     this.#head = head
     this.#requests++
     this.#keepAlive =
       head.keepAlive &&
-      (settings.limits.requestsPerConnectionMax === 0 ||
-        this.#requests < settings.limits.requestsPerConnectionMax)
+      (limits.requestsPerConnectionMax === 0 || this.#requests < limits.requestsPerConnectionMax)
     this.#responseEnded = false
     this.#bodyPaused = false
     this.#clock.stop()
@@ -146,7 +148,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     else this.#decoder.startLength(Math.max(head.contentLength, 0))
     if (!this.#decoder.done) this.#clock.startBody()
     this.#user = this.#host.openExchange(this, head)
-    if (this.#user === null) this.#refuse('GATEWAY_NOT_READY', 'No generation is ready yet')
+    if (this.#user === null) this.refuse('GATEWAY_NOT_READY', 'No generation is ready yet')
     else this.#user.begin()
   }
 
@@ -167,7 +169,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
       this.#host.onInternalError(error)
       this.#wire.destroy()
     } else if (this.#user !== null) this.#breakRequest(error.code as RequestFault, error.message)
-    else this.#refuse(error.code, error.message)
+    else this.refuse(error.code, error.message)
   }
 
   /** The content cannot be read on: the exchange answers, if it still can, and the connection closes. */
@@ -179,16 +181,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   /** Answers what never became an exchange, and closes. */
-  #refuse(code: ErrorCode, detail: string): void {
+  refuse(code: ErrorCode, detail: string): void {
     this.#outbox.head(refusalText(code, detail, this.#head), false)
     this.#outbox.flush()
     this.#responseEnded = true
     this.#lingerThenClose()
-  }
-
-  /** The worker holds as many connections as it may. */
-  refuseOverload(): void {
-    this.#refuse('GATEWAY_OVERLOADED', 'The worker holds as many connections as it may')
   }
 
   // Pausing. While the exchange wants no content, or too much is held, the socket is not read.
@@ -218,7 +215,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   #applyReading(): void {
     const held = this.#held?.length ?? 0
-    const full = this.#waiting === Waiting.exchange && held >= this.#host.settings.limits.pipelinedBytesMax
+    const full = this.#waiting === Waiting.exchange && held >= this.#settings.limits.pipelinedBytesMax
     if (full) this.#wire.pause()
     else this.#wire.resume()
   }
@@ -280,7 +277,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   #watchSending(): void {
-    if (this.#wire.needsDrain) this.#wire.watchSending(this.#host.settings.timeouts.sendMs)
+    if (this.#wire.needsDrain) this.#wire.watchSending(this.#settings.timeouts.sendMs)
   }
 
   onDrain(): void {
@@ -313,7 +310,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#waiting = Waiting.linger
     this.#held = null
     this.#decoder.abandon()
-    this.#lingering = new LingeringClose(this.#wire, this.#clock, this.#host.settings)
+    this.#lingering = new LingeringClose(this.#wire, this.#clock, this.#settings)
   }
 
   onEnd(): void {
@@ -329,7 +326,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
       return
     }
     const mayBeWhole = this.#decoder.done || (this.#bodyPaused && this.#held !== null)
-    if (!mayBeWhole || this.#host.settings.halfClose !== 'serve') this.#wire.destroy()
+    if (!mayBeWhole || this.#settings.halfClose !== 'serve') this.#wire.destroy()
   }
 
   onClosed(): void {
@@ -361,7 +358,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
       this.#breakRequest('REQUEST_BODY_TIMEOUT', 'No byte of the body came in time')
     } else if (this.#waiting === Waiting.head && (this.#held !== null || this.#requests === 0)) {
       if (this.#held === null) this.#wire.destroy()
-      else this.#refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
+      else this.refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
     } else if (this.#waiting === Waiting.head) {
       this.#lingerThenClose()
     } else if (this.#lingering !== null) {

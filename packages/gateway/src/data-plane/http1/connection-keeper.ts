@@ -1,7 +1,9 @@
 import type { GatewayError } from '../../base/errors.ts'
-import type { Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
+import type { TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
 import type { FieldLines } from '../fields.ts'
 import type { Sweeper } from '../sweeper.ts'
+import type { BodyLimits } from './body-decoder.ts'
+import type { HeadLimits } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
@@ -19,11 +21,14 @@ export interface ConnectionUser {
   onTunnelEnd(): void
 }
 
+/** The limits that a connection to an upstream goes by. */
+export type UpstreamLimits = HeadLimits & BodyLimits & { readonly relayBufferBytes: number }
+
 /** Who keeps connections. */
 export interface ConnectionKeeper {
   readonly plan: UpstreamPlan
   readonly target: TargetPlan
-  readonly limits: Limits
+  readonly limits: UpstreamLimits
   readonly tunnelIdleMs: number
   readonly sweeper: Sweeper
   onConnected(connection: UpstreamConnection): void

@@ -55,6 +55,9 @@ describe('findTrafficMoves()', () => {
     assert.deepEqual(moves([at('a', '/a')], [at('b', '/a/')]), [])
     assert.deepEqual(moves([at('a', '/a/')], [at('b', '/a/:x')]), [])
     assert.deepEqual(moves([at('a', '/')], [at('b', '/*'), at('c', '/:x')]), ['a → b'])
+    // Only `/a/` is left to the last one.
+    const others = [at('s', '/a'), at('t', '/a/:p/*')]
+    assert.ok(moves([...others, at('a', '/a/*')], [...others, at('b', '/a/*')]).includes('a → b'))
   })
 
   test('knows that parameters of a segment do not count', () => {

@@ -8,7 +8,7 @@ import { Exchange } from '../exchange.ts'
 import type { ExchangeHost, RequestSide } from '../exchange-request.ts'
 import { FieldLines } from '../fields.ts'
 import { AddressBlocks } from '../forwarding/cidr.ts'
-import { ForwardingFields } from '../forwarding/forwarded.ts'
+import { ForwardingFields, type TrustedProxies } from '../forwarding/forwarded.ts'
 import { Generation } from '../generation.ts'
 import { Malformed } from '../http1/malformed.ts'
 import { type RequestHead, readRequestHead } from '../http1/request-head.ts'
@@ -57,7 +57,6 @@ const CLOSE_SECONDS_MAX = 600
 export class TestPlane implements ExchangeHost {
   readonly settings: GatewaySettings
   readonly sweeper: Sweeper
-  readonly via: string
   readonly seen: UpstreamRequestSeen[] = []
   /** What a worker would report. */
   readonly faults: FaultEvent[] = []
@@ -65,7 +64,7 @@ export class TestPlane implements ExchangeHost {
   pendingRequests = 0
   readonly #options: TestPlaneOptions
   readonly #generation: Generation
-  readonly #proxies: AddressBlocks
+  readonly #trust: TrustedProxies
   readonly #clients = new Map<RequestSide, TestClient>()
   readonly #stopping: Promise<void>[] = []
   #requests = 0
@@ -75,14 +74,11 @@ export class TestPlane implements ExchangeHost {
     const { plan, held, clock } = options
     this.#options = options
     this.settings = plan.settings
-    this.via = `1.1 ${plan.settings.viaName}`
-    this.#proxies = new AddressBlocks(plan.settings.trustedProxies)
+    this.#trust = { blocks: new AddressBlocks(plan.settings.trustedProxies) }
     this.sweeper = new Sweeper(clock, (error) => {
       throw error
     })
     const registry = new UpstreamRegistry({
-      limits: plan.settings.limits,
-      tunnelIdleMs: plan.settings.timeouts.tunnelIdleMs,
       sweeper: this.sweeper,
       addresses: new AddressBook(() => clock.nowMs()),
       // Nothing here opens a connection that could have one.
@@ -120,7 +116,7 @@ export class TestPlane implements ExchangeHost {
         relayBufferBytes: settings.limits.relayBufferBytes,
         bodyTimeoutMs: settings.timeouts.bodyMs,
       },
-      new ForwardingFields(facts, this.#proxies),
+      new ForwardingFields(facts, this.#trust),
     )
     const pieces = piecesOf(request.body)
     const head = this.#readHead(request, pieces, client)

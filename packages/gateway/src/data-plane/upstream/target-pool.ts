@@ -1,6 +1,6 @@
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
-import type { Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
-import type { ConnectionKeeper } from '../http1/connection-keeper.ts'
+import type { TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
+import type { ConnectionKeeper, UpstreamLimits } from '../http1/connection-keeper.ts'
 import { UpstreamConnection } from '../http1/upstream-connection.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
 import type { AddressBook } from './addresses.ts'
@@ -17,9 +17,14 @@ interface Waiter {
   readonly deadlineMs: number
 }
 
-export interface PoolEnvironment {
-  readonly limits: Limits
+/** All that the behaviour of a pool depends on. */
+export interface PoolSettings {
+  readonly plan: UpstreamPlan
+  readonly limits: UpstreamLimits
   readonly tunnelIdleMs: number
+}
+
+export interface PoolEnvironment {
   readonly sweeper: Sweeper
   readonly addresses: AddressBook
   onInternalError(error: unknown): void
@@ -32,7 +37,7 @@ export interface PoolEnvironment {
 export class TargetPool implements ConnectionKeeper, Swept {
   readonly plan: UpstreamPlan
   readonly target: TargetPlan
-  readonly limits: Limits
+  readonly limits: UpstreamLimits
   readonly tunnelIdleMs: number
   readonly sweeper: Sweeper
   readonly onInternalError: (error: unknown) => void
@@ -41,18 +46,19 @@ export class TargetPool implements ConnectionKeeper, Swept {
   readonly #connecting = new Map<UpstreamConnection, Acquirer | null>()
   readonly #queue: Waiter[] = []
   readonly #all = new Set<UpstreamConnection>()
-  #closed = false
+  #keepsIdle = true
   #failures = 0
   #ejectedUntilMs = 0
 
-  constructor(plan: UpstreamPlan, target: TargetPlan, environment: PoolEnvironment) {
+  constructor(settings: PoolSettings, target: TargetPlan, environment: PoolEnvironment) {
+    const { plan, limits, tunnelIdleMs } = settings
     this.plan = plan
     this.target = target
-    this.limits = environment.limits
-    this.tunnelIdleMs = environment.tunnelIdleMs
+    this.limits = limits
+    this.tunnelIdleMs = tunnelIdleMs
     this.sweeper = environment.sweeper
     this.onInternalError = environment.onInternalError
-    this.#connector = new Connector(plan, target, environment.limits.relayBufferBytes, environment.addresses)
+    this.#connector = new Connector(plan, target, limits.relayBufferBytes, environment.addresses)
     this.sweeper.add(this)
   }
 
@@ -121,7 +127,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
 
   get #keepsNoMore(): boolean {
     const { idleConnectionsMax, keepAliveMs } = this.plan
-    return this.#closed || keepAliveMs === 0 || this.#idle.length >= idleConnectionsMax
+    return !this.#keepsIdle || keepAliveMs === 0 || this.#idle.length >= idleConnectionsMax
   }
 
   onConnectionClosed(connection: UpstreamConnection, error: GatewayError | null): void {
@@ -171,11 +177,21 @@ export class TargetPool implements ConnectionKeeper, Swept {
     }
   }
 
-  /** No generation uses the target any longer: idle connections go, busy ones when they are done. */
-  close(): void {
-    this.#closed = true
-    this.sweeper.remove(this)
+  /** Only exchanges of replaced generations are left: idle connections go, busy ones when they are done. */
+  shed(): void {
+    this.#keepsIdle = false
     for (const connection of this.#idle.splice(0)) connection.close()
+  }
+
+  /** A generation that is to serve uses the target again. */
+  keep(): void {
+    this.#keepsIdle = true
+  }
+
+  /** Nobody uses the target any longer. */
+  close(): void {
+    this.shed()
+    this.sweeper.remove(this)
   }
 
   #error(code: ErrorCode, detail: string): GatewayError {

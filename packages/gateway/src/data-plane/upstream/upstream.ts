@@ -1,5 +1,6 @@
-import type { UpstreamPlan } from '../../protocol/generation.ts'
-import { type PoolEnvironment, TargetPool } from './target-pool.ts'
+import type { GatewaySettings, Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
+import type { UpstreamLimits } from '../http1/connection-keeper.ts'
+import { type PoolEnvironment, type PoolSettings, TargetPool } from './target-pool.ts'
 
 /** A named set of targets with round-robin balancing and passive ejection. */
 export class Upstream {
@@ -32,45 +33,85 @@ export class Upstream {
   }
 }
 
+interface PoolEntry {
+  readonly key: string
+  readonly pool: TargetPool
+  /** Generations that have opened it. */
+  uses: number
+  /** How many of them were replaced, and only finish what they have begun. */
+  retired: number
+}
+
 /**
  * The target pools of a worker, shared by generations: what has the same target and settings keeps its connections and
- * its health when a new generation comes.
+ * its health when a new generation comes. For each upstream: `open` → `retire` → `release`, or `open` → `release`.
  */
 export class UpstreamRegistry {
   readonly #environment: PoolEnvironment
-  readonly #pools = new Map<string, { readonly pool: TargetPool; uses: number }>()
+  readonly #pools = new Map<string, PoolEntry>()
+  readonly #entries = new WeakMap<Upstream, readonly PoolEntry[]>()
 
   constructor(environment: PoolEnvironment) {
     this.#environment = environment
   }
 
-  /** Pairs with `release`. */
-  open(plan: UpstreamPlan): Upstream {
-    const pools = plan.targets.map((target) => {
-      const key = poolKey(plan, target.url)
-      let entry = this.#pools.get(key)
-      if (entry === undefined) {
-        entry = { pool: new TargetPool(plan, target, this.#environment), uses: 0 }
-        this.#pools.set(key, entry)
-      }
-      entry.uses++
-      return entry.pool
-    })
-    return new Upstream(plan, pools)
+  open(plan: UpstreamPlan, { limits, timeouts }: GatewaySettings): Upstream {
+    const settings = { plan, limits: upstreamLimits(limits), tunnelIdleMs: timeouts.tunnelIdleMs }
+    const entries = plan.targets.map((target) => this.#use(settings, target))
+    const upstream = new Upstream(
+      plan,
+      entries.map(({ pool }) => pool),
+    )
+    this.#entries.set(upstream, entries)
+    return upstream
   }
 
-  release(upstream: Upstream): void {
-    for (const pool of upstream.pools) {
-      const key = poolKey(upstream.plan, pool.target.url)
-      const entry = this.#pools.get(key)
-      if (entry === undefined || --entry.uses > 0) continue
-      this.#pools.delete(key)
-      pool.close()
+  #use(settings: PoolSettings, target: TargetPlan): PoolEntry {
+    const key = poolKey(settings, target.url)
+    let entry = this.#pools.get(key)
+    if (entry === undefined) {
+      entry = { key, pool: new TargetPool(settings, target, this.#environment), uses: 0, retired: 0 }
+      this.#pools.set(key, entry)
+    }
+    if (entry.uses === entry.retired) entry.pool.keep()
+    entry.uses++
+    return entry
+  }
+
+  /** The generation was replaced. What no other one needs keeps no connection beyond the exchanges that have it. */
+  retire(upstream: Upstream): void {
+    for (const entry of this.#entries.get(upstream) ?? []) {
+      if (++entry.retired === entry.uses) entry.pool.shed()
+    }
+  }
+
+  /** Nothing of the generation is left. `isRetired`: `retire` was called for it before. */
+  release(upstream: Upstream, isRetired: boolean): void {
+    for (const entry of this.#entries.get(upstream) ?? []) {
+      entry.uses--
+      if (isRetired) entry.retired--
+      if (entry.uses > 0) continue
+      this.#pools.delete(entry.key)
+      entry.pool.close()
     }
   }
 }
 
 /** All that a pool's behaviour depends on. */
-function poolKey(plan: UpstreamPlan, url: string): string {
-  return JSON.stringify({ ...plan, targets: url })
+function poolKey({ plan, limits, tunnelIdleMs }: PoolSettings, url: string): string {
+  return JSON.stringify({ ...plan, targets: url, limits, tunnelIdleMs })
+}
+
+/** Without those of clients: when they change, connections to upstreams live on. */
+function upstreamLimits(limits: Limits): UpstreamLimits {
+  const { headBytesMax, requestLineBytesMax, headerCountMax } = limits
+  const { trailerBytesMax, chunkExtensionBytesMax, relayBufferBytes } = limits
+  return {
+    headBytesMax,
+    requestLineBytesMax,
+    headerCountMax,
+    trailerBytesMax,
+    chunkExtensionBytesMax,
+    relayBufferBytes,
+  }
 }
