@@ -15,6 +15,8 @@ export interface TrialRequest {
   readonly plan: GenerationPlan
   /** What migrations are tried on. */
   readonly states: readonly PluginStateCopy[]
+  /** See `formerConfigs`. Default: no instance follows on a live one. */
+  readonly formerConfigs?: SupervisorToTrial['formerConfigs']
 }
 
 export interface TrialLimits {
@@ -139,7 +141,7 @@ export class TrialProcess {
   }
 
   /** Runs one trial; the next may start when `rested` has resolved. Never rejects. After a failure the process is gone. */
-  async run({ plan, states }: TrialRequest): Promise<Verdict> {
+  async run({ plan, states, formerConfigs = {} }: TrialRequest): Promise<Verdict> {
     if (this.#hasEnded) return { kind: 'failed', error: this.#ending('it was gone before'), isCertain: false }
     const { limits } = this.#options
     const { startTimeoutMs, stopTimeoutMs, beatMs } = limits
@@ -158,7 +160,8 @@ export class TrialProcess {
       watch: new StallWatch(limits, performance.now()),
       step: null,
     }
-    this.#send({ kind: 'try', id, plan, states, deadlines: { startTimeoutMs, stopTimeoutMs, beatMs } })
+    const deadlines = { startTimeoutMs, stopTimeoutMs, beatMs }
+    this.#send({ kind: 'try', id, plan, states, formerConfigs, deadlines })
     const found = await verdict.promise
     if (found.kind === 'failed') await this.kill()
     return found

@@ -50,10 +50,12 @@ async function answer(request: SupervisorToTrial): Promise<void> {
   supervisor.send({ kind: 'rested', id, remains })
 }
 
-async function attempt({ id, plan, states, deadlines }: SupervisorToTrial): Promise<Failure | null> {
+async function attempt(request: SupervisorToTrial): Promise<Failure | null> {
+  const { id, plan, states, formerConfigs, deadlines } = request
   try {
     await rehearse(plan, {
       ...deadlines,
+      formerConfigs,
       log: theLog(plan.settings.log),
       states,
       surroundings: SYSTEM,

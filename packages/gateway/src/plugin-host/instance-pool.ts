@@ -2,6 +2,7 @@ import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance, StagedInstances } from '../protocol/instance.ts'
+import { familyKey } from '../protocol/instance-family.ts'
 import type { PluginStateCopy } from '../protocol/supervisor-worker.ts'
 import { BundleCache } from './bundle-cache.ts'
 import { type Surroundings, SYSTEM } from './host.ts'
@@ -23,7 +24,7 @@ export interface InstancePoolOptions extends Omit<StartOptions, 'signal' | 'surr
 interface Resident {
   readonly key: string
   /** Equal for plans that differ in the config alone. */
-  readonly familyKey: string
+  readonly family: string
   readonly instance: StartedInstance
   readonly share: WorkerShare
   /** Stops it, then lets go of its code. */
@@ -145,8 +146,8 @@ export class InstancePool {
     this.#options.onStep?.(plan.name, 'load')
     const code = this.#bundles.hold(bundlePlan, plan.name)
     try {
-      const familyKey = familyKeyOf(plan, staging)
-      const old = this.#updatable(familyKey, staging)
+      const family = familyKey(plan, (id) => staging.plansById.get(id)?.key)
+      const old = this.#updatable(family, staging)
       const made =
         old === null ? await this.#start(plan, code.bundle, staging) : await this.#update(old, plan, staging)
       let ending: Promise<void> | null = null
@@ -154,7 +155,7 @@ export class InstancePool {
         ending ??= made.instance.stop().then(code.release)
         return ending
       }
-      const resident = { key: plan.key, familyKey, ...made, end, users: 0 }
+      const resident = { key: plan.key, family, ...made, end, users: 0 }
       this.#residents.set(plan.key, resident)
       return resident
     } catch (thrown) {
@@ -195,10 +196,10 @@ export class InstancePool {
    * The live instance whose `updateConfig` can make the one that is wanted. One that goes on living is left alone, and
    * so is one that made another already: an instance has one successor.
    */
-  #updatable(familyKey: string, { keys, updated }: Staging): Resident | null {
+  #updatable(family: string, { keys, updated }: Staging): Resident | null {
     const found = this.#live.find(
       (resident) =>
-        resident.familyKey === familyKey &&
+        resident.family === family &&
         resident.instance.canUpdate &&
         !keys.has(resident.key) &&
         !updated.has(resident) &&
@@ -274,11 +275,4 @@ function stagingOf(plan: GenerationPlan, signal: AbortSignal | null, undo: Async
     updated: new Set(),
     undo,
   }
-}
-
-/** Everything that makes an instance what it is, its config left out. */
-function familyKeyOf(plan: InstancePlan, { plansById }: Staging): string {
-  const { name, codeHash, entryPoint, permissions, incarnation } = plan
-  const dependencies = plan.dependencies.map((id) => plansById.get(id)?.key)
-  return JSON.stringify([name, codeHash, entryPoint, permissions, incarnation, dependencies])
 }

@@ -1,5 +1,5 @@
 import type { Failure } from './failure.ts'
-import type { GenerationPlan } from './generation.ts'
+import type { GenerationPlan, InstancePlan } from './generation.ts'
 import type { PluginStateCopy } from './supervisor-worker.ts'
 
 /**
@@ -16,6 +16,8 @@ export type SupervisorToTrial = {
   readonly plan: GenerationPlan
   /** What migrations are tried on. */
   readonly states: readonly PluginStateCopy[]
+  /** By id: the config of the live instance that differs in nothing else. Its `updateConfig` is tried. */
+  readonly formerConfigs: Readonly<Record<number, InstancePlan['config']>>
   readonly deadlines: TrialDeadlines
 }
 

@@ -81,6 +81,7 @@ export class EventUser {
   readonly #listeners: { readonly name: string; readonly listener: Listener }[] = []
   /** Told before the generation went live: nobody shall learn of what may yet be discarded. */
   #held: Event[] = []
+  #dropped = 0
   #life: 'staged' | 'live' | 'quiet' | 'released' = 'staged'
 
   constructor(bus: EventBus, owner: EventOwner) {
@@ -152,6 +153,9 @@ export class EventUser {
     this.#life = 'live'
     for (const event of this.#held) this.#bus.tell(event)
     this.#held = []
+    if (this.#dropped === 0) return
+    const { name, log } = this.#owner
+    log.warn(`${this.#dropped} events of "${name}" were dropped: too many were told before it was live`)
   }
 
   /** Nothing is delivered any more; what is told in `stop` still is. */
