@@ -97,11 +97,7 @@ export class EventUser {
     if (this.#life === 'released') return
     if (this.#life !== 'staged') this.#bus.tell(told)
     else if (this.#held.length < PLUGIN_LIMITS.eventsHeldMax) this.#held.push(told)
-    else {
-      this.#owner.log.warn(
-        `The event "${told.name}" was dropped: too many were told before the start was over`,
-      )
-    }
+    else this.#dropped++
   }
 
   /** See `Host.on`. Throws PLUGIN_DEPENDENCY_MISSING for an event of a plugin that it does not depend on. */
