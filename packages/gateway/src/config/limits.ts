@@ -239,6 +239,8 @@ export const PROCESS_LIMITS = {
   childStartTimeoutMs: 20_000,
   /** A master's or worker's answer that takes no plugin code. */
   answerTimeoutMs: 10_000,
+  /** A worker's count of what it holds; one whose event loop is blocked is told of without. */
+  censusTimeoutMs: 1_000,
   /** Starting all instances of a generation in one worker: `PLUGIN_LIMITS.startTimeoutMs` several times over. */
   stageTimeoutMs: 60_000,
   /** The first respawn is immediate; from the second on the pause doubles from here … */

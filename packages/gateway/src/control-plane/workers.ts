@@ -198,7 +198,7 @@ export class Workers {
   async census(): Promise<ReadonlyMap<number, WorkerCensus | null>> {
     const entries = this.numbers.map(async (worker): Promise<[number, WorkerCensus | null]> => {
       try {
-        const answer = await this.#request(worker, 'count', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
+        const answer = await this.#request(worker, 'count', PROCESS_LIMITS.censusTimeoutMs, (id) => ({
           kind: 'census',
           id,
         }))
