@@ -28,7 +28,9 @@ export interface Host {
    * or config moves nothing and forgets nothing. For a `version` that does not live yet, `create` makes the value, of
    * the newest living version (`previous`, to be read, not changed) or of nothing (null). It runs in the very turn in
    * which the first generation using it goes live, so `previous` is complete; before that, in the trial process, on a
-   * copy. Should it throw all the same, it is asked again with null. A value dies with the last instance using it.
+   * copy if there can be one: a value with functions or instances of classes is not tried on. Should it throw all the
+   * same, it is asked again with null. It must be synchronous. Asked for in a hook, a value is made at once. It dies with
+   * the last instance using it.
    */
   state<T>(name: string, version: number, create: (previous: PreviousState | null) => T): State<T>
   /** Data shared by all workers of the node, kept on disk, under the plugin's own name. Needs the permission `kv`. */
@@ -48,18 +50,29 @@ export interface Host {
    * when the task must end here.
    */
   once(name: string, task: (signal: AbortSignal) => void | Promise<void>): void
-  /** Offers functions to instances whose plugin.json names this plugin in `dependencies`. Only while `PluginMain` runs. */
+  /**
+   * Offers functions to instances whose plugin.json names this plugin in `dependencies`. Only while `PluginMain` runs;
+   * what `updateConfig` returns goes on offering them.
+   */
   provide(service: Readonly<Record<string, ServiceFunction>>): void
   /**
-   * What the plugin of that name provides; it must stand in `dependencies`. Every call is async, its arguments and its
-   * result are cloned. The dependency always starts before and stops after; when it changes, this instance is made anew.
+   * What the plugin of that name provides; it must stand in `dependencies`. The instance behind it is that of plugin.json
+   * and the config's `plugins:`, whatever routes make of it. Every call is async, its arguments and its result are cloned,
+   * and so is what it throws (name, message, code, stack). The dependency always starts before and stops after; when it
+   * changes, this instance is made anew. Once it has stopped, calls reject with `SERVICE_UNAVAILABLE`.
    */
   use<Service extends object = Readonly<Record<string, (...args: Cloneable[]) => Promise<unknown>>>>(
     plugin: string,
   ): Service
-  /** Tells all listeners to `PLUGIN/event` in this worker, after the current turn; `data` is cloned. */
+  /**
+   * Tells all listeners to `PLUGIN/event` in this worker, after the current turn; `data` is cloned. What is told before
+   * this instance is live is delivered when it is.
+   */
   emit(event: string, data?: Cloneable): void
-  /** Listens to `PLUGIN/event`, of this plugin or one in `dependencies`. A listener that throws is logged. */
+  /**
+   * Listens to `PLUGIN/event`, of this plugin or one in `dependencies`, while this instance is live. A listener that
+   * throws is logged.
+   */
   on(event: string, listener: (data: unknown) => void): void
 }
 

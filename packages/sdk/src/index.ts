@@ -91,8 +91,8 @@ export interface Middleware<Config = Record<string, unknown>> {
   healthCheck?(): void | Promise<void>
 
   /**
-   * Called instead of `PluginMain` when only the config of the instance changed: returns a middleware for the new config
-   * that shares this one's resources. This one stays in use until its last exchange ended; each of the two gets its own
+   * Called instead of `PluginMain` when only the config of the instance changed: returns a new middleware, for the new
+   * config, that shares this one's resources. This one stays in use until its last exchange ended; each of the two gets its own
    * `stop`. They share one host: its timers live and `host.signal` stays quiet until the last of them has stopped.
    * Refuses by throwing; then nothing of this one may have changed.
    */
