@@ -12,6 +12,8 @@ import { DataPlane } from '../../packages/gateway/src/data-plane/data-plane.ts'
 import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
 import type { FaultEvent } from '../../packages/gateway/src/protocol/faults.ts'
 import type {
+  ChangeSettings,
+  FaultSettings,
   GatewaySettings,
   GenerationPlan,
   InstancePlan,
@@ -45,7 +47,11 @@ export interface DataPlaneSpec {
   readonly plugins?: readonly (Middleware | PluginSpec)[]
   readonly limits?: Partial<Limits>
   readonly timeouts?: Partial<Timeouts>
-  readonly settings?: Partial<Pick<GatewaySettings, 'trustedProxies' | 'viaName' | 'halfClose'>>
+  readonly settings?: Partial<Pick<GatewaySettings, 'trustedProxies' | 'viaName' | 'halfClose' | 'debug'>>
+  readonly changes?: Partial<ChangeSettings>
+  readonly faults?: Partial<FaultSettings>
+  /** Of the generation. Of the first one 1, and then the next, unless said. */
+  readonly number?: number
 }
 
 export interface LoggedLine {
@@ -62,6 +68,10 @@ export interface TestDataPlane {
   readonly logged: readonly LoggedLine[]
   /** What it would report to the supervisor. */
   readonly faults: readonly FaultEvent[]
+  /** Keys of the instances that have been stopped, in that order. */
+  readonly stopped: readonly string[]
+  /** Stages the next generation and commits it. Instances with an equal key are carried over. */
+  swap(spec: DataPlaneSpec): void
 }
 
 /** Serves on a free port of 127.0.0.1 until the test ends. */
@@ -76,25 +86,49 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
     onFault: (event) => faults.push(event),
   })
   t.after(() => plane.drain(0))
-  const instances = new Map(
-    (spec.plugins ?? []).map((plugin, index) => [index, liveInstance(plugin, index, logged)]),
-  )
-  plane.commit(plane.stage(plan, heldOf(instances)))
+  const instances = new TestInstances(logged)
+  let { number } = plan
+  const swap = (next: DataPlaneSpec): void => {
+    number = next.number ?? number + 1
+    plane.commit(plane.stage({ ...planOf(next), number }, instances.hold(next.plugins ?? [])))
+  }
+  swap({ ...spec, number })
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle, address)
-  return { port: address.port, plane, logged, faults }
+  return { port: address.port, plane, logged, faults, stopped: instances.stopped, swap }
 }
 
-/** As the plugin host hands over what it started. */
-export function heldOf(instances: ReadonlyMap<number, LiveInstance>): StagedInstances {
-  return {
-    instances,
-    carried: 0,
-    started: [...instances.values()].map(({ plan }) => plan.name),
-    commit: () => [],
-    async release() {
-      for (const instance of instances.values()) await instance.stop()
-    },
+/** Holds instances as the plugin host does: by key, counted. */
+class TestInstances {
+  readonly stopped: string[] = []
+  readonly #logged: LoggedLine[]
+  readonly #held = new Map<string, { readonly instance: LiveInstance; uses: number }>()
+
+  constructor(logged: LoggedLine[]) {
+    this.#logged = logged
+  }
+
+  hold(plugins: readonly (Middleware | PluginSpec)[]): StagedInstances {
+    const entries = plugins.map((plugin, id) => {
+      const { key } = instancePlan(plugin, id)
+      const entry = this.#held.get(key) ?? { instance: liveInstance(plugin, id, this.#logged), uses: 0 }
+      this.#held.set(key, entry)
+      entry.uses++
+      return { key, entry }
+    })
+    return {
+      instances: new Map(entries.map(({ entry }, id) => [id, entry.instance])),
+      carried: entries.filter(({ entry }) => entry.uses > 1).length,
+      started: entries.flatMap(({ entry }) => (entry.uses > 1 ? [] : [entry.instance.plan.name])),
+      commit: () => [],
+      release: async () => {
+        for (const { key, entry } of entries.splice(0)) {
+          if (--entry.uses > 0) continue
+          this.#held.delete(key)
+          this.stopped.push(key)
+        }
+      },
+    }
   }
 }
 
@@ -107,7 +141,7 @@ export function planOf(spec: DataPlaneSpec): GenerationPlan {
   const catchAll: readonly RouteSpec[] = to === undefined ? [] : [{ name: 'app', action: toUpstream('app') }]
   const defaults = { ...ROUTE, chain, requestBodyBytesMax: spec.limits?.requestBodyBytesMax ?? 0 }
   return {
-    number: 1,
+    number: spec.number ?? 1,
     settings: settingsOf(spec),
     upstreams: all.map(([name, { targets, ...rest }]) => ({
       name,
@@ -140,20 +174,20 @@ const ROUTE: Omit<RoutePlan, 'name' | 'action' | 'chain' | 'requestBodyBytesMax'
   allowInPath: [],
 }
 
-function settingsOf({ limits, timeouts, settings }: DataPlaneSpec): GatewaySettings {
+function settingsOf({ limits, timeouts, settings, changes, faults }: DataPlaneSpec): GatewaySettings {
   return {
     listeners: [],
     workers: 1,
     trustedProxies: [],
     viaName: 'cardea',
     halfClose: 'abort',
+    debug: false,
     ...settings,
     limits: { ...LIMIT_DEFAULTS, ...limits },
     timeouts: { ...TIMEOUT_DEFAULTS, ...timeouts },
     log: { level: 'silent', format: 'json' },
-    debug: false,
-    changes: CHANGE_DEFAULTS,
-    faults: FAULT_DEFAULTS,
+    changes: { ...CHANGE_DEFAULTS, ...changes },
+    faults: { ...FAULT_DEFAULTS, ...faults },
   }
 }
 

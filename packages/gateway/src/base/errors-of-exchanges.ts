@@ -95,6 +95,13 @@ export const EXCHANGE_ERRORS = {
     'The worker holds `limits.connections` connections or `limits.pending_requests` unanswered requests.',
     'Try again; raise the limit or add workers if it stays.',
   ),
+  GENERATION_EXPIRED: gateway(
+    503,
+    'idempotent',
+    'The exchange has outlived its generation',
+    'A change took the place of the configuration it runs on, longer ago than `changes.stream_deadline`.',
+    'Send it again: it runs on what is live now. Raise the deadline, or set it to 0, to let streams go on.',
+  ),
   GATEWAY_NOT_READY: gateway(
     503,
     'always',

@@ -6,6 +6,7 @@ import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
+import type { WorkerCensus } from '../protocol/supervisor-worker.ts'
 import { GuardBook } from './chain/guard.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
@@ -13,8 +14,9 @@ import { AddressBlocks } from './forwarding/cidr.ts'
 import { ForwardingFields } from './forwarding/forwarded.ts'
 import { Generation } from './generation.ts'
 import { ClientConnection } from './http1/client-connection.ts'
-import type { ConnectionHost } from './http1/connection-host.ts'
+import type { ConnectionHost, StartedByConnection } from './http1/connection-host.ts'
 import type { RequestHead } from './http1/request-head.ts'
+import { LiveGenerations } from './live-generations.ts'
 import { RequestIds } from './request-ids.ts'
 import { findRouteProblems } from './routing/conflicts.ts'
 import type { ClientStream, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
@@ -53,7 +55,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
   readonly #trust: { blocks: AddressBlocks }
-  #generation: Generation | null = null
+  readonly #generations: LiveGenerations
   #draining = false
   #exchanges = 0
   #requestsTotal = 0
@@ -70,6 +72,11 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       onInternalError: (error) => this.onInternalError(error),
     })
     this.#guards = new GuardBook(settings.faults, this.sweeper, onFault)
+    this.#generations = new LiveGenerations({
+      sweeper: this.sweeper,
+      exchanges: () => this.#exchangesOfConnections(),
+      onInternalError: (error) => this.onInternalError(error),
+    })
   }
 
   get draining(): boolean {
@@ -84,11 +91,14 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     const problem = findRouteProblems(plan.routes)[0]
     if (problem !== undefined) throw new GatewayError('CONFIG_INVALID', problem.message)
     const proxies = new AddressBlocks(plan.settings.trustedProxies)
-    const generation = new Generation(plan, {
+    const generation: Generation = new Generation(plan, {
       instances: held.instances,
       registry: this.#registry,
       guards: this.#guards,
-      onFree: () => void held.release(),
+      onFree: () => {
+        this.#generations.freed(generation)
+        void held.release()
+      },
     })
     return { generation, proxies, held }
   }
@@ -103,13 +113,11 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
    * last exchange ends.
    */
   commit({ generation, proxies, held }: StagedGeneration): void {
-    const previous = this.#generation
     held.commit()
-    this.#generation = generation
     this.settings = generation.settings
     this.#guards.faults = generation.settings.faults
     this.#trust.blocks = proxies
-    previous?.retire()
+    this.#generations.replace(generation)
   }
 
   /** No hook of the instances with this key is called from now on, in no generation. Their failure policy decides. */
@@ -149,7 +157,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   }
 
   openExchange(client: ClientStream, head: RequestHead): Exchange | null {
-    const generation = this.#generation
+    const generation = this.#generations.current
     if (generation === null) return null
     this.#exchanges++
     this.#requestsTotal++
@@ -202,11 +210,21 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     clearTimeout(timer)
     const cutExchanges = this.#exchanges
     for (const connection of this.#connections) connection.destroy()
-    this.#generation?.retire()
-    this.#generation = null
+    this.#generations.replace(null)
     this.#guards.report()
     this.sweeper.stop()
     return { cutExchanges }
+  }
+
+  *#exchangesOfConnections(): Iterable<StartedByConnection> {
+    for (const { exchange } of this.#connections) if (exchange !== null) yield exchange
+  }
+
+  /** What the worker holds. */
+  census(): WorkerCensus {
+    const { rss, heapUsed } = process.memoryUsage()
+    const generations = this.#generations.census()
+    return { pid: process.pid, rssBytes: rss, heapBytes: heapUsed, ...this.counters(), generations }
   }
 
   counters(): { connections: number; exchanges: number; requestsTotal: number } {

@@ -29,6 +29,9 @@ export interface ExchangeHost {
   onExchangeEnded(exchange: RequestSide): void
 }
 
+/** Characters of a path in a sentence for people. Without the query, which may hold secrets. */
+const DESCRIBED_PATH_MAX = 100
+
 /** One for all: read out before anything else can match. */
 const match = new RouteMatch()
 
@@ -147,6 +150,12 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   #refuse(error: GatewayError): Answer {
     this.error = exchangeErrorOf(error)
     return problemAnswer(error.code, error.message, this.id)
+  }
+
+  describe(): string {
+    const [path = ''] = (this.receivedUrl || this.head.target).split('?', 1)
+    const shown = path.length > DESCRIBED_PATH_MAX ? `${path.slice(0, DESCRIBED_PATH_MAX)}…` : path
+    return `${this.head.method} ${shown} (route ${this.routeName})`
   }
 
   // The chain has run forwards.

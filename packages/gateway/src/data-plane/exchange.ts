@@ -100,7 +100,9 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     const isAsItCame = this.responseFlow === null || !this.responseFlow.changed
     if (this.#hasContent && this.#cameEmpty && this.leg !== null && isAsItCame) this.responseLength = 0
     this.statusSent = status
-    this.responseFields.append('via', this.generation.via)
+    const { via, shownNumber } = this.generation
+    this.responseFields.append('via', via)
+    if (shownNumber !== null) this.responseFields.set('x-cardea-generation', shownNumber)
     this.client.sendHead(
       status,
       this.responseFields,
@@ -254,6 +256,10 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     }
     this.owner.logFault(error, this)
     this.fail(error)
+  }
+
+  expire(): void {
+    this.fail(new GatewayError('GENERATION_EXPIRED'))
   }
 
   onClientClosed(why: ClientFault): void {

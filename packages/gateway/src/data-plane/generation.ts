@@ -28,6 +28,8 @@ export interface GenerationParts {
 export class Generation {
   readonly number: number
   readonly settings: GatewaySettings
+  /** What answers carry in X-Cardea-Generation; null: they do not. */
+  readonly shownNumber: string | null
   /** `1.1 NAME` (RFC 9110, 7.6.3). */
   readonly via: string
   readonly router: Router
@@ -43,6 +45,7 @@ export class Generation {
     using held = new DisposableStack()
     this.number = plan.number
     this.settings = plan.settings
+    this.shownNumber = plan.settings.debug ? String(plan.number) : null
     this.via = `1.1 ${plan.settings.viaName}`
     this.router = compileRouter(plan.routes)
     const places = new Map(
@@ -61,6 +64,11 @@ export class Generation {
     this.#upstreams = upstreams
     this.#registry = registry
     this.#held = held.move()
+  }
+
+  /** How many run on it. */
+  get exchanges(): number {
+    return this.#pins
   }
 
   pin(): void {

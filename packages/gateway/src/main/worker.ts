@@ -11,6 +11,7 @@ import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.t
 import type {
   PluginStateCopy,
   SupervisorToWorker,
+  WorkerCensus,
   WorkerToSupervisor,
 } from '../protocol/supervisor-worker.ts'
 import { childOfMaster } from './child-of-master.ts'
@@ -110,6 +111,10 @@ class Worker {
   discard(generation: number): void {
     const number = this.#staging?.generation ?? this.#staged?.generation.number
     if (number === generation) this.#giveUpStaging('it was discarded')
+  }
+
+  census(): WorkerCensus {
+    return this.#dataPlane.census()
   }
 
   quarantine(key: string): void {
@@ -225,6 +230,9 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
       return
     case 'discard':
       theWorker().discard(message.generation)
+      return
+    case 'census':
+      relay({ kind: 'census', id: message.id, census: theWorker().census() })
       return
     case 'quarantine':
       theWorker().quarantine(message.key)

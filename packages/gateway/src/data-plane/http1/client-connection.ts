@@ -69,6 +69,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     return this.#head?.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1'
   }
 
+  /** What its bytes belong to now. */
+  get exchange(): StartedByConnection | null {
+    return this.#user
+  }
+
   get needsDrain(): boolean {
     return this.#wire.needsDrain
   }
@@ -321,12 +326,9 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   /** The client sends no more: what it has sent as a whole is still served if the config says so. */
   #endWithPeer(): void {
-    if (this.#waiting !== Waiting.exchange) {
-      this.#wire.end()
-      return
-    }
     const mayBeWhole = this.#decoder.done || (this.#bodyPaused && this.#held !== null)
-    if (!mayBeWhole || this.#settings.halfClose !== 'serve') this.#wire.destroy()
+    if (this.#waiting !== Waiting.exchange) this.#wire.end()
+    else if (!mayBeWhole || this.#settings.halfClose !== 'serve') this.#wire.destroy()
   }
 
   onClosed(): void {

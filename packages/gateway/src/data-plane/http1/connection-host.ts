@@ -1,5 +1,6 @@
 import type { GatewaySettings } from '../../protocol/generation.ts'
 import type { ForwardingFields } from '../forwarding/forwarded.ts'
+import type { Generation } from '../generation.ts'
 import type { ClientStream, ClientStreamUser } from '../streams.ts'
 import type { Sweeper } from '../sweeper.ts'
 import type { RequestHead } from './request-head.ts'
@@ -19,7 +20,14 @@ export interface ConnectionHost {
 }
 
 export interface StartedByConnection extends ClientStreamUser {
+  /** Those of a worker grow with time. */
+  readonly id: string
+  readonly generation: Generation
   begin(): void
   /** No more content comes for now. */
   flush(): void
+  /** For people: `GET /events (route sse)`. */
+  describe(): string
+  /** Its generation was replaced longer ago than streams may live: answers so, or cuts the response. */
+  expire(): void
 }
