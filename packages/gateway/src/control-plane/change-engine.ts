@@ -171,10 +171,17 @@ export class ChangeEngine {
     }
     // The last repeat never says so.
     if (report === 'again') throw new Error('A change was to be tried again once too often')
-    this.#pending = report.outcome === 'failed' || report.outcome === 'held' ? { request, report } : null
+    this.#note(request, report)
     if (report.outcome !== 'unchanged') this.#options.onReport(report)
     if (!this.#isServing && this.#options.hasFallback) await this.#serveWhatThereIs()
     return report
+  }
+
+  /** What the gateway decides by itself says nothing of what stands on disk. */
+  #note(request: ChangeRequest, report: ChangeReport): void {
+    const isPending = report.outcome === 'failed' || report.outcome === 'held'
+    if (isPending) this.#pending = { request, report }
+    else if (request.base !== 'live') this.#pending = null
   }
 
   async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again'> {

@@ -7,7 +7,14 @@ import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '.
 import { ChangeHeld, failedByThrow } from './change-result.ts'
 import { NO_CONTROLS } from './controls.ts'
 import { describeChanges } from './describe-changes.ts'
-import { type Candidate, gather, type Overlay, type OverlayEdit, type Workshop } from './gather.ts'
+import {
+  type Candidate,
+  gather,
+  gatherLive,
+  type Overlay,
+  type OverlayEdit,
+  type Workshop,
+} from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 import { recordOf } from './record.ts'
 import { findSecurityLosses, optOutsOf, type RouteMove } from './security-loss.ts'
@@ -20,6 +27,8 @@ export interface ChangeRequest {
   /** `performance.now()` of what led to it. */
   readonly firstSignAt: number
   readonly edit?: OverlayEdit
+  /** What is edited: the files on disk (default), or what serves, whatever stands on disk. */
+  readonly base?: 'disk' | 'live'
   /** Losses that somebody has seen and agreed to. */
   readonly approved?: readonly HeldLoss[]
 }
@@ -141,7 +150,14 @@ async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise
   const lifecycle = ground.newLifecycle()
   const number = ground.store.nextNumber()
   const overlay: Overlay = ground.reference?.candidate.overlay ?? { controls: NO_CONTROLS, pins: [] }
-  return gather(ground, { number, overlay, edit: request.edit, lifecycle })
+  const options = { number, overlay, edit: request.edit, lifecycle }
+  const live = ground.store.latest()
+  if (request.base !== 'live' || live === null || !ground.isServing) return gather(ground, options)
+  try {
+    return await gatherLive(ground, live, options)
+  } catch (thrown) {
+    throw failedByThrow('config', null, thrown)
+  }
 }
 
 function isSame(candidate: Candidate, reference: Reference | null): boolean {

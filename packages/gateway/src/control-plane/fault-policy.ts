@@ -129,6 +129,7 @@ export class FaultPolicy {
     const { engine } = this.#options
     void engine.request({
       ...gatewayRequest({ kind: 'quarantine', plugin: instance.plugin }),
+      base: 'live',
       edit: (overlay) => withQuarantined(overlay, instance.key),
     })
     this.#later(async () => {
@@ -155,6 +156,7 @@ export class FaultPolicy {
     this.#decided(plugin, text)
     await this.#options.engine.request({
       ...gatewayRequest({ kind: 'probation', plugin, version }),
+      base: 'live',
       edit: editPluginVersion(previous, 'gateway'),
     })
   }
@@ -171,6 +173,7 @@ export class FaultPolicy {
       this.#decided(plugin, `"${name}" is made anew: its breaker opens again and again`)
       void this.#options.engine.request({
         ...gatewayRequest({ kind: 'restart', plugin }),
+        base: 'live',
         edit: (overlay) => withIncarnation(overlay, [name]),
       })
     }, delayMs)

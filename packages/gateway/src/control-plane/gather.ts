@@ -81,19 +81,47 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
 }
 
 /** The generation as it is kept, whatever stands on disk. Throws ChangeFailed, STORE_DAMAGED. */
-export async function restore(
+export function restore(
   workshop: Workshop,
   record: StoredGeneration,
   lifecycle: PluginLifecycle,
 ): Promise<Candidate> {
-  const { store } = workshop
   const { controls, pins, number } = record
+  return remake(workshop, record, { number, overlay: { controls, pins }, lifecycle })
+}
+
+/**
+ * What serves, with another overlay: for what the gateway decides by itself, which must not wait until somebody has
+ * mended the files on disk. Throws ChangeFailed, STORE_DAMAGED.
+ */
+export async function gatherLive(
+  workshop: Workshop,
+  record: StoredGeneration,
+  options: GatherOptions,
+): Promise<Candidate> {
+  const { overlay, edit } = options
+  const disk = await readDisk(workshop.source, workshop.fingerprints)
+  const edited = edit === undefined ? overlay : await edit(overlay, disk)
+  return remake(workshop, record, { ...options, overlay: edited })
+}
+
+async function remake(
+  workshop: Workshop,
+  record: StoredGeneration,
+  { number, overlay, lifecycle }: GatherOptions,
+): Promise<Candidate> {
+  const { store } = workshop
+  const { controls, pins } = overlay
   const loaded =
     record.config.kind === 'file'
       ? await loadText(record.config.file, await store.configText(record.config.textHash))
       : configForTarget(record.config.url, record.config)
   const config = accept(loaded, workshop.debug)
-  const stored = new Map(record.plugins.map((plugin) => [plugin.folder, plugin]))
+  const all = [
+    ...record.plugins.map((plugin) => [plugin.folder, plugin] as const),
+    ...(await pinnedPlugins(store, pins)),
+  ]
+  const stored = withoutAbsent(new Map(all))
   const pinned = await restorePlugins(store, stored)
   const prepared = await prepareGeneration({
     config,
@@ -104,7 +132,13 @@ export async function restore(
     controls,
   })
   if (!prepared.ok) throw failedByFiles(prepared.problems)
-  return { ...prepared, config, overlay: { controls, pins }, lifecycle, restored: stored }
+  return {
+    ...prepared,
+    config,
+    overlay: { pins, controls: controlsInUse(controls, prepared.plan) },
+    lifecycle,
+    restored: stored,
+  }
 }
 
 /** A config for a start that has nothing to serve: the file's own if it is valid, else one that only listens. */
@@ -135,8 +169,8 @@ async function loadConfig({ source, store }: Workshop, pins: readonly Pin[]): Pr
   }
   const pin = pins.find(({ unit }) => unit === CONFIG_UNIT)
   if (pin?.runs.kind !== 'generation') return loadConfigFile(source.file)
-  const { config } = await store.find(pin.runs.number)
-  if (config.kind !== 'file') return loadConfigFile(source.file)
+  const { config } = (await store.get(pin.runs.number)) ?? {}
+  if (config?.kind !== 'file') return loadConfigFile(source.file)
   return loadText(source.file, await store.configText(config.textHash))
 }
 

@@ -137,6 +137,8 @@ export class ControlRoom {
     await lockFolder(directory, options.masterPid)
     const store = await GenerationStore.open(directory)
     for (const { message } of store.damages()) options.log.error(message)
+    // Reading all records takes a moment, which nobody shall wait for when a plugin has to be taken back.
+    store.history(1).catch((thrown) => options.log.warn(`Cannot read the history: ${messageOf(thrown)}`))
     const events = await EventLog.open(directory, (message) => options.log.warn(message))
     return new ControlRoom(options, store, events)
   }

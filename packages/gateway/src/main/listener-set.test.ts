@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { test } from 'node:test'
+import { ListenerSet } from './listener-set.ts'
+import type { ListeningSocket } from './listening-socket.ts'
+
+const ANY = { host: '127.0.0.1', port: 0 }
+
+/** A handle that was closed has no name any more. */
+const isOpen = (socket: ListeningSocket | undefined): boolean => socket?.handle.getsockname({}) === 0
+
+test('stage() that fails leaves what is live', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  t.after(() => other.close())
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  await set.stage([ANY])
+  set.commit()
+  const before = set.addresses
+  await assert.rejects(set.stage([ANY, { host: '127.0.0.1', port }]), { code: 'LISTEN_FAILED' })
+  set.commit()
+  assert.deepEqual(set.addresses, before)
+  assert.ok(set.sockets.every(isOpen))
+})
+
+test('commit() keeps the socket that both sets name, and closes the one that only the old one does', async (t) => {
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  const [first] = await set.stage([ANY, { host: 'localhost', port: 0 }])
+  set.commit()
+  const [kept, gone] = set.sockets
+  const addresses = await set.stage([ANY])
+  assert.equal(addresses[0]?.port, first?.port)
+  assert.deepEqual(set.sockets, [kept, gone], 'nothing changes before commit')
+  set.commit()
+  assert.deepEqual(set.sockets, [kept])
+  assert.deepEqual([isOpen(kept), isOpen(gone)], [true, false])
+})
+
+test('discard() forgets what was opened for a change that failed', async (t) => {
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  await set.stage([ANY])
+  set.discard()
+  set.commit()
+  assert.deepEqual(set.addresses, [])
+})
+
+test('a bound socket that nobody listens on refuses connections', async (t) => {
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  const [address] = await set.stage([ANY])
+  const socket = connect(address?.port ?? 0, '127.0.0.1')
+  const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException]
+  assert.equal(error.code, 'ECONNREFUSED')
+})
