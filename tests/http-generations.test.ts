@@ -263,3 +263,33 @@ test('quarantine() holds in all generations that live, and in a later one that h
   assert.equal((await current.response()).text, 'ok')
   assert.deepEqual(calls, ['onResponse', 'onFinish'])
 })
+
+// Traces.
+
+test('setTracing() turns traces on and off; a generation with debug has them anyway', async (t) => {
+  const { plane, swap, base, traces, open } = await gatewayWith(t)
+  const connection = await open()
+  const send = async (target: string) => {
+    await connection.request('GET', target)
+    await connection.response()
+  }
+  await send('/untold')
+  plane.setTracing(true)
+  await send('/told')
+  swap(base)
+  await send('/told-still')
+  plane.setTracing(false)
+  await send('/untold')
+  swap({ ...base, settings: { debug: true } })
+  await send('/told-by-debug')
+  swap(base)
+  await send('/untold')
+  assert.deepEqual(
+    traces.map(({ worker, generation, url, route }) => [worker, generation, url, route]),
+    [
+      [1, 1, '/told', 'app'],
+      [1, 2, '/told-still', 'app'],
+      [1, 3, '/told-by-debug', 'app'],
+    ],
+  )
+})

@@ -226,7 +226,7 @@ test('past `pending_requests` a request is 503, its connection lives on', async 
 test('before the first generation every request is 503, also HEAD and with a body', async (t) => {
   const { settings } = planOf({})
   const log = { debug() {}, info() {}, warn() {}, error() {} }
-  const plane = new DataPlane({ settings, log, onFault() {}, workerNumber: 1 })
+  const plane = new DataPlane({ settings, log, onFault() {}, onTrace() {}, workerNumber: 1 })
   t.after(() => plane.drain(0))
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle, address)

@@ -163,6 +163,8 @@ function exchangeHost(count: (bytes: number) => void): ExchangeHost {
     sweeper,
     settings: SETTINGS,
     pendingRequests: 0,
+    tracing: false,
+    onTrace: nothing,
     openLeg: (_upstream, request, user): UpstreamLeg => ({
       target: TARGET.url,
       needsDrain: false,

@@ -24,6 +24,7 @@ import type {
   UpstreamPlan,
 } from '../../packages/gateway/src/protocol/generation.ts'
 import type { LiveInstance, StagedInstances } from '../../packages/gateway/src/protocol/instance.ts'
+import type { ExchangeTrace } from '../../packages/gateway/src/protocol/trace.ts'
 
 export type UpstreamSettings = Partial<Omit<UpstreamPlan, 'name' | 'targets'>>
 
@@ -68,6 +69,7 @@ export interface TestDataPlane {
   readonly logged: readonly LoggedLine[]
   /** What it would report to the supervisor. */
   readonly faults: readonly FaultEvent[]
+  readonly traces: readonly ExchangeTrace[]
   /** Keys of the instances that have been stopped, in that order. */
   readonly stopped: readonly string[]
   /** Stages the next generation and commits it. Instances with an equal key are carried over. */
@@ -79,11 +81,13 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
   const logged: LoggedLine[] = []
   const plan = planOf(spec)
   const faults: FaultEvent[] = []
+  const traces: ExchangeTrace[] = []
   const plane = new DataPlane({
     settings: plan.settings,
     log: logInto(logged),
     workerNumber: 1,
     onFault: (event) => faults.push(event),
+    onTrace: (trace) => traces.push(trace),
   })
   t.after(() => plane.drain(0))
   const instances = new TestInstances(logged)
@@ -95,7 +99,7 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
   swap({ ...spec, number })
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle, address)
-  return { port: address.port, plane, logged, faults, stopped: instances.stopped, swap }
+  return { port: address.port, plane, logged, faults, traces, stopped: instances.stopped, swap }
 }
 
 /** Holds instances as the plugin host does: by key, counted. */

@@ -1,4 +1,4 @@
-import type { Log } from '@cardea/sdk'
+import type { FinishRecord, Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import { listenError } from '../base/listen-error.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
@@ -7,6 +7,7 @@ import type { StagedInstances } from '../protocol/instance.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { WorkerCensus } from '../protocol/supervisor-worker.ts'
+import type { ExchangeTrace } from '../protocol/trace.ts'
 import { GuardBook } from './chain/guard.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
@@ -21,6 +22,7 @@ import { RequestIds } from './request-ids.ts'
 import { findRouteProblems } from './routing/conflicts.ts'
 import type { ClientStream, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
 import { Sweeper, systemClock } from './sweeper.ts'
+import { traceOf } from './trace-of.ts'
 import { AddressBook } from './upstream/addresses.ts'
 import { Http1Leg } from './upstream/http1-leg.ts'
 import { type Upstream, UpstreamRegistry } from './upstream/upstream.ts'
@@ -40,6 +42,8 @@ export interface DataPlaneOptions {
   readonly workerNumber: number
   /** Called for what befell an instance, beyond the one exchange it befell. */
   onFault(event: FaultEvent): void
+  /** Called at the end of every exchange while tracing is on. */
+  onTrace(trace: ExchangeTrace): void
 }
 
 /** All that serves in one worker: listeners, connections, exchanges, upstreams, and the generation they run on. */
@@ -47,6 +51,9 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   settings: GatewaySettings
   readonly sweeper = new Sweeper(systemClock, (error) => this.onInternalError(error))
   pendingRequests = 0
+  tracing = false
+  #isTracingAsked = false
+  readonly #options: DataPlaneOptions
   readonly #log: Log
   readonly #ids: RequestIds
   readonly #registry: UpstreamRegistry
@@ -61,7 +68,9 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   #requestsTotal = 0
   #onQuiet: (() => void) | null = null
 
-  constructor({ settings, log, workerNumber, onFault }: DataPlaneOptions) {
+  constructor(options: DataPlaneOptions) {
+    const { settings, log, workerNumber, onFault } = options
+    this.#options = options
     this.settings = settings
     this.#log = log
     this.#ids = new RequestIds(workerNumber)
@@ -117,7 +126,22 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.settings = generation.settings
     this.#guards.faults = generation.settings.faults
     this.#trust.blocks = proxies
+    this.#applyTracing()
     this.#generations.replace(generation)
+  }
+
+  /** Whether every exchange that begins from now on is traced; those of a generation with `debug` are anyway. */
+  setTracing(on: boolean): void {
+    this.#isTracingAsked = on
+    this.#applyTracing()
+  }
+
+  #applyTracing(): void {
+    this.tracing = this.#isTracingAsked || this.settings.debug
+  }
+
+  onTrace(record: FinishRecord): void {
+    this.#options.onTrace(traceOf(record, this.#options.workerNumber))
   }
 
   /** No hook of the instances with this key is called from now on, in no generation. Their failure policy decides. */

@@ -49,7 +49,7 @@ export class ExchangeMeter {
       clientIp: exchange.clientIp,
       method: exchange.head.method,
       host: exchange.host,
-      url: exchange.receivedUrl,
+      url: exchange.receivedUrl || exchange.head.target,
       protocol: exchange.protocol,
       status: exchange.statusSent,
       requestBytes: exchange.requestBytes,

@@ -1,10 +1,10 @@
-import type { ExchangeError } from '@cardea/sdk'
+import type { ExchangeError, FinishRecord } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import type { GatewaySettings } from '../protocol/generation.ts'
 import { type Answer, answerOf, copyAnswer, problemAnswer } from './answer.ts'
 import { ChainRun } from './chain/chain-run.ts'
 import { type ChainUser, type HookFailure, Phase } from './chain/exchange-view.ts'
-import { type ExchangeMeter, meterFor } from './exchange-meter.ts'
+import { ExchangeMeter, meterFor } from './exchange-meter.ts'
 import { ExchangeState } from './exchange-state.ts'
 import type { FieldLines } from './fields.ts'
 import { isForwardingField } from './forwarding/forwarded.ts'
@@ -26,6 +26,9 @@ export interface ExchangeHost {
   openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg
   /** An upstream or a transform failed in a way that its owner should know of. */
   logFault(error: GatewayError, exchange: RequestSide): void
+  /** Every exchange makes a record, and `onTrace` gets it. */
+  readonly tracing: boolean
+  onTrace(record: FinishRecord): void
   onExchangeEnded(exchange: RequestSide): void
 }
 
@@ -74,6 +77,8 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
 
   begin(): void {
     this.generation.pin()
+    const { tracing, sweeper } = this.owner
+    if (tracing) this.meter = new ExchangeMeter(sweeper.clock)
     // Content waits until somebody wants it.
     if (!this.requestEnded) this.client.pauseBody()
     const refusal = this.#findRoute()
@@ -81,13 +86,13 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
       this.answerWith(refusal, null)
       return
     }
-    const chain = this.route?.chain
+    const chain = tracing ? this.route?.chain.traced : this.route?.chain
     if (chain === undefined || chain.length === 0) {
       this.onHandled()
       return
     }
-    this.meter = meterFor(chain, this.owner.sweeper.clock)
-    this.run = new ChainRun(chain, this, this.owner.sweeper)
+    this.meter ??= meterFor(chain, sweeper.clock)
+    this.run = new ChainRun(chain, this, sweeper)
     this.run.handle()
   }
 

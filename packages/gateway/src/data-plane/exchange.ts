@@ -300,8 +300,10 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.#abandonFlows()
     const target = this.leg?.target ?? this.#target
     this.#dropLeg()
+    const record = this.meter?.record(this, target, this.run?.timings() ?? []) ?? null
+    if (record !== null && this.owner.tracing) this.owner.onTrace(record)
     if (this.run === null) this.onFinished()
-    else this.run.finish(this.meter?.record(this, target, this.run.timings()) ?? null)
+    else this.run.finish(record)
   }
 
   /** Whoever still waits for bytes of a body learns that none will come. */

@@ -43,6 +43,7 @@ class Worker {
       log: this.#log,
       workerNumber: number,
       onFault: (event) => relay({ kind: 'fault', event }),
+      onTrace: (trace) => relay({ kind: 'trace', trace }),
     })
     this.#pool = new InstancePool({ log: this.#log })
     this.#onRetired = onRetired
@@ -115,6 +116,10 @@ class Worker {
 
   census(): WorkerCensus {
     return this.#dataPlane.census()
+  }
+
+  trace(on: boolean): void {
+    this.#dataPlane.setTracing(on)
   }
 
   quarantine(key: string): void {
@@ -233,6 +238,9 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
       return
     case 'census':
       relay({ kind: 'census', id: message.id, census: theWorker().census() })
+      return
+    case 'tracing':
+      theWorker().trace(message.on)
       return
     case 'quarantine':
       theWorker().quarantine(message.key)

@@ -22,16 +22,24 @@ export class Chain {
   /** Some instance has onFinish: only then is a record made and time taken. */
   readonly wantsRecord: boolean
   readonly hasErrorHooks: boolean
+  #traced: Chain | null = null
 
-  constructor(places: readonly ChainPlace[]) {
+  /** `isTraced`: somebody outside wants the record, whatever the instances ask for. */
+  constructor(places: readonly ChainPlace[], isTraced = false) {
     this.entries = places.map((place) => ({
       ...place,
       hasOnResponse: typeof place.instance.middleware.onResponse === 'function',
     }))
     const has = (hook: 'onFinish' | 'onError') =>
       places.some(({ instance }) => typeof instance.middleware[hook] === 'function')
-    this.wantsRecord = has('onFinish')
+    this.wantsRecord = isTraced || has('onFinish')
     this.hasErrorHooks = has('onError')
+  }
+
+  /** The same chain for an exchange that is traced. */
+  get traced(): Chain {
+    this.#traced ??= this.wantsRecord ? this : new Chain(this.entries, true)
+    return this.#traced
   }
 
   get length(): number {

@@ -1,4 +1,4 @@
-import type { Log } from '@cardea/sdk'
+import type { FinishRecord, Log } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
 import type { FaultEvent } from '../../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../../protocol/generation.ts'
@@ -62,6 +62,8 @@ export class TestPlane implements ExchangeHost {
   readonly faults: FaultEvent[] = []
   readonly guards: GuardBook
   pendingRequests = 0
+  tracing = false
+  readonly traces: FinishRecord[] = []
   readonly #options: TestPlaneOptions
   readonly #generation: Generation
   readonly #trust: TrustedProxies
@@ -186,6 +188,10 @@ export class TestPlane implements ExchangeHost {
   logFault(error: GatewayError, exchange: RequestSide): void {
     const { code, message } = error
     this.#options.log.warn(message, { code, requestId: exchange.id, route: exchange.routeName })
+  }
+
+  onTrace(record: FinishRecord): void {
+    this.traces.push(record)
   }
 
   onExchangeEnded(exchange: RequestSide): void {
