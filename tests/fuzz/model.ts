@@ -71,6 +71,8 @@ const ALIASED = [...HOP_BY_HOP, ...FORWARDING, 'content-length', 'date', 'expect
 
 export function trailersKept(lines: Lines): Lines {
   return lines.filter(([name]) => {
+    // Whatever else claims to be of a proxy's making comes from trusted proxies' heads only.
+    if (name.replaceAll('_', '-').startsWith('x-forwarded-')) return false
     if (name.includes('_') && ALIASED.includes(name.replaceAll('_', '-'))) return false
     return ![...TOO_LATE, ...HOP_BY_HOP, ...FORWARDING].includes(name)
   })

@@ -145,6 +145,9 @@ export const FAULT_DEFAULTS = {
   probationSecurity: false,
 } as const satisfies FaultSettings
 
+/** The compiler's process is ended after this time without work: 10 MB that the next change gets back in 36 ms. */
+export const BUILD_IDLE_MS = 300_000
+
 /** What a change waits for. */
 export const CHANGE_LIMITS = {
   /** How often room for a further generation is looked for, should no worker say so. */

@@ -121,8 +121,9 @@ for (const [what, text, key] of [
 }
 
 test('readManifest() applies the defaults', async () => {
-  const { source, ...read } = await manifestOf()
+  const { source, text, ...read } = await manifestOf()
   assert.equal(source.file, '/plugins/sample/plugin.json')
+  assert.equal(JSON.parse(text).name, read.name)
   assert.deepEqual(read, {
     file: '/plugins/sample/plugin.json',
     folder: '/plugins/sample',

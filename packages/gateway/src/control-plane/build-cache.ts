@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { type BuildOutcome, type BuiltPlugin, buildPlugins } from './build.ts'
+import { BUILD_IDLE_MS } from '../config/limits.ts'
+import { type BuildOutcome, type BuiltPlugin, buildPlugins, stopBuildService } from './build.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
@@ -18,6 +19,7 @@ interface Entry {
 export class BuildCache {
   readonly #folders: Fingerprints
   readonly #entries = new Map<string, Entry>()
+  #idleTimer: NodeJS.Timeout | undefined
   /** By folder, from before its files were read: a file that changes meanwhile must not count as built. */
   #fingerprints: ReadonlyMap<string, string | null> = new Map()
 
@@ -31,6 +33,7 @@ export class BuildCache {
   }
 
   async build(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
+    clearTimeout(this.#idleTimer)
     const folders = plugins.map((plugin) => dirname(plugin.entryFile))
     const fingerprints = await Promise.all(folders.map((folder) => this.#folders.ofFolder(folder)))
     this.#fingerprints = new Map(folders.map((folder, index) => [folder, fingerprints[index] ?? null]))
@@ -39,6 +42,7 @@ export class BuildCache {
     const outcome = await buildPlugins(unknown)
     for (const plugin of outcome.built) await this.#keep(plugin)
     this.#forgetAllBut(new Set(folders))
+    this.#idleTimer = setTimeout(() => void stopBuildService(), BUILD_IDLE_MS).unref()
     const fresh = new Map(outcome.built.map((plugin) => [plugin.entryFile, plugin]))
     const built = plugins.flatMap((plugin, index) => known[index] ?? fresh.get(plugin.entryFile) ?? [])
     return { built, problems: outcome.problems }

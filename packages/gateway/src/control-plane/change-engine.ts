@@ -173,7 +173,8 @@ export class ChangeEngine {
     if (report === 'again') throw new Error('A change was to be tried again once too often')
     this.#note(request, report)
     if (report.outcome !== 'unchanged') this.#options.onReport(report)
-    if (!this.#isServing && this.#options.hasFallback) await this.#serveWhatThereIs()
+    const mayServeReference = this.#options.hasFallback || report.outcome === 'unchanged'
+    if (!this.#isServing && mayServeReference) await this.#serveWhatThereIs()
     return report
   }
 
@@ -219,6 +220,7 @@ export class ChangeEngine {
         )
       }
     }
+    if (!this.#options.hasFallback) return
     master.listenAnyway()
     log.error('No generation can be served: every request is answered 503 until the files are mended', {
       retryMs: this.#startRetryMs,

@@ -29,6 +29,8 @@ export interface Workshop {
   readonly source: ServeSource
   /** As `debug: true` in the config. */
   readonly debug: boolean
+  /** Nothing below `warn` is logged, whatever the config says. */
+  readonly quiet: boolean
   readonly store: GenerationStore
   readonly builds: BuildCache
   readonly fingerprints: Fingerprints
@@ -59,7 +61,7 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
   const { number, lifecycle } = options
   const overlay = await editedOverlay(workshop, options)
   const { controls, pins } = overlay
-  const config = accept(await loadConfig(workshop, pins), workshop.debug)
+  const config = accept(await loadConfig(workshop, pins), workshop)
   const stored = await pinnedPlugins(workshop.store, pins)
   const prepared = await prepareGeneration({
     config,
@@ -116,7 +118,7 @@ async function remake(
     record.config.kind === 'file'
       ? await loadText(record.config.file, await store.configText(record.config.textHash))
       : configForTarget(record.config.url, record.config)
-  const config = accept(loaded, workshop.debug)
+  const config = accept(loaded, workshop)
   const all = [
     ...record.plugins.map((plugin) => [plugin.folder, plugin] as const),
     ...(await pinnedPlugins(store, pins)),
@@ -148,7 +150,7 @@ export async function loadForListeners({ source }: Pick<Workshop, 'source'>): Pr
     if (loaded.ok) return loaded.config
   }
   const { port = null } = source.kind === 'target' ? source : {}
-  return accept(configForTarget('http://127.0.0.1', { port }), false)
+  return accept(configForTarget('http://127.0.0.1', { port }), { debug: false, quiet: false })
 }
 
 async function editedOverlay(
@@ -178,10 +180,14 @@ function loadText(file: string, text: string): Promise<LoadResult> {
   return loadConfigFile(file, { readFile: async (path) => (path === file ? text : readFile(path, 'utf8')) })
 }
 
-function accept(loaded: LoadResult, debug: boolean): LoadedConfig {
+/** The config, with what the start's options say over it. */
+function accept(loaded: LoadResult, { debug, quiet }: Pick<Workshop, 'debug' | 'quiet'>): LoadedConfig {
   if (!loaded.ok) throw failedByFiles(loaded.problems)
-  if (!debug) return loaded.config
-  return { ...loaded.config, value: { ...loaded.config.value, debug: true } }
+  const { value } = loaded.config
+  const { level } = value.log
+  const isLoud = level === 'trace' || level === 'debug' || level === 'info'
+  const log = { ...value.log, level: quiet && isLoud ? 'warn' : level } as const
+  return { ...loaded.config, value: { ...value, debug: debug || value.debug, log } }
 }
 
 /** By folder: the version that runs there instead of what stands there; null: nothing. */

@@ -79,6 +79,7 @@ export class ControlRoom {
     this.#workshop = {
       source: serve.source,
       debug: serve.debug,
+      quiet: serve.quiet,
       store,
       fingerprints,
       builds: new BuildCache(fingerprints),
@@ -161,6 +162,9 @@ export class ControlRoom {
     if (report.outcome === 'failed' || report.outcome === 'held') {
       if (serve.strict) throw new StartRefused(renderFailure(report))
       process.stderr.write(renderFailure(report))
+    }
+    if (serve.strict && !this.#engine.isServing) {
+      throw new StartRefused('The generation that served last cannot be started again; the log says why')
     }
     await workers.haveReached('listening', settings.workers)
     const plan = this.#engine.isServing ? this.#engine.reference?.candidate.plan : undefined
