@@ -40,6 +40,7 @@ export class Watch {
 
   /** Watches these files and folders, which need not exist, and no others. */
   setPaths(paths: Iterable<string>): void {
+    if (this.#isClosed) return
     const wanted = new Set(paths)
     const gone = [...this.#paths].filter((path) => !wanted.has(path))
     const fresh = [...wanted].filter((path) => !this.#paths.has(path))
@@ -56,6 +57,7 @@ export class Watch {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#ready.resolve()
     clearTimeout(this.#timer)
     await this.#watcher.close()
   }

@@ -283,6 +283,7 @@ export class ControlRoom {
   }
 
   async #openDoors(): Promise<void> {
+    if (this.#isClosed) return
     try {
       await this.#control.open()
     } catch (thrown) {

@@ -5,8 +5,8 @@ import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { withTempDir } from '../../../../../tests/support/temp-dir.ts'
-import { aftermaths, durableAfter, realise, stepsOf } from './crash-disk.ts'
 import { GenerationStore } from './generation-store.ts'
+import { aftermaths, durableAfter, realise, stepsOf } from './test-crash-disk.ts'
 import { type Decidable, generationOf, pluginFor } from './test-support.ts'
 
 const decide = (store: GenerationStore, { record, blobs }: Decidable) => store.decide(record, blobs)
