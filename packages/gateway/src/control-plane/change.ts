@@ -7,6 +7,7 @@ import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '.
 import { ChangeHeld, failedByThrow } from './change-result.ts'
 import { NO_CONTROLS } from './controls.ts'
 import { describeChanges } from './describe-changes.ts'
+import { type FormerConfigs, formerConfigs } from './former-configs.ts'
 import {
   type Candidate,
   gather,
@@ -208,12 +209,17 @@ async function tryOut(candidate: Candidate, fresh: GenerationPlan, ground: Chang
   const plugins = [...new Set(fresh.instances.map(({ plugin }) => plugin))]
   try {
     const states = ground.isServing ? await ground.workers.states(plugins) : []
-    await ground.trials.try({ plan: fresh, states })
+    await ground.trials.try({ plan: fresh, states, formerConfigs: formerConfigsOf(fresh, ground) })
   } catch (thrown) {
     candidate.lifecycle.failedToStart(fresh, thrown)
     throw failedByThrow('trial', candidate.plan, thrown)
   }
   candidate.lifecycle.tried(fresh)
+}
+
+/** At the start no worker has a live instance that could be updated. */
+function formerConfigsOf(fresh: GenerationPlan, { isServing, reference }: ChangeGround): FormerConfigs {
+  return isServing && reference !== null ? formerConfigs(reference.candidate.plan, fresh) : {}
 }
 
 async function stage(

@@ -1,14 +1,14 @@
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import { familyKey } from '../protocol/instance-family.ts'
 
+/** By id of an instance. */
+export type FormerConfigs = Readonly<Record<number, InstancePlan['config']>>
+
 /**
  * Which instances of a plan can be made by `updateConfig` of a live one, and with which config that one lives: by the id
  * in the new plan. It pairs them as the plugin host does: in the order of the plans, one successor for each.
  */
-export function formerConfigs(
-  live: GenerationPlan,
-  next: GenerationPlan,
-): Record<number, InstancePlan['config']> {
+export function formerConfigs(live: GenerationPlan, next: GenerationPlan): FormerConfigs {
   // Plans that differ only in how they are called are one instance.
   const living = new Map(live.instances.map((instance) => [instance.key, instance]))
   const wanted = new Map(next.instances.map((instance) => [instance.key, instance]))
