@@ -78,6 +78,37 @@ test('TrialRunner.try() ends what blocks the event loop, and says in which step'
   await runner.try({ good: GOOD })
 })
 
+test('TrialRunner.try() shows the line at which the event loop stands still', async (t) => {
+  // Time enough for the process to be asked where it is, on a machine that has much else to do.
+  const runner = startTrialRunner(t, { stallMs: 5_000, stallTellShare: 0.2 })
+  const inner = (code: string) => `function inner() {
+  ${code}
+}
+export const PluginMain = () => {
+  inner()
+}`
+  const cases = [
+    'for (;;);',
+    "/^(a+)+$/.test('a'.repeat(64) + 'b')",
+    'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)',
+  ]
+  for (const code of cases) {
+    const failure = await failureOf(runner, { good: GOOD, bad: inner(code) })
+    assertFailure(failure, 'PLUGIN_STALLED', /PluginMain kept the event loop/)
+    const [, ...frames] = failure.stack.split('\n')
+    assert.match(frames[0] ?? '', /at inner \(\/srv\/plugins\/bad\/plugin\.ts:2:\d+\)$/)
+    assert.match(frames[1] ?? '', /at PluginMain \(\/srv\/plugins\/bad\/plugin\.ts:5:\d+\)$/)
+    assert.equal(frames.length, 2)
+  }
+})
+
+test('TrialRunner.try() lets a step go on that was asked where it is and then gives way', async (t) => {
+  const runner = startTrialRunner(t, { stallMs: 60_000, stallTellShare: 0.001 })
+  const slow = main('const end = Date.now() + 500; while (Date.now() < end);')
+  for (let count = 0; count < 3; count++) await runner.try({ slow })
+  assert.equal(trialPids().length, 1)
+})
+
 test('TrialRunner.try() takes no trial for stalled because the supervisor itself stood still', async (t) => {
   const runner = startTrialRunner(t, { stallMs: 200 })
   await runner.try({ good: GOOD })

@@ -7,6 +7,7 @@ import { GatewayError } from '../../packages/gateway/src/base/errors.ts'
 import type { TrialLimits } from '../../packages/gateway/src/control-plane/trial-process.ts'
 import { TrialRunner } from '../../packages/gateway/src/control-plane/trial-runner.ts'
 import { childEntryFile, childFlags } from '../../packages/gateway/src/main/child-slot.ts'
+import { bundleMapper } from '../../packages/gateway/src/plugin-host/load.ts'
 import type {
   BundlePlan,
   GenerationPlan,
@@ -118,6 +119,7 @@ export function openTrialRunner(logged: LoggedLine[], limits: Partial<TrialLimit
     entryFile: childEntryFile('trial.ts'),
     flags: childFlags(),
     log: logInto(logged),
+    mapStack: (bundle, error) => bundleMapper(bundle)(error),
     limits,
   })
 }

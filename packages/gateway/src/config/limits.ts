@@ -212,6 +212,8 @@ export const CONTROL_LIMITS = {
 export const TRIAL_LIMITS = {
   /** An event loop that stands still this long is stuck; the same measure as for a hook (`FAULT_DEFAULTS.stallMs`). */
   stallMs: 1_000,
+  /** Share of `stallMs` after which the process tells where its loop stands, which takes it some 50 ms. */
+  stallTellShare: 0.6,
   /** Times `stallMs`: how long a process may be silent that got less than half a core, as on an overloaded machine. */
   starvedFactor: 5,
   /** From one sign of life to the next. */

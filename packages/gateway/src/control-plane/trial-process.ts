@@ -5,9 +5,14 @@ import { type ErrorCode, GatewayError } from '../base/errors.ts'
 import { PLUGIN_LIMITS, PROCESS_LIMITS, TRIAL_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import type { SupervisorToTrial, TrialToSupervisor } from '../protocol/supervisor-trial.ts'
+import {
+  STALL_DESCRIPTOR,
+  type SupervisorToTrial,
+  type TrialToSupervisor,
+} from '../protocol/supervisor-trial.ts'
 import type { PluginStateCopy } from '../protocol/supervisor-worker.ts'
 import { mainThreadLoad, residentBytes } from './process-meter.ts'
+import { type StackMapper, StallStacks } from './stall-stacks.ts'
 import { StallWatch } from './stall-watch.ts'
 
 export interface TrialRequest {
@@ -21,6 +26,7 @@ export interface TrialRequest {
 
 export interface TrialLimits {
   readonly stallMs: number
+  readonly stallTellShare: number
   readonly starvedFactor: number
   readonly beatMs: number
   readonly pollMs: number
@@ -47,6 +53,7 @@ export interface TrialProcessOptions {
   /** Node's, as the workers have them. */
   readonly flags: readonly string[]
   readonly log: Log
+  readonly mapStack: StackMapper
   readonly limits: TrialLimits
 }
 
@@ -81,6 +88,7 @@ export class TrialProcess {
   readonly ended: Promise<string>
   readonly #options: TrialProcessOptions
   readonly #child: ChildProcess
+  readonly #stacks: StallStacks
   readonly #ready = Promise.withResolvers<void>()
   readonly #ended = Promise.withResolvers<string>()
   #running: Running | null = null
@@ -103,6 +111,7 @@ export class TrialProcess {
       execArgv: [...options.flags, `--max-old-space-size=${heapMebibytes}`],
       // A process group of its own: what plugin code starts is ended with it.
       detached: true,
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'],
     })
     const startTimer = setTimeout(
       () => this.#giveUp('is not ready in time'),
@@ -112,6 +121,7 @@ export class TrialProcess {
       () => clearTimeout(startTimer),
       () => clearTimeout(startTimer),
     )
+    this.#stacks = new StallStacks(this.#child.stdio[STALL_DESCRIPTOR] ?? null)
     this.#child.on('message', (message) => this.#onMessage(message as TrialToSupervisor))
     this.#child.on('exit', (code, signal) => {
       const reason = signal ?? `exit code ${code}`
@@ -144,7 +154,7 @@ export class TrialProcess {
   async run({ plan, states, formerConfigs = {} }: TrialRequest): Promise<Verdict> {
     if (this.#hasEnded) return { kind: 'failed', error: this.#ending('it was gone before'), isCertain: false }
     const { limits } = this.#options
-    const { startTimeoutMs, stopTimeoutMs, beatMs } = limits
+    const { startTimeoutMs, stopTimeoutMs, beatMs, stallMs, stallTellShare } = limits
     // By chance: a late message of an earlier trial must not be taken for one of this.
     const id = randomInt(2 ** 47)
     const timer = setInterval(() => this.#poll(), limits.pollMs)
@@ -160,7 +170,8 @@ export class TrialProcess {
       watch: new StallWatch(limits, performance.now()),
       step: null,
     }
-    const deadlines = { startTimeoutMs, stopTimeoutMs, beatMs }
+    const tellStallMs = stallMs * stallTellShare
+    const deadlines = { startTimeoutMs, stopTimeoutMs, beatMs, tellStallMs }
     this.#send({ kind: 'try', id, plan, states, formerConfigs, deadlines })
     const found = await verdict.promise
     if (found.kind === 'failed') await this.kill()
@@ -253,7 +264,8 @@ export class TrialProcess {
       this.#fail(error, this.#isFirstTrial)
     } else if (running.watch.isStalled(now, mainThreadLoad(pid))) {
       const held = `kept the event loop for ${limits.stallMs.toLocaleString('en')} ms without giving way`
-      this.#fail(this.#stepError('PLUGIN_STALLED', held), this.#isFirstTrial)
+      const stack = this.#stacks.of(running.id, running.plan, this.#options.mapStack)
+      this.#fail(this.#stepError('PLUGIN_STALLED', held, stack), this.#isFirstTrial)
     } else if (running.step !== null && now - running.step.since > this.#stepDeadlineMs(running.step.name)) {
       this.#fail(this.#stepError('PLUGIN_START_FAILED', 'did not end in time'), this.#isFirstTrial)
     }
@@ -290,13 +302,14 @@ export class TrialProcess {
     return this.#stepError('PLUGIN_START_FAILED', `ended the trial process, or somebody else did (${reason})`)
   }
 
-  #stepError(code: ErrorCode, what: string): GatewayError {
+  #stepError(code: ErrorCode, what: string, cause?: Error | null): GatewayError {
     const step = this.#running?.step ?? null
     if (step === null) {
       return new GatewayError('TRIAL_FAILED', `The trial failed before it reached a plugin: it ${what}`)
     }
     const { instance, name } = step
-    return new GatewayError(code, `Cannot start plugin "${instance}": ${name} ${what}`, { plugin: instance })
+    const message = `Cannot start plugin "${instance}": ${name} ${what}`
+    return new GatewayError(code, message, { plugin: instance, cause: cause ?? undefined })
   }
 
   get #isFirstTrial(): boolean {

@@ -1,5 +1,6 @@
 import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
+import type { StackMapper } from './stall-stacks.ts'
 import {
   TRIAL_LIMITS_DEFAULT,
   type TrialLimits,
@@ -14,6 +15,8 @@ export interface TrialRunnerOptions {
   /** Node's, as the workers have them. */
   readonly flags: readonly string[]
   readonly log: Log
+  /** Rewrites what a stack says of this bundle so that it points into the plugin's files. */
+  readonly mapStack: StackMapper
   readonly limits?: Partial<TrialLimits>
 }
 
@@ -140,8 +143,7 @@ export class TrialRunner {
   }
 
   #start(): TrialProcess {
-    const { entryFile, flags, log } = this.#options
-    const started = new TrialProcess({ entryFile, flags, log, limits: this.#limits })
+    const started = new TrialProcess({ ...this.#options, limits: this.#limits })
     this.#living.add(started)
     started.ended.then(() => this.#living.delete(started))
     return started

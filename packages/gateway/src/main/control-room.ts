@@ -26,6 +26,7 @@ import { Watch } from '../control-plane/watch.ts'
 import type { Workers } from '../control-plane/workers.ts'
 import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
 import type { GatewayLog } from '../observe/log.ts'
+import { bundleMapper } from '../plugin-host/load.ts'
 import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
 import type { GatewaySettings } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
@@ -84,7 +85,12 @@ export class ControlRoom {
       fingerprints,
       builds: new BuildCache(fingerprints),
     }
-    this.#trials = new TrialRunner({ entryFile: childEntryFile('trial.ts'), flags: childFlags(), log })
+    this.#trials = new TrialRunner({
+      entryFile: childEntryFile('trial.ts'),
+      flags: childFlags(),
+      log,
+      mapStack: (bundle, error) => bundleMapper(bundle)(error),
+    })
     this.#engine = new ChangeEngine({
       workshop: this.#workshop,
       log,

@@ -16,6 +16,7 @@ import { childOfMaster } from './child-of-master.ts'
 import { childEntryFile } from './child-slot.ts'
 import { endProcessGroup } from './process-group.ts'
 import { processTraces, remainsSince } from './trial-remains.ts'
+import type { TrialWatchData, TrialWatchOrder } from './trial-watch.ts'
 
 /**
  * The trial process runs a plugin's code first, where it can hurt nobody. Its parent is the supervisor, which watches its
@@ -31,21 +32,27 @@ interface Running {
 const REST_MS = 50
 
 const supervisor = childOfMaster<TrialToSupervisor>('trial', async () => endProcessGroup())
+const beats = new Int32Array(new SharedArrayBuffer(4))
 let running: Running | null = null
 let logOf = { settings: '', log: null as Log | null }
 
 async function answer(request: SupervisorToTrial): Promise<void> {
   const { id, plan, deadlines } = request
   const before = processTraces()
-  const beat = setInterval(() => supervisor.send({ kind: 'alive', id }), deadlines.beatMs)
+  const beat = setInterval(() => {
+    Atomics.add(beats, 0, 1)
+    supervisor.send({ kind: 'alive', id })
+  }, deadlines.beatMs)
   beat.unref()
   running = { id, plan }
+  order({ id, beatMs: deadlines.beatMs, silenceMs: deadlines.tellStallMs })
   const failure = await attempt(request)
   // What the last step left to the microtasks is still this trial's matter.
   await turn()
   supervisor.send({ kind: 'tried', id, failure })
   const remains = await rest(before)
   running = null
+  order(null)
   clearInterval(beat)
   supervisor.send({ kind: 'rested', id, remains })
 }
@@ -109,13 +116,21 @@ function ownerOf(thrown: unknown, plan: GenerationPlan): string | null {
   return null
 }
 
-async function startParentWatch(): Promise<void> {
-  const watch = new Worker(childEntryFile('parent-watch.ts'), {
-    workerData: { parentPid: Number(process.argv[2]), pollMs: TRIAL_LIMITS.parentPollMs },
-    resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1 },
+/** Returns what tells the thread of the trials. */
+async function startWatch(): Promise<(order: TrialWatchOrder) => void> {
+  const data: TrialWatchData = {
+    parentPid: Number(process.argv[2]),
+    pollMs: TRIAL_LIMITS.parentPollMs,
+    beats: beats.buffer,
+  }
+  const watch = new Worker(childEntryFile('trial-watch.ts'), {
+    workerData: data,
+    resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
   })
-  await once(watch, 'online')
+  // Not merely 'online': what it still has to load could wait for a main thread that is blocked by then.
+  await once(watch, 'message')
   watch.unref()
+  return (order) => watch.postMessage(order)
 }
 
 process.title = 'cardea: trial'
@@ -126,5 +141,5 @@ process.on('unhandledRejection', (thrown) =>
 process.on('message', (request: SupervisorToTrial) => {
   answer(request).catch((thrown) => reportUncaught(thrown, 'The trial failed'))
 })
-await startParentWatch()
+const order = await startWatch()
 supervisor.send({ kind: 'ready' })

@@ -28,6 +28,18 @@ export interface TrialDeadlines {
   readonly stopTimeoutMs: number
   /** From one `alive` to the next. */
   readonly beatMs: number
+  /** Silence after which the process tells where it stands, if it can. */
+  readonly tellStallMs: number
+}
+
+/** The pipe on which it tells that, one line of JSON each: its channel belongs to the thread that stands still. */
+export const STALL_DESCRIPTOR = 4
+
+export interface StallStack {
+  /** Of the trial. */
+  readonly id: number
+  /** As V8 writes the frames of a stack. */
+  readonly frames: string
 }
 
 export type TrialToSupervisor =
