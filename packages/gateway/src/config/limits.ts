@@ -258,6 +258,10 @@ export const PROCESS_LIMITS = {
   signalRepeatMs: 500,
   /** Of the drain deadline, what is kept for stopping plugins and ending processes. */
   drainReserveMs: 1_000,
+  /** From the moment that a replaced worker's successor listens: what is still in flight then is cut. */
+  replaceDrainMs: 30_000,
+  /** A request that is on its way when a replaced worker begins to drain is still served; then idle connections go. */
+  replaceIdleGraceMs: 2_000,
   /** How long workers may take to notice that the master is gone before the supervisor kills them. */
   orphanGraceMs: 1_000,
 } as const

@@ -141,3 +141,34 @@ test('an answer of a former worker settles nothing of its successor', async () =
   workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
   await staged
 })
+
+test('ended() of a worker that is no member any more makes nobody fail who waits for its successor', async () => {
+  const { workers } = withWorkers(1)
+  workers.retiring(1, 1001)
+  workers.spawned(1)
+  const listening = workers.haveReached('listening', 1)
+  workers.ended(1001, 'exit code 0')
+  workers.reached(1, 'listening')
+  await listening
+})
+
+test('retiring() rejects what was asked of the worker', async () => {
+  const { workers } = withWorkers(1)
+  workers.reached(1, 'started')
+  const staging = workers.stage(plan)
+  workers.retiring(1, 1001)
+  await assert.rejects(staging, { code: 'WORKER_LOST', message: /it is being replaced/ })
+})
+
+test('broadcast() reaches a worker that is being replaced, until it ends', () => {
+  const { workers, sent } = withWorkers(1)
+  const quarantine = { kind: 'quarantine', key: 'abc' } as const
+  workers.retiring(1, 2)
+  workers.broadcast(quarantine)
+  workers.ended(2, 'exit code 0')
+  workers.broadcast(quarantine)
+  assert.deepEqual(
+    sent.map(({ worker }) => worker),
+    [2],
+  )
+})

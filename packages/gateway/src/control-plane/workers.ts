@@ -29,6 +29,8 @@ export interface CommitResult {
 export class Workers {
   readonly #send: (worker: number, message: SupervisorToWorker) => void
   readonly #workers = new Map<number, WorkerState>()
+  /** Replaced and not ended yet: told what concerns whoever runs hooks, and asked nothing. */
+  readonly #retiring = new Set<number>()
   readonly #waiting = new Set<Waiting>()
   readonly #waitingForRetirement = new Set<() => void>()
 
@@ -79,10 +81,21 @@ export class Workers {
     this.#rejectWaiting(error)
   }
 
-  ended(worker: number, reason: string): void {
+  /** It is no member any more and drains as `as`; its successor is spawned under the same number. */
+  retiring(worker: number, as: number): void {
     const state = this.#workers.get(worker)
     this.#workers.delete(worker)
-    state?.requests.rejectAll(`it ended (${reason})`)
+    this.#retiring.add(as)
+    state?.requests.rejectAll('it is being replaced')
+    this.#noteRetirement()
+  }
+
+  ended(worker: number, reason: string): void {
+    this.#retiring.delete(worker)
+    const state = this.#workers.get(worker)
+    if (state === undefined) return
+    this.#workers.delete(worker)
+    state.requests.rejectAll(`it ended (${reason})`)
     const detail = `Cannot start worker ${worker}: it ended (${reason}) before it was ready. The log has the cause`
     this.#rejectWaiting(new GatewayError('WORKER_START_FAILED', detail))
     this.#noteRetirement()
@@ -240,7 +253,7 @@ export class Workers {
   }
 
   broadcast(message: Exclude<SupervisorToWorker, Question>): void {
-    for (const worker of this.#workers.keys()) this.#send(worker, message)
+    for (const worker of [...this.#workers.keys(), ...this.#retiring]) this.#send(worker, message)
   }
 
   async #commitOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {

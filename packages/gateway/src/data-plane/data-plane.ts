@@ -220,13 +220,14 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   /**
    * Stops accepting, closes idle connections, lets the others finish what they do (answers carry `Connection: close`),
-   * and cuts the rest after `deadlineMs`.
+   * and cuts the rest after `deadlineMs`. With `idleGraceMs` an idle connection may bring one more request within that
+   * time: one that is on its way already would be lost.
    */
-  async drain(deadlineMs: number): Promise<{ cutExchanges: number }> {
+  async drain(deadlineMs: number, idleGraceMs = 0): Promise<{ cutExchanges: number }> {
     this.#draining = true
     for (const handle of this.#handles.values()) handle.close()
     this.#handles.clear()
-    for (const connection of this.#connections) connection.closeIfIdle()
+    for (const connection of this.#connections) connection.closeIfIdle(idleGraceMs)
     const quiet = Promise.withResolvers<void>()
     this.#onQuiet = quiet.resolve
     const timer = setTimeout(quiet.resolve, deadlineMs)

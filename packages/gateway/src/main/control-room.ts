@@ -215,6 +215,13 @@ export class ControlRoom {
     workers.catchUp(worker, plan).catch((thrown) => master.replaceWorker(worker, messageOf(thrown)))
   }
 
+  /** What its guards say counts no more: its successor has its own. */
+  workerRetiring(worker: number): void {
+    this.#faults.workerEnded(worker)
+    this.#onEvent({ kind: 'worker', at: Date.now(), worker, text: 'is being replaced' })
+    this.#noteRetirement()
+  }
+
   workerEnded(worker: number, reason: string): void {
     this.#faults.workerEnded(worker)
     if (!this.#isClosed) this.#onEvent({ kind: 'worker', at: Date.now(), worker, text: `ended: ${reason}` })

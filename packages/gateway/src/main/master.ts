@@ -12,10 +12,10 @@ import type {
   ServeOptions,
   SupervisorToMaster,
 } from '../protocol/master-supervisor.ts'
-import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
 import { ChildSlot } from './child-slot.ts'
 import { ListenerSet } from './listener-set.ts'
-import type { ListeningSocket } from './listening-socket.ts'
+import { within } from './within.ts'
+import { WorkerSet } from './worker-set.ts'
 
 /**
  * The master holds what must outlive every other process: the bound sockets and the committed generation. It starts the
@@ -29,7 +29,6 @@ export interface MasterOptions {
 }
 
 type Supervisor = ChildSlot<MasterToSupervisor, SupervisorToMaster>
-type Worker = ChildSlot<MasterToWorker, WorkerToMaster>
 
 type State = 'starting' | 'running' | 'draining' | 'ending'
 
@@ -38,18 +37,14 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 export class Master {
   readonly #options: MasterOptions
   readonly #supervisor: Supervisor
-  readonly #workers = new Map<number, Worker>()
   readonly #exitCode = Promise.withResolvers<number>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
   readonly #listeners = new ListenerSet()
-  /** The sockets that each worker accepts on. */
-  readonly #accepting = new Map<number, Set<ListeningSocket>>()
+  readonly #workers: WorkerSet
   #state: State = 'starting'
   #settings: GatewaySettings | null = null
   /** What workers that are started from now on serve. */
   #committed: GenerationPlan | null = null
-  /** Workers accept connections although there is no generation to serve. */
-  #isListeningAnyway = false
   #firstSignalAt: number | null = null
 
   constructor(options: MasterOptions) {
@@ -61,6 +56,15 @@ export class Master {
       onSpawn: () => this.#startSupervisor(),
       onMessage: (message) => this.#onSupervisorMessage(message),
       onEnd: (reason) => this.#onSupervisorEnd(reason),
+    })
+    this.#workers = new WorkerSet({
+      log: this.#log,
+      isServing: () => this.#isServing,
+      isReady: () => this.#state !== 'starting',
+      settings: () => this.#settings,
+      committed: () => this.#committed,
+      sockets: () => this.#listeners.sockets,
+      tellSupervisor: (message) => this.#supervisor.send(message),
     })
   }
 
@@ -94,7 +98,7 @@ export class Master {
   async end(exitCode: number): Promise<void> {
     if (this.#state === 'ending') return
     this.#state = 'ending'
-    const gone = [this.#supervisor, ...this.#workers.values()].map((slot) => slot.stop())
+    const gone = [this.#supervisor.stop(), this.#workers.stop()]
     this.#killAll()
     await within(Promise.all(gone), PROCESS_LIMITS.orphanGraceMs)
     this.#exitCode.resolve(exitCode)
@@ -104,10 +108,9 @@ export class Master {
     const startedAt = performance.now()
     // Short deadlines are spent on exchanges, long ones leave a moment for what comes after.
     const deadlineMs = drainMs - Math.min(PROCESS_LIMITS.drainReserveMs, drainMs / 10)
-    const workers = [...this.#workers.values()]
-    const gone = workers.map((worker) => worker.stop())
-    const cuts = workers.map((worker) => this.#drainWorker(worker, deadlineMs, drainMs))
-    const areWorkersGone = await within(Promise.all(gone), drainMs)
+    const gone = this.#workers.stop()
+    const cut = this.#workers.drain(deadlineMs, drainMs)
+    const areWorkersGone = await within(gone, drainMs)
     if (this.#state !== 'draining') return
     const supervisorGone = this.#supervisor.stop()
     this.#supervisor.send({ kind: 'stop' })
@@ -118,19 +121,10 @@ export class Master {
       this.#log.error('Processes did not end within the drain deadline and are killed', { drainMs })
       return this.end(1)
     }
-    const cutExchanges = (await Promise.all(cuts)).reduce((sum, cut) => sum + cut, 0)
+    const cutExchanges = await cut
     if (cutExchanges > 0) this.#log.warn('Exchanges were cut at the drain deadline', { cutExchanges })
     this.#log.info('Stopped')
     return this.end(0)
-  }
-
-  async #drainWorker(worker: Worker, deadlineMs: number, timeoutMs: number): Promise<number> {
-    try {
-      const answer = await worker.request('drain', timeoutMs, (id) => ({ kind: 'drain', id, deadlineMs }))
-      return answer.kind === 'drained' ? answer.cutExchanges : 0
-    } catch {
-      return 0 // It died instead; its end is logged.
-    }
   }
 
   #onSignal(signal: NodeJS.Signals): void {
@@ -147,7 +141,7 @@ export class Master {
 
   #killAll(): void {
     this.#supervisor.kill()
-    for (const worker of this.#workers.values()) worker.kill()
+    this.#workers.killAll()
   }
 
   get #isServing(): boolean {
@@ -161,7 +155,8 @@ export class Master {
       plan: this.#committed,
       settings: this.#settings,
       addresses: this.#listeners.addresses,
-      workers: [...this.#workers].flatMap(([worker, { pid }]) => (pid === null ? [] : [{ worker, pid }])),
+      workers: this.#workers.running,
+      retiring: this.#workers.retiring,
     }
     const options = this.#options.serve
     try {
@@ -206,11 +201,7 @@ export class Master {
         this.#supervisor.send({ kind: 'committed', id: message.id })
         break
       case 'listen-anyway':
-        this.#isListeningAnyway = true
-        this.#syncAllListeners()
-        break
-      case 'replace':
-        this.#replace(message.worker, message.reason)
+        this.#workers.listenAnyway()
         break
       case 'ready':
         this.#onReady(message.summary)
@@ -219,7 +210,10 @@ export class Master {
         if (this.#state === 'starting') void this.end(message.exitCode)
         break
       case 'relay':
-        this.#workers.get(message.worker)?.send({ kind: 'relay', message: message.message })
+        this.#workers.relay(message.worker, message.message)
+        break
+      case 'replace':
+        this.#workers.killAndReplace(message.worker, message.reason)
         break
     }
   }
@@ -243,7 +237,7 @@ export class Master {
     }
     this.#supervisor.send({ kind: 'opened', id, result })
     if (!result.ok || !this.#isServing) return
-    for (let worker = 1; worker <= settings.workers; worker += 1) this.#addWorker(worker)
+    this.#workers.open(settings.workers)
   }
 
   async #answerStage(id: number, listeners: readonly ListenerPlan[]): Promise<void> {
@@ -265,136 +259,6 @@ export class Master {
     this.#committed = plan
     this.#log.apply(plan.settings.log)
     this.#listeners.commit()
-    this.#syncAllListeners()
+    this.#workers.committed()
   }
-
-  // The workers.
-
-  #addWorker(number: number): void {
-    const worker: Worker = new ChildSlot({
-      name: `worker ${number}`,
-      entry: 'worker.ts',
-      log: () => this.#log,
-      onSpawn: () => this.#startWorker(number, worker),
-      onMessage: (message) => this.#onWorkerMessage(number, worker, message),
-      onEnd: (reason) => {
-        this.#accepting.delete(number)
-        if (this.#isServing) this.#log.error(`Worker ${number} ended: ${reason}`)
-        this.#supervisor.send({ kind: 'worker-ended', worker: number, reason })
-      },
-    })
-    this.#workers.set(number, worker)
-    worker.spawn()
-  }
-
-  async #startWorker(number: number, worker: Worker): Promise<void> {
-    const settings = this.#settings
-    if (settings === null) return
-    this.#supervisor.send({ kind: 'worker-spawned', worker: number, pid: worker.pid ?? 0 })
-    const committed = this.#committed
-    const timeoutMs =
-      PROCESS_LIMITS.childStartTimeoutMs + (committed === null ? 0 : PROCESS_LIMITS.stageTimeoutMs)
-    try {
-      const answer = await worker.request('start', timeoutMs, (id) => ({
-        kind: 'start',
-        id,
-        worker: number,
-        settings,
-        committed,
-      }))
-      if (answer.kind === 'start-failed') {
-        this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
-      } else if (answer.kind === 'started') {
-        this.#supervisor.send({ kind: 'worker-started', worker: number, generation: answer.generation })
-        if (answer.generation > 0 || this.#isListeningAnyway) await this.#beginListening(number, worker)
-      }
-    } catch (thrown) {
-      this.#abandon(worker, thrown)
-    }
-  }
-
-  /** A worker that serves gets the sockets. */
-  async #beginListening(number: number, worker: Worker): Promise<void> {
-    if (!this.#accepting.has(number)) this.#accepting.set(number, new Set())
-    if (await this.#syncListeners(number, worker)) {
-      this.#supervisor.send({ kind: 'worker-listening', worker: number })
-    }
-  }
-
-  #syncAllListeners(): void {
-    for (const [number, worker] of this.#workers) {
-      if (!this.#isListeningAnyway && !this.#accepting.has(number)) continue
-      this.#beginListening(number, worker).catch((thrown) => this.#abandon(worker, thrown))
-    }
-  }
-
-  /** Makes a worker accept on what is bound now, and on nothing else. Returns whether it does. */
-  async #syncListeners(number: number, worker: Worker): Promise<boolean> {
-    const accepting = this.#accepting.get(number)
-    if (!this.#isServing || accepting === undefined) return false
-    const { sockets } = this.#listeners
-    for (const socket of [...accepting]) {
-      if (sockets.includes(socket)) continue
-      accepting.delete(socket)
-      worker.send({ kind: 'unlisten', address: socket.address })
-    }
-    for (const socket of sockets) {
-      if (accepting.has(socket)) continue
-      accepting.add(socket)
-      if (!(await this.#listenOn(number, worker, socket))) return false
-    }
-    return true
-  }
-
-  async #listenOn(number: number, worker: Worker, { address, handle }: ListeningSocket): Promise<boolean> {
-    const answer = await worker.request(
-      'listen',
-      PROCESS_LIMITS.answerTimeoutMs,
-      (id) => ({ kind: 'listen', id, address }),
-      handle,
-    )
-    if (answer.kind !== 'listen-failed') return true
-    // At the first start the supervisor tells it.
-    if (this.#state === 'running') this.#log.error(answer.failure.message)
-    this.#supervisor.send({ kind: 'worker-failed', worker: number, failure: answer.failure })
-    worker.kill()
-    return false
-  }
-
-  #replace(number: number, reason: string): void {
-    this.#log.error(`Worker ${number} is replaced: ${reason}`)
-    this.#workers.get(number)?.kill()
-  }
-
-  #abandon(worker: Worker, thrown: unknown): void {
-    if (this.#isServing) this.#log.error(messageOf(thrown))
-    worker.kill()
-  }
-
-  #onWorkerMessage(number: number, worker: Worker, message: WorkerToMaster): void {
-    switch (message.kind) {
-      case 'started':
-      case 'start-failed':
-      case 'listening':
-      case 'listen-failed':
-      case 'drained':
-        worker.answer(message.id, message)
-        break
-      case 'serving':
-        this.#beginListening(number, worker).catch((thrown) => this.#abandon(worker, thrown))
-        break
-      case 'relay':
-        this.#supervisor.send({ kind: 'relay', worker: number, message: message.message })
-        break
-    }
-  }
-}
-
-/** Whether the promise resolved in time. */
-async function within(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
-  const { promise: timeout, resolve } = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => resolve(false), timeoutMs)
-  const isInTime = await Promise.race([promise.then(() => true), timeout])
-  clearTimeout(timer)
-  return isInTime
 }

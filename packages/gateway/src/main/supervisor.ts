@@ -23,7 +23,7 @@ type Question = Extract<SupervisorToMaster, { kind: 'open' | 'commit' | 'stage-l
 class Supervisor {
   readonly #master: MasterChannel<SupervisorToMaster>
   readonly #workers: Workers
-  /** By worker number; kept apart from #workers, which forgets a worker before its process is surely gone. */
+  /** By worker number; kept apart from #workers, which knows members only. */
   readonly #processes = new Map<number, ProcessIdentity>()
   readonly #questions = new PendingRequests<Answer>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'supervisor' })
@@ -57,9 +57,13 @@ class Supervisor {
       case 'worker-failed':
         this.#workers.failed(message.worker, message.failure)
         break
+      case 'worker-retiring':
+        this.#retiring(message.worker, message.as)
+        break
       case 'worker-ended':
         this.#workers.ended(message.worker, message.reason)
         this.#room?.workerEnded(message.worker, message.reason)
+        this.#processes.delete(message.worker)
         break
       case 'relay':
         this.#relayed(message.worker, message.message)
@@ -80,6 +84,7 @@ class Supervisor {
     this.#master.send({ kind: 'started', id })
     this.#addresses = running?.addresses ?? []
     for (const { worker, pid } of running?.workers ?? []) this.#spawned(worker, pid)
+    for (const { worker, pid } of running?.retiring ?? []) this.#processes.set(worker, identify(pid))
     const room = await ControlRoom.open({
       serve: options,
       log: this.#log,
@@ -140,6 +145,13 @@ class Supervisor {
   #spawned(worker: number, pid: number): void {
     this.#workers.spawned(worker)
     this.#processes.set(worker, identify(pid))
+  }
+
+  #retiring(worker: number, as: number): void {
+    this.#workers.retiring(worker, as)
+    this.#room?.workerRetiring(worker)
+    const identity = this.#processes.get(worker)
+    if (identity !== undefined) this.#processes.set(as, identity)
   }
 
   async #endOrphans(): Promise<void> {

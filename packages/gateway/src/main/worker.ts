@@ -140,9 +140,9 @@ class Worker {
   }
 
   /** Returns the exchanges that the deadline cut. */
-  async drain(deadlineMs: number): Promise<number> {
+  async drain(deadlineMs: number, idleGraceMs: number): Promise<number> {
     this.#isDraining = true
-    const { cutExchanges } = await this.#dataPlane.drain(deadlineMs)
+    const { cutExchanges } = await this.#dataPlane.drain(deadlineMs, idleGraceMs)
     return cutExchanges
   }
 
@@ -199,7 +199,7 @@ async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
     case 'unlisten':
       return worker?.unlisten(message.address)
     case 'drain':
-      return drain(message.id, message.deadlineMs)
+      return drain(message)
     case 'relay':
       return answerSupervisor(message.message)
   }
@@ -272,8 +272,8 @@ function listen(id: number, address: ListenAddress, handle: ListenHandle): void 
   }
 }
 
-async function drain(id: number, deadlineMs: number): Promise<void> {
-  const cutExchanges = worker === null ? 0 : await worker.drain(deadlineMs)
+async function drain({ id, deadlineMs, idleGraceMs }: MasterToWorker & { kind: 'drain' }): Promise<void> {
+  const cutExchanges = worker === null ? 0 : await worker.drain(deadlineMs, idleGraceMs)
   await worker?.stopInstances()
   master.sendLast({ kind: 'drained', id, cutExchanges }, 0)
 }

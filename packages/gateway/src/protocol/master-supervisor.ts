@@ -31,6 +31,12 @@ export type MasterToSupervisor =
   | { readonly kind: 'worker-started'; readonly worker: number; readonly generation: number }
   | { readonly kind: 'worker-listening'; readonly worker: number }
   | { readonly kind: 'worker-failed'; readonly worker: number; readonly failure: Failure }
+  /**
+   * It is being replaced and no member any more: from now on its messages come, and its end is told, under `as`, a
+   * number that no other process ever has, and under which it still takes messages. `worker-spawned` of its successor
+   * follows under the number it had.
+   */
+  | { readonly kind: 'worker-retiring'; readonly worker: number; readonly as: number }
   | { readonly kind: 'worker-ended'; readonly worker: number; readonly reason: string }
   | { readonly kind: 'relay'; readonly worker: number; readonly message: WorkerToSupervisor }
   /** The gateway ends: the workers finish what is in flight. `stop` follows when they are gone. */
@@ -99,6 +105,8 @@ export interface RunningGateway {
   readonly settings: GatewaySettings
   readonly addresses: readonly ListenAddress[]
   readonly workers: readonly RunningWorker[]
+  /** Those that were replaced and drain, by the numbers they left with; see `worker-retiring`. */
+  readonly retiring: readonly RunningWorker[]
 }
 
 export interface RunningWorker {

@@ -26,7 +26,14 @@ export type MasterToWorker =
   | { readonly kind: 'listen'; readonly id: number; readonly address: ListenAddress }
   /** Not a request: accept no more on this address; its connections live on. */
   | { readonly kind: 'unlisten'; readonly address: ListenAddress }
-  | { readonly kind: 'drain'; readonly id: number; readonly deadlineMs: number }
+  | {
+      readonly kind: 'drain'
+      readonly id: number
+      /** What is still in flight after this time is cut. */
+      readonly deadlineMs: number
+      /** Connections on which nothing is going on are closed only when no request comes for this time. */
+      readonly idleGraceMs: number
+    }
   | { readonly kind: 'relay'; readonly message: SupervisorToWorker }
 
 export type WorkerToMaster =
@@ -38,4 +45,6 @@ export type WorkerToMaster =
   | { readonly kind: 'listening'; readonly id: number }
   | { readonly kind: 'listen-failed'; readonly id: number; readonly failure: Failure }
   | { readonly kind: 'drained'; readonly id: number; readonly cutExchanges: number }
+  /** It serves, but something in it is out of order: start another in its place, then let it drain. */
+  | { readonly kind: 'replace-me'; readonly reason: string }
   | { readonly kind: 'relay'; readonly message: WorkerToSupervisor }

@@ -341,9 +341,9 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     user?.onClientClosed('CLIENT_ABORTED')
   }
 
-  /** For draining: closes at once when nothing is going on. */
-  closeIfIdle(): void {
-    if (this.#waiting === Waiting.head && this.#held === null) this.#lingerThenClose()
+  /** For draining: where nothing is going on, the connection closes unless a request comes within `graceMs`. */
+  closeIfIdle(graceMs: number): void {
+    if (this.#waiting === Waiting.head && this.#held === null) this.#clock.hasten(graceMs)
   }
 
   destroy(): void {

@@ -40,6 +40,12 @@ export class RequestClock {
     this.#start(this.#timeouts.idleMs)
   }
 
+  /** Whatever it waits for, it waits no longer than this. */
+  hasten(durationMs: number): void {
+    const deadlineMs = this.#sweeper.nowMs + durationMs
+    if (this.#deadlineMs === 0 || deadlineMs < this.#deadlineMs) this.#deadlineMs = deadlineMs
+  }
+
   startLinger(): void {
     this.#start(this.#timeouts.lingerMs)
   }

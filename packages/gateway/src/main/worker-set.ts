@@ -1,0 +1,324 @@
+import type { Log } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
+import { PROCESS_LIMITS } from '../config/limits.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { MasterToSupervisor, RunningWorker } from '../protocol/master-supervisor.ts'
+import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
+import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
+import { ChildSlot } from './child-slot.ts'
+import type { ListeningSocket } from './listening-socket.ts'
+import { within } from './within.ts'
+
+/** What the workers need of the master, as it is at the moment. */
+export interface WorkerSurroundings {
+  readonly log: Log
+  /** The gateway is neither draining nor ending. */
+  isServing(): boolean
+  /** The first start is over. */
+  isReady(): boolean
+  settings(): GatewaySettings | null
+  /** What workers that are started from now on serve. */
+  committed(): GenerationPlan | null
+  sockets(): readonly ListeningSocket[]
+  tellSupervisor(message: MasterToSupervisor): void
+}
+
+type WorkerSlot = ChildSlot<MasterToWorker, WorkerToMaster>
+
+/** The place of a member; a replaced worker's process keeps its own until it ends. */
+interface Place {
+  /** What master and supervisor call it: a member's place in the row, or the number it left with. */
+  number: number
+  readonly slot: WorkerSlot
+  /** The sockets that its process accepts on; null until it serves. */
+  accepting: Set<ListeningSocket> | null
+  /** Who is to drain once this one listens. */
+  predecessor: Place | null
+  isReplaced: boolean
+  isDraining: boolean
+}
+
+/**
+ * The workers. Members have the numbers from 1 on, and each number has one member: what dies is followed by another
+ * process. One that is replaced leaves its number to its successor at once and goes on under a number that was never
+ * used before (`worker-retiring`); it accepts connections until the successor does, or a change makes it serve what is
+ * no longer committed, then it drains.
+ */
+export class WorkerSet {
+  readonly #master: WorkerSurroundings
+  readonly #members = new Map<number, Place>()
+  readonly #retiring = new Map<number, Place>()
+  #lastNumber = 0
+  /** Workers accept connections although there is no generation to serve. */
+  #isListeningAnyway = false
+
+  constructor(master: WorkerSurroundings) {
+    this.#master = master
+  }
+
+  /** Starts the members. Called once. */
+  open(count: number): void {
+    this.#lastNumber = count
+    for (let number = 1; number <= count; number++) this.#add(number, null)
+  }
+
+  get running(): readonly RunningWorker[] {
+    return processesOf(this.#members)
+  }
+
+  /** Processes that were replaced and have not ended yet. */
+  get retiring(): readonly RunningWorker[] {
+    return processesOf(this.#retiring)
+  }
+
+  relay(number: number, message: SupervisorToWorker): void {
+    const place = this.#members.get(number) ?? this.#retiring.get(number)
+    place?.slot.send({ kind: 'relay', message })
+  }
+
+  listenAnyway(): void {
+    this.#isListeningAnyway = true
+    this.syncListeners()
+  }
+
+  /** Another generation is what workers start with from now on. */
+  committed(): void {
+    for (const place of this.#retiring.values()) this.#drainReplaced(place)
+    this.syncListeners()
+  }
+
+  /** Has every worker that serves accept on what is bound now, and on nothing else. */
+  syncListeners(): void {
+    for (const place of this.#members.values()) {
+      if (!this.#isListeningAnyway && place.accepting === null) continue
+      this.#beginListening(place).catch((thrown) => this.#abandon(place, thrown))
+    }
+  }
+
+  /** Ends the process at once; its successor starts on what is committed. For one that cannot be trusted any more. */
+  killAndReplace(number: number, reason: string): void {
+    const place = this.#members.get(number) ?? this.#retiring.get(number)
+    if (place === undefined || !this.#master.isServing()) return
+    this.#master.log.error(`Worker ${number} is killed and started anew: ${reason}`)
+    place.slot.kill()
+  }
+
+  /** Stops them all: resolves when every process is gone, however. Ending them is the caller's part. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#places.map(({ slot }) => slot.stop()))
+  }
+
+  /** Lets all finish what is in flight. Resolves with how many exchanges the deadline cut, within `timeoutMs`. */
+  async drain(deadlineMs: number, timeoutMs: number): Promise<number> {
+    const cuts = this.#places.map(({ slot }) => drained(slot, { deadlineMs, idleGraceMs: 0 }, timeoutMs))
+    return (await Promise.all(cuts)).reduce((sum, cut) => sum + cut, 0)
+  }
+
+  killAll(): void {
+    for (const { slot } of this.#places) slot.kill()
+  }
+
+  get #places(): Place[] {
+    return [...this.#members.values(), ...this.#retiring.values()]
+  }
+
+  #add(number: number, predecessor: Place | null): void {
+    const slot: WorkerSlot = new ChildSlot({
+      name: `worker ${number}`,
+      entry: 'worker.ts',
+      log: () => this.#master.log,
+      onSpawn: () => void this.#start(place),
+      onMessage: (message) => this.#onMessage(place, message),
+      onEnd: (reason) => this.#onEnd(place, reason),
+    })
+    const place: Place = {
+      number,
+      slot,
+      accepting: null,
+      predecessor,
+      isReplaced: false,
+      isDraining: false,
+    }
+    this.#members.set(number, place)
+    slot.spawn()
+  }
+
+  async #start(place: Place): Promise<void> {
+    const { slot, number } = place
+    const settings = this.#master.settings()
+    const committed = this.#master.committed()
+    if (settings === null) return
+    this.#master.tellSupervisor({ kind: 'worker-spawned', worker: number, pid: slot.pid ?? 0 })
+    const timeoutMs =
+      PROCESS_LIMITS.childStartTimeoutMs + (committed === null ? 0 : PROCESS_LIMITS.stageTimeoutMs)
+    try {
+      const answer = await slot.request('start', timeoutMs, (id) => ({
+        kind: 'start',
+        id,
+        worker: number,
+        settings,
+        committed,
+      }))
+      if (answer.kind === 'start-failed') {
+        this.#master.tellSupervisor({ kind: 'worker-failed', worker: place.number, failure: answer.failure })
+      } else if (answer.kind === 'started') {
+        const { generation } = answer
+        this.#master.tellSupervisor({ kind: 'worker-started', worker: place.number, generation })
+        if (generation > 0 || this.#isListeningAnyway) await this.#beginListening(place)
+      }
+    } catch (thrown) {
+      this.#abandon(place, thrown)
+    }
+  }
+
+  #onEnd(place: Place, reason: string): void {
+    const { number } = place
+    place.accepting = null
+    if (this.#retiring.delete(number)) {
+      if (!place.isDraining) this.#drainEnded(place, reason)
+    } else if (this.#master.isServing()) this.#master.log.error(`Worker ${number} ended: ${reason}`)
+    this.#master.tellSupervisor({ kind: 'worker-ended', worker: number, reason })
+  }
+
+  #abandon({ slot }: Place, thrown: unknown): void {
+    if (this.#master.isServing()) this.#master.log.error(messageOf(thrown))
+    slot.kill()
+  }
+
+  #onMessage(place: Place, message: WorkerToMaster): void {
+    switch (message.kind) {
+      case 'started':
+      case 'start-failed':
+      case 'listening':
+      case 'listen-failed':
+      case 'drained':
+        place.slot.answer(message.id, message)
+        break
+      case 'serving':
+        this.#beginListening(place).catch((thrown) => this.#abandon(place, thrown))
+        break
+      case 'replace-me':
+        this.#replace(place, message.reason)
+        break
+      case 'relay':
+        this.#master.tellSupervisor({ kind: 'relay', worker: place.number, message: message.message })
+        break
+    }
+  }
+
+  // Listening.
+
+  /** A worker that serves gets the sockets; the one it stands in for has done its part then. */
+  async #beginListening(place: Place): Promise<void> {
+    place.accepting ??= new Set()
+    if (!(await this.#listen(place, place.accepting))) return
+    this.#master.tellSupervisor({ kind: 'worker-listening', worker: place.number })
+    const { predecessor } = place
+    place.predecessor = null
+    if (predecessor !== null) this.#drainReplaced(predecessor)
+  }
+
+  /** Makes a worker accept on what is bound now, and on nothing else. Returns whether it does. */
+  async #listen(place: Place, accepting: Set<ListeningSocket>): Promise<boolean> {
+    if (!this.#master.isServing()) return false
+    const sockets = this.#master.sockets()
+    for (const socket of [...accepting]) {
+      if (sockets.includes(socket)) continue
+      accepting.delete(socket)
+      place.slot.send({ kind: 'unlisten', address: socket.address })
+    }
+    for (const socket of sockets) {
+      if (accepting.has(socket)) continue
+      accepting.add(socket)
+      if (!(await this.#listenOn(place, socket))) return false
+    }
+    return true
+  }
+
+  async #listenOn({ slot, number }: Place, { address, handle }: ListeningSocket): Promise<boolean> {
+    const answer = await slot.request(
+      'listen',
+      PROCESS_LIMITS.answerTimeoutMs,
+      (id) => ({ kind: 'listen', id, address }),
+      handle,
+    )
+    if (answer.kind !== 'listen-failed') return true
+    // At the first start the supervisor tells it.
+    if (this.#master.isReady()) this.#master.log.error(answer.failure.message)
+    this.#master.tellSupervisor({ kind: 'worker-failed', worker: number, failure: answer.failure })
+    slot.kill()
+    return false
+  }
+
+  // Replacing.
+
+  /** A successor is started; when it listens, the process that asked drains. Only the first time that it asks. */
+  #replace(place: Place, reason: string): void {
+    if (place.isReplaced || !this.#master.isServing()) return
+    place.isReplaced = true
+    const { number } = place
+    const left = ++this.#lastNumber
+    this.#master.log.warn(`Worker ${number} is being replaced: ${reason}`, { until: 'its successor listens' })
+    // What dies from now on has a successor already.
+    void place.slot.stop()
+    this.#master.tellSupervisor({ kind: 'worker-retiring', worker: number, as: left })
+    place.number = left
+    this.#retiring.set(left, place)
+    this.#add(number, place)
+  }
+
+  #drainReplaced(place: Place): void {
+    if (place.isDraining || place.slot.pid === null) return
+    place.isDraining = true
+    this.#drainOne(place).catch((thrown) => this.#master.log.error(messageOf(thrown)))
+  }
+
+  async #drainOne(place: Place): Promise<void> {
+    const { slot } = place
+    const { replaceDrainMs: deadlineMs, replaceIdleGraceMs: idleGraceMs, drainReserveMs } = PROCESS_LIMITS
+    const gone = slot.stop()
+    const timeoutMs = deadlineMs + drainReserveMs
+    const cut = drained(slot, { deadlineMs, idleGraceMs }, timeoutMs)
+    const isGone = await within(gone, timeoutMs)
+    if (!isGone) {
+      this.#master.log.error('A replaced worker did not end within its deadline and is killed', {
+        pid: slot.pid,
+        deadlineMs,
+      })
+      slot.kill()
+    }
+    const cutExchanges = await cut
+    if (cutExchanges > 0) this.#master.log.warn('Exchanges of a replaced worker were cut', { cutExchanges })
+    else if (isGone) this.#master.log.info('The replaced worker has ended')
+  }
+
+  #drainEnded(place: Place, reason: string): void {
+    if (!this.#master.isServing()) return
+    this.#master.log.error(`The replaced worker ended before its successor listened: ${reason}`, {
+      successor: this.#successorOf(place),
+    })
+  }
+
+  #successorOf(place: Place): number | null {
+    for (const [number, { predecessor }] of this.#members) if (predecessor === place) return number
+    return null
+  }
+}
+
+/** How many exchanges were cut; 0 when it died instead, which its end says. */
+async function drained(
+  slot: WorkerSlot,
+  bounds: { readonly deadlineMs: number; readonly idleGraceMs: number },
+  timeoutMs: number,
+): Promise<number> {
+  try {
+    const answer = await slot.request('drain', timeoutMs, (id) => ({ kind: 'drain', id, ...bounds }))
+    return answer.kind === 'drained' ? answer.cutExchanges : 0
+  } catch {
+    return 0
+  }
+}
+
+function processesOf(places: ReadonlyMap<number, Place>): RunningWorker[] {
+  return [...places].flatMap(([worker, { slot }]) => (slot.pid === null ? [] : [{ worker, pid: slot.pid }]))
+}
