@@ -129,7 +129,19 @@ export async function readManifest(
 ): Promise<ManifestResult> {
   const file = resolve(path.endsWith('.json') ? path : join(path, 'plugin.json'))
   const code = 'PLUGIN_MANIFEST_INVALID'
-  const opened = await openFile(file, options.readFile ?? readText, code, code)
+  const found = await readPlainText(file, options.readFile ?? readText, code)
+  if (!found.ok) return found
+  const known = manifests.get(file)
+  if (known?.text === found.text) return { ok: true, manifest: known }
+  const result = checkManifest(file, parseOpened(file, found.text, code))
+  if (!result.ok) return result
+  if (manifests.size >= MANIFESTS_KEPT_MAX) manifests.clear()
+  manifests.set(file, result.manifest)
+  return result
+}
+
+function checkManifest(file: string, opened: Opened): ManifestResult {
+  const code = 'PLUGIN_MANIFEST_INVALID'
   if (!opened.ok) return opened
   const { value } = opened.parsed
   const source = sourceMapOf(file, opened.parsed, value, new Set())
@@ -175,6 +187,13 @@ function toManifest(
   }
 }
 
+/**
+ * By file: every change reads all manifests, and nearly all of them are as they were. *Measured* with twenty plugins: 5 of
+ * 18 ms of what a change takes until it is prepared.
+ */
+const manifests = new Map<string, PluginManifest>()
+const MANIFESTS_KEPT_MAX = 2_000
+
 type Opened =
   | { readonly ok: true; readonly parsed: ParsedText; readonly text: string }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
@@ -185,18 +204,32 @@ async function openFile(
   unreadable: ErrorCode,
   malformed: ErrorCode,
 ): Promise<Opened> {
-  let text: string
+  const found = await readPlainText(file, readFile, unreadable)
+  return found.ok ? parseOpened(file, found.text, malformed) : found
+}
+
+type PlainText =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+
+async function readPlainText(
+  file: string,
+  readFile: (path: string) => Promise<string>,
+  unreadable: ErrorCode,
+): Promise<PlainText> {
   try {
-    text = await readFile(file)
+    // A byte order mark is no part of the text, and would shift the first column.
+    return { ok: true, text: (await readFile(file)).replace(/^\uFEFF/, '') }
   } catch (error) {
     const cause = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     const message = `Cannot read ${basename(file)} (${cause}): check the path and who may read it.`
     const place = { file, line: 1, column: 1 }
     return { ok: false, problems: [fileProblem(unreadable, place, 'a readable text file', message)] }
   }
-  // A byte order mark is no part of the text, and would shift the first column.
-  const plain = text.replace(/^\uFEFF/, '')
-  const result = parseText(plain.slice(0, CONFIG_TEXT_LENGTH_MAX + 1), file)
-  if (result.ok) return { ok: true, parsed: result.parsed, text: plain }
+}
+
+function parseOpened(file: string, text: string, malformed: ErrorCode): Opened {
+  const result = parseText(text.slice(0, CONFIG_TEXT_LENGTH_MAX + 1), file)
+  if (result.ok) return { ok: true, parsed: result.parsed, text }
   return { ok: false, problems: result.problems.map((problem) => ({ ...problem, code: malformed })) }
 }
