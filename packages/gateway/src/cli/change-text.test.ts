@@ -26,13 +26,13 @@ test('changeText() lists several changes and notices below one another', () => {
     started: [],
     stages: [],
     skewMs: null,
-    who: 'ann',
+    who: 'files',
     notices: ['workers: 4 takes effect at the next start'],
   })
   assert.equal(
     text(given),
     `Generation 15 is live: plugin auth 1.0.0 → 1.1.0 and 2 more
-  cause     saved plugins/auth/plugin.ts, by ann
+  cause     saved plugins/auth/plugin.ts
   changes   plugin auth 1.0.0 → 1.1.0
             route api: upstream changed
             limits changed

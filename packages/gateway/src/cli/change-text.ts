@@ -97,7 +97,8 @@ function headlineOf(report: ChangeReport, { paint, serving }: ChangeTextOptions)
 }
 
 function causeOf({ cause, who }: ChangeReport, { directory }: ChangeTextOptions): string {
-  const by = who === 'gateway' ? '' : `, by ${who}`
+  // Nobody knows who saved a file.
+  const by = cause.kind === 'files' || who === 'gateway' ? '' : `, by ${who}`
   return printable(`${causeText(cause, directory)}${by}`)
 }
 

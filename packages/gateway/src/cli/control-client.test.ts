@@ -3,12 +3,13 @@ import { chmod, lstat, mkdir, rename, writeFile } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { testControl } from '../../../../tests/support/control-server.ts'
+import { type TestControl, testControl } from '../../../../tests/support/control-server.ts'
 import { withTempDir } from '../../../../tests/support/temp-dir.ts'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { GatewayError } from '../base/errors.ts'
 import { controlSocketPath } from '../control-plane/control-path.ts'
 import { ControlServer } from '../control-plane/control-server.ts'
+import { lockFolder } from '../control-plane/store/folder-lock.ts'
 import type { ControlEvent } from '../protocol/control.ts'
 import { askGateway, watchGateway } from './control-client.ts'
 
@@ -72,26 +73,46 @@ test('askGateway() says at once where no gateway runs, and how to start one', as
   })
 })
 
-test('askGateway() gives up on a socket that nobody listens on any more', async (t) => {
-  const { directory, path, server } = await testControl(t)
+/** As a killed supervisor leaves it: the socket is there, and nobody listens. */
+async function leaveSocket({ path, server }: TestControl): Promise<void> {
+  // Renamed away meanwhile, it is not removed by the end of its server.
   await rename(path, `${path}.kept`)
   await server.close()
   await rename(`${path}.kept`, path)
-  await assert.rejects(askGateway({ command: 'status' }, { directory, who, waitMs: 100 }), {
+}
+
+test('askGateway() does not wait at a socket whose gateway is dead', async (t) => {
+  const control = await testControl(t)
+  await leaveSocket(control)
+  const { directory } = control
+  await assert.rejects(askGateway({ command: 'status' }, { directory, who, waitMs: 60_000 }), {
     code: 'GATEWAY_NOT_RUNNING',
   })
 })
 
-test('askGateway() waits for a supervisor that is being started anew', async (t) => {
-  const { directory, path, server } = await testControl(t)
-  await rename(path, `${path}.kept`)
-  await server.close()
-  await rename(`${path}.kept`, path)
+test('askGateway() waits for the supervisor of a gateway that lives', async (t) => {
+  const control = await testControl(t)
+  await leaveSocket(control)
+  const { directory, path } = control
+  await lockFolder(dirname(path), process.pid)
   const answer = askGateway({ command: 'status' }, { directory, who, waitMs: 60_000 })
   const next = serverAt(path, 'the next one')
   t.after(() => next.close())
   await next.open()
   assert.equal(await answer, 'the next one')
+})
+
+test('askGateway() says it when the supervisor of a gateway that lives does not come', async (t) => {
+  const control = await testControl(t)
+  await leaveSocket(control)
+  await lockFolder(dirname(control.path), process.pid)
+  await assert.rejects(
+    askGateway({ command: 'status' }, { directory: control.directory, who, waitMs: 100 }),
+    {
+      code: 'CONTROL_LOST',
+      message: new RegExp(`^A gateway runs in ${control.directory}, but its supervisor does not listen `),
+    },
+  )
 })
 
 test('askGateway() says whose socket it is when this user may not use it', async (t) => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { lstat } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
+import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { LineCutter } from '../base/line-cutter.ts'
@@ -8,6 +9,7 @@ import { PendingRequests } from '../base/pending-requests.ts'
 import { systemErrorCode } from '../base/system-error.ts'
 import { CONTROL_LIMITS } from '../config/limits.ts'
 import { controlSocketPath, pathToConnect } from '../control-plane/control-path.ts'
+import { isFolderLocked } from '../control-plane/store/folder-lock.ts'
 import type { ControlCommand, ControlEvent, ControlResponse, ControlResults } from '../protocol/control.ts'
 import { errorOf } from '../protocol/failure.ts'
 
@@ -31,7 +33,7 @@ export interface AskOptions {
   readonly directory: string
   /** Who asks, for the history. */
   readonly who: string
-  /** How long to wait for a supervisor that does not listen (yet). Default `CONTROL_LIMITS.restartWaitMs`. */
+  /** How long to wait for the supervisor of a gateway that lives. Default `CONTROL_LIMITS.restartWaitMs`. */
   readonly waitMs?: number
 }
 
@@ -97,7 +99,7 @@ export async function watchGateway(options: WatchOptions): Promise<void> {
   }
 }
 
-/** Connects, and tries again until the deadline while something was there that listened once. */
+/** Connects, and tries again until the deadline while there is a gateway: its supervisor died, and the next one comes. */
 async function connectToGateway(
   directory: string,
   who: string,
@@ -114,9 +116,9 @@ async function connectToGateway(
       socket.destroy()
       const code = systemErrorCode(thrown)
       if (code === 'EACCES' || code === 'EPERM') throw await refusedError(path)
-      // A socket that is there and does not listen: the supervisor died, and the next one takes its place over.
-      const mayCome = code === 'ECONNREFUSED' || code === 'EAGAIN'
-      if (!mayCome || performance.now() >= deadline) throw notRunningError(directory, code, thrown)
+      if (!(await isFolderLocked(dirname(controlSocketPath(directory)))))
+        throw notRunningError(directory, code, thrown)
+      if (performance.now() >= deadline) throw notListeningError(directory, thrown)
     }
     await delay(CONTROL_LIMITS.retryDelayMs)
   }
@@ -204,6 +206,14 @@ function notRunningError(directory: string, code: string, cause: unknown): Gatew
     'GATEWAY_NOT_RUNNING',
     `No gateway runs in ${directory}${why}. Start one there with "cardea serve", or name the config file of the one ` +
       'you mean with --config FILE.',
+    { cause },
+  )
+}
+
+function notListeningError(directory: string, cause: unknown): GatewayError {
+  return new GatewayError(
+    'CONTROL_LOST',
+    `A gateway runs in ${directory}, but its supervisor does not listen (${messageOf(cause)}). Its log says why.`,
     { cause },
   )
 }

@@ -202,8 +202,8 @@ export const CONTROL_LIMITS = {
   answerTimeoutMs: 10_000,
   /** One that a change comes before: other changes, a trial, and a stage that takes all its time. */
   changeTimeoutMs: 180_000,
-  /** How long the command line waits for a supervisor that is being started anew. */
-  restartWaitMs: 3_000,
+  /** How long the command line waits for the supervisor of a gateway that lives: it may be starting anew. */
+  restartWaitMs: 20_000,
   /** Between two tries to connect. */
   retryDelayMs: 50,
 } as const

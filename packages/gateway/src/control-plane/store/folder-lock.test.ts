@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { withTempDir } from '../../../../../tests/support/temp-dir.ts'
-import { lockFolder } from './folder-lock.ts'
+import { isFolderLocked, lockFolder } from './folder-lock.ts'
 import { identityOf } from './process-identity.ts'
 
 /** A process that does nothing until the test ends. */
@@ -29,6 +29,18 @@ async function holdAs(directory: string, number: number, holder: unknown): Promi
   await mkdir(lock)
   await writeFile(join(lock, 'holder.json'), typeof holder === 'string' ? holder : JSON.stringify(holder))
 }
+
+test('isFolderLocked() tells whether a gateway lives that has the folder, and takes nothing', async () => {
+  await using dir = await withTempDir()
+  await using other = await withIdleProcess()
+  assert.equal(await isFolderLocked(join(dir.path, 'nowhere')), false)
+  assert.equal(await isFolderLocked(dir.path), false)
+  await lockFolder(dir.path, other.pid)
+  assert.equal(await isFolderLocked(dir.path), true)
+  await other.end()
+  assert.equal(await isFolderLocked(dir.path), false)
+  assert.deepEqual(await locksIn(dir.path), ['lock.1'])
+})
 
 describe('lockFolder()', () => {
   test('refuses a folder that another gateway uses, and names its process', async () => {

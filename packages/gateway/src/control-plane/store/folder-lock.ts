@@ -38,6 +38,19 @@ export async function lockFolder(directory: string, masterPid: number): Promise<
   throw new GatewayError('STORE_LOCKED', `Cannot use ${directory}: too many gateways start there at once.`)
 }
 
+/** Whether a gateway that lives holds the folder. False where this user may not look. */
+export async function isFolderLocked(directory: string): Promise<boolean> {
+  try {
+    const highest = highestOf(await readdir(directory))
+    if (highest === 0) return false
+    const holder = await readHolder(join(directory, nameOf(highest)))
+    // Gone: the next holder has just come.
+    return holder === 'gone' || (holder !== null && (await isRunning(holder)))
+  } catch {
+    return false
+  }
+}
+
 /** False: somebody else was faster, or the lock just went; look again. */
 async function tryLock(directory: string, master: ProcessIdentity): Promise<boolean> {
   const highest = highestOf(await readdir(directory))
