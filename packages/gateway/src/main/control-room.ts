@@ -167,7 +167,7 @@ export class ControlRoom {
     const report = await this.#engine.request(gatewayRequest({ kind: 'start' }))
     if (report.outcome === 'failed' || report.outcome === 'held') {
       if (serve.strict) throw new StartRefused(renderFailure(report))
-      process.stderr.write(renderFailure(report))
+      process.stderr.write(`${renderFailure(report)}\n${this.#whatServesInstead()}\n`)
     }
     if (serve.strict && !this.#engine.isServing) {
       throw new StartRefused('The generation that served last cannot be started again; the log says why')
@@ -267,6 +267,13 @@ export class ControlRoom {
       stopBuildService(),
       this.#events[Symbol.asyncDispose](),
     ])
+  }
+
+  #whatServesInstead(): string {
+    const plan = this.#engine.isServing ? this.#engine.reference?.candidate.plan : undefined
+    return plan === undefined
+      ? 'NOTHING IS SERVED: every request is answered 503 until the files are mended.'
+      : `THE FILES ARE NOT SERVED: generation ${plan.number}, which served last, is served instead until they are mended.`
   }
 
   #newLifecycle(): PluginLifecycle {
