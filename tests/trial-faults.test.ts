@@ -87,6 +87,7 @@ test('TrialRunner.try() shows the line at which the event loop stands still', as
 export const PluginMain = () => {
   inner()
 }`
+  await runner.try({ good: GOOD })
   const cases = [
     'for (;;);',
     "/^(a+)+$/.test('a'.repeat(64) + 'b')",
@@ -100,6 +101,8 @@ export const PluginMain = () => {
     assert.match(frames[1] ?? '', /at PluginMain \(\/srv\/plugins\/bad\/plugin\.ts:5:\d+\)$/)
     assert.equal(frames.length, 2)
   }
+  // The first process had another trial before, but its stack says whose fault it is.
+  assert.deepEqual(runner.logged, [])
 })
 
 test('TrialRunner.try() lets a step go on that was asked where it is and then gives way', async (t) => {

@@ -265,7 +265,8 @@ export class TrialProcess {
     } else if (running.watch.isStalled(now, mainThreadLoad(pid))) {
       const held = `kept the event loop for ${limits.stallMs.toLocaleString('en')} ms without giving way`
       const stack = this.#stacks.of(running.id, running.plan, this.#options.mapStack)
-      this.#fail(this.#stepError('PLUGIN_STALLED', held, stack), this.#isFirstTrial)
+      // A stack tells whose code it is that blocks.
+      this.#fail(this.#stepError('PLUGIN_STALLED', held, stack), this.#isFirstTrial || stack !== null)
     } else if (running.step !== null && now - running.step.since > this.#stepDeadlineMs(running.step.name)) {
       this.#fail(this.#stepError('PLUGIN_START_FAILED', 'did not end in time'), this.#isFirstTrial)
     }

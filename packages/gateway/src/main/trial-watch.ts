@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { STALL_DESCRIPTOR, type StallStack } from '../protocol/supervisor-trial.ts'
 import { tellMainThreadStack } from './main-thread-stack.ts'
@@ -65,3 +66,5 @@ function tell(id: number): void {
 watch(null)
 parentPort?.on('message', (order: TrialWatchOrder) => watch(order))
 parentPort?.postMessage(null)
+// See trial.ts.
+flushCompileCache()

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { flushCompileCache } from 'node:module'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Log } from '@cardea/sdk'
@@ -143,3 +144,5 @@ process.on('message', (request: SupervisorToTrial) => {
 })
 const order = await startWatch()
 supervisor.send({ kind: 'ready' })
+// Node writes what it compiled when a process exits, and this one is always killed.
+flushCompileCache()
