@@ -167,7 +167,8 @@ export class ControlRoom {
     const report = await this.#engine.request(gatewayRequest({ kind: 'start' }))
     if (report.outcome === 'failed' || report.outcome === 'held') {
       if (serve.strict) throw new StartRefused(renderFailure(report))
-      process.stderr.write(`${renderFailure(report)}\n${this.#whatServesInstead()}\n`)
+      // `cardea dev` shows it itself.
+      if (!serve.quiet) process.stderr.write(`${renderFailure(report)}\n${this.#whatServesInstead()}\n`)
     }
     if (serve.strict && !this.#engine.isServing) {
       throw new StartRefused('The generation that served last cannot be started again; the log says why')
