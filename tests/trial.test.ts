@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
 import { descendantsOf } from './support/processes.ts'
@@ -170,6 +173,26 @@ test('a plugin that only uses its host and stops what it starts leaves its proce
   }
   assert.equal(pids.size, 1)
   assert.deepEqual(runner.logged, [])
+})
+
+test('a plugin may fetch what it was granted, and leaves its process fit', async (t) => {
+  const server = createServer((_, response) => response.end('well')).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const runner = startTrialRunner(t)
+  const source = `export const PluginMain = (_, host) => ({ ...${NOTHING}, async healthCheck() {
+    const response = await host.fetch('http://127.0.0.1:${port}/health')
+    if (await response.text() !== 'well') throw new Error('ill')
+  } })`
+  const pids = new Set<number>()
+  for (let count = 0; count < 3; count++) {
+    await runner.try({ healthy: { source, permissions: [`net:127.0.0.1:${port}`] } })
+    for (const pid of trialPids()) pids.add(pid)
+  }
+  assert.equal(pids.size, 1)
+  assert.deepEqual(runner.logged, [])
+  assert.equal((await failureOf(runner, { healthy: source })).code, 'PLUGIN_START_FAILED')
 })
 
 test('what plugin code throws after its trial does not fail the next one', async (t) => {

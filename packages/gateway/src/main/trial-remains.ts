@@ -5,10 +5,17 @@ export function processTraces(): readonly string[] {
     ...process.eventNames().flatMap((name) => {
       return Array<string>(process.listenerCount(name)).fill(`a listener to the process's ${String(name)}`)
     }),
-    ...Reflect.ownKeys(globalThis).map((key) => `the global ${String(key)}`),
+    ...Reflect.ownKeys(globalThis)
+      .filter((key) => !isOfNode(key))
+      .map((key) => `the global ${String(key)}`),
     ...Object.entries(process.env).map(([name, value]) => `the variable ${name}\0${value}`),
     `the working directory ${process.cwd()}`,
   ]
+}
+
+/** Node's own `fetch` keeps its connections under such globals from the first call on. */
+function isOfNode(key: string | symbol): boolean {
+  return typeof key === 'symbol' && key.description?.startsWith('undici.') === true
 }
 
 /** What is there now and was not before. Values of variables are left out: they can be secrets. */
