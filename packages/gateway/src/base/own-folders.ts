@@ -1,7 +1,7 @@
 import { dirname, join, sep } from 'node:path'
 
 /** The folder of the package `cardea`: two above this file, in src/ and in dist/ alike. */
-const packageFolder = dirname(dirname(import.meta.dirname))
+export const packageFolder = dirname(dirname(import.meta.dirname))
 
 /**
  * The folder of the built-in plugins: the package brings them along; in the workspace they stand at its root.

@@ -1,6 +1,6 @@
 import { printable, shortPath } from '../config/render-problems.ts'
 import type { ChangeCause, ChangeProblem, ChangeReport, HeldLoss, PinStatus } from '../protocol/control.ts'
-import { agoText, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
+import { agoText, callsOf, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
 
 export interface ChangeTextOptions {
   readonly paint: Paint
@@ -77,7 +77,8 @@ export function servingText(serving: number | null): string {
     : `generation ${serving} serves on`
 }
 
-function headlineOf(report: ChangeReport, { paint, serving }: ChangeTextOptions): string {
+/** What it came to, in one line. */
+export function headlineOf(report: ChangeReport, { paint, serving }: ChangeTextOptions): string {
   switch (report.outcome) {
     case 'committed': {
       const total = report.stages.find(({ stage }) => stage === 'total')
@@ -130,14 +131,8 @@ function problemBlock(problem: ChangeProblem, { paint, directory }: ChangeTextOp
   const lines = [`${paint('bold', place)}${paint('red', code)} ${first}`, ...rest]
   if (problem.frame !== null) lines.push(...printableLines(problem.frame).map((text) => `  ${text}`))
   if (problem.stack !== null)
-    lines.push(...stackLines(problem.stack).map((text) => paint('dim', `  ${text}`)))
+    lines.push(...callsOf(problem.stack, STACK_LINES_SHOWN_MAX).map((text) => paint('dim', `  ${text}`)))
   return lines.map((text) => `  ${text}`)
-}
-
-/** Without the message, which stands above. */
-function stackLines(stack: string): string[] {
-  const calls = printableLines(stack).flatMap((line) => (/^\s+at /.test(line) ? [line.trim()] : []))
-  return calls.slice(0, STACK_LINES_SHOWN_MAX)
 }
 
 function heldLines(losses: readonly HeldLoss[]): string[] {

@@ -15,7 +15,7 @@ export async function configDiffCommand(
 }
 
 export function diffText({ from, to, text }: ConfigDiff, paint: Paint): string {
-  if (text === '') return `${from} and ${to} do not differ.\n`
+  if (text === '') return `No difference between ${from} and ${to}.\n`
   return text
     .split('\n')
     .map((line) => paintedLine(printable(line), paint))

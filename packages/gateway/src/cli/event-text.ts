@@ -1,8 +1,8 @@
 import { printable } from '../config/render-problems.ts'
 import type { ControlEvent } from '../protocol/control.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
-import { type ChangeTextOptions, changeText } from './change-text.ts'
-import { countText, millisecondsText, PLAIN, plural, printableLines } from './text.ts'
+import { type ChangeTextOptions, changeText, headlineOf } from './change-text.ts'
+import { callsOf, countText, millisecondsText, PLAIN, plural } from './text.ts'
 import { traceText } from './trace-text.ts'
 
 const STACK_LINES_SHOWN_MAX = 6
@@ -31,10 +31,8 @@ export function eventText(event: ControlEvent, options: ChangeTextOptions): stri
 /** An event in one line, for lists. */
 export function eventLine(event: ControlEvent, directory: string): string {
   switch (event.kind) {
-    case 'change': {
-      const [first = ''] = changeText(event.report, { paint: PLAIN, directory, serving: null }).split('\n')
-      return first
-    }
+    case 'change':
+      return headlineOf(event.report, { paint: PLAIN, directory, serving: null })
     case 'fault':
       return printable(faultText(event.fault, event.worker))
     case 'decision':
@@ -74,10 +72,12 @@ function faultText(fault: FaultEvent, worker: number): string {
 }
 
 function stackOf(fault: FaultEvent): string[] {
-  if (fault.kind === 'breaker') return []
-  const calls =
-    fault.kind === 'stall'
-      ? fault.frames.slice(1).map((frame) => `at ${frame}`)
-      : (fault.failure.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
-  return calls.slice(0, STACK_LINES_SHOWN_MAX).flatMap((line) => printableLines(line.trim()))
+  switch (fault.kind) {
+    case 'failures':
+      return callsOf(fault.failure.stack ?? '', STACK_LINES_SHOWN_MAX)
+    case 'breaker':
+      return []
+    case 'stall':
+      return fault.frames.slice(1, STACK_LINES_SHOWN_MAX).map((frame) => printable(`at ${frame}`))
+  }
 }

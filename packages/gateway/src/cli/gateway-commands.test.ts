@@ -142,6 +142,29 @@ Lately
   )
 })
 
+test('status and plugin info tell what stands on disk from what runs', async (t) => {
+  const { out } = await run(t, { status: status({ pending: failedReport() }) }, statusCommand)
+  assert.match(out, /^Plugins, as they stand on disk$/m)
+  const info: PluginInfo = {
+    name: 'auth',
+    version: '1.0.0',
+    description: '',
+    folder: '',
+    state: { kind: 'built' },
+    category: null,
+    dependencies: {},
+    permissions: [],
+    instances: [{ ...instance(), routes: [], config: {}, sources: {} }],
+    versions: [],
+  }
+  const shown = async (given: PluginInfo) =>
+    (await run(t, { 'plugin-info': given }, (context) => pluginInfoCommand('auth', context))).out.split(
+      '\n',
+    )[0]
+  assert.equal(await shown(info), 'Plugin auth 1.0.0: runs; on disk it is built')
+  assert.equal(await shown({ ...info, instances: [] }), 'Plugin auth 1.0.0: built')
+})
+
 test('status says loudly that nothing serves', () => {
   const text = statusText(status({ generation: 0, addresses: [] }), { paint: PLAIN, now: () => NOW })
   assert.match(text, /: no generation can be served: every request is answered 503\n/)
@@ -272,7 +295,10 @@ test('config diff shows what differs, coloured on a terminal, and nothing that c
   assert.deepEqual([code, asked], [0, [{ command: 'config-diff', generation: 14 }]])
   assert.equal(out, text.replace('\u001b', '\ufffd').replace('\r', '\ufffd'))
   assert.equal(diffText(diff, COLORS).split('\n')[3], '\u001b[31m-a\u001b[0m')
-  assert.equal(diffText({ ...diff, text: '' }, PLAIN), 'generation 14 and cardea.yaml do not differ.\n')
+  assert.equal(
+    diffText({ ...diff, text: '' }, PLAIN),
+    'No difference between generation 14 and cardea.yaml.\n',
+  )
 })
 
 const CHANGES: ChangeCommand[] = [

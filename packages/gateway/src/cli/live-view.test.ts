@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ControlEvent } from '../protocol/control.ts'
 import { LiveView } from './live-view.ts'
-import { DIRECTORY, failedReport, NOW, report, status, trace } from './test-answers.ts'
+import { DIRECTORY, failedReport, NOW, problem, report, status, trace } from './test-answers.ts'
 import { PLAIN } from './text.ts'
 
 function testView() {
@@ -38,7 +38,7 @@ test('LiveView shows a request in a line, and a change apart from them', () => {
   view.show(change(failedReport()))
   assert.match(take(), /^\nThe change failed at build: generation 14 serves on\n(.*\n)+\n$/)
   view.show(change())
-  assert.match(take(), /^\nGeneration 15 is live after 48 ms: plugin auth 1\.0\.0 → 1\.1\.0\n(.*\n)+\n$/)
+  assert.match(take(), /^Generation 15 is live after 48 ms: plugin auth 1\.0\.0 → 1\.1\.0\n(.*\n)+\n$/)
   view.show(traced(14))
   assert.match(take(), /route api of generation 14 /)
   view.show(traced(15))
@@ -96,9 +96,28 @@ test('LiveView shows a change once that stands on disk and failed, also when it 
   view.show(change(pending))
   take()
   view.catchUp(status({ pending }))
-  assert.equal(take(), '\nThe supervisor was started anew: generation 14 serves on\n\n')
+  assert.equal(take(), 'The supervisor was started anew: generation 14 serves on\n\n')
   view.catchUp(status({ pending: failedReport({ at: NOW }) }))
   assert.match(take(), /The change failed at build: generation 14 serves on/)
+})
+
+test('LiveView says in a line that a change fails for the same reasons as the one before', () => {
+  const { view, take } = testView()
+  view.catchUp(status())
+  view.show(change(failedReport()))
+  take()
+  const files = ['/srv/shop/cardea.yaml']
+  view.show(change(failedReport({ at: NOW, cause: { kind: 'files', files } })))
+  assert.equal(
+    take(),
+    'The change failed at build: generation 14 serves on, for the same reasons as before\n\n',
+  )
+  view.show(change(failedReport({ problems: [problem({ line: 3 })] })))
+  assert.match(take(), /plugin\.ts:3:29/)
+  view.show(change())
+  take()
+  view.show(change(failedReport({ problems: [problem({ line: 3 })] })))
+  assert.match(take(), /plugin\.ts:3:29/)
 })
 
 test('LiveView leaves the first generation to the start output', () => {

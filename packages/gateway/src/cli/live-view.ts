@@ -1,5 +1,5 @@
-import type { ControlEvent, GatewayStatus } from '../protocol/control.ts'
-import { changeText, servingText } from './change-text.ts'
+import type { ChangeReport, ControlEvent, GatewayStatus } from '../protocol/control.ts'
+import { changeText, headlineOf, servingText } from './change-text.ts'
 import { eventText } from './event-text.ts'
 import type { Paint } from './text.ts'
 
@@ -17,6 +17,9 @@ export class LiveView {
   #serving: number | null = null
   /** Time of the change that was shown last: after a reconnection the gateway tells of it again. */
   #shownChangeAt = 0
+  /** What it lacked, when it did not go live. */
+  #shownReasons = ''
+  #isAfterBlock = false
   #skippedTraces = 0
   #hasSeenStatus = false
 
@@ -30,10 +33,7 @@ export class LiveView {
     this.#hasSeenStatus = true
     this.#serving = generation
     if (isReconnected) this.#block(`The supervisor was started anew: ${servingText(generation)}\n`)
-    if (pending !== null && pending.at > this.#shownChangeAt) {
-      this.#shownChangeAt = pending.at
-      this.#block(changeText(pending, this.#textOptions))
-    }
+    if (pending !== null && pending.at > this.#shownChangeAt) this.#showChange(pending)
   }
 
   show(event: ControlEvent): void {
@@ -46,12 +46,23 @@ export class LiveView {
       this.#line(event)
       return
     }
-    const { outcome, generation, at, cause } = event.report
+    this.#showChange(event.report)
+  }
+
+  #showChange(report: ChangeReport): void {
+    const { outcome, generation, at, cause, problems, held } = report
+    const wasShown = this.#shownReasons
     this.#shownChangeAt = at
+    this.#shownReasons = outcome === 'committed' ? '' : JSON.stringify([outcome, problems, held])
     if (outcome === 'committed') this.#serving = generation
     // The start output has said that.
     if (outcome === 'committed' && cause.kind === 'start') return
-    this.#block(eventText(event, this.#textOptions))
+    // Deleting a folder, or saving another file meanwhile: the same again would only hide what is new.
+    if (this.#shownReasons !== '' && this.#shownReasons === wasShown) {
+      this.#block(`${headlineOf(report, this.#textOptions)}, for the same reasons as before\n`)
+    } else {
+      this.#block(changeText(report, this.#textOptions))
+    }
   }
 
   get #textOptions() {
@@ -65,11 +76,13 @@ export class LiveView {
       this.#skippedTraces = 0
       this.#line({ kind: 'skipped', traces })
     }
+    this.#isAfterBlock = false
     this.#options.write(eventText(event, this.#textOptions))
   }
 
   /** Set apart from the requests around it. */
   #block(text: string): void {
-    this.#options.write(`\n${text}\n`)
+    this.#options.write(`${this.#isAfterBlock ? '' : '\n'}${text}\n`)
+    this.#isAfterBlock = true
   }
 }

@@ -106,7 +106,7 @@ function streamsText({
   return lines.map(printableLine).join('')
 }
 
-function pluginsText({ plugins, directory }: GatewayStatus): string {
+function pluginsText({ plugins, directory, pending }: GatewayStatus): string {
   if (plugins.length === 0) return ''
   const rows = plugins.map(({ name, version, folder, state }) => [
     name,
@@ -114,7 +114,9 @@ function pluginsText({ plugins, directory }: GatewayStatus): string {
     folderText(directory, folder),
     pluginStateText(state),
   ])
-  return `Plugins\n${table(['name', 'version', 'from', 'state'], rows)}`
+  // Then they are those of the change that did not go live; what runs stands below.
+  const title = pending === null ? 'Plugins' : 'Plugins, as they stand on disk'
+  return `${title}\n${table(['name', 'version', 'from', 'state'], rows)}`
 }
 
 function instancesText({ instances }: GatewayStatus): string {

@@ -1,3 +1,4 @@
+import { packageFolder } from '../base/own-folders.ts'
 import { printable } from '../config/render-problems.ts'
 
 /** What the commands write in: tables, amounts, times, colours. */
@@ -24,6 +25,16 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 /** Text of others over several lines, harmless for a terminal. */
 export function printableLines(text: string): string[] {
   return text.split(/\r?\n/).map(printable)
+}
+
+/**
+ * The calls of a stack, without its message and without the gateway's own: who reads it looks for the place in the
+ * plugin. A stack of nothing else is of a mistake of ours, and shown as it is.
+ */
+export function callsOf(stack: string, max: number): string[] {
+  const calls = printableLines(stack).flatMap((line) => (/^\s+at /.test(line) ? [line.trim()] : []))
+  const others = calls.filter((call) => !call.includes(packageFolder) && !call.includes('node:internal/'))
+  return (others.length === 0 ? calls : others).slice(0, max)
 }
 
 export function plural(count: number, noun: string): string {

@@ -163,8 +163,12 @@ export class Operations {
       throw new GatewayError('GENERATION_UNKNOWN', 'There is no generation yet to compare with.')
     const fromName = `generation ${from.number}`
     const to = await this.#options.configText()
-    const text = unifiedDiff(fromName, await this.#storedText(from), 'on disk', to ?? '')
-    return { from: fromName, to: to === null ? 'no config file' : 'on disk', text }
+    const toName = to === null ? 'no config file' : 'the file on disk'
+    return {
+      from: fromName,
+      to: toName,
+      text: unifiedDiff(fromName, await this.#storedText(from), toName, to ?? ''),
+    }
   }
 
   async #storedText({ config }: StoredGeneration): Promise<string> {
