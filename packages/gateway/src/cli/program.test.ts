@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { ERRORS } from '../base/errors.ts'
 import { CLI_PAGE, cliPage } from './generate-cli-reference.ts'
@@ -34,15 +36,19 @@ test('every command is in the page, with an example', () => {
   }
 })
 
-test('what sentences of errors and help tell people to run is a command', async () => {
-  const readme = await readFile(new URL('../../../../README.md', import.meta.url), 'utf8')
+const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
+
+test('what errors, help, README and guides tell people to run is a command', async () => {
+  const guides = (await readdir(join(ROOT, 'docs/guides'))).map((name) => join('docs/guides', name))
+  const pages = ['README.md', 'README.zh-CN.md', ...guides].filter((name) => name.endsWith('.md'))
+  const texts = await Promise.all(pages.map((name) => readFile(join(ROOT, name), 'utf8')))
   const cures = Object.values(ERRORS).map(({ cause, cure }) => `${cause} ${cure}`)
   const known = pathsOf(testProgram())
-  const text = [cliPage(), readme, ...cures].join('\n')
-  const named = [...text.matchAll(/[`"](cardea (?!--)[a-z]+(?: [a-z]+)?)/g)].map(
-    ([, command = '']) => command,
-  )
-  assert.ok(named.length > 5)
+  const text = [cliPage(), ...texts, ...cures].join('\n')
+  const named = [
+    ...text.matchAll(/[`"](?:npx )?(cardea (?!--)[a-z]+(?: [a-z]+)?)|^npx (cardea [a-z]+(?: [a-z]+)?)/gm),
+  ].map(([, quoted, line]) => quoted ?? line ?? '')
+  assert.ok(named.length > 30)
   for (const command of named) {
     assert.ok(
       known.some((path) => path === command || command.startsWith(`${path} `)),
