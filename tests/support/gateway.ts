@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
 import {
   descendantsOf,
   killProcessesWithEnvironment,
@@ -38,6 +37,13 @@ export interface ExitStatus {
   readonly signal: NodeJS.Signals | null
 }
 
+/** What `startGateway` needs of a test's context: a program can bring its own. */
+export interface TestScope {
+  after(run: () => unknown): void
+  diagnostic(text: string): void
+  readonly passed: boolean
+}
+
 /** A running gateway: the real program in real processes. */
 export interface TestGateway {
   /** Of the first listener, as the ready line says it: `http://127.0.0.1:PORT`. */
@@ -66,7 +72,7 @@ export interface TestGateway {
  *
  * @throws Error with its output when it ends, or says nothing, before it is ready.
  */
-export async function startGateway(t: TestContext, options: GatewayOptions): Promise<TestGateway> {
+export async function startGateway(t: TestScope, options: GatewayOptions): Promise<TestGateway> {
   const dir = await withTempDir()
   const marker = randomUUID()
   const output = { stdout: '', stderr: '' }

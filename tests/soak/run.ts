@@ -1,0 +1,132 @@
+import { loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import { growth } from './memory.ts'
+import { type SoakResult, soak } from './soak.ts'
+
+/**
+ * `npm run soak`: 1,000 swaps of code and 200 of config under load, with 500 WebSockets and 100 responses that stream.
+ * Exits 1 when a request fails, a stream is cut, an exchange sees two generations, or memory grows.
+ */
+
+const BYTES_PER_SWAP_MAX = 0.2 * 1024
+/** Memory counts over this many swaps at the end. */
+const LATE_SWAPS = 500
+
+interface Bar {
+  readonly what: string
+  readonly value: string
+  readonly bar: string
+  readonly isMet: boolean
+}
+
+async function main(): Promise<number> {
+  const option = (otherwise: number) => ({ type: 'string', default: String(otherwise) }) as const
+  const { values } = parseArgs({
+    options: {
+      code: option(1_000),
+      config: option(200),
+      clients: option(16),
+      'web-sockets': option(500),
+      streams: option(100),
+      workers: option(2),
+      'reading-every': option(25),
+    },
+  })
+  await using scope = new Scope()
+  const result = await soak(scope, {
+    codeSwaps: Number(values.code),
+    configSwaps: Number(values.config),
+    clients: Number(values.clients),
+    webSockets: Number(values['web-sockets']),
+    streams: Number(values.streams),
+    workers: Number(values.workers),
+    readingEverySwaps: Number(values['reading-every']),
+    onProgress(swaps, readings) {
+      const held = readings.map(
+        ({ pid, heapBytes, rssBytes }) => `${pid}: heap ${mib(heapBytes)}, resident ${mib(rssBytes)}`,
+      )
+      say(`${swaps} swaps; ${held.join('; ')}`)
+    },
+  })
+  const bars = judge(result)
+  show(result, bars)
+  return bars.every(({ isMet }) => isMet) ? 0 : 1
+}
+
+function judge(result: SoakResult): Bar[] {
+  const none = (what: string, count: number): Bar => ({
+    what,
+    value: String(count),
+    bar: '0',
+    isMet: count === 0,
+  })
+  const flat = (what: string, of: 'heapBytes' | 'rssBytes'): Bar => {
+    const bytes = growth(result.memory, of, Math.max(result.swaps - LATE_SWAPS, result.swaps / 2))
+    return {
+      what,
+      value: bytes === null ? 'too few swaps' : `${(bytes / 1024).toFixed(2)} KB a swap`,
+      bar: `≤ ${BYTES_PER_SWAP_MAX / 1024} KB`,
+      isMet: bytes === null || bytes <= BYTES_PER_SWAP_MAX,
+    }
+  }
+  return [
+    none('failed requests', result.failed),
+    none('cut streams', result.cutStreams),
+    none('exchanges of two generations', result.mixed),
+    none('workers lost', result.workersLost),
+    flat('heap of a worker, late swaps', 'heapBytes'),
+    flat('resident memory of a worker, late swaps', 'rssBytes'),
+  ]
+}
+
+function show(result: SoakResult, bars: readonly Bar[]): void {
+  for (const complaint of result.complaints) say(`! ${complaint}`)
+  say('')
+  const seconds = result.seconds.toFixed(0)
+  const load = loadavg()
+    .map((value) => value.toFixed(1))
+    .join(' ')
+  say(`${result.swaps} swaps in ${seconds} s; load average ${load}`)
+  say(`${result.answered} requests, ${result.streamMessages} messages of streams`)
+  const percentiles = [0.5, 0.99].map((share) => at(result.changeMs, share).toFixed(0))
+  say(`from the first sign of a change to commit: median ${percentiles[0]} ms, p99 ${percentiles[1]} ms`)
+  say(`between the workers: p99 ${at(result.skewMs, 0.99).toFixed(1)} ms`)
+  say('')
+  for (const { what, value, bar, isMet } of bars) {
+    say(`${isMet ? 'met   ' : 'MISSED'}  ${what.padEnd(42)}${value.padEnd(18)}${bar}`)
+  }
+}
+
+/** The value that this share of all is at or below. */
+function at(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(2)} MiB`
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** What a test's context is to `soak`. */
+class Scope implements AsyncDisposable {
+  readonly passed = false
+  readonly #after: (() => unknown)[] = []
+
+  after(run: () => unknown): void {
+    this.#after.push(run)
+  }
+
+  diagnostic(text: string): void {
+    say(text)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const run of this.#after.reverse()) await run()
+  }
+}
+
+process.exitCode = await main()
