@@ -80,7 +80,7 @@ test('TrialRunner.try() ends what blocks the event loop, and says in which step'
 
 test('TrialRunner.try() shows the line at which the event loop stands still', async (t) => {
   // Time enough for the process to be asked where it is, on a machine that has much else to do.
-  const runner = startTrialRunner(t, { stallMs: 5_000, stallTellShare: 0.2 })
+  const runner = startTrialRunner(t, { stallMs: 2_000, stallTellShare: 0.25, startTimeoutMs: 60_000 })
   const inner = (code: string) => `function inner() {
   ${code}
 }

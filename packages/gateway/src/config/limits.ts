@@ -214,8 +214,8 @@ export const TRIAL_LIMITS = {
   stallMs: 1_000,
   /** Share of `stallMs` after which the process tells where its loop stands, which takes it some 50 ms. */
   stallTellShare: 0.6,
-  /** Times `stallMs`: how long a process may be silent that got less than half a core, as on an overloaded machine. */
-  starvedFactor: 5,
+  /** Times `stallMs`: how long a silent process may wait that hardly computes: for a core, for a disk. */
+  waitingFactor: 3,
   /** From one sign of life to the next. */
   beatMs: 100,
   /** How often memory and silence are looked at. A loop that allocates gains some 50 MB in this time. */

@@ -11,21 +11,14 @@ export function residentBytes(pid: number): number | null {
   return kibibytes === undefined ? null : Number(kibibytes) * 1_024
 }
 
-export interface ThreadLoad {
-  /** Since its start, in user and kernel mode. */
-  readonly cpuMs: number
-  /** It runs, or would if there were a core for it; otherwise it waits for something, or is stopped. */
-  readonly isRunnable: boolean
-}
-
-/** The main thread of a process: the one with its event loop. */
-export function mainThreadLoad(pid: number): ThreadLoad | null {
+/** CPU time, user and system, of the main thread: the one with the event loop. */
+export function mainThreadCpuMs(pid: number): number | null {
   const stat = read(`/proc/${pid}/task/${pid}/stat`)
   if (stat === null) return null
   // The second field is the name in parentheses and may hold anything.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
-  return Number.isFinite(ticks) ? { cpuMs: ticks * TICK_MS, isRunnable: fields[0] === 'R' } : null
+  return Number.isFinite(ticks) ? ticks * TICK_MS : null
 }
 
 function read(path: string): string | null {

@@ -1,14 +1,16 @@
-import type { ThreadLoad } from './process-meter.ts'
-
 export interface StallLimits {
   readonly stallMs: number
-  readonly starvedFactor: number
+  readonly waitingFactor: number
   readonly pollMs: number
 }
 
+/** Share of a core from which on a silent thread counts as busy. Collecting garbage costs it part of a whole one. */
+const BUSY_SHARE = 0.75
+
 /**
  * Tells a process whose event loop stands still from one that is merely not heard: because this process was busy itself
- * (then what the other one said waits to be read), or because the machine gives the other one no core.
+ * (then what the other one said waits to be read), or because the other one gets no core or waits for a disk, or for its
+ * own thread that asks where it stands.
  */
 export class StallWatch {
   readonly #limits: StallLimits
@@ -28,16 +30,16 @@ export class StallWatch {
     this.#cpuMsAtBeat = null
   }
 
-  /** To be asked every `pollMs`. `load` is null where it cannot be known. */
-  isStalled(now: number, load: ThreadLoad | null): boolean {
-    const { stallMs, starvedFactor, pollMs } = this.#limits
+  /** To be asked every `pollMs`. `cpuMs`: what its main thread has used since it started; null where nobody knows. */
+  isStalled(now: number, cpuMs: number | null): boolean {
+    const { stallMs, waitingFactor, pollMs } = this.#limits
     // A poll that comes late comes before what waits to be read.
     this.#silentMs += Math.min(now - this.#lastPollAt, 2 * pollMs)
     this.#lastPollAt = now
-    if (load === null) return this.#silentMs >= stallMs
-    this.#cpuMsAtBeat ??= load.cpuMs
+    if (cpuMs === null) return this.#silentMs >= stallMs
+    this.#cpuMsAtBeat ??= cpuMs
     if (this.#silentMs < stallMs) return false
-    const isStarved = load.isRunnable && load.cpuMs - this.#cpuMsAtBeat < stallMs / 2
-    return !isStarved || this.#silentMs >= stallMs * starvedFactor
+    const isBusy = cpuMs - this.#cpuMsAtBeat >= stallMs * BUSY_SHARE
+    return isBusy || this.#silentMs >= stallMs * waitingFactor
   }
 }

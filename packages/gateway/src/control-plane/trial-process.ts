@@ -11,7 +11,7 @@ import {
   type TrialToSupervisor,
 } from '../protocol/supervisor-trial.ts'
 import type { PluginStateCopy } from '../protocol/supervisor-worker.ts'
-import { mainThreadLoad, residentBytes } from './process-meter.ts'
+import { mainThreadCpuMs, residentBytes } from './process-meter.ts'
 import { type StackMapper, StallStacks } from './stall-stacks.ts'
 import { StallWatch } from './stall-watch.ts'
 
@@ -27,7 +27,7 @@ export interface TrialRequest {
 export interface TrialLimits {
   readonly stallMs: number
   readonly stallTellShare: number
-  readonly starvedFactor: number
+  readonly waitingFactor: number
   readonly beatMs: number
   readonly pollMs: number
   readonly memoryBytesMax: number
@@ -262,7 +262,7 @@ export class TrialProcess {
     if (grownBytes !== null && grownBytes > limits.memoryBytesMax) {
       const error = this.#memoryExceeded(`grew by ${mebibytes(grownBytes)}`, limits.memoryBytesMax)
       this.#fail(error, this.#isFirstTrial)
-    } else if (running.watch.isStalled(now, mainThreadLoad(pid))) {
+    } else if (running.watch.isStalled(now, mainThreadCpuMs(pid))) {
       const held = `kept the event loop for ${limits.stallMs.toLocaleString('en')} ms without giving way`
       const stack = this.#stacks.of(running.id, running.plan, this.#options.mapStack)
       // A stack tells whose code it is that blocks.
