@@ -41,6 +41,8 @@ const USER = `exports.PluginMain = async (config, host) => {
   })
   return made(config)
 }`
+/** Two of these change in turns, so that one always lives on from the generation before: what it keeps is a chain. */
+const TURN = `exports.PluginMain = () => ({ name: 'turn', handle: () => true })`
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const pool = new InstancePool({ log: silent })
@@ -78,10 +80,23 @@ function instancePlan(id: number, name: string, codeHash: string, n: number): In
 /** What stands still for a while has the number of the swap that last changed it. */
 function planOf(swap: number): GenerationPlan {
   const [baseCode, userCode, userConfig] = [swap - (swap % 8), swap - (swap % 2), swap]
-  const bundles = [bundleOf(BASE, baseCode), bundleOf(USER, userCode)] as const
+  // A swap that is discarded does not count: after it both would be made anew, and the chain be broken.
+  const turn = swap - Math.floor(swap / 5)
+  const [evenCode, oddCode] = [turn - (turn % 2), turn - ((turn + 1) % 2)]
+  const bundles = [
+    bundleOf(BASE, baseCode),
+    bundleOf(USER, userCode),
+    bundleOf(TURN, evenCode),
+    bundleOf(TURN, -oddCode),
+  ] as const
   const base = instancePlan(0, 'base', bundles[0].codeHash, baseCode)
   const user = instancePlan(1, 'user', bundles[1].codeHash, userConfig)
-  const instances = [base, { ...user, key: `${user.key} ${base.key}`, dependencies: [0] }]
+  const instances = [
+    base,
+    { ...user, key: `${user.key} ${base.key}`, dependencies: [0] },
+    instancePlan(2, 'even', bundles[2].codeHash, 0),
+    instancePlan(3, 'odd', bundles[3].codeHash, 0),
+  ]
   return {
     number: swap,
     bundles,

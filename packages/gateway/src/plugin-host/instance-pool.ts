@@ -150,11 +150,7 @@ export class InstancePool {
       const old = this.#updatable(family, staging)
       const made =
         old === null ? await this.#start(plan, code.bundle, staging) : await this.#update(old, plan, staging)
-      let ending: Promise<void> | null = null
-      const end = (): Promise<void> => {
-        ending ??= made.instance.stop().then(code.release)
-        return ending
-      }
+      const end = endOf(made.instance, code.release)
       const resident = { key: plan.key, family, ...made, end, users: 0 }
       this.#residents.set(plan.key, resident)
       return resident
@@ -261,6 +257,18 @@ export class InstancePool {
       this.#residents.delete(resident.key)
       await resident.end()
     }
+  }
+}
+
+/**
+ * In a function of its own: as a closure of `#make` it would keep the staging that the instance was made in, with all
+ * that was held then, each with a staging before: a chain of every generation, as long as one is always carried.
+ */
+function endOf(instance: StartedInstance, releaseCode: () => void): Resident['end'] {
+  let ending: Promise<void> | null = null
+  return () => {
+    ending ??= instance.stop().then(releaseCode)
+    return ending
   }
 }
 
