@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
@@ -52,7 +53,7 @@ export class LoneWorker {
     const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
     t.after(() => handle.close())
     const worker = new LoneWorker(child, address.port)
-    await worker.ask((id) => ({ kind: 'start', id, worker: 1, settings, committed }))
+    await worker.ask((id) => ({ kind: 'start', id, worker: 1, settings, directory: tmpdir(), committed }))
     const listening = worker.ask((id) => ({ kind: 'listen', id, address }), handle)
     await listening
     return worker

@@ -75,6 +75,18 @@ export const PLUGIN_ERRORS = {
     'The plugin that provides it has stopped, provides nothing, or has too many unanswered calls.',
     'Call it only while the own instance lives; a provider offers its functions while PluginMain runs.',
   ),
+  KV_LIMIT_EXCEEDED: plugin(
+    0,
+    'The key-value store takes no more of this',
+    'A key is longer than 512 bytes, a value than 64 KiB, or the plugin has reached its number of keys or bytes.',
+    'Store less, set `ttlMs` so that old keys go by themselves, or delete them.',
+  ),
+  KV_UNAVAILABLE: plugin(
+    0,
+    'The key-value store did not answer',
+    'The supervisor is away or busy, the disk failed, or too many requests of this worker wait already.',
+    'Catch the error and go on without; the request may or may not have been carried out. The log names the cause.',
+  ),
   // Config files and plugin folders.
   CONFIG_NOT_FOUND: config(
     'The config file cannot be read',

@@ -1,5 +1,8 @@
 import { dirname, join, sep } from 'node:path'
 
+/** Where `host.sink` writes, beside the config file. */
+export const LOGS_FOLDER = 'logs'
+
 /** The folder of the package `cardea`: two above this file, in src/ and in dist/ alike. */
 export const packageFolder = dirname(dirname(import.meta.dirname))
 

@@ -238,6 +238,90 @@ export const TRIAL_LIMITS = {
   killTimeoutMs: 5_000,
 } as const
 
+/** `host.kv`: small data that the workers of a node share, on disk. */
+export const KV_LIMITS = {
+  /** A key in UTF-8. */
+  keyBytesMax: 512,
+  /** A value as `v8.serialize` writes it. It passes three processes and is read in one piece. */
+  valueBytesMax: 64 * KIB,
+  /** Keys of one plugin. Protects the disk against one key for every visitor, for ever. */
+  keysMax: 100_000,
+  /** Keys and values of one plugin together. */
+  bytesMax: 256 * MIB,
+  /** Keys of one answer to `list`, and how many there are unless the plugin says otherwise. */
+  listKeysMax: 10_000,
+  listKeysDefault: 1_000,
+  /** Requests of one worker that wait for an answer, and their bytes. Protects its memory while there is no supervisor. */
+  pendingMax: 10_000,
+  pendingBytesMax: 16 * MIB,
+  /** One request, a supervisor's restart included. */
+  timeoutMs: 5_000,
+  /** What has expired is not given out any more; it leaves the disk by this sweep. */
+  sweepPeriodMs: 60_000,
+  /** Rows that one sweep may delete before others get their turn. */
+  sweepRowsMax: 1_000,
+} as const
+
+/** `host.quota`: buckets of tokens that the workers of a node share. */
+export const QUOTA_LIMITS = {
+  /** Keys of one plugin that one worker knows, and the supervisor. Those with a full bucket make room for others. */
+  keysMax: 50_000,
+  /** Longer keys are replaced by their digest: the table must not keep what a client sent. */
+  keyUnitsMax: 64,
+  /** Of the bucket, what a worker may have used before it says so: what a dead worker never told. */
+  untoldRatio: 0.04,
+  /** A lease is what the worker used within twice this time; below half of it, it asks for more. */
+  leaseMs: 100,
+  /** A lease that was not used for so long goes back, down to the worker's own part. */
+  idleMs: 1_000,
+  /** Between two looks at who waits for tokens. */
+  pushPeriodMs: 20,
+  /** Between two steps of the sweep for what is idle or full, and the keys of one step. */
+  sweepPeriodMs: 250,
+  sweepKeysMax: 5_000,
+  /** Asked again for what is not used elsewhere no sooner than this. */
+  recallPeriodMs: 100,
+  /** A supervisor that does not answer for so long is gone: workers fill their own parts meanwhile. */
+  silentMs: 250,
+  /** After its start the supervisor waits so long for what the workers know, if one of them says nothing. */
+  settleMs: 1_000,
+  /** Asks and notes of one message. */
+  batchMax: 1_000,
+} as const
+
+/** `host.sink`: files that the workers of a node append lines to. */
+export const SINK_LIMITS = {
+  /** Files of one worker: each is an open descriptor. */
+  filesMax: 64,
+  /** A name with its folders. */
+  nameUnitsMax: 128,
+  rotateBytesDefault: 100 * MIB,
+  keepDefault: 5,
+  keepMax: 1_000,
+  /** Lines are written when there are so many bytes of them, or after this time. */
+  flushBytes: 64 * KIB,
+  flushPeriodMs: 100,
+  /** What may wait for the disk, per file and worker. What comes beyond it is dropped and counted. */
+  pendingBytesMax: 4 * MIB,
+  /** Between two looks at the files' sizes. */
+  rotationPeriodMs: 1_000,
+  /** Between two lines of the log about what one sink dropped. */
+  complaintPeriodMs: 10_000,
+} as const
+
+/** `host.once`: tasks that run in one worker of the node. */
+export const ONCE_LIMITS = {
+  /** Tasks of one instance. */
+  tasksMax: 100,
+  nameUnitsMax: 128,
+  /** A task that must end here and does not: after this time it may run elsewhere all the same. */
+  abortGraceMs: 5_000,
+  /** A task that fails runs again after a pause that doubles from here … */
+  retryDelayMs: 1_000,
+  /** … up to here. */
+  retryDelayMaxMs: 60_000,
+} as const
+
 /** The gateway's own processes and what they ask of one another. */
 export const PROCESS_LIMITS = {
   /** From fork to the first answer: loading our code. Longer means that the process hangs. */

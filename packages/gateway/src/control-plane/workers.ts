@@ -252,6 +252,11 @@ export class Workers {
     return answer.kind === 'states' ? answer.states : []
   }
 
+  /** What is not answered. */
+  send(worker: number, message: Exclude<SupervisorToWorker, Question>): void {
+    this.#send(worker, message)
+  }
+
   broadcast(message: Exclude<SupervisorToWorker, Question>): void {
     for (const worker of [...this.#workers.keys(), ...this.#retiring]) this.#send(worker, message)
   }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
-import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import { builtInPluginsDirectory, LOGS_FOLDER } from '../base/own-folders.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { BuildCache } from '../control-plane/build-cache.ts'
 import type { MasterPort, Reference } from '../control-plane/change.ts'
@@ -12,6 +12,7 @@ import { FaultPolicy } from '../control-plane/fault-policy.ts'
 import { restore, type Workshop } from '../control-plane/gather.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { logStep } from '../control-plane/lifecycle-log.ts'
+import { NodeKeeper } from '../control-plane/node-services/node-keeper.ts'
 import { Operations } from '../control-plane/operations.ts'
 import { logReport, renderFailure } from '../control-plane/report.ts'
 import { StatusBoard } from '../control-plane/status-board.ts'
@@ -38,6 +39,7 @@ import type {
 } from '../protocol/master-supervisor.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childEntryFile, childFlags } from './child-slot.ts'
+import { directoryOf } from './source-folder.ts'
 
 /** The parts of the supervisor, and how they are wired: this is the only place that knows all of them. */
 
@@ -69,6 +71,8 @@ export class ControlRoom {
   readonly #watch: Watch
   /** Generations that are not served any more but still run somewhere. */
   readonly #draining = new Map<number, PluginLifecycle>()
+  /** From when it is known how many workers there are. */
+  #nodes: NodeKeeper | null = null
   #isClosed = false
 
   private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
@@ -160,6 +164,7 @@ export class ControlRoom {
     const settings = await this.#engine.settingsForStart()
     this.#options.log.apply(settings.log)
     this.#trials.warm()
+    this.#keepNodeServices(settings.workers)
     await master.open(settings)
     this.#engine.opened(settings)
     await workers.haveReached('started', settings.workers)
@@ -189,6 +194,8 @@ export class ControlRoom {
   async takeOver({ plan, settings }: RunningGateway): Promise<void> {
     const { log, workers, master } = this.#options
     log.apply(settings.log)
+    this.#keepNodeServices(settings.workers)
+    for (const worker of workers.numbers) this.workerSpawned(worker)
     await workers.recount()
     const latest = this.#lastOfThisSource()
     const decided = latest !== null && latest.number >= (plan?.number ?? 0) ? latest : null
@@ -208,6 +215,10 @@ export class ControlRoom {
     await this.#engine.request(gatewayRequest({ kind: 'recovery' }))
   }
 
+  workerSpawned(worker: number): void {
+    this.#nodes?.workerSpawned(worker)
+  }
+
   /** One that started while a generation was committed may serve the one before. */
   workerStarted(worker: number): void {
     const { workers, master } = this.#options
@@ -219,6 +230,7 @@ export class ControlRoom {
   /** What its guards say counts no more: its successor has its own. */
   workerRetiring(worker: number): void {
     this.#faults.workerEnded(worker)
+    this.#nodes?.workerEnded(worker)
     this.#onEvent({ kind: 'worker', at: Date.now(), worker, text: 'is being replaced' })
     this.#noteRetirement()
   }
@@ -242,6 +254,7 @@ export class ControlRoom {
         this.#control.broadcast({ kind: 'trace', trace: message.trace })
         break
       case 'node':
+        this.#nodes?.request(worker, message.request)
         break
     }
   }
@@ -265,6 +278,7 @@ export class ControlRoom {
       this.#watch.close(),
       this.#control.close(),
       this.#trials.close(),
+      this.#nodes?.close(),
       stopBuildService(),
       this.#events[Symbol.asyncDispose](),
     ])
@@ -301,6 +315,17 @@ export class ControlRoom {
       this.#options.log.error(`Cannot read back generation ${record.number}: ${messageOf(thrown)}`)
       return null
     }
+  }
+
+  #keepNodeServices(workers: number): void {
+    const directory = directoryOf(this.#options.serve.source)
+    this.#nodes = new NodeKeeper({
+      directory: join(directory, '.cardea'),
+      logsDirectory: join(directory, LOGS_FOLDER),
+      workers,
+      log: this.#options.log,
+      send: (worker, answer) => this.#options.workers.send(worker, { kind: 'node', answer }),
+    })
   }
 
   async #openDoors(): Promise<void> {
@@ -364,10 +389,6 @@ export class ControlRoom {
 
 /** The start was to be strict, and the files cannot be served. The message is for the person who started it. */
 export class StartRefused extends Error {}
-
-function directoryOf(source: ServeSource): string {
-  return source.kind === 'file' ? dirname(source.file) : source.directory
-}
 
 async function configText(source: ServeSource): Promise<string | null> {
   if (source.kind === 'target') return null

@@ -14,6 +14,7 @@ import type {
 } from '../protocol/master-supervisor.ts'
 import { ChildSlot } from './child-slot.ts'
 import { ListenerSet } from './listener-set.ts'
+import { directoryOf } from './source-folder.ts'
 import { within } from './within.ts'
 import { WorkerSet } from './worker-set.ts'
 
@@ -62,6 +63,7 @@ export class Master {
       isServing: () => this.#isServing,
       isReady: () => this.#state !== 'starting',
       settings: () => this.#settings,
+      directory: directoryOf(options.serve.source),
       committed: () => this.#committed,
       sockets: () => this.#listeners.sockets,
       tellSupervisor: (message) => this.#supervisor.send(message),

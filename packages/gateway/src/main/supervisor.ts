@@ -144,6 +144,7 @@ class Supervisor {
 
   #spawned(worker: number, pid: number): void {
     this.#workers.spawned(worker)
+    this.#room?.workerSpawned(worker)
     this.#processes.set(worker, identify(pid))
   }
 

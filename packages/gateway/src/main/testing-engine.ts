@@ -12,9 +12,9 @@ import type { UpstreamScript } from '../data-plane/testing/upstream-script.ts'
 import { VirtualClock } from '../data-plane/testing/virtual-clock.ts'
 import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { type LoadedBundle, loadBundle } from '../plugin-host/load.ts'
-import { NO_NODE_SERVICES } from '../plugin-host/services.ts'
 import type { BundlePlan, GenerationPlan } from '../protocol/generation.ts'
 import { LogRecorder } from './testing-log.ts'
+import { TestNode } from './testing-node.ts'
 
 /**
  * What `@cardea/sdk/testing` stands on: a gateway in one process without sockets and real time. Config, manifests,
@@ -64,6 +64,8 @@ export interface Engine {
   readonly plane: TestPlane
   readonly clock: VirtualClock
   readonly log: LogRecorder
+  /** To be closed after the plane. */
+  readonly node: TestNode
 }
 
 /** Rejects with all problems of config and manifests, or with what an instance throws when it starts. */
@@ -72,6 +74,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const clock = new VirtualClock()
   const log = new LogRecorder()
   const { plan, mains } = await prepare(options)
+  const node = new TestNode(clock, log)
+  undo.defer(() => node.close())
   const pool = new InstancePool({
     log,
     load: (bundle, plugin) => loadFor(bundle, plugin, plan, mains, options.wrap),
@@ -79,7 +83,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       startTimer: (callback, durationMs, repeat) =>
         repeat ? clock.every(durationMs, callback) : clock.after(durationMs, callback),
       transport: async (url, init) => options.fetch(new Request(url, init)),
-      node: NO_NODE_SERVICES,
+      node: node.client,
     },
   })
   const held = await pool.stage(plan)
@@ -89,7 +93,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const [failure] = held.commit()
   if (failure !== undefined) throw failure
   undo.move()
-  return { plane, clock, log }
+  return { plane, clock, log, node }
 }
 
 interface Prepared {

@@ -17,6 +17,8 @@ export interface WorkerSurroundings {
   /** The first start is over. */
   isReady(): boolean
   settings(): GatewaySettings | null
+  /** The gateway's folder, absolute. */
+  readonly directory: string
   /** What workers that are started from now on serve. */
   committed(): GenerationPlan | null
   sockets(): readonly ListeningSocket[]
@@ -147,6 +149,7 @@ export class WorkerSet {
     const { slot, number } = place
     const settings = this.#master.settings()
     const committed = this.#master.committed()
+    const { directory } = this.#master
     if (settings === null) return
     this.#master.tellSupervisor({ kind: 'worker-spawned', worker: number, pid: slot.pid ?? 0 })
     const timeoutMs =
@@ -157,6 +160,7 @@ export class WorkerSet {
         id,
         worker: number,
         settings,
+        directory,
         committed,
       }))
       if (answer.kind === 'start-failed') {

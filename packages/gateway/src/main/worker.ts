@@ -1,13 +1,18 @@
+import { join } from 'node:path'
 import { GatewayError, messageOf } from '../base/errors.ts'
+import { LOGS_FOLDER } from '../base/own-folders.ts'
 import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
+import { SYSTEM } from '../plugin-host/host.ts'
 import { InstancePool } from '../plugin-host/instance-pool.ts'
+import { NodeClient } from '../plugin-host/node-services/node-client.ts'
 import { type Failure, failureOf } from '../protocol/failure.ts'
-import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
+import type { NodeAnswer } from '../protocol/node-services.ts'
 import type {
   PluginStateCopy,
   SupervisorToWorker,
@@ -24,6 +29,7 @@ import { childOfMaster } from './child-of-master.ts'
 class Worker {
   readonly #dataPlane: DataPlane
   readonly #pool: InstancePool
+  readonly #node: NodeClient
   readonly #log: GatewayLog
   readonly #onRetired: (generation: number) => void
   /** The one that is being staged, and what gives it up. */
@@ -36,7 +42,10 @@ class Worker {
   #isDraining = false
 
   /** `onRetired` is told each generation that was live and of which nothing is left. */
-  constructor(number: number, settings: GatewaySettings, onRetired: (generation: number) => void) {
+  constructor(
+    { worker: number, settings, directory }: MasterToWorker & { kind: 'start' },
+    onRetired: (generation: number) => void,
+  ) {
     this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
     this.#dataPlane = new DataPlane({
       settings,
@@ -45,7 +54,13 @@ class Worker {
       onFault: (event) => relay({ kind: 'fault', event }),
       onTrace: (trace) => relay({ kind: 'trace', trace }),
     })
-    this.#pool = new InstancePool({ log: this.#log })
+    this.#node = new NodeClient({
+      workers: settings.workers,
+      logs: join(directory, LOGS_FOLDER),
+      log: this.#log,
+      send: (request) => relay({ kind: 'node', request }),
+    })
+    this.#pool = new InstancePool({ log: this.#log, surroundings: { ...SYSTEM, node: this.#node } })
     this.#onRetired = onRetired
   }
 
@@ -126,6 +141,15 @@ class Worker {
     this.#dataPlane.quarantine(key)
   }
 
+  onNodeAnswer(answer: NodeAnswer): void {
+    this.#node.receive(answer)
+  }
+
+  /** The process ends at once: what sinks hold is written. */
+  flushSync(): void {
+    this.#node.flushSync()
+  }
+
   states(plugins: readonly string[]): readonly PluginStateCopy[] {
     return this.#pool.states(plugins)
   }
@@ -149,6 +173,7 @@ class Worker {
   async stopInstances(): Promise<void> {
     this.#giveUpStaging('the worker ends')
     await this.#pool.close()
+    await this.#node.close()
     for (const generation of this.#unretired) this.#retire(generation)
   }
 
@@ -208,9 +233,7 @@ async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
 async function start(message: MasterToWorker & { kind: 'start' }): Promise<void> {
   const { id, committed } = message
   process.title = `cardea: worker ${message.worker}`
-  const started = new Worker(message.worker, message.settings, (generation) =>
-    relay({ kind: 'retired', generation }),
-  )
+  const started = new Worker(message, (generation) => relay({ kind: 'retired', generation }))
   worker = started
   if (committed === null) return master.send({ kind: 'started', id, generation: 0 })
   try {
@@ -241,6 +264,9 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
       return
     case 'tracing':
       theWorker().trace(message.on)
+      return
+    case 'node':
+      theWorker().onNodeAnswer(message.answer)
       return
     case 'quarantine':
       theWorker().quarantine(message.key)
@@ -293,5 +319,6 @@ function report(message: string, thrown: unknown): void {
 
 function die(message: string, thrown: unknown): void {
   report(message, thrown)
+  worker?.flushSync()
   process.exit(1)
 }

@@ -67,6 +67,7 @@ export function openHost(
   const host: Host = {
     ...node.services,
     ...worker.services,
+    once: (name, task) => node.services.once(name, withMappedErrors(task, mapStack)),
     log,
     signal: quiet.signal,
     fetch: permittedFetch(plan.name, plan.permissions, ended.signal, surroundings.transport),
@@ -101,6 +102,21 @@ export function openHost(
       node.release()
       worker.release()
     },
+  }
+}
+
+function withMappedErrors(
+  task: Parameters<Host['once']>[1],
+  mapStack: (error: Error) => string,
+): Parameters<Host['once']>[1] {
+  // What is no function is refused by the service, in its own words.
+  if (typeof task !== 'function') return task
+  return async (signal) => {
+    try {
+      await task(signal)
+    } catch (thrown) {
+      throw withMappedStack(thrown, mapStack)
+    }
   }
 }
 

@@ -1,7 +1,9 @@
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
 import type { SupervisorToTrial } from '../protocol/supervisor-trial.ts'
+import { SYSTEM } from './host.ts'
 import { InstancePool, type InstancePoolOptions } from './instance-pool.ts'
+import { SCRATCH_NODE } from './scratch-node.ts'
 
 export interface RehearsalOptions extends InstancePoolOptions {
   /** Default: no instance follows on a live one. */
@@ -18,7 +20,8 @@ export interface RehearsalOptions extends InstancePoolOptions {
  */
 export async function rehearse(plan: GenerationPlan, options: RehearsalOptions): Promise<void> {
   const { formerConfigs = {}, ...poolOptions } = options
-  const pool = new InstancePool(poolOptions)
+  const surroundings = { ...(poolOptions.surroundings ?? SYSTEM), node: SCRATCH_NODE }
+  const pool = new InstancePool({ ...poolOptions, surroundings })
   const former = await stageFormer(pool, formerPart(plan, formerConfigs))
   try {
     const staged = await pool.stage(plan)

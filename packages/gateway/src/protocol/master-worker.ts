@@ -19,6 +19,8 @@ export type MasterToWorker =
       /** From 1; a worker started anew keeps the number of the one it stands in for. */
       readonly worker: number
       readonly settings: GatewaySettings
+      /** The gateway's folder, absolute. */
+      readonly directory: string
       /** Null until a generation has been committed. */
       readonly committed: GenerationPlan | null
     }

@@ -119,6 +119,15 @@ export class TestGateway implements AsyncDisposable {
    */
   async close(): Promise<void> {
     await this.#engine.plane.close()
+    await this.#engine.node.close()
+  }
+
+  /**
+   * The lines that plugins wrote to `host.sink(file)` and that are there by now: a sink writes every 100 ms, so advance
+   * the clock first.
+   */
+  sink(file: string): readonly string[] {
+    return this.#engine.node.lines(file)
   }
 
   /** `await using gateway = await testGateway(…)` closes by itself. */

@@ -1,0 +1,408 @@
+import { QUOTA_LIMITS } from '../../config/limits.ts'
+import type { QuotaAsk, QuotaKnowledge, QuotaNote } from '../../protocol/node-services.ts'
+
+/** What a bucket has to do with: the workers of the node. */
+export interface QuotaWorkers {
+  /** How many there are meant to be; they are numbered from 1. */
+  readonly count: number
+  isAlive(worker: number): boolean
+  tell(worker: number, note: QuotaNote): void
+}
+
+/** A worker that has given its own part up. */
+interface Lease {
+  readonly worker: number
+  /** What it may still use: what it said that it holds, and what is on its way to it. */
+  outstanding: number
+  granted: number
+  /** Its `used`, as last heard. */
+  used: number
+  want: number
+  need: number
+  /** An ask has had no note yet. */
+  isOwed: boolean
+  /** It was called back and has not answered: it has not given up its part yet. */
+  isPending: boolean
+  /** A process that thinks it has a part, of a bucket that was in use before it came: that part is not taken off. */
+  unfoundedPart: number
+  recalledAt: number
+}
+
+type Knowledge = QuotaKnowledge & { readonly held: number }
+
+/** Fractions that were added up in another order differ by less than this part of the bucket. */
+const EPSILON = 1e-6
+/** When those who speak have less than this of their parts, all others are called. */
+const DRAINED_RATIO = 0.75
+/** The rest that one round leaves, since shares were computed before all was known, goes in further ones. */
+const ROUNDS_MAX = 4
+
+/** One bucket as the supervisor keeps it; protocol/node-services.ts has the rules. Times are milliseconds. */
+export class QuotaBucket {
+  readonly plugin: string
+  readonly key: string
+  readonly #workers: QuotaWorkers
+  #lastSequence = 0
+  /** In the order of being served: who had something last comes last. */
+  readonly #leases = new Map<number, Lease>()
+  #rate: number
+  #ratePerMs: number
+  #burst: number
+  /** What no worker holds. */
+  #free = 0
+  #filledAt: number
+  #heardAt: number
+  /** When it is worth looking at those who wait. */
+  #wakeAt = Number.POSITIVE_INFINITY
+  /** What workers knew of the supervisor before; until all have said it nothing is granted. */
+  #knowledge: Knowledge[] = []
+  #isSettled: boolean
+  #hasUnanswered = false
+
+  constructor(ask: QuotaAsk, workers: QuotaWorkers, isSettled: boolean, now: number) {
+    this.plugin = ask.plugin
+    this.key = ask.key
+    this.#workers = workers
+    this.#rate = ask.rate
+    this.#ratePerMs = ask.rate / 1_000
+    this.#burst = ask.burst
+    this.#filledAt = now
+    this.#heardAt = now
+    this.#isSettled = isSettled
+    for (let worker = 1; worker <= workers.count; worker += 1) {
+      if (!workers.isAlive(worker)) this.#takeOver(worker)
+    }
+  }
+
+  get wakeAt(): number {
+    return this.#wakeAt
+  }
+
+  /** An ask has had no note yet. */
+  get hasUnanswered(): boolean {
+    return this.#hasUnanswered
+  }
+
+  /** Somebody waits for tokens. */
+  get isThirsty(): boolean {
+    for (const lease of this.#leases.values()) if (lease.want > 0) return true
+    return false
+  }
+
+  /** Books what the worker says. What it wants it gets by `serve`. */
+  hear(worker: number, ask: QuotaAsk, now: number): void {
+    this.#fill(now)
+    let lease = this.#leases.get(worker)
+    // It was sent before the worker heard that it may forget.
+    if (!ask.isClaim && (lease === undefined || lease.isPending)) return
+    lease ??= this.#addLease(worker)
+    lease.isPending = false
+    lease.outstanding = ask.held + (lease.granted - ask.received)
+    lease.used = ask.used
+    lease.want = ask.want
+    lease.need = ask.need
+    lease.isOwed = true
+    this.#hasUnanswered = true
+    this.#free += ask.returned - ask.drawn - lease.unfoundedPart
+    lease.unfoundedPart = 0
+    this.#heardAt = now
+    if (ask.rate !== this.#rate || ask.burst !== this.#burst) this.#reshape(ask)
+    if (ask.known !== null) this.#learn(ask.known, ask.held, now)
+    this.#cap()
+  }
+
+  /** All workers have said what they knew. */
+  settle(now: number): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    this.#free += this.#recovered(now)
+    this.#knowledge = []
+    this.#filledAt = now
+    this.#cap()
+  }
+
+  /** Gives to those who wait what there is, answers those who asked, and calls back what is missing. */
+  serve(now: number): void {
+    if (!this.#isSettled) return
+    this.#hasUnanswered = false
+    this.#fill(now)
+    const waiting = [...this.#leases.values()].filter((lease) => lease.want > 0)
+    const given = new Map<Lease, number>()
+    for (let round = 0; round < ROUNDS_MAX && this.#deal(waiting, given); round += 1);
+    const short = waiting.find((lease) => lease.want > EPSILON)
+    // Who got something wants more when it says so again: it might have no use for it by then.
+    for (const lease of given.keys()) lease.want = 0
+    for (const lease of this.#leases.values()) {
+      const tokens = given.get(lease) ?? 0
+      if (tokens > 0 || lease.isOwed) this.#grant(lease, tokens, now)
+    }
+    // Others come first the next time.
+    for (const lease of given.keys()) {
+      this.#leases.delete(lease.worker)
+      this.#leases.set(lease.worker, lease)
+    }
+    if (short !== undefined) this.#recall(short.worker, short.need > 0, now)
+    else if (this.#free + this.#outstanding < DRAINED_RATIO * this.#part * this.#leases.size) this.#call(now)
+    const head = waiting.find((lease) => lease.want > 0)
+    this.#wakeAt =
+      head === undefined
+        ? Number.POSITIVE_INFINITY
+        : now + Math.max(leastOf(head) - this.#free, 0) / this.#fillPerMs
+  }
+
+  /** The worker is gone. What it held counts as used; a part that it never spoke of, as unused. */
+  workerEnded(worker: number, now: number): void {
+    this.#fill(now)
+    const isLeased = this.#leases.get(worker)?.isPending === false
+    if (isLeased) {
+      this.#leases.delete(worker)
+      this.#addLease(worker)
+    } else {
+      this.#takeOver(worker)
+    }
+    this.#cap()
+    this.#wakeAt = 0
+  }
+
+  /** A new process thinks that it has a part: it has none as long as this bucket is not full. */
+  workerSpawned(worker: number): void {
+    this.#leases.delete(worker)
+    const lease = this.#addLease(worker)
+    lease.isPending = true
+    lease.unfoundedPart = this.#part
+    this.#tellRecall(worker, true)
+  }
+
+  /**
+   * When there is more than is asked for, workers with little get up to a part again, so that the next request there is
+   * not refused. True when the bucket is full, all know that they may forget it, and it is to be dropped.
+   */
+  rest(now: number): boolean {
+    if (!this.#isSettled || this.isThirsty) return false
+    this.#fill(now)
+    const leases = [...this.#leases.values()].filter(({ worker }) => this.#workers.isAlive(worker))
+    if (leases.some((lease) => lease.isPending)) return false
+    const slack = EPSILON * this.#burst
+    const isQuiet = now - this.#heardAt >= QUOTA_LIMITS.idleMs
+    const isBack = leases.every((lease) => lease.outstanding <= this.#part + slack)
+    if (isQuiet && isBack && this.#level >= this.#burst - slack) {
+      for (const lease of leases) this.#tellForget(lease.worker, lease.used)
+      return true
+    }
+    this.#restock(leases, now)
+    return false
+  }
+
+  /** The share of a worker that has said nothing. */
+  get #part(): number {
+    return this.#burst / this.#workers.count
+  }
+
+  /** Tokens that flow into what no worker fills by itself. */
+  get #fillPerMs(): number {
+    return this.#ratePerMs * Math.min(this.#leases.size / this.#workers.count, 1)
+  }
+
+  get #outstanding(): number {
+    let sum = 0
+    for (const lease of this.#leases.values()) sum += lease.outstanding
+    return sum
+  }
+
+  /** The whole bucket. Who has said nothing counts as not having used anything. */
+  get #level(): number {
+    const untouched = Math.max(this.#workers.count - this.#leases.size, 0) * this.#part
+    return this.#free + this.#outstanding + untouched
+  }
+
+  #fill(now: number): void {
+    // Filled at once by `settle`, from what the workers knew.
+    if (!this.#isSettled) return
+    this.#free += this.#fillPerMs * Math.max(now - this.#filledAt, 0)
+    this.#filledAt = now
+    this.#cap()
+  }
+
+  /** What is out there beyond the bucket's size (it was larger before) is no debt. */
+  #cap(): void {
+    this.#free = Math.min(this.#free, Math.max(this.#part * this.#leases.size - this.#outstanding, 0))
+  }
+
+  #reshape({ rate, burst }: QuotaAsk): void {
+    this.#rate = rate
+    this.#ratePerMs = rate / 1_000
+    this.#burst = burst
+  }
+
+  #learn(known: QuotaKnowledge, held: number, now: number): void {
+    if (!this.#isSettled) {
+      this.#knowledge.push({ ...known, held })
+      return
+    }
+    // A worker that could not speak before: it must not have known of less than all others.
+    const { free, at, drawnFrom, drawnUntil } = known
+    const drawn = this.#ownFillPerMs * (drawnUntil - drawnFrom)
+    this.#free = Math.min(this.#free, free + this.#fillPerMs * (now - at) - drawn)
+  }
+
+  /**
+   * What nobody holds, by what the supervisor before said last; to whom does not matter. What flowed in afterwards is
+   * there but for what workers drew. Nobody knows when the bucket was full meanwhile: what was used counts as used after
+   * that.
+   */
+  #recovered(now: number): number {
+    const last = this.#knowledge.reduce(later, null)
+    if (last === null) return 0
+    let undrawn = 0
+    let used = 0
+    for (const known of this.#knowledge) {
+      const before = Math.max(known.drawnFrom - last.at, 0)
+      const after = now - Math.max(known.drawnUntil, last.at)
+      undrawn += Math.min(this.#ownFillPerMs * (before + after), this.#part)
+      // More than a part would be what it drew: that has been taken off already.
+      used += Math.min(known.used, Math.max(this.#part - known.held, 0))
+    }
+    const room = this.#part * this.#leases.size - this.#outstanding
+    return Math.min(last.free + undrawn + used, room) - used
+  }
+
+  /** What flows into the part of one worker. */
+  get #ownFillPerMs(): number {
+    return this.#ratePerMs / this.#workers.count
+  }
+
+  #addLease(worker: number): Lease {
+    const lease: Lease = {
+      worker,
+      outstanding: 0,
+      granted: 0,
+      used: 0,
+      want: 0,
+      need: 0,
+      isOwed: false,
+      isPending: false,
+      unfoundedPart: 0,
+      recalledAt: Number.NEGATIVE_INFINITY,
+    }
+    this.#leases.set(worker, lease)
+    return lease
+  }
+
+  /** What nobody is there to use is free, but for what a supervisor before this one may have given away already. */
+  #takeOver(worker: number): void {
+    const lease = this.#leases.get(worker)
+    this.#leases.delete(worker)
+    this.#addLease(worker)
+    if (this.#isSettled) this.#free += lease === undefined ? this.#part : lease.outstanding
+  }
+
+  /** One round through those who wait, each its share or at least what is of use to it. False: nothing was given. */
+  #deal(waiting: readonly Lease[], given: Map<Lease, number>): boolean {
+    let open = waiting.filter((lease) => lease.want > 0).length
+    let hasGiven = false
+    for (const lease of waiting) {
+      if (lease.want <= 0) continue
+      const least = leastOf(lease)
+      // Whoever needs much would never get it if others were served meanwhile.
+      if (least > this.#free + EPSILON) break
+      const tokens = Math.min(lease.want, Math.max(least, this.#free / open))
+      open -= 1
+      hasGiven = true
+      this.#free -= tokens
+      lease.outstanding += tokens
+      lease.granted += tokens
+      lease.want -= tokens
+      lease.need = Math.max(lease.need - tokens, 0)
+      given.set(lease, (given.get(lease) ?? 0) + tokens)
+    }
+    return hasGiven
+  }
+
+  #grant(lease: Lease, tokens: number, now: number): void {
+    lease.isOwed = false
+    this.#lastSequence += 1
+    this.#workers.tell(lease.worker, {
+      kind: 'grant',
+      plugin: this.plugin,
+      key: this.key,
+      tokens,
+      left: this.#level,
+      free: this.#free,
+      at: now,
+      sequence: this.#lastSequence,
+      used: lease.used,
+      isWaiting: lease.want > 0,
+    })
+  }
+
+  /** Asks all who may hold what they do not need. What they give back is served when it is here. */
+  #recall(head: number, isUrgent: boolean, now: number): void {
+    for (const lease of this.#leases.values()) {
+      if (lease.worker === head || !isWorthRecalling(lease)) continue
+      if (now - lease.recalledAt < QUOTA_LIMITS.recallPeriodMs) continue
+      lease.recalledAt = now
+      this.#tellRecall(lease.worker, isUrgent)
+    }
+    this.#call(now, isUrgent)
+  }
+
+  /**
+   * Takes the part of those in who have said nothing. It would fill no further than to its top, while the others' goes
+   * down: what flows in beyond that would be lost.
+   */
+  #call(now: number, isUrgent = false): void {
+    for (let worker = 1; worker <= this.#workers.count; worker += 1) {
+      if (this.#leases.has(worker) || !this.#workers.isAlive(worker)) continue
+      const lease = this.#addLease(worker)
+      lease.outstanding = this.#part
+      lease.isPending = true
+      lease.recalledAt = now
+      this.#tellRecall(worker, isUrgent)
+    }
+  }
+
+  #restock(leases: readonly Lease[], now: number): void {
+    const poor = leases.filter((lease) => lease.outstanding < this.#part - EPSILON * this.#burst)
+    for (const [index, lease] of poor.entries()) {
+      // One share more than there are takers stays here for whoever asks first.
+      const share = this.#free / (poor.length - index + 1)
+      const tokens = Math.min(this.#part - lease.outstanding, share)
+      if (tokens < Math.min(1, this.#part - lease.outstanding)) continue
+      this.#free -= tokens
+      lease.outstanding += tokens
+      lease.granted += tokens
+      this.#grant(lease, tokens, now)
+    }
+  }
+
+  #tellRecall(worker: number, isUrgent: boolean): void {
+    const { plugin, key } = this
+    this.#workers.tell(worker, {
+      kind: 'recall',
+      plugin,
+      key,
+      rate: this.#rate,
+      burst: this.#burst,
+      isUrgent,
+    })
+  }
+
+  #tellForget(worker: number, used: number): void {
+    const { plugin, key } = this
+    this.#workers.tell(worker, { kind: 'forget', plugin, key, used, isRefused: false })
+  }
+}
+
+function later(a: Knowledge | null, b: Knowledge): Knowledge {
+  return a === null || b.at > a.at || (b.at === a.at && b.sequence > a.sequence) ? b : a
+}
+
+/** Less than this is not worth a message. */
+function leastOf(lease: Lease): number {
+  return Math.max(lease.need, Math.min(lease.want, 1))
+}
+
+/** It holds something, and either wants nothing or has too little to do anything with it. */
+function isWorthRecalling(lease: Lease): boolean {
+  return !lease.isPending && lease.outstanding > EPSILON && (lease.want <= 0 || lease.need > 0)
+}

@@ -1,0 +1,160 @@
+import type { Host, Log, Sink } from '@cardea/sdk'
+import { GatewayError } from '../../base/errors.ts'
+import { machineClock, type NodeClock } from '../../base/node-clock.ts'
+import { ONCE_LIMITS } from '../../config/limits.ts'
+import type { InstancePlan } from '../../protocol/generation.ts'
+import type { NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
+import type { NodeServices, Opened, ServiceSource } from '../services.ts'
+import { KvClient } from './kv-client.ts'
+import { filesOn, type LineFiles } from './line-file.ts'
+import { checkTask, OnceClient } from './once-client.ts'
+import { QuotaClient } from './quota-client.ts'
+import { SinkClient } from './sink-client.ts'
+
+export interface NodeClientOptions {
+  /** Workers of the node, this one included. */
+  readonly workers: number
+  /** Where sinks write, absolute; or what stands in for it. */
+  readonly logs: string | LineFiles
+  readonly log: Log
+  readonly clock?: NodeClock
+  /** To the supervisor. What is lost because there is none is sent again after its successor's `hello`. */
+  send(request: NodeRequest): void
+}
+
+/** A worker's part of `host.kv`, `host.quota`, `host.sink` and `host.once`. One for each worker. */
+export class NodeClient implements ServiceSource<NodeServices> {
+  readonly #kv: KvClient
+  readonly #quota: QuotaClient
+  readonly #sinks: SinkClient
+  readonly #once: OnceClient
+
+  constructor(options: NodeClientOptions) {
+    const { workers, log, clock = machineClock } = options
+    const send = (request: NodeRequest): void => options.send(request)
+    const files = typeof options.logs === 'string' ? filesOn(options.logs) : options.logs
+    this.#kv = new KvClient({ clock, send })
+    this.#quota = new QuotaClient({ workers, clock, send })
+    this.#sinks = new SinkClient({ files, clock, log, send })
+    this.#once = new OnceClient({ clock, send })
+  }
+
+  open(plan: InstancePlan, log: Log): Opened<NodeServices> {
+    const { plugin } = plan
+    const buckets = this.#quota.tableOf(plugin)
+    const sinks = new Map<string, ReturnType<SinkClient['open']>>()
+    /** Tasks of an instance that does not start never run. */
+    let waiting: (() => void)[] | null = []
+    let isQuiet = false
+    const tasks: (() => void)[] = []
+    let isReleased = false
+    const services: NodeServices = {
+      kv: permitted(plan, 'kv') ? this.#kv.storeOf(plugin, () => isReleased) : deniedKv(plan),
+      quota: (request) => buckets.take(request),
+      sink: (file, options): Sink => {
+        if (!permitted(plan, 'sink')) throw denied(plan, 'sink')
+        if (isReleased) throw stopped(plan)
+        const known = sinks.get(file)
+        if (known !== undefined && options === undefined) return known.sink
+        const opened = this.#sinks.open(file, options)
+        // Opened before it is closed, so that the file stays the same.
+        known?.close()
+        sinks.set(file, opened)
+        return opened.sink
+      },
+      once: (name, task) => {
+        if (isQuiet) throw stopped(plan)
+        checkTask(name, task)
+        if (tasks.length + (waiting?.length ?? 0) >= ONCE_LIMITS.tasksMax) {
+          throw new RangeError(`An instance has at most ${ONCE_LIMITS.tasksMax} tasks of host.once`)
+        }
+        const add = (): void => void tasks.push(this.#once.add(plugin, name, task, log))
+        if (waiting === null) add()
+        else waiting.push(add)
+      },
+    }
+    const quiesce = (): void => {
+      isQuiet = true
+      for (const remove of tasks.splice(0)) remove()
+    }
+    return {
+      services,
+      started() {
+        const adds = isQuiet ? [] : (waiting ?? [])
+        waiting = null
+        for (const add of adds) add()
+      },
+      quiesce,
+      release() {
+        quiesce()
+        isReleased = true
+        for (const { close } of sinks.values()) close()
+      },
+    }
+  }
+
+  receive(answer: NodeAnswer): void {
+    switch (answer.kind) {
+      case 'hello':
+        this.#quota.hello(answer.session)
+        this.#kv.hello()
+        this.#once.hello()
+        this.#sinks.hello()
+        break
+      case 'kv':
+        this.#kv.receive(answer.id, answer.result)
+        break
+      case 'quota':
+        this.#quota.receive(answer.notes)
+        break
+      case 'once-granted':
+        this.#once.granted(answer.plugin, answer.task)
+        break
+      case 'once-denied':
+        this.#once.denied(answer.plugin, answer.task)
+        break
+      case 'sink-reopen':
+        this.#sinks.reopen(answer.file)
+    }
+  }
+
+  /** As SIGHUP does for others: after somebody has moved the files of sinks away. */
+  reopenSinks(): void {
+    this.#sinks.reopenAll()
+  }
+
+  /** The process ends at once: lines that wait are written. Never throws. */
+  flushSync(): void {
+    this.#sinks.flushSync()
+  }
+
+  /** When all instances have been released. Resolves when what they left is written. */
+  async close(): Promise<void> {
+    this.#quota.close()
+    this.#kv.close()
+    await this.#sinks.flush()
+  }
+}
+
+export function permitted({ permissions }: InstancePlan, permission: string): boolean {
+  return permissions.includes(permission)
+}
+
+export function denied({ name }: InstancePlan, permission: string): GatewayError {
+  return new GatewayError(
+    'PERMISSION_DENIED',
+    `Plugin "${name}" may not use host.${permission}: the permission "${permission}" is not in its plugin.json`,
+    { plugin: name },
+  )
+}
+
+function stopped({ name }: InstancePlan): Error {
+  return new Error(`The instance "${name}" has stopped`)
+}
+
+export function deniedKv(plan: InstancePlan): Host['kv'] {
+  const refuse = async (): Promise<never> => {
+    throw denied(plan, 'kv')
+  }
+  return { get: refuse, set: refuse, delete: refuse, list: refuse }
+}

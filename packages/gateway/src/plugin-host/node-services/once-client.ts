@@ -1,0 +1,212 @@
+import type { Log } from '@cardea/sdk'
+import { Backoff } from '../../base/backoff.ts'
+import { messageOf } from '../../base/errors.ts'
+import type { NodeClock } from '../../base/node-clock.ts'
+import { ONCE_LIMITS } from '../../config/limits.ts'
+import type { NodeRequest } from '../../protocol/node-services.ts'
+
+export interface OnceClientOptions {
+  readonly clock: NodeClock
+  send(request: NodeRequest): void
+}
+
+type TaskFunction = (signal: AbortSignal) => void | Promise<void>
+
+/** One instance that would run the task. */
+interface Candidate {
+  readonly run: TaskFunction
+  readonly log: Log
+}
+
+/** `host.once` in a worker: runs what the supervisor has granted, one instance at a time. */
+export class OnceClient {
+  readonly #options: OnceClientOptions
+  readonly #plugins = new Map<string, Map<string, OnceTask>>()
+
+  constructor(options: OnceClientOptions) {
+    this.#options = options
+  }
+
+  /** Returns what takes the candidate back. */
+  add(plugin: string, name: string, run: TaskFunction, log: Log): () => void {
+    let tasks = this.#plugins.get(plugin)
+    if (tasks === undefined) {
+      tasks = new Map()
+      this.#plugins.set(plugin, tasks)
+    }
+    let task = tasks.get(name)
+    if (task === undefined) {
+      task = new OnceTask(plugin, name, this.#options, () => tasks.delete(name))
+      tasks.set(name, task)
+    }
+    return task.add({ run, log })
+  }
+
+  hello(): void {
+    for (const tasks of this.#plugins.values()) for (const task of tasks.values()) task.claim()
+  }
+
+  granted(plugin: string, name: string): void {
+    const task = this.#plugins.get(plugin)?.get(name)
+    if (task !== undefined) task.granted()
+    else this.#options.send({ kind: 'once-release', plugin, task: name })
+  }
+
+  denied(plugin: string, name: string): void {
+    this.#plugins.get(plugin)?.get(name)?.denied()
+  }
+}
+
+class OnceTask {
+  readonly #plugin: string
+  readonly #name: string
+  readonly #options: OnceClientOptions
+  readonly #onEmpty: () => void
+  readonly #candidates: Candidate[] = []
+  #isGranted = false
+  /** What runs, or ends, or waits to run again; null: nothing does. */
+  #run: TaskRun | null = null
+
+  constructor(plugin: string, name: string, options: OnceClientOptions, onEmpty: () => void) {
+    this.#plugin = plugin
+    this.#name = name
+    this.#options = options
+    this.#onEmpty = onEmpty
+  }
+
+  add(candidate: Candidate): () => void {
+    this.#candidates.push(candidate)
+    if (this.#candidates.length === 1 && this.#run === null) this.claim()
+    else this.#next()
+    return () => this.#remove(candidate)
+  }
+
+  claim(): void {
+    this.#options.send({
+      kind: 'once-claim',
+      plugin: this.#plugin,
+      task: this.#name,
+      held: this.#isGranted,
+    })
+  }
+
+  granted(): void {
+    this.#isGranted = true
+    this.#next()
+  }
+
+  /** It runs elsewhere, or will. */
+  denied(): void {
+    this.#isGranted = false
+    this.#run?.end()
+  }
+
+  #remove(candidate: Candidate): void {
+    const index = this.#candidates.indexOf(candidate)
+    if (index < 0) return
+    this.#candidates.splice(index, 1)
+    if (this.#run?.candidate === candidate) this.#run.end()
+    else this.#next()
+  }
+
+  /** Called whenever something has changed: runs the first candidate, or gives the task away. */
+  #next(): void {
+    if (this.#run !== null) return
+    const [candidate] = this.#candidates
+    if (candidate === undefined) {
+      this.#isGranted = false
+      this.#options.send({ kind: 'once-release', plugin: this.#plugin, task: this.#name })
+      this.#onEmpty()
+      return
+    }
+    if (!this.#isGranted) return
+    this.#run = new TaskRun(this.#name, candidate, this.#options.clock, () => {
+      this.#run = null
+      this.#next()
+    })
+  }
+}
+
+/** A task in one instance, from its first start to its end, failures and new tries included. */
+class TaskRun {
+  readonly candidate: Candidate
+  readonly #name: string
+  readonly #clock: NodeClock
+  readonly #onEnd: () => void
+  readonly #controller = new AbortController()
+  readonly #backoff = new Backoff({
+    firstDelayMs: ONCE_LIMITS.retryDelayMs,
+    delayMaxMs: ONCE_LIMITS.retryDelayMaxMs,
+    healthyMs: ONCE_LIMITS.retryDelayMaxMs,
+  })
+  #isRunning = false
+  #isEnding = false
+  #hasEnded = false
+  #cancelTimer: (() => void) | null = null
+
+  constructor(name: string, candidate: Candidate, clock: NodeClock, onEnd: () => void) {
+    this.#name = name
+    this.candidate = candidate
+    this.#clock = clock
+    this.#onEnd = onEnd
+    // Not before the entry point that asks for it has gone on.
+    queueMicrotask(() => void this.#start())
+  }
+
+  /** The task must end here. `onEnd` is called when it has, or has had its time. */
+  end(): void {
+    if (this.#isEnding) return
+    this.#isEnding = true
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#controller.abort(new DOMException(`The task "${this.#name}" ends here`, 'AbortError'))
+    if (!this.#isRunning) {
+      this.#finish()
+      return
+    }
+    this.#cancelTimer = this.#clock.after(ONCE_LIMITS.abortGraceMs, () => {
+      this.candidate.log.warn(
+        `The task "${this.#name}" goes on after its signal aborted; it may run in another worker meanwhile`,
+      )
+      this.#finish()
+    })
+  }
+
+  async #start(): Promise<void> {
+    if (this.#isEnding) return
+    this.#isRunning = true
+    const startedAt = this.#clock.nowMs()
+    try {
+      await this.candidate.run(this.#controller.signal)
+    } catch (error) {
+      // What an aborted task throws is its way to end.
+      if (!this.#isEnding) this.#retry(error, this.#clock.nowMs() - startedAt)
+    }
+    this.#isRunning = false
+    if (this.#isEnding) this.#finish()
+  }
+
+  #retry(error: unknown, livedMs: number): void {
+    const delayMs = Math.max(this.#backoff.nextDelayMs(livedMs), ONCE_LIMITS.retryDelayMs)
+    this.candidate.log.error(`The task "${this.#name}" failed: ${messageOf(error)}`, { error, delayMs })
+    this.#cancelTimer = this.#clock.after(delayMs, () => {
+      this.#cancelTimer = null
+      void this.#start()
+    })
+  }
+
+  #finish(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#cancelTimer?.()
+    this.#onEnd()
+  }
+}
+
+/** Throws TypeError on a name or a function that is none. */
+export function checkTask(name: string, run: TaskFunction): void {
+  if (typeof run !== 'function') throw new TypeError(`A task is a function, not ${typeof run}`)
+  if (typeof name !== 'string' || name === '' || name.length > ONCE_LIMITS.nameUnitsMax) {
+    throw new TypeError(`A task has a name of 1 to ${ONCE_LIMITS.nameUnitsMax} characters`)
+  }
+}

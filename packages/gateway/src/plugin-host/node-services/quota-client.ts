@@ -1,0 +1,257 @@
+import { hash } from 'node:crypto'
+import type { QuotaDecision, QuotaRequest } from '@cardea/sdk'
+import type { NodeClock } from '../../base/node-clock.ts'
+import { QUOTA_LIMITS } from '../../config/limits.ts'
+import type { NodeRequest, QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
+import { QuotaLease } from './quota-lease.ts'
+
+export interface QuotaClientOptions {
+  /** Workers of the node, this one included. */
+  readonly workers: number
+  readonly clock: NodeClock
+  send(request: NodeRequest): void
+}
+
+/** A step of the sweep when a table is full: each new key pays for looking at so many old ones. */
+const EVICTION_STEP = 64
+
+/**
+ * `host.quota` in a worker: takes tokens from what the worker holds of each bucket, and keeps in step with the supervisor.
+ * Without a `hello` nothing is said, and the worker has its part of every bucket.
+ */
+export class QuotaClient {
+  readonly #options: QuotaClientOptions
+  readonly #tables = new Map<string, QuotaTable>()
+  #queue: QuotaLease[] = []
+  #session: number | null = null
+  /** The first of the messages that have had no answer yet. */
+  #unansweredSince: number | null = null
+  #stopSweep: (() => void) | null = null
+
+  constructor(options: QuotaClientOptions) {
+    this.#options = options
+  }
+
+  /** The buckets of a plugin: all its instances, of all generations, share them. */
+  tableOf(plugin: string): QuotaTable {
+    let table = this.#tables.get(plugin)
+    if (table === undefined) {
+      table = new QuotaTable(plugin, this.#options.workers, this.#options.clock, this)
+      this.#tables.set(plugin, table)
+    }
+    return table
+  }
+
+  /** Since when the supervisor has not answered, once that is too long; else null. */
+  silentSince(now: number): number | null {
+    const since = this.#unansweredSince
+    return since !== null && now - since > QUOTA_LIMITS.silentMs ? since : null
+  }
+
+  /** The lease says what it has to say at the end of this turn. */
+  enqueue(lease: QuotaLease): void {
+    if (this.#session === null) return
+    lease.isQueued = true
+    if (this.#queue.push(lease) === 1) this.#options.clock.atTurnEnd(() => this.#flush())
+  }
+
+  /** There is something that may become idle. */
+  startSweep(): void {
+    if (this.#stopSweep !== null) return
+    this.#stopSweep = this.#options.clock.after(QUOTA_LIMITS.sweepPeriodMs, () => {
+      this.#stopSweep = null
+      let isEmpty = true
+      for (const table of this.#tables.values()) {
+        table.sweep(QUOTA_LIMITS.sweepKeysMax)
+        isEmpty &&= table.size === 0
+      }
+      if (!isEmpty) this.startSweep()
+    })
+  }
+
+  hello(session: number): void {
+    this.#session = session
+    // What has flowed in until now the supervisor gives: nobody draws it any more.
+    this.#unansweredSince = null
+    const now = this.#options.clock.nowMs()
+    for (const lease of this.#queue) lease.isQueued = false
+    this.#queue = []
+    const asks: QuotaAsk[] = []
+    for (const table of this.#tables.values()) {
+      for (const lease of table.leases()) if (lease.isLeased) asks.push(lease.reclaim(now))
+    }
+    this.#say(asks, true)
+  }
+
+  receive(notes: readonly QuotaNote[]): void {
+    this.#unansweredSince = null
+    const now = this.#options.clock.nowMs()
+    for (const note of notes) {
+      const table = this.tableOf(note.plugin)
+      const lease = note.kind === 'recall' ? table.find(note.key, note) : table.find(note.key, null)
+      if (lease === null) continue
+      switch (note.kind) {
+        case 'grant':
+          lease.grant(note, now)
+          break
+        case 'recall':
+          lease.recall(note.isUrgent)
+          if (!lease.isQueued) this.enqueue(lease)
+          break
+        case 'forget':
+          lease.forget(note.used, note.isRefused, now)
+      }
+    }
+  }
+
+  close(): void {
+    this.#stopSweep?.()
+    this.#stopSweep = null
+    this.#session = null
+  }
+
+  #flush(): void {
+    const queue = this.#queue
+    this.#queue = []
+    if (this.#session === null) return
+    const now = this.#options.clock.nowMs()
+    const asks: QuotaAsk[] = []
+    for (const lease of queue) {
+      // A `hello` in the same turn has said it already.
+      if (!lease.isQueued) continue
+      lease.isQueued = false
+      asks.push(lease.ask(now))
+    }
+    if (asks.length > 0) this.#say(asks, false)
+  }
+
+  #say(asks: readonly QuotaAsk[], isComplete: boolean): void {
+    const session = this.#session
+    if (session === null) return
+    if (asks.length > 0) this.#unansweredSince ??= this.#options.clock.nowMs()
+    let from = 0
+    do {
+      const batch = asks.slice(from, from + QUOTA_LIMITS.batchMax)
+      from += batch.length
+      const isLast = isComplete && from >= asks.length
+      this.#options.send({ kind: 'quota', session, asks: batch, isLast })
+    } while (from < asks.length)
+  }
+}
+
+/** The buckets of one plugin in this worker. */
+export class QuotaTable {
+  readonly #plugin: string
+  readonly #workers: number
+  readonly #clock: NodeClock
+  readonly #client: QuotaClient
+  readonly #leases = new Map<string, QuotaLease>()
+  #cursor: MapIterator<QuotaLease> = this.#leases.values()
+
+  constructor(plugin: string, workers: number, clock: NodeClock, client: QuotaClient) {
+    this.#plugin = plugin
+    this.#workers = workers
+    this.#clock = clock
+    this.#client = client
+  }
+
+  get size(): number {
+    return this.#leases.size
+  }
+
+  leases(): Iterable<QuotaLease> {
+    return this.#leases.values()
+  }
+
+  /** `host.quota`. Throws TypeError or RangeError on a request that says nothing sensible. */
+  take(request: QuotaRequest): QuotaDecision {
+    const { key, rate, burst, cost = 1 } = request
+    if (!(cost >= 0)) throw new RangeError(`A quota cannot be charged ${cost} tokens; use 0 or more`)
+    const now = this.#clock.nowMs()
+    const name = typeof key === 'string' && key.length > QUOTA_LIMITS.keyUnitsMax ? digestOf(key) : key
+    let lease = this.#leases.get(name)
+    if (lease === undefined) {
+      const added = this.#add(name, checked(request), now)
+      if (added === null) return { allowed: false, remaining: 0, retryAfterMs: QUOTA_LIMITS.idleMs }
+      lease = added
+    } else if (lease.rate !== rate || lease.burst !== burst) {
+      lease.reshape(checked(request), now)
+    }
+    const isAllowed = lease.take(cost, now, this.#client.silentSince(now))
+    if (cost <= burst && lease.wantsToAsk(isAllowed, now)) this.#client.enqueue(lease)
+    const remaining = Math.max(Math.floor(lease.estimate(now)), 0)
+    if (isAllowed) return allowed(remaining)
+    return { allowed: false, remaining, retryAfterMs: lease.retryAfterMs(cost, now) }
+  }
+
+  /** The lease of that key, made if `shape` is given and there is none; null when there is no room. */
+  find(key: string, shape: { readonly rate: number; readonly burst: number } | null): QuotaLease | null {
+    const lease = this.#leases.get(key)
+    if (lease !== undefined) return lease
+    return shape === null ? null : this.#add(key, shape, this.#clock.nowMs())
+  }
+
+  /** Looks at the next so many keys: drops those that say nothing, and lets those speak that have long been silent. */
+  sweep(keys: number): void {
+    const now = this.#clock.nowMs()
+    for (let left = Math.min(keys, this.#leases.size); left > 0; left -= 1) {
+      const next = this.#cursor.next()
+      if (next.done) {
+        this.#cursor = this.#leases.values()
+        continue
+      }
+      const lease = next.value
+      if (lease.isIdle(now)) this.#leases.delete(lease.key)
+      else if (lease.isOverdue(now)) this.#client.enqueue(lease)
+    }
+  }
+
+  #add(name: string, { rate, burst }: { rate: number; burst: number }, now: number): QuotaLease | null {
+    if (this.#leases.size >= QUOTA_LIMITS.keysMax) {
+      this.sweep(EVICTION_STEP)
+      if (this.#leases.size >= QUOTA_LIMITS.keysMax) return null
+    }
+    const lease = new QuotaLease(this.#plugin, unshared(name), { rate, burst }, this.#workers, now)
+    this.#leases.set(lease.key, lease)
+    this.#client.startSweep()
+    return lease
+  }
+}
+
+function checked({ key, rate, burst }: QuotaRequest): { rate: number; burst: number } {
+  if (typeof key !== 'string') throw new TypeError(`The key of a quota is a string, not ${typeof key}`)
+  if (!(rate > 0 && Number.isFinite(rate))) {
+    throw new RangeError(`A quota cannot be filled at ${rate} tokens per second; use a number above 0`)
+  }
+  if (!(burst >= 1 && Number.isFinite(burst))) {
+    throw new RangeError(`A quota cannot hold ${burst} tokens; use a number from 1`)
+  }
+  return { rate, burst }
+}
+
+/** One unit longer than any key that is not a digest, so that nobody can name another's bucket. */
+function digestOf(key: string): string {
+  return `#${hash('sha256', Buffer.from(key, 'utf16le'), 'hex')}`
+}
+
+/** A part of a longer string keeps all of it in memory: of a key that would be the whole request head. */
+function unshared(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le')
+}
+
+const ALLOWED: QuotaDecision[] = []
+const ALLOWED_MAX = 1_024
+
+/** Decisions are frozen and look alike, so the common ones are made once. */
+function allowed(remaining: number): QuotaDecision {
+  const known = ALLOWED[remaining]
+  if (known !== undefined) return known
+  const made = Object.freeze({ allowed: true, remaining, retryAfterMs: 0 })
+  if (remaining < ALLOWED_MAX) {
+    for (let missing = ALLOWED.length; missing < remaining; missing += 1) {
+      ALLOWED.push(Object.freeze({ allowed: true, remaining: missing, retryAfterMs: 0 }))
+    }
+    ALLOWED[remaining] = made
+  }
+  return made
+}

@@ -1,0 +1,48 @@
+import type { KeyValueStore, QuotaRequest, Sink } from '@cardea/sdk'
+import type { InstancePlan } from '../protocol/generation.ts'
+import { denied, deniedKv, permitted } from './node-services/node-client.ts'
+import { checkTask } from './node-services/once-client.ts'
+import type { NodeServices, Opened, ServiceSource } from './services.ts'
+
+/**
+ * What a trial has in place of the node's services: it behaves like them and touches nothing. A store is empty and
+ * forgotten with its instance, quotas admit, lines go nowhere, and tasks never have their turn.
+ */
+export const SCRATCH_NODE: ServiceSource<NodeServices> = {
+  open(plan: InstancePlan): Opened<NodeServices> {
+    return {
+      services: {
+        kv: permitted(plan, 'kv') ? scratchStore() : deniedKv(plan),
+        quota: ({ burst, cost = 1 }: QuotaRequest) => ({
+          allowed: cost <= burst,
+          remaining: Math.floor(Math.max(0, burst - cost)),
+          retryAfterMs: cost <= burst ? 0 : Number.POSITIVE_INFINITY,
+        }),
+        sink: (): Sink => {
+          if (!permitted(plan, 'sink')) throw denied(plan, 'sink')
+          return { write: () => true, dropped: 0 }
+        },
+        once: (name, task) => checkTask(name, task),
+      },
+      release() {},
+    }
+  },
+}
+
+function scratchStore(): KeyValueStore {
+  const values = new Map<string, unknown>()
+  return {
+    get: async (key) => structuredClone(values.get(key)),
+    async set(key, value) {
+      values.set(key, structuredClone(value))
+    },
+    async delete(key) {
+      values.delete(key)
+    },
+    list: async (prefix = '', limit = 1_000) =>
+      [...values.keys()]
+        .filter((key) => key.startsWith(prefix))
+        .toSorted()
+        .slice(0, limit),
+  }
+}

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+import { logged } from './support/log-lines.ts'
+import { killProcesses } from './support/processes.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** What plugins share across the workers of a node, in a gateway of two workers. */
+
+const PLUGIN = `
+import type { Plugin } from '@cardea/sdk'
+
+export const PluginMain: Plugin = (_config, host) => {
+  const lines = host.sink('requests.log')
+  host.once('leader', async (signal) => {
+    await host.kv.set('leader', process.pid)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  })
+  return {
+    name: 'shared',
+    async handle(ctx) {
+      const { path, query } = ctx.request
+      lines.write(path)
+      if (path === '/set') {
+        await host.kv.set(query.get('key') ?? '', query.get('value') ?? '')
+        return ctx.response.json('set')
+      }
+      if (path === '/get') return ctx.response.json({ pid: process.pid, value: (await host.kv.get(query.get('key') ?? '')) ?? null })
+      const { allowed } = host.quota({ key: path, rate: 0.001, burst: 20 })
+      return ctx.response.json(allowed, { status: allowed ? 200 : 429 })
+    },
+  }
+}
+`
+
+async function start(t: TestContext): Promise<TestGateway> {
+  return startGateway(t, {
+    config: { workers: 2, routes: [{ name: 'all', path: '/*', respond: { status: 404 } }] },
+    plugins: {
+      shared: {
+        'plugin.json': { name: 'shared', version: '1.0.0', permissions: ['kv', 'sink'], timeout_ms: 10_000 },
+        'plugin.ts': PLUGIN,
+      },
+    },
+  })
+}
+
+async function ask(gateway: TestGateway, path: string): Promise<{ status: number; body: unknown }> {
+  // A connection each: both workers have their share.
+  const response = await fetch(new URL(path, gateway.url), { headers: { connection: 'close' } })
+  return { status: response.status, body: await response.json() }
+}
+
+async function admittedOf(gateway: TestGateway, path: string, requests: number): Promise<number> {
+  let admitted = 0
+  for (let request = 0; request < requests; request++) {
+    if ((await ask(gateway, path)).status === 200) admitted += 1
+  }
+  return admitted
+}
+
+/** Between 0.95 and 1.05 of the burst of 20. */
+function assertLimit(admitted: number): void {
+  assert.ok(admitted >= 19 && admitted <= 21, `${admitted} admitted`)
+}
+
+async function killSupervisor(gateway: TestGateway): Promise<void> {
+  await killProcesses(gateway.pids('cardea: supervisor'))
+  await logged(gateway, /^Adopted generation/)
+}
+
+test('host.kv is one store for all workers, and outlives the supervisor and a swap of code', async (t) => {
+  const gateway = await start(t)
+  await ask(gateway, '/set?key=a&value=1')
+  const seenBy = new Set<unknown>()
+  await waitFor(async () => {
+    const { pid, value } = (await ask(gateway, '/get?key=a')).body as { pid: number; value: string }
+    assert.equal(value, '1')
+    return seenBy.add(pid).size === 2
+  }, 'both workers to answer')
+  await killSupervisor(gateway)
+  assert.deepEqual(((await ask(gateway, '/get?key=a')).body as { value: string }).value, '1')
+  await gateway.dir.write({ 'plugins/shared/plugin.ts': `${PLUGIN}\n/* next */ export const next = 1\n` })
+  await logged(gateway, /^Generation 2 is live/)
+  assert.deepEqual(((await ask(gateway, '/get?key=a')).body as { value: string }).value, '1')
+})
+
+test('host.quota is one limit for all workers, that neither a swap nor a supervisor that dies forgets', async (t) => {
+  const gateway = await start(t)
+  assertLimit(await admittedOf(gateway, '/one', 60))
+  await killSupervisor(gateway)
+  const late = await admittedOf(gateway, '/one', 20)
+  assert.ok(late <= 1, `${late} more admitted`)
+  await gateway.dir.write({ 'plugins/shared/plugin.ts': `${PLUGIN}\n/* next */ export const next = 1\n` })
+  await logged(gateway, /^Generation 2 is live/)
+  assert.ok((await admittedOf(gateway, '/one', 20)) <= 1)
+  assertLimit(await admittedOf(gateway, '/other', 40))
+})
+
+test('host.sink has every line of both workers when the gateway has ended', async (t) => {
+  const gateway = await start(t)
+  await Promise.all(Array.from({ length: 100 }, (_, index) => ask(gateway, `/line/${index}`)))
+  await gateway.stop()
+  const text = await readFile(join(gateway.dir.path, 'logs/requests.log'), 'utf8')
+  const lines = text.split('\n').slice(0, -1)
+  assert.deepEqual(lines.toSorted(), Array.from({ length: 100 }, (_, index) => `/line/${index}`).toSorted())
+})
+
+test('host.once runs in one worker, and in another when that one dies', async (t) => {
+  const gateway = await start(t)
+  const leader = async (): Promise<number> =>
+    ((await ask(gateway, '/get?key=leader')).body as { value: number }).value
+  const first = await waitFor(leader, 'a leader')
+  assert.ok(gateway.pids('cardea: worker').includes(first))
+  await killProcesses([first])
+  const second = await waitFor(async () => {
+    const now = await leader()
+    return now !== first && now
+  }, 'another leader')
+  assert.ok(gateway.pids('cardea: worker').includes(second))
+})
