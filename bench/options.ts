@@ -10,17 +10,21 @@ const FULL: Timing = { warmUpSeconds: 1, seconds: 3, repeats: 9, connections: 64
 export const USAGE = `npm run bench -- [compare] [options]   Cardea and its peers side by side
 npm run bench -- memory [options]      what Cardea holds: under load, per idle connection, with a 1 GiB body
 npm run bench -- in-process            chain and codec alone, without sockets
+npm run bench -- changes [options]     how long a saved file takes to go live, and what requests feel of it
 
   --quick                 a couple of seconds per cell, 2 repeats
   --only NAME,…           scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}
   --peers NAME,…          peers: ${PEERS.map(({ name }) => name).join(', ')}
   --seconds N             per cell; --repeats N; --connections N
   --proxy-core N          1 unless told; --load-core N: 0 unless told
+  --changes N             1000 unless told, 100 with --quick
   --out DIR               bench/results unless told
   --check                 prints each bar as met or missed; exits 1 if one is missed`
 
+const BENCHES = ['compare', 'memory', 'in-process', 'changes'] as const
+
 export interface Options {
-  readonly what: 'compare' | 'memory' | 'in-process'
+  readonly what: (typeof BENCHES)[number]
   readonly quick: boolean
   readonly check: boolean
   /** Only some scenarios or peers were asked for. */
@@ -29,6 +33,7 @@ export interface Options {
   /** Null: those that the bench takes by itself. */
   readonly peers: readonly Peer[] | null
   readonly timing: Timing
+  readonly changes: number
   readonly proxyCore: number
   readonly loadCore: number
   /** Null: bench/results. */
@@ -51,17 +56,19 @@ export function parseOptions(args: readonly string[]): Options {
       seconds: text,
       repeats: text,
       connections: text,
+      changes: text,
       'proxy-core': text,
       'load-core': text,
     },
   })
   const [what = 'compare', surplus] = positionals
-  if ((what !== 'compare' && what !== 'memory' && what !== 'in-process') || surplus !== undefined) {
-    throw new Error(`There is no bench "${surplus ?? what}"; choose compare, memory or in-process.`)
+  const bench = BENCHES.find((name) => name === what)
+  if (bench === undefined || surplus !== undefined) {
+    throw new Error(`There is no bench "${surplus ?? what}"; choose ${BENCHES.join(', ')}.`)
   }
   const base = values.quick ? QUICK : FULL
   return {
-    what,
+    what: bench,
     quick: values.quick,
     check: values.check,
     partial: values.only !== undefined || values.peers !== undefined,
@@ -73,6 +80,7 @@ export function parseOptions(args: readonly string[]): Options {
       repeats: count('repeats', values.repeats, base.repeats),
       connections: count('connections', values.connections, base.connections),
     },
+    changes: count('changes', values.changes, values.quick ? 100 : 1_000),
     proxyCore: count('proxy-core', values['proxy-core'], 1, 0),
     loadCore: count('load-core', values['load-core'], 0, 0),
     out: values.out ?? null,

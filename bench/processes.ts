@@ -29,7 +29,8 @@ export interface RunningProcess extends AsyncDisposable {
 }
 
 export interface Place {
-  readonly core: number
+  /** Or a list of cores as taskset reads it: `0-1`. */
+  readonly core: number | string
   /** Holds the program's files; stdout and stderr go to `output.log` in it. */
   readonly directory: string
 }

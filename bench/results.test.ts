@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cpuRatio, faultsOf, findRow, isValid, spreadOf } from './results.ts'
-import { rotate, spread } from './statistics.ts'
+import { percentile, rotate, spread } from './statistics.ts'
 import { rowOf, sampleOf } from './test-rows.ts'
 
 test('spread() throws on nothing', () => {
@@ -53,4 +53,14 @@ test('findRow() tells variants apart when asked', () => {
   assert.equal(findRow(rows, 'small', 'cardea', 'plugins'), rows[1])
   assert.equal(findRow(rows, 'small', 'cardea'), rows[0])
   assert.equal(findRow(rows, '64k', 'cardea'), undefined)
+})
+
+test('percentile() takes the value that so many are at or below, and nothing of an empty list', () => {
+  const hundred = Array.from({ length: 100 }, (_, index) => 100 - index)
+  assert.deepEqual(
+    [0, 0.5, 0.99, 1].map((share) => percentile(hundred, share)),
+    [1, 50, 99, 100],
+  )
+  assert.equal(percentile([7], 0.99), 7)
+  assert.throws(() => percentile([], 0.5), /no values/)
 })

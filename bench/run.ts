@@ -1,8 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { exitCodeOf, judgeRatios, showVerdicts, type Verdict } from './bars.ts'
+import { judgeChanges, measureChanges, reportChanges } from './changes.ts'
 import { compare } from './compare.ts'
 import { measureInProcess, reportInProcess } from './in-process.ts'
 import { judgeMemory, measureMemory, reportMemory } from './memory.ts'
@@ -29,9 +30,10 @@ async function main(): Promise<number> {
   }
   const options = parseOptions(process.argv.slice(2))
   if (options.what === 'in-process') return runInProcess(options)
-  await requirePrograms()
+  if (options.what !== 'changes') await requirePrograms()
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort())
+  if (options.what === 'changes') return runChanges(options, interrupt.signal)
   return options.what === 'memory'
     ? runMemory(options, interrupt.signal)
     : runComparison(options, interrupt.signal)
@@ -93,6 +95,17 @@ async function runInProcess(options: Options): Promise<number> {
   })
   say(`\n${text}`)
   return 0
+}
+
+async function runChanges(options: Options, signal: AbortSignal): Promise<number> {
+  const result = await measureChanges({ changes: options.changes, signal, say })
+  const text = `${reportChanges(result)}\nLoad average ${loadavg()
+    .map((load) => load.toFixed(1))
+    .join(' ')}\n`
+  const found = { at: new Date().toISOString(), ...result, stages: Object.fromEntries(result.stages) }
+  await writeResults(options, { 'changes.json': `${JSON.stringify(found)}\n`, 'changes.md': text })
+  say(`\n${text}`)
+  return options.check ? announce(judgeChanges(result), false) : 0
 }
 
 async function writeResults({ out }: Options, files: Readonly<Record<string, string>>): Promise<void> {

@@ -19,6 +19,14 @@ export function spread(values: readonly number[]): Spread {
   return { median: (lower + upper) / 2, min, max }
 }
 
+/** The value that this share (0 to 1) of all is at or below. Throws on an empty list. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const found = sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)]
+  if (found === undefined) throw new Error('There are no values to take a percentile of.')
+  return found
+}
+
 /** `items` turned so that another one comes first in every round: no peer always runs after the same neighbour. */
 export function rotate<Item>(items: readonly Item[], round: number): Item[] {
   const start = items.length === 0 ? 0 : round % items.length
