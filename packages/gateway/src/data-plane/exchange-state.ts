@@ -3,7 +3,7 @@ import { GatewayError } from '../base/errors.ts'
 import type { HostPolicy } from '../protocol/generation.ts'
 import { BodyFlow, type BodyPort } from './body/body-flow.ts'
 import { type ExchangeView, type PendingAnswer, Phase } from './chain/exchange-view.ts'
-import { ResponseEdits } from './chain/response-edits.ts'
+import { type EditStep, ResponseEdits } from './chain/response-edits.ts'
 import { FieldLines } from './fields.ts'
 import type { Forwarding } from './forwarding/forwarded.ts'
 import type { RequestHead } from './http1/request-head.ts'
@@ -142,6 +142,10 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     return this.#edits
   }
 
+  get editMark(): EditStep | null {
+    return this.#edits === null ? null : this.#edits.mark
+  }
+
   get answer(): PendingAnswer {
     this.#answer ??= { status: 0, content: null, sent: false }
     return this.#answer
@@ -152,7 +156,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   }
 
   protected get hasEdits(): boolean {
-    return this.#edits !== null && this.#edits.mark > 0
+    return this.editMark !== null
   }
 
   get responseIsPartial(): boolean {

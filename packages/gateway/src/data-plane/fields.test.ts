@@ -114,6 +114,40 @@ describe('FieldLines', () => {
     )
   })
 
+  it('writes a shared block with what each message added, whatever others added', () => {
+    const added = fc.array(
+      fc.tuple(fc.constantFrom('a', 'host', 'content-length'), fc.constantFrom('1', '2')),
+      { maxLength: 2 },
+    )
+    fc.assert(
+      fc.property(fc.array(added, { maxLength: 60 }), (messages) => {
+        const block = linesOf('host', 'h', 'b', '3').share()
+        for (const pairs of messages) {
+          const taken = new FieldLines()
+          taken.take(block)
+          const plain = linesOf('host', 'h', 'b', '3', ...pairs.flat())
+          for (const [name, value] of pairs) taken.append(name, value)
+          for (const _ of ['first', 'again']) {
+            assert.equal(taken.text, plain.text)
+            assert.equal(taken.textWithoutHost, plain.textWithoutHost)
+          }
+        }
+      }),
+    )
+  })
+
+  it('writes what a message added since it was written', () => {
+    const block = linesOf('host', 'h').share()
+    for (const value of ['1', '2', '1', '1']) {
+      const taken = new FieldLines()
+      taken.take(block)
+      taken.append('a', value)
+      assert.equal(taken.text, `host: h\r\na: ${value}\r\n`)
+      taken.append('b', value)
+      assert.equal(taken.text, `host: h\r\na: ${value}\r\nb: ${value}\r\n`)
+    }
+  })
+
   it('finds nothing of another name, nor a value that looks like the name', () => {
     const fields = linesOf('a', 'b', 'c', 'a')
     assert.deepEqual([fields.get('b'), fields.getAll('b'), fields.has('b')], [null, [], false])

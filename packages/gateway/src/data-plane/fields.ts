@@ -1,3 +1,55 @@
+const NO_LINES: readonly string[] = []
+
+/** Once the added lines have differed this often in a row, nobody compares them any more. */
+const MISSES_MAX = 16
+
+/** Lines that never change, written out once, and so is what was last added to them: the same is, again and again. */
+class BlockText {
+  #text: string
+  /** What followed in a message, and the text of both. */
+  #added: readonly string[] | null = null
+  #addedText = ''
+  #isFlat = false
+  #misses = 0
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  /** `own`: the lines that follow those of the block. */
+  with(own: readonly string[] | null, left: string): string {
+    const added = own ?? NO_LINES
+    if (this.#added !== null && areEqual(this.#added, added)) {
+      this.#misses = 0
+      // Asked for again: laid out once instead of walking the pieces at every write.
+      if (!this.#isFlat) this.#addedText = flatText(this.#addedText)
+      this.#isFlat = true
+      return this.#addedText
+    }
+    // Other lines follow: what comes before them is asked for again all the same.
+    if (this.#misses === 1) this.#text = flatText(this.#text)
+    const text = this.#text + linesText(added, left)
+    if (this.#misses === MISSES_MAX) this.#added = null
+    else this.#remember(added.slice(), text)
+    return text
+  }
+
+  #remember(added: readonly string[], text: string): void {
+    this.#misses++
+    this.#added = added
+    this.#addedText = text
+    this.#isFlat = false
+  }
+}
+
+function areEqual(some: readonly string[], others: readonly string[]): boolean {
+  if (some.length !== others.length) return false
+  for (let i = 0; i < some.length; i++) {
+    if (some[i] !== others[i]) return false
+  }
+  return true
+}
+
 /**
  * Field lines that many messages share: those of a head that a connection reads again and again. Never changed, and so
  * written out as text once.
@@ -5,28 +57,22 @@
 export class FieldBlock {
   /** name, value, name, value, … Names are lower case. */
   readonly lines: readonly string[]
-  #text: string | null = null
-  #textIsFlat = false
-  #textWithoutHost: string | null = null
+  #text: BlockText | null = null
+  #textWithoutHost: BlockText | null = null
 
   constructor(lines: readonly string[]) {
     this.lines = lines
   }
 
-  /** Every line but Content-Length, each with CRLF. */
-  get text(): string {
-    if (this.#text === null) this.#text = linesText(this.lines, '')
-    else if (!this.#textIsFlat) {
-      // Asked for again: laid out once instead of walking the pieces at every write.
-      this.#text = flatText(this.#text)
-      this.#textIsFlat = true
-    }
-    return this.#text
+  /** Every line but Content-Length, each with CRLF, and those of one message after them. */
+  textWith(own: readonly string[] | null): string {
+    this.#text ??= new BlockText(linesText(this.lines, ''))
+    return this.#text.with(own, '')
   }
 
-  get textWithoutHost(): string {
-    this.#textWithoutHost ??= flatText(linesText(this.lines, 'host'))
-    return this.#textWithoutHost
+  textWithoutHostWith(own: readonly string[] | null): string {
+    this.#textWithoutHost ??= new BlockText(linesText(this.lines, 'host'))
+    return this.#textWithoutHost.with(own, 'host')
   }
 }
 
@@ -44,8 +90,6 @@ function linesText(lines: readonly string[], left: string): string {
   }
   return text
 }
-
-const NO_LINES: readonly string[] = []
 
 /**
  * The field lines of one message, in the order received (RFC 9110, 5). A flat list, because a head has a dozen lines
@@ -82,13 +126,13 @@ export class FieldLines {
 
   /** Every line but Content-Length, each with CRLF. */
   get text(): string {
-    const before = this.#block === null ? '' : this.#block.text
-    return this.#own === null ? before : before + linesText(this.#own, '')
+    if (this.#block !== null) return this.#block.textWith(this.#own)
+    return linesText(this.#own ?? NO_LINES, '')
   }
 
   get textWithoutHost(): string {
-    const before = this.#block === null ? '' : this.#block.textWithoutHost
-    return this.#own === null ? before : before + linesText(this.#own, 'host')
+    if (this.#block !== null) return this.#block.textWithoutHostWith(this.#own)
+    return linesText(this.#own ?? NO_LINES, 'host')
   }
 
   /** The values of all lines of that name joined by `, `, or null. `name` must be lower case. */

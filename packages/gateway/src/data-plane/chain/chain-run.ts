@@ -2,7 +2,7 @@ import type { ExchangeError, FinishRecord, PluginTiming } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
 import type { Chain } from './chain.ts'
-import { HookContext } from './context.ts'
+import { HookContext, HookTimes, inOrder } from './context.ts'
 import { type ChainUser, Phase } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import {
@@ -13,35 +13,33 @@ import {
   mayBePassedOver,
   noteHookFailure,
 } from './hook-failure.ts'
+import type { Hook, PendingHook } from './pending-hook.ts'
 import { promiseOf } from './promise-of.ts'
+import type { EditStep } from './response-edits.ts'
 import { timingOf } from './timing.ts'
-
-type Hook = 'handle' | 'onResponse' | 'onError' | 'onFinish'
 
 /**
  * The hooks of one chain, run for one exchange. What can be done synchronously is: a promise is only waited for when a
- * hook returned one. A hook that is given up (timeout, abort) is forgotten by its ticket: what it settles with later
- * changes nothing.
+ * hook returned one. A hook that is given up (timeout, abort) is pending no more: what it settles with later changes
+ * nothing.
  */
 export class ChainRun implements Swept {
   readonly #chain: Chain
   readonly #user: ChainUser
   readonly #sweeper: Sweeper
-  readonly #contexts: HookContext[] = []
-  #ticket = 0
-  #pending: HookContext | null = null
-  #pendingHook: Hook = 'handle'
-  #deadlineMs = 0
+  /** Of the last plugin entered; the others are before it. */
+  #last: HookContext | null = null
+  /** The place of the next `handle` in the chain. */
+  #next = 0
+  #pending: PendingHook | null = null
   #waitingSinceMs = 0
   #waiting = 0
-  #mark = 0
+  #mark: EditStep | null = null
   #ended = false
-  /** What goes on when a pending onError or onFinish has ended. */
-  #then: (() => void) | undefined
   /** The next of onError or onFinish, going backwards. */
-  #cursor = -1
+  #cursor: HookContext | null = null
   /** The next onResponse, going backwards; undefined before the first answer. */
-  #responseCursor: number | undefined
+  #responseCursor: HookContext | null | undefined
 
   constructor(chain: Chain, user: ChainUser, sweeper: Sweeper) {
     this.#chain = chain
@@ -54,18 +52,18 @@ export class ChainRun implements Swept {
   handle(): void {
     const { entries, wantsRecord } = this.#chain
     const user = this.#user
-    const { edits } = user
-    for (let i = this.#contexts.length; i < entries.length; i++) {
-      const entry = entries[i]
+    while (this.#next < entries.length) {
+      const entry = entries[this.#next++]
       if (entry === undefined) break
-      const context = new HookContext(user, entry)
-      this.#contexts.push(context)
+      const context = new HookContext(user, entry, this.#last)
+      this.#last = context
+      if (wantsRecord) context.times = new HookTimes()
       const { guard } = entry
       if (guard.state !== GuardState.closed && !guard.admit(context, entry.plan.timeoutMs)) {
         if (this.#bar(context)) continue
         return
       }
-      this.#mark = edits.mark
+      this.#mark = user.editMark
       const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
       let result: unknown
       let promise: Promise<unknown> | null
@@ -97,7 +95,7 @@ export class ChainRun implements Swept {
         this.#await(context, 'handle', promise, startMs)
         return
       }
-      if (wantsRecord) context.handleMs = this.#sweeper.clock.nowMs() - startMs
+      if (context.times !== null) context.times.handleMs = this.#sweeper.clock.nowMs() - startMs
       if (!this.#settleHandle(context, result)) return
     }
     if (!this.#ended) this.#user.onHandled()
@@ -166,27 +164,28 @@ export class ChainRun implements Swept {
     // A hook that is still running when its exchange goes another way must not change what is answered.
     const pending = this.#pending
     if (pending !== null) {
-      this.#giveUp(pending)
-      pending.entry.guard.dropProbe(pending)
+      const { context } = pending
+      this.#giveUp(context)
+      context.entry.guard.dropProbe(context)
     }
     if (error !== null && this.#chain.hasErrorHooks) {
       // Whoever has seen a response already is not told that another stands in its place.
-      this.#cursor = this.#responseCursor ?? this.#contexts.length - 1
+      this.#cursor = this.#responseCursor === undefined ? this.#last : this.#responseCursor
       this.#runErrors(error, () => this.#startResponding())
     } else this.#startResponding()
   }
 
   #startResponding(): void {
     // After a replaced answer only hooks that have not run yet see it.
-    this.#responseCursor ??= this.#contexts.length - 1
+    if (this.#responseCursor === undefined) this.#responseCursor = this.#last
     this.#runResponses()
   }
 
   #runErrors(error: ExchangeError, then: () => void): void {
-    while (this.#cursor >= 0) {
-      const context = this.#contexts[this.#cursor--]
-      const { middleware } = context?.entry.instance ?? {}
-      if (context?.outcome !== 'passed' || context.revoked || middleware?.onError === undefined) continue
+    for (let context = this.#cursor; context !== null; context = this.#cursor) {
+      this.#cursor = context.previous
+      const { middleware } = context.entry.instance
+      if (context.outcome !== 'passed' || context.revoked || middleware.onError === undefined) continue
       if (context.isQuarantined) continue
       try {
         const promise = promiseOf(middleware.onError(context, error))
@@ -201,15 +200,16 @@ export class ChainRun implements Swept {
   }
 
   #runResponses(): void {
-    const contexts = this.#contexts
-    let cursor = this.#responseCursor ?? -1
-    while (cursor >= 0) {
-      const context = contexts[cursor--]
-      if (context === undefined || !context.wantsResponse) continue
-      this.#responseCursor = cursor
-      if (!this.#runResponse(context)) return
+    let context = this.#responseCursor ?? null
+    while (context !== null) {
+      const { previous }: HookContext = context
+      if (context.wantsResponse) {
+        this.#responseCursor = previous
+        if (!this.#runResponse(context)) return
+      }
+      context = previous
     }
-    this.#responseCursor = -1
+    this.#responseCursor = null
     if (!this.#ended) this.#user.onResponded()
   }
 
@@ -235,7 +235,7 @@ export class ChainRun implements Swept {
     } catch (error) {
       return this.#onResponseThrew(context, error)
     }
-    if (wantsRecord) context.onResponseMs = this.#sweeper.clock.nowMs() - startMs
+    if (context.times !== null) context.times.onResponseMs = this.#sweeper.clock.nowMs() - startMs
     context.entry.guard.onProbed(context)
     return !this.#ended
   }
@@ -253,46 +253,43 @@ export class ChainRun implements Swept {
 
   // Promises.
 
+  /** `then`: what goes on when an onError or onFinish has ended. */
   #await(
     context: HookContext,
     hook: Hook,
     promise: Promise<unknown>,
     startMs: number,
-    then?: () => void,
+    then: (() => void) | null = null,
   ): void {
-    this.#then = then
-    const ticket = ++this.#ticket
-    const { timeoutMs } = context.entry.plan
-    this.#pending = context
-    this.#pendingHook = hook
-    this.#deadlineMs = this.#sweeper.clock.nowMs() + timeoutMs
+    const deadlineMs = this.#sweeper.clock.nowMs() + context.entry.plan.timeoutMs
+    const pending: PendingHook = { context, hook, deadlineMs, then }
+    this.#pending = pending
     this.#sweeper.add(this)
     promise.then(
       (result) => {
-        if (ticket !== this.#ticket) return
-        this.#settle(context, hook, startMs)
-        this.#onSettled(context, hook, result)
+        if (this.#pending !== pending) return
+        this.#settle(pending, startMs)
+        this.#onSettled(pending, result)
       },
       (error: unknown) => {
-        if (ticket !== this.#ticket) return
-        this.#settle(context, hook, startMs)
-        this.#onRejected(context, hook, error)
+        if (this.#pending !== pending) return
+        this.#settle(pending, startMs)
+        this.#onRejected(pending, error)
       },
     )
   }
 
-  #settle(context: HookContext, hook: Hook, startMs: number): void {
+  #settle({ hook, context: { times } }: PendingHook, startMs: number): void {
     this.#abandonPending()
-    if (!this.#chain.wantsRecord) return
+    if (times === null) return
     const tookMs = this.#sweeper.clock.nowMs() - startMs
-    if (hook === 'handle') context.handleMs = tookMs
-    else if (hook === 'onResponse') context.onResponseMs = tookMs
+    if (hook === 'handle') times.handleMs = tookMs
+    else if (hook === 'onResponse') times.onResponseMs = tookMs
   }
 
   #abandonPending(): void {
     this.#waiting = 0
     if (this.#pending === null) return
-    this.#ticket++
     this.#pending = null
     this.#sweeper.remove(this)
   }
@@ -304,23 +301,23 @@ export class ChainRun implements Swept {
     this.#user.unshare()
   }
 
-  #onSettled(context: HookContext, hook: Hook, result: unknown): void {
+  #onSettled({ context, hook, then }: PendingHook, result: unknown): void {
     if (hook === 'handle') {
       if (this.#settleHandle(context, result)) this.handle()
     } else if (hook === 'onResponse') {
       context.entry.guard.onProbed(context)
       this.#runResponses()
-    } else this.#then?.()
+    } else then?.()
   }
 
-  #onRejected(context: HookContext, hook: Hook, error: unknown): void {
+  #onRejected({ context, hook, then }: PendingHook, error: unknown): void {
     if (hook === 'handle') {
       if (this.#onHandleThrew(context, error)) this.handle()
     } else if (hook === 'onResponse') {
       if (this.#onResponseThrew(context, error)) this.#runResponses()
     } else {
       this.#note(context, hook, error)
-      this.#then?.()
+      then?.()
     }
   }
 
@@ -329,17 +326,17 @@ export class ChainRun implements Swept {
     if (waiting) {
       if (this.#waiting++ === 0) this.#waitingSinceMs = this.#sweeper.clock.nowMs()
     } else if (this.#waiting > 0 && --this.#waiting === 0) {
-      this.#deadlineMs += this.#sweeper.clock.nowMs() - this.#waitingSinceMs
+      if (this.#pending === null) return
+      this.#pending.deadlineMs += this.#sweeper.clock.nowMs() - this.#waitingSinceMs
     }
   }
 
   sweep(nowMs: number): void {
-    const context = this.#pending
-    if (context === null || this.#waiting > 0 || nowMs < this.#deadlineMs) return
-    const hook = this.#pendingHook
-    const { timeoutMs } = context.entry.plan
+    const pending = this.#pending
+    if (pending === null || this.#waiting > 0 || nowMs < pending.deadlineMs) return
+    const { context, hook } = pending
     this.#giveUp(context)
-    this.#onRejected(context, hook, new HookTimeout(hook, timeoutMs))
+    this.#onRejected(pending, new HookTimeout(hook, context.entry.plan.timeoutMs))
   }
 
   // The end.
@@ -348,7 +345,7 @@ export class ChainRun implements Swept {
   abandon(): void {
     this.#ended = true
     this.#abandonPending()
-    for (const context of this.#contexts) {
+    for (const context of inOrder(this.#last)) {
       context.abort()
       context.entry.guard.dropProbe(context)
     }
@@ -357,27 +354,27 @@ export class ChainRun implements Swept {
   /** Runs onError only, for an exchange whose client is gone or whose response has been cut. Then `done`. */
   reportError(error: ExchangeError, done: () => void): void {
     this.abandon()
-    this.#cursor = this.#chain.hasErrorHooks ? this.#contexts.length - 1 : -1
+    this.#cursor = this.#chain.hasErrorHooks ? this.#last : null
     this.#runErrors(error, done)
   }
 
   timings(): PluginTiming[] {
-    return this.#contexts.map(timingOf)
+    return inOrder(this.#last).map(timingOf)
   }
 
   /** Runs onFinish for every plugin entered, then revokes their contexts; ends with `onFinished`. */
   finish(record: FinishRecord | null): void {
     this.#ended = true
     this.#abandonPending()
-    this.#cursor = record === null ? -1 : this.#contexts.length - 1
+    this.#cursor = record === null ? null : this.#last
     this.#runFinishes(record)
   }
 
   #runFinishes(record: FinishRecord | null): void {
-    while (record !== null && this.#cursor >= 0) {
-      const context = this.#contexts[this.#cursor--]
-      const { middleware } = context?.entry.instance ?? {}
-      if (context === undefined || middleware?.onFinish === undefined) continue
+    for (let context = this.#cursor; record !== null && context !== null; context = this.#cursor) {
+      this.#cursor = context.previous
+      const { middleware } = context.entry.instance
+      if (middleware.onFinish === undefined) continue
       if (context.outcome === 'barred' || context.isQuarantined) continue
       try {
         const promise = promiseOf(middleware.onFinish(context, record))
@@ -388,7 +385,7 @@ export class ChainRun implements Swept {
         this.#note(context, 'onFinish', error)
       }
     }
-    for (const context of this.#contexts) context.revoke()
+    for (let context = this.#last; context !== null; context = context.previous) context.revoke()
     this.#user.onFinished()
   }
 

@@ -9,26 +9,34 @@ import { ResponseView } from './response-view.ts'
 /** What became of a plugin in one exchange. Barred: its hooks are not called, and its failure policy decided. */
 export type Outcome = 'entered' | 'passed' | 'answered' | 'failed' | 'skipped' | 'barred'
 
+/** How long the hooks of one plugin took in one exchange. */
+export class HookTimes {
+  handleMs = 0
+  onResponseMs = 0
+}
+
 /**
  * One exchange as one plugin sees it. Made anew for each, never pooled, and revoked at its end: whatever a plugin keeps
  * of it throws from then on, instead of showing it another client's request.
  */
 export class HookContext implements Context {
   readonly entry: ChainEntry
+  /** Of the plugin before it in the chain: most of what is done with contexts goes backwards. */
+  readonly previous: HookContext | null
   outcome: Outcome = 'entered'
-  handleMs = 0
-  onResponseMs = 0
+  /** Only in a chain that wants a record. */
+  times: HookTimes | null = null
   /** Transforms that `handle` wants on the response's body; applied when it is this plugin's turn. */
   transforms: { readonly transform: BodyTransform; readonly decode: boolean }[] | null = null
   #exchange: ExchangeView | null
   #request: RequestView | null = null
   #response: ResponseView | null = null
-  #abort: AbortController | null = null
-  #aborted = false
+  #abort: AbortController | 'aborted' | null = null
 
-  constructor(exchange: ExchangeView, entry: ChainEntry) {
+  constructor(exchange: ExchangeView, entry: ChainEntry, previous: HookContext | null) {
     this.#exchange = exchange
     this.entry = entry
+    this.previous = previous
   }
 
   /** The exchange while the context is live; throws after that. */
@@ -69,9 +77,10 @@ export class HookContext implements Context {
 
   get signal(): AbortSignal {
     if (this.#exchange === null) throw revoked(this.entry)
-    if (this.#abort === null) {
+    if (this.#abort === null || this.#abort === 'aborted') {
+      const isLate = this.#abort !== null
       this.#abort = new AbortController()
-      if (this.#aborted) this.#abort.abort()
+      if (isLate) this.#abort.abort()
     }
     return this.#abort.signal
   }
@@ -97,14 +106,21 @@ export class HookContext implements Context {
   }
 
   abort(): void {
-    this.#aborted = true
-    this.#abort?.abort()
+    if (this.#abort === null) this.#abort = 'aborted'
+    else if (this.#abort !== 'aborted') this.#abort.abort()
   }
 
   revoke(): void {
     this.#exchange = null
     this.abort()
   }
+}
+
+/** Those of all plugins entered, in the order of the chain. */
+export function inOrder(last: HookContext | null): HookContext[] {
+  const contexts: HookContext[] = []
+  for (let context = last; context !== null; context = context.previous) contexts.push(context)
+  return contexts.reverse()
 }
 
 function revoked(entry: ChainEntry): GatewayError {

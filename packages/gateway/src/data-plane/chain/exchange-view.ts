@@ -2,7 +2,7 @@ import type { Cloneable, ExchangeError, FinishRecord, Log, Protocol } from '@car
 import type { BodyFlow } from '../body/body-flow.ts'
 import type { FieldLines } from '../fields.ts'
 import type { Sweeper } from '../sweeper.ts'
-import type { ResponseEdits } from './response-edits.ts'
+import type { EditStep, ResponseEdits } from './response-edits.ts'
 
 /** Which hooks an exchange is running. */
 export const Phase = { handle: 0, response: 1, sent: 2 } as const
@@ -31,7 +31,10 @@ export interface ExchangeView {
   readonly answer: PendingAnswer
   /** Whether some hook has touched `answer`. */
   readonly hasAnswer: boolean
+  /** Made on first use. */
   readonly edits: ResponseEdits
+  /** Where `edits` stands, without making it. */
+  readonly editMark: EditStep | null
 
   method: string
   readonly url: string

@@ -1,40 +1,50 @@
 import type { FieldLines } from '../fields.ts'
 
+export interface EditStep {
+  readonly kind: 'set' | 'append' | 'delete'
+  readonly name: string
+  readonly value: string
+  next: EditStep | null
+}
+
 /**
- * What `handle` hooks do to the fields of a response that is not there yet: recorded, and replayed on whatever comes.
+ * What `handle` hooks do to the fields of a response that is not there yet: recorded, and replayed on whatever comes. A
+ * linked list: an array that grows is copied, and most hooks take a step or two.
  */
 export class ResponseEdits {
-  /** kind, name, value, kind, name, value, … */
-  readonly #steps: string[] = []
-
+  #first: EditStep | null = null
   /** Where the record stands; `truncate` brings it back there. */
-  get mark(): number {
-    return this.#steps.length
-  }
+  mark: EditStep | null = null
 
-  truncate(mark: number): void {
-    this.#steps.length = mark
+  truncate(mark: EditStep | null): void {
+    this.mark = mark
+    if (mark === null) this.#first = null
+    else mark.next = null
   }
 
   set(name: string, value: string): void {
-    this.#steps.push('set', name, value)
+    this.#add({ kind: 'set', name, value, next: null })
   }
 
   append(name: string, value: string): void {
-    this.#steps.push('append', name, value)
+    this.#add({ kind: 'append', name, value, next: null })
   }
 
   delete(name: string): void {
-    this.#steps.push('delete', name, '')
+    this.#add({ kind: 'delete', name, value: '', next: null })
+  }
+
+  #add(step: EditStep): void {
+    if (this.mark === null) this.#first = step
+    else this.mark.next = step
+    this.mark = step
   }
 
   replayOn(fields: FieldLines): void {
-    const steps = this.#steps
-    for (let i = 0; i < steps.length; i += 3) {
-      const name = steps[i + 1] as string
-      if (steps[i] === 'set') fields.set(name, steps[i + 2] as string)
-      else if (steps[i] === 'append') fields.append(name, steps[i + 2] as string)
-      else fields.delete(name)
+    for (let step = this.#first; step !== null; step = step.next) {
+      if (step.kind === 'set') fields.set(step.name, step.value)
+      else if (step.kind === 'append') fields.append(step.name, step.value)
+      else fields.delete(step.name)
     }
   }
 }
