@@ -6,10 +6,11 @@ const MISSES_MAX = 16
 /** Lines that never change, written out once, and so is what was last added to them: the same is, again and again. */
 class BlockText {
   #text: string
+  #isFlat = false
   /** What followed in a message, and the text of both. */
   #added: readonly string[] | null = null
   #addedText = ''
-  #isFlat = false
+  #isAddedFlat = false
   #misses = 0
 
   constructor(text: string) {
@@ -22,12 +23,15 @@ class BlockText {
     if (this.#added !== null && areEqual(this.#added, added)) {
       this.#misses = 0
       // Asked for again: laid out once instead of walking the pieces at every write.
-      if (!this.#isFlat) this.#addedText = flatText(this.#addedText)
-      this.#isFlat = true
+      if (!this.#isAddedFlat) this.#addedText = flatText(this.#addedText)
+      this.#isAddedFlat = true
       return this.#addedText
     }
-    // Other lines follow: what comes before them is asked for again all the same.
-    if (this.#misses === 1) this.#text = flatText(this.#text)
+    if (this.#misses > 0 && !this.#isFlat) {
+      // Other lines follow, and others again: what comes before them is asked for all the same.
+      this.#text = flatText(this.#text)
+      this.#isFlat = true
+    }
     const text = this.#text + linesText(added, left)
     if (this.#misses === MISSES_MAX) this.#added = null
     else this.#remember(added.slice(), text)
@@ -38,7 +42,7 @@ class BlockText {
     this.#misses++
     this.#added = added
     this.#addedText = text
-    this.#isFlat = false
+    this.#isAddedFlat = false
   }
 }
 
