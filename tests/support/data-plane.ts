@@ -8,7 +8,7 @@ import {
   TIMEOUT_DEFAULTS,
   UPSTREAM_DEFAULTS,
 } from '../../packages/gateway/src/config/limits.ts'
-import { DataPlane } from '../../packages/gateway/src/data-plane/data-plane.ts'
+import { DataPlane, type StagedGeneration } from '../../packages/gateway/src/data-plane/data-plane.ts'
 import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
 import type { FaultEvent } from '../../packages/gateway/src/protocol/faults.ts'
 import type {
@@ -74,6 +74,8 @@ export interface TestDataPlane {
   readonly stopped: readonly string[]
   /** Stages the next generation and commits it. Instances with an equal key are carried over. */
   swap(spec: DataPlaneSpec): void
+  /** Stages a generation and discards it. */
+  discard(spec: DataPlaneSpec): void
 }
 
 /** Serves on a free port of 127.0.0.1 until the test ends. */
@@ -92,14 +94,25 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
   t.after(() => plane.drain(0))
   const instances = new TestInstances(logged)
   let { number } = plan
-  const swap = (next: DataPlaneSpec): void => {
-    number = next.number ?? number + 1
-    plane.commit(plane.stage({ ...planOf(next), number }, instances.hold(next.plugins ?? [])))
+  const stage = (plan: GenerationPlan, { plugins = [] }: DataPlaneSpec): StagedGeneration => {
+    const held = instances.hold(plugins)
+    try {
+      return plane.stage(plan, held)
+    } catch (error) {
+      void held.release()
+      throw error
+    }
   }
+  const swap = (next: DataPlaneSpec): void => {
+    const plan = { ...planOf(next), number: next.number ?? number + 1 }
+    plane.commit(stage(plan, next))
+    number = plan.number
+  }
+  const discard = (next: DataPlaneSpec): void => plane.discard(stage(planOf(next), next))
   swap({ ...spec, number })
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle, address)
-  return { port: address.port, plane, logged, faults, traces, stopped: instances.stopped, swap }
+  return { port: address.port, plane, logged, faults, traces, stopped: instances.stopped, swap, discard }
 }
 
 /** Holds instances as the plugin host does: by key, counted. */

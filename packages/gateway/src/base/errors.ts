@@ -50,8 +50,34 @@ export class GatewayError extends Error {
   }
 }
 
-/** The sentence of whatever was thrown; plugins throw strings and undefined too. */
+/** `instanceof` for what plugins throw: a proxy may throw in its turn when it is looked at. */
+export function isInstance<Type>(
+  thrown: unknown,
+  type: abstract new (...args: never[]) => Type,
+): thrown is Type {
+  try {
+    return thrown instanceof type
+  } catch {
+    return false
+  }
+}
+
+/** The sentence of whatever was thrown; plugins throw strings and undefined too. Never throws. */
 export function messageOf(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message
+  try {
+    if (thrown instanceof Error) return String(thrown.message)
+  } catch {
+    return 'an error whose message cannot be read'
+  }
   return typeof thrown === 'string' ? thrown : `a thrown ${thrown === null ? 'null' : typeof thrown}`
+}
+
+/** The stack of an error, or its sentence when a plugin took the stack away. Never throws. */
+export function stackOf(error: Error): string {
+  try {
+    if (typeof error.stack === 'string') return error.stack
+    return `${error.name}: ${error.message}`
+  } catch {
+    return 'an error whose stack cannot be read'
+  }
 }

@@ -1,5 +1,5 @@
 import type { FinishRecord, Log } from '@cardea/sdk'
-import { GatewayError } from '../base/errors.ts'
+import { GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
 import { listenError } from '../base/listen-error.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
@@ -202,7 +202,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   }
 
   onInternalError(error: unknown): void {
-    const stack = error instanceof Error ? error.stack : String(error)
+    const stack = isInstance(error, Error) ? stackOf(error) : messageOf(error)
     this.#log.error('An invariant of the gateway did not hold; please report it', {
       code: 'INTERNAL_ERROR',
       stack,

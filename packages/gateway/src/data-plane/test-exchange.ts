@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test'
 import type { Log, Middleware } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
 import {
   CHANGE_DEFAULTS,
   FAULT_DEFAULTS,
@@ -167,7 +168,7 @@ function liveInstance(hooks: Hooks, id: number, log: Log): LiveInstance {
     plan: instancePlan(id, { ...plan, ...startedFrom }),
     middleware: { name: nameOf(id), handle: () => true, ...middleware },
     log,
-    mapStack: (error) => `mapped: ${error.message}`,
+    mapStack: (error) => `mapped: ${messageOf(error)}`,
     stop: async () => {},
   }
 }

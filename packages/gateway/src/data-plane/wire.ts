@@ -18,6 +18,8 @@ export interface WireOwner {
   onSendTimeout(): void
   /** The socket is gone, `error` says why if it was not in good order. Called once, last. */
   onClosed(error: Error | null): void
+  /** One of the others threw. The connection is to pay for it, and no other. */
+  onFault(error: unknown): void
 }
 
 const READ_BUFFER_BYTES = 64 * 1024
@@ -40,13 +42,13 @@ export class Wire {
 
   private constructor(socket: net.Socket, owner: WireOwner) {
     this.#socket = socket
-    socket.on('end', () => owner.onEnd())
-    socket.on('drain', () => owner.onDrain())
-    socket.on('timeout', () => owner.onSendTimeout())
+    onEvent(socket, 'end', owner, () => owner.onEnd())
+    onEvent(socket, 'drain', owner, () => owner.onDrain())
+    onEvent(socket, 'timeout', owner, () => owner.onSendTimeout())
     socket.on('error', (error) => {
       this.#error = error
     })
-    socket.on('close', () => owner.onClosed(this.#error))
+    onEvent(socket, 'close', owner, () => owner.onClosed(this.#error))
   }
 
   /** Takes a connection from a listening handle. Reading starts at once. */
@@ -77,13 +79,14 @@ export class Wire {
       highWaterMark: relayBufferBytes,
       onread: onreadFor(owner),
     } as net.NetConnectOpts)
-    socket.once('connect', onConnected)
+    onEvent(socket, 'connect', owner, onConnected)
     return new Wire(socket, owner)
   }
 
-  /** Takes over a TLS socket, which has no `onread`. */
-  static secure(socket: TLSSocket, owner: WireOwner): Wire {
-    socket.on('data', (chunk: Buffer) => owner.onBytes(chunk, 0, chunk.length))
+  /** Takes over a TLS socket, which has no `onread`. `onConnected` is called when the handshake is done. */
+  static secure(socket: TLSSocket, owner: WireOwner, onConnected: () => void): Wire {
+    onEvent(socket, 'data', owner, (chunk) => owner.onBytes(chunk, 0, chunk.length))
+    onEvent(socket, 'secureConnect', owner, onConnected)
     return new Wire(socket, owner)
   }
 
@@ -159,11 +162,26 @@ export class Wire {
   }
 }
 
+/** Uncaught, a mistake of ours in what an event leads to would end the worker, and with it everybody's connections. */
+function onEvent(socket: net.Socket, event: string, owner: WireOwner, act: (data: Buffer) => void): void {
+  socket.on(event, (data: Buffer) => {
+    try {
+      act(data)
+    } catch (error) {
+      owner.onFault(error)
+    }
+  })
+}
+
 function onreadFor(owner: WireOwner): net.OnReadOpts {
   return {
     buffer: readBuffer,
     callback(bytesRead, buffer) {
-      owner.onBytes(buffer as Buffer, 0, bytesRead)
+      try {
+        owner.onBytes(buffer as Buffer, 0, bytesRead)
+      } catch (error) {
+        owner.onFault(error)
+      }
       return true
     },
   }

@@ -3,9 +3,9 @@ import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import * as sdk from '@cardea/sdk'
-import { GatewayError, messageOf } from '../base/errors.ts'
+import { GatewayError, messageOf, stackOf } from '../base/errors.ts'
 import type { BundlePlan, InstancePlan } from '../protocol/generation.ts'
-import { stackMapper, stackOf } from './source-map.ts'
+import { stackMapper } from './source-map.ts'
 
 /** A bundle whose top level has run once in this process; all instances of the plugin share it. */
 export interface LoadedBundle {

@@ -33,16 +33,6 @@ export function stackMapper(mapped: MappedCode): (stack: string) => string {
   }
 }
 
-/** The stack of an error, or its sentence when a plugin took the stack away. Never throws. */
-export function stackOf(error: Error): string {
-  try {
-    if (typeof error.stack === 'string') return error.stack
-    return `${error.name}: ${error.message}`
-  } catch {
-    return 'an error whose stack cannot be read'
-  }
-}
-
 function escapeRegExp(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 }

@@ -1,4 +1,4 @@
-import { ERRORS, type ErrorCode, GatewayError, messageOf } from '../../base/errors.ts'
+import { ERRORS, type ErrorCode, GatewayError, isInstance, messageOf } from '../../base/errors.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { HookContext } from './context.ts'
 import type { ExchangeView, HookFailure } from './exchange-view.ts'
@@ -11,8 +11,8 @@ export class HookTimeout extends GatewayError {
   }
 }
 
-/** Codes of body trouble that keep their own status although a hook stumbled over them. */
-const BODY_FAULTS: ReadonlySet<ErrorCode> = new Set([
+/** Codes that a hook's failure keeps. Those of body trouble have their own status although a hook stumbled over them. */
+const KNOWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'REQUEST_BODY_TOO_LARGE',
   'REQUEST_BODY_TIMEOUT',
   'REQUEST_MALFORMED',
@@ -20,6 +20,9 @@ const BODY_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'UPSTREAM_CLOSED',
   'UPSTREAM_IDLE_TIMEOUT',
   'UPSTREAM_RESPONSE_INVALID',
+  'BODY_UNREADABLE',
+  'HOOK_TIMEOUT',
+  'HOOK_RETURN_INVALID',
 ])
 
 /** Whose fault a throw in a hook is: the client's or the upstream's when it came from a body, else the plugin's. */
@@ -40,10 +43,17 @@ export function hookFailure(plan: InstancePlan, hook: string, thrown: unknown): 
 }
 
 function faultOf(thrown: unknown): ErrorCode | null {
-  if (!(thrown instanceof GatewayError)) return null
-  const known =
-    BODY_FAULTS.has(thrown.code) || thrown.code.startsWith('HOOK_') || thrown.code === 'BODY_UNREADABLE'
-  return known ? thrown.code : null
+  const code = codeOf(thrown)
+  return code !== null && KNOWN_FAULTS.has(code) ? code : null
+}
+
+/** Plugins get errors of ours into their hands, and may have changed them. */
+function codeOf(thrown: unknown): ErrorCode | null {
+  try {
+    return thrown instanceof GatewayError && Object.hasOwn(ERRORS, thrown.code) ? thrown.code : null
+  } catch {
+    return null
+  }
 }
 
 /** Says in the log of the instance what its code did, and counts it. */
@@ -54,12 +64,12 @@ export function noteHookFailure(
   exchange: Pick<ExchangeView, 'id' | 'routeName'>,
 ): void {
   const { plan, instance, guard } = context.entry
-  const code = thrown instanceof GatewayError ? thrown.code : 'HOOK_THREW'
-  const stack = thrown instanceof Error ? instance.mapStack(thrown) : null
+  const code = codeOf(thrown) ?? 'HOOK_THREW'
+  const stack = isInstance(thrown, Error) ? instance.mapStack(thrown) : null
   const message = messageOf(thrown)
   const { id: requestId, routeName: route } = exchange
   instance.log.error(`${hook} failed`, { code, requestId, route, stack: stack ?? message })
-  if (thrown instanceof HookTimeout) guard.onTimeout(context)
+  if (isInstance(thrown, HookTimeout)) guard.onTimeout(context)
   else guard.onProbed(context)
   const failure = hookFailure(plan, hook, thrown)
   if (failure.source === 'plugin')

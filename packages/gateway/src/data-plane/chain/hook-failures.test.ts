@@ -13,6 +13,10 @@ const FALLBACK: OnFailure = {
   body: 'instead',
 }
 
+const refuse = (): never => {
+  throw new Error('looked at')
+}
+
 /** What a failing hook may do, each as sync and async. */
 const ways: readonly (readonly [string, () => never | Promise<never>])[] = [
   [
@@ -35,6 +39,17 @@ const ways: readonly (readonly [string, () => never | Promise<never>])[] = [
   ],
   ['rejects', () => Promise.reject(new Error('oops'))],
   ['rejects with what no text can be made of', () => Promise.reject(Object.create(null))],
+  [
+    'throws an error whose message and stack throw when they are read',
+    () => {
+      throw Object.defineProperties(new Error('oops'), { message: { get: refuse }, stack: { get: refuse } })
+    },
+  ],
+  [
+    'rejects with what throws however it is looked at',
+    () =>
+      Promise.reject(new Proxy(new Error('oops'), { get: refuse, getPrototypeOf: refuse, ownKeys: refuse })),
+  ],
   [
     'rejects later',
     async () => {
@@ -216,4 +231,26 @@ test('a response cut after its head left is reset, and onError() alone hears of 
   await finished
   assert.deepEqual(ran, ['a 200', 'a UPSTREAM_CLOSED of null', 'finish UPSTREAM_CLOSED'])
   assert.equal(plane.openExchanges, 0)
+})
+
+test('an error of ours that a plugin has changed and throws on counts as its own', async (t) => {
+  for (const code of ['HOOK_NONSENSE', 'toString', undefined, {}]) {
+    const { send, logs } = exchangeBench(t, {
+      chain: [
+        {
+          async handle(ctx) {
+            try {
+              await ctx.request.json()
+            } catch (error) {
+              throw Object.assign(error as Error, { code })
+            }
+            return true
+          },
+        },
+      ],
+    })
+    const { status, text } = await send({ method: 'POST', body: 'no JSON' })
+    assert.deepEqual([status, JSON.parse(text).code], [503, 'HOOK_THREW'])
+    assert.equal(logs[0]?.fields.code, 'HOOK_THREW')
+  }
 })

@@ -134,7 +134,10 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     } finally {
       this.#consuming = false
     }
-    if (i < end && this.#waiting <= Waiting.exchange) this.#hold(buffer, i, end)
+    if (i < end && this.#waiting <= Waiting.exchange) {
+      this.#held = Buffer.from(buffer.subarray(i, end))
+      this.#applyReading()
+    }
     this.#user?.flush()
   }
 
@@ -169,12 +172,15 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   #onMalformed(error: unknown): void {
-    if (!(error instanceof Malformed)) {
-      // A mistake of ours, or of a plugin's where we did not expect it: this client pays, the others do not.
-      this.#host.onInternalError(error)
-      this.#wire.destroy()
-    } else if (this.#user !== null) this.#breakRequest(error.code as RequestFault, error.message)
+    if (!(error instanceof Malformed)) this.onFault(error)
+    else if (this.#user !== null) this.#breakRequest(error.code as RequestFault, error.message)
     else this.refuse(error.code, error.message)
+  }
+
+  /** A mistake of ours, or of a plugin's where we did not expect it: this client pays, the others do not. */
+  onFault(error: unknown): void {
+    this.#host.onInternalError(error)
+    this.#wire.destroy()
   }
 
   /** The content cannot be read on: the exchange answers, if it still can, and the connection closes. */
@@ -213,11 +219,6 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   /** Reading goes on into a bounded hold, since only reading shows that the client went away. */
-  #hold(buffer: Buffer, start: number, end: number): void {
-    this.#held = Buffer.from(buffer.subarray(start, end))
-    this.#applyReading()
-  }
-
   #applyReading(): void {
     const held = this.#held?.length ?? 0
     const full = this.#waiting === Waiting.exchange && held >= this.#settings.limits.pipelinedBytesMax
@@ -358,11 +359,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     if (!this.#clock.hasPassed(nowMs)) return
     if (this.#waiting === Waiting.exchange) {
       this.#breakRequest('REQUEST_BODY_TIMEOUT', 'No byte of the body came in time')
-    } else if (this.#waiting === Waiting.head && (this.#held !== null || this.#requests === 0)) {
-      if (this.#held === null) this.#wire.destroy()
-      else this.refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
     } else if (this.#waiting === Waiting.head) {
-      this.#lingerThenClose()
+      if (this.#held !== null)
+        this.refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
+      else if (this.#requests === 0) this.#wire.destroy()
+      else this.#lingerThenClose()
     } else if (this.#lingering !== null) {
       this.#lingering.onDeadline()
     } else {

@@ -132,10 +132,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
       }
     } catch (error) {
       if (error instanceof Malformed) this.#fail('UPSTREAM_RESPONSE_INVALID', error.message)
-      else {
-        this.#keeper.onInternalError(error)
-        this.#fail('INTERNAL_ERROR', 'The response could not be handled')
-      }
+      else this.onFault(error)
       return
     } finally {
       this.#consuming = false
@@ -312,6 +309,16 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     this.#user = null
     this.close()
     user?.onLost(new GatewayError(code, detail), code === 'UPSTREAM_CLOSED' && this.#unanswered)
+  }
+
+  /** A mistake of ours: the exchange that has the connection fails, and no other. */
+  onFault(error: unknown): void {
+    this.#keeper.onInternalError(error)
+    try {
+      this.#fail('INTERNAL_ERROR', 'The response could not be handled')
+    } catch (again) {
+      this.#keeper.onInternalError(again)
+    }
   }
 
   #forget(): void {

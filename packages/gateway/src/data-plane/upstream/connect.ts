@@ -36,8 +36,7 @@ export class Connector {
     socket.on('session', (session) => {
       this.#session = session
     })
-    socket.once('secureConnect', onConnected)
-    return Wire.secure(socket, owner)
+    return Wire.secure(socket, owner, onConnected)
   }
 }
 

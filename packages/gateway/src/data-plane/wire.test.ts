@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import type { TLSSocket } from 'node:tls'
+import { Wire, type WireOwner } from './wire.ts'
+
+const MISTAKE = new Error('a mistake')
+
+/** Throws in every event, and notes what it is told of that. */
+function clumsyOwner(): WireOwner & { readonly faults: unknown[] } {
+  const fail = (): never => {
+    throw MISTAKE
+  }
+  const faults: unknown[] = []
+  return {
+    faults,
+    onBytes: fail,
+    onEnd: fail,
+    onDrain: fail,
+    onSendTimeout: fail,
+    onClosed: fail,
+    onFault: (error) => void faults.push(error),
+  }
+}
+
+const fail = (): never => {
+  throw MISTAKE
+}
+
+for (const event of ['data', 'end', 'drain', 'timeout', 'close', 'secureConnect']) {
+  test(`what the owner throws in an event of its socket goes to onFault(), and no further: ${event}`, () => {
+    const socket = new Socket()
+    const owner = clumsyOwner()
+    Wire.secure(socket as TLSSocket, owner, fail)
+    socket.emit(event, Buffer.from('x'))
+    assert.deepEqual(owner.faults, [MISTAKE])
+  })
+}
+
+async function listening(t: TestContext, onConnection: (socket: Socket) => void): Promise<number> {
+  const server = createServer((socket) => {
+    t.after(() => socket.destroy())
+    onConnection(socket)
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+test('what the owner throws when a plain connection stands, gets bytes and ends goes to onFault()', async (t) => {
+  const port = await listening(t, (socket) => socket.end('bytes'))
+  const owner = clumsyOwner()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const told: WireOwner = {
+    ...owner,
+    onFault(error) {
+      // Of connect, bytes and end.
+      if (owner.faults.push(error) === 3) resolve()
+    },
+  }
+  const wire = Wire.connect({ port, host: '127.0.0.1' }, 1_024, told, fail)
+  t.after(() => wire.destroy())
+  await promise
+  assert.deepEqual(owner.faults, [MISTAKE, MISTAKE, MISTAKE])
+})
