@@ -136,6 +136,16 @@ describe('FieldLines', () => {
     )
   })
 
+  it('writes added lines that are too long to be remembered', () => {
+    const block = linesOf('host', 'h').share()
+    for (const value of ['x'.repeat(5_000), 'y', 'x'.repeat(5_000), 'z'.repeat(5_000), 'y', 'y']) {
+      const taken = new FieldLines()
+      taken.take(block)
+      taken.append('a', value)
+      assert.equal(taken.text, `host: h\r\na: ${value}\r\n`)
+    }
+  })
+
   it('writes what a message added since it was written', () => {
     const block = linesOf('host', 'h').share()
     for (const value of ['1', '2', '1', '1']) {

@@ -3,6 +3,9 @@ const NO_LINES: readonly string[] = []
 /** Once the added lines have differed this often in a row, nobody compares them any more. */
 const MISSES_MAX = 16
 
+/** Longer text is made anew for each message: an idle connection holds no more than this of what was added to a head. */
+const REMEMBERED_TEXT_MAX = 4_096
+
 /** Lines that never change, written out once, and so is what was last added to them: the same is, again and again. */
 class BlockText {
   #text: string
@@ -33,7 +36,7 @@ class BlockText {
       this.#isFlat = true
     }
     const text = this.#text + linesText(added, left)
-    if (this.#misses === MISSES_MAX) this.#added = null
+    if (this.#misses === MISSES_MAX || text.length > REMEMBERED_TEXT_MAX) this.#added = null
     else this.#remember(added.slice(), text)
     return text
   }
