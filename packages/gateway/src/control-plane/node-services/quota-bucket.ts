@@ -1,5 +1,6 @@
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 import type { QuotaAsk, QuotaKnowledge, QuotaNote } from '../../protocol/node-services.ts'
+import { isWorthRecalling, type Lease, leastOf } from './quota-lease-book.ts'
 
 /** What a bucket has to do with: the workers of the node. */
 export interface QuotaWorkers {
@@ -7,25 +8,6 @@ export interface QuotaWorkers {
   readonly count: number
   isAlive(worker: number): boolean
   tell(worker: number, note: QuotaNote): void
-}
-
-/** A worker that has given its own part up. */
-interface Lease {
-  readonly worker: number
-  /** What it may still use: what it said that it holds, and what is on its way to it. */
-  outstanding: number
-  granted: number
-  /** Its `used`, as last heard. */
-  used: number
-  want: number
-  need: number
-  /** An ask has had no note yet. */
-  isOwed: boolean
-  /** It was called back and has not answered: it has not given up its part yet. */
-  isPending: boolean
-  /** A process that thinks it has a part, of a bucket that was in use before it came: that part is not taken off. */
-  unfoundedPart: number
-  recalledAt: number
 }
 
 type Knowledge = QuotaKnowledge & { readonly held: number }
@@ -395,14 +377,4 @@ export class QuotaBucket {
 
 function later(a: Knowledge | null, b: Knowledge): Knowledge {
   return a === null || b.at > a.at || (b.at === a.at && b.sequence > a.sequence) ? b : a
-}
-
-/** Less than this is not worth a message. */
-function leastOf(lease: Lease): number {
-  return Math.max(lease.need, Math.min(lease.want, 1))
-}
-
-/** It holds something, and either wants nothing or has too little to do anything with it. */
-function isWorthRecalling(lease: Lease): boolean {
-  return !lease.isPending && lease.outstanding > EPSILON && (lease.want <= 0 || lease.need > 0)
 }
