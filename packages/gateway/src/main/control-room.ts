@@ -228,9 +228,9 @@ export class ControlRoom {
   }
 
   /** What its guards say counts no more: its successor has its own. */
-  workerRetiring(worker: number): void {
+  workerRetiring(worker: number, as: number): void {
     this.#faults.workerEnded(worker)
-    this.#nodes?.workerEnded(worker)
+    this.#nodes?.workerRetiring(worker, as)
     this.#onEvent({ kind: 'worker', at: Date.now(), worker, text: 'is being replaced' })
     this.#noteRetirement()
   }

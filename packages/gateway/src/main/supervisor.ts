@@ -150,7 +150,7 @@ class Supervisor {
 
   #retiring(worker: number, as: number): void {
     this.#workers.retiring(worker, as)
-    this.#room?.workerRetiring(worker)
+    this.#room?.workerRetiring(worker, as)
     const identity = this.#processes.get(worker)
     if (identity !== undefined) this.#processes.set(as, identity)
   }

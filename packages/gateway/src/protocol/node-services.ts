@@ -85,7 +85,7 @@ export interface QuotaAsk {
   readonly want: number
   /** The least that is of any use to it: a request waits for this much. At most `want`. */
   readonly need: number
-  /** Given back: back into the bucket. */
+  /** What it gave back since its claim: back into the bucket. */
   readonly returned: number
   /** Taken without a grant, while the supervisor was silent: out of the bucket. */
   readonly drawn: number
@@ -118,8 +118,9 @@ export type QuotaNote =
       readonly free: number
       readonly at: number
       readonly sequence: number
-      /** The worker's `used` as far as the supervisor has heard. */
+      /** The worker's own `used` and `returned`, as far as the supervisor has heard. */
       readonly used: number
+      readonly returned: number
       /** More will follow by itself. */
       readonly isWaiting: boolean
     }

@@ -80,6 +80,17 @@ export class NodeKeeper {
     this.#quota.workerSpawned(worker)
   }
 
+  /** The process that had this number goes on under another one, and ends soon; a new one will take its place. */
+  workerRetiring(worker: number, as: number): void {
+    const session = this.#sessions.get(worker)
+    if (session === undefined) return
+    this.#sessions.delete(worker)
+    this.#sessions.set(as, session)
+    if (this.#unheard.delete(worker)) this.#unheard.add(as)
+    this.#quota.workerRetiring(worker, as)
+    this.#once.workerRetiring(worker, as)
+  }
+
   workerEnded(worker: number): void {
     if (!this.#sessions.delete(worker)) return
     this.#quota.workerEnded(worker)

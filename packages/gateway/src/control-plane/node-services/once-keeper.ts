@@ -43,6 +43,14 @@ export class OnceKeeper {
     for (const task of this.#tasks.values()) this.#leave(task, worker)
   }
 
+  /** The process goes on under another number. */
+  workerRetiring(worker: number, as: number): void {
+    for (const task of this.#tasks.values()) {
+      if (task.waiting.delete(worker)) task.waiting.add(as)
+      if (task.holder === worker) task.holder = as
+    }
+  }
+
   /** All workers have said what they run. */
   settle(): void {
     this.#isSettled = true

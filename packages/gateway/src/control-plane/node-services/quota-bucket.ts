@@ -1,6 +1,7 @@
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 import type { QuotaAsk, QuotaKnowledge, QuotaNote } from '../../protocol/node-services.ts'
-import { isWorthRecalling, type Lease, leastOf } from './quota-lease-book.ts'
+import { deal, EPSILON, isWorthRecalling, type Lease, leastOf, newLease } from './quota-deal.ts'
+import { type QuotaReport, recoveredFree } from './quota-recovery.ts'
 
 /** What a bucket has to do with: the workers of the node. */
 export interface QuotaWorkers {
@@ -10,14 +11,8 @@ export interface QuotaWorkers {
   tell(worker: number, note: QuotaNote): void
 }
 
-type Knowledge = QuotaKnowledge & { readonly held: number }
-
-/** Fractions that were added up in another order differ by less than this part of the bucket. */
-const EPSILON = 1e-6
 /** When those who speak have less than this of their parts, all others are called. */
 const DRAINED_RATIO = 0.75
-/** The rest that one round leaves, since shares were computed before all was known, goes in further ones. */
-const ROUNDS_MAX = 4
 
 /** One bucket as the supervisor keeps it; protocol/node-services.ts has the rules. Times are milliseconds. */
 export class QuotaBucket {
@@ -37,7 +32,7 @@ export class QuotaBucket {
   /** When it is worth looking at those who wait. */
   #wakeAt = Number.POSITIVE_INFINITY
   /** What workers knew of the supervisor before; until all have said it nothing is granted. */
-  #knowledge: Knowledge[] = []
+  #knowledge: QuotaReport[] = []
   #isSettled: boolean
   #hasUnanswered = false
 
@@ -71,12 +66,12 @@ export class QuotaBucket {
     return false
   }
 
-  /** Books what the worker says. What it wants it gets by `serve`. */
-  hear(worker: number, ask: QuotaAsk, now: number): void {
+  /** Books what the worker says. What it wants it gets by `serve`; at once if true. */
+  hear(worker: number, ask: QuotaAsk, now: number): boolean {
     this.#fill(now)
     let lease = this.#leases.get(worker)
     // It was sent before the worker heard that it may forget.
-    if (!ask.isClaim && (lease === undefined || lease.isPending)) return
+    if (!ask.isClaim && (lease === undefined || lease.isPending)) return false
     lease ??= this.#addLease(worker)
     lease.isPending = false
     lease.outstanding = ask.held + (lease.granted - ask.received)
@@ -85,19 +80,27 @@ export class QuotaBucket {
     lease.need = ask.need
     lease.isOwed = true
     this.#hasUnanswered = true
-    this.#free += ask.returned - ask.drawn - lease.unfoundedPart
+    const returned = ask.returned - (ask.isClaim ? 0 : lease.returned)
+    lease.returned = ask.returned
+    this.#free += returned - ask.drawn - lease.unfoundedPart
     lease.unfoundedPart = 0
     this.#heardAt = now
     if (ask.rate !== this.#rate || ask.burst !== this.#burst) this.#reshape(ask)
     if (ask.known !== null) this.#learn(ask.known, ask.held, now)
     this.#cap()
+    return returned > 0
   }
 
   /** All workers have said what they knew. */
   settle(now: number): void {
     if (this.#isSettled) return
     this.#isSettled = true
-    this.#free += this.#recovered(now)
+    this.#free += recoveredFree(this.#knowledge, {
+      now,
+      part: this.#part,
+      partFillPerMs: this.#partFillPerMs,
+      room: this.#part * this.#parts - this.#outstanding,
+    })
     this.#knowledge = []
     this.#filledAt = now
     this.#cap()
@@ -109,8 +112,8 @@ export class QuotaBucket {
     this.#hasUnanswered = false
     this.#fill(now)
     const waiting = [...this.#leases.values()].filter((lease) => lease.want > 0)
-    const given = new Map<Lease, number>()
-    for (let round = 0; round < ROUNDS_MAX && this.#deal(waiting, given); round += 1);
+    const given = deal(waiting, this.#free)
+    for (const [lease, tokens] of given) this.#book(lease, tokens)
     const short = waiting.find((lease) => lease.want > EPSILON)
     // Who got something wants more when it says so again: it might have no use for it by then.
     for (const lease of given.keys()) lease.want = 0
@@ -124,7 +127,7 @@ export class QuotaBucket {
       this.#leases.set(lease.worker, lease)
     }
     if (short !== undefined) this.#recall(short.worker, short.need > 0, now)
-    else if (this.#free + this.#outstanding < DRAINED_RATIO * this.#part * this.#leases.size) this.#call(now)
+    else if (this.#free + this.#outstanding < DRAINED_RATIO * this.#part * this.#parts) this.#call(now)
     const head = waiting.find((lease) => lease.want > 0)
     this.#wakeAt =
       head === undefined
@@ -135,6 +138,11 @@ export class QuotaBucket {
   /** The worker is gone. What it held counts as used; a part that it never spoke of, as unused. */
   workerEnded(worker: number, now: number): void {
     this.#fill(now)
+    this.#wakeAt = 0
+    if (worker > this.#workers.count) {
+      this.#leases.delete(worker)
+      return
+    }
     const isLeased = this.#leases.get(worker)?.isPending === false
     if (isLeased) {
       this.#leases.delete(worker)
@@ -143,7 +151,16 @@ export class QuotaBucket {
       this.#takeOver(worker)
     }
     this.#cap()
-    this.#wakeAt = 0
+  }
+
+  /** The process goes on under a number beyond those that have parts; another will take its place. */
+  workerRetiring(worker: number, as: number, now: number): void {
+    this.#fill(now)
+    const lease = this.#leases.get(worker)
+    this.#leases.delete(worker)
+    if (lease === undefined) this.#callOne(as, now, false)
+    else this.#leases.set(as, { ...lease, worker: as })
+    this.#addLease(worker)
   }
 
   /** A new process thinks that it has a part: it has none as long as this bucket is not full. */
@@ -180,9 +197,16 @@ export class QuotaBucket {
     return this.#burst / this.#workers.count
   }
 
+  /** How many have given theirs up. */
+  get #parts(): number {
+    let parts = 0
+    for (const worker of this.#leases.keys()) if (worker <= this.#workers.count) parts += 1
+    return parts
+  }
+
   /** Tokens that flow into what no worker fills by itself. */
   get #fillPerMs(): number {
-    return this.#ratePerMs * Math.min(this.#leases.size / this.#workers.count, 1)
+    return (this.#ratePerMs * this.#parts) / this.#workers.count
   }
 
   get #outstanding(): number {
@@ -193,7 +217,7 @@ export class QuotaBucket {
 
   /** The whole bucket. Who has said nothing counts as not having used anything. */
   get #level(): number {
-    const untouched = Math.max(this.#workers.count - this.#leases.size, 0) * this.#part
+    const untouched = (this.#workers.count - this.#parts) * this.#part
     return this.#free + this.#outstanding + untouched
   }
 
@@ -207,7 +231,7 @@ export class QuotaBucket {
 
   /** What is out there beyond the bucket's size (it was larger before) is no debt. */
   #cap(): void {
-    this.#free = Math.min(this.#free, Math.max(this.#part * this.#leases.size - this.#outstanding, 0))
+    this.#free = Math.min(this.#free, Math.max(this.#part * this.#parts - this.#outstanding, 0))
   }
 
   #reshape({ rate, burst }: QuotaAsk): void {
@@ -223,49 +247,17 @@ export class QuotaBucket {
     }
     // A worker that could not speak before: it must not have known of less than all others.
     const { free, at, drawnFrom, drawnUntil } = known
-    const drawn = this.#ownFillPerMs * (drawnUntil - drawnFrom)
+    const drawn = this.#partFillPerMs * (drawnUntil - drawnFrom)
     this.#free = Math.min(this.#free, free + this.#fillPerMs * (now - at) - drawn)
   }
 
-  /**
-   * What nobody holds, by what the supervisor before said last; to whom does not matter. What flowed in afterwards is
-   * there but for what workers drew. Nobody knows when the bucket was full meanwhile: what was used counts as used after
-   * that.
-   */
-  #recovered(now: number): number {
-    const last = this.#knowledge.reduce(later, null)
-    if (last === null) return 0
-    let undrawn = 0
-    let used = 0
-    for (const known of this.#knowledge) {
-      const before = Math.max(known.drawnFrom - last.at, 0)
-      const after = now - Math.max(known.drawnUntil, last.at)
-      undrawn += Math.min(this.#ownFillPerMs * (before + after), this.#part)
-      // More than a part would be what it drew: that has been taken off already.
-      used += Math.min(known.used, Math.max(this.#part - known.held, 0))
-    }
-    const room = this.#part * this.#leases.size - this.#outstanding
-    return Math.min(last.free + undrawn + used, room) - used
-  }
-
   /** What flows into the part of one worker. */
-  get #ownFillPerMs(): number {
+  get #partFillPerMs(): number {
     return this.#ratePerMs / this.#workers.count
   }
 
   #addLease(worker: number): Lease {
-    const lease: Lease = {
-      worker,
-      outstanding: 0,
-      granted: 0,
-      used: 0,
-      want: 0,
-      need: 0,
-      isOwed: false,
-      isPending: false,
-      unfoundedPart: 0,
-      recalledAt: Number.NEGATIVE_INFINITY,
-    }
+    const lease = newLease(worker)
     this.#leases.set(worker, lease)
     return lease
   }
@@ -278,26 +270,10 @@ export class QuotaBucket {
     if (this.#isSettled) this.#free += lease === undefined ? this.#part : lease.outstanding
   }
 
-  /** One round through those who wait, each its share or at least what is of use to it. False: nothing was given. */
-  #deal(waiting: readonly Lease[], given: Map<Lease, number>): boolean {
-    let open = waiting.filter((lease) => lease.want > 0).length
-    let hasGiven = false
-    for (const lease of waiting) {
-      if (lease.want <= 0) continue
-      const least = leastOf(lease)
-      // Whoever needs much would never get it if others were served meanwhile.
-      if (least > this.#free + EPSILON) break
-      const tokens = Math.min(lease.want, Math.max(least, this.#free / open))
-      open -= 1
-      hasGiven = true
-      this.#free -= tokens
-      lease.outstanding += tokens
-      lease.granted += tokens
-      lease.want -= tokens
-      lease.need = Math.max(lease.need - tokens, 0)
-      given.set(lease, (given.get(lease) ?? 0) + tokens)
-    }
-    return hasGiven
+  #book(lease: Lease, tokens: number): void {
+    this.#free -= tokens
+    lease.outstanding += tokens
+    lease.granted += tokens
   }
 
   #grant(lease: Lease, tokens: number, now: number): void {
@@ -313,6 +289,7 @@ export class QuotaBucket {
       at: now,
       sequence: this.#lastSequence,
       used: lease.used,
+      returned: lease.returned,
       isWaiting: lease.want > 0,
     })
   }
@@ -320,7 +297,7 @@ export class QuotaBucket {
   /** Asks all who may hold what they do not need. What they give back is served when it is here. */
   #recall(head: number, isUrgent: boolean, now: number): void {
     for (const lease of this.#leases.values()) {
-      if (lease.worker === head || !isWorthRecalling(lease)) continue
+      if (lease.worker === head || !isWorthRecalling(lease, isUrgent ? EPSILON : 1)) continue
       if (now - lease.recalledAt < QUOTA_LIMITS.recallPeriodMs) continue
       lease.recalledAt = now
       this.#tellRecall(lease.worker, isUrgent)
@@ -334,13 +311,16 @@ export class QuotaBucket {
    */
   #call(now: number, isUrgent = false): void {
     for (let worker = 1; worker <= this.#workers.count; worker += 1) {
-      if (this.#leases.has(worker) || !this.#workers.isAlive(worker)) continue
-      const lease = this.#addLease(worker)
-      lease.outstanding = this.#part
-      lease.isPending = true
-      lease.recalledAt = now
-      this.#tellRecall(worker, isUrgent)
+      if (!this.#leases.has(worker) && this.#workers.isAlive(worker)) this.#callOne(worker, now, isUrgent)
     }
+  }
+
+  #callOne(worker: number, now: number, isUrgent: boolean): void {
+    const lease = this.#addLease(worker)
+    lease.outstanding = this.#part
+    lease.isPending = true
+    lease.recalledAt = now
+    this.#tellRecall(worker, isUrgent)
   }
 
   #restock(leases: readonly Lease[], now: number): void {
@@ -350,9 +330,7 @@ export class QuotaBucket {
       const share = this.#free / (poor.length - index + 1)
       const tokens = Math.min(this.#part - lease.outstanding, share)
       if (tokens < Math.min(1, this.#part - lease.outstanding)) continue
-      this.#free -= tokens
-      lease.outstanding += tokens
-      lease.granted += tokens
+      this.#book(lease, tokens)
       this.#grant(lease, tokens, now)
     }
   }
@@ -373,8 +351,4 @@ export class QuotaBucket {
     const { plugin, key } = this
     this.#workers.tell(worker, { kind: 'forget', plugin, key, used, isRefused: false })
   }
-}
-
-function later(a: Knowledge | null, b: Knowledge): Knowledge {
-  return a === null || b.at > a.at || (b.at === a.at && b.sequence > a.sequence) ? b : a
 }

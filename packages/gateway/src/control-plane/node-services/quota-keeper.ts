@@ -63,6 +63,15 @@ export class QuotaKeeper implements QuotaWorkers {
     for (const bucket of this.#buckets()) bucket.workerEnded(worker, now)
   }
 
+  workerRetiring(worker: number, as: number): void {
+    if (this.#alive.delete(worker)) this.#alive.add(as)
+    // What it was to be told at the end of this turn goes where it is called now.
+    const notes = this.#notes.get(worker)
+    if (this.#notes.delete(worker) && notes !== undefined) this.#notes.set(as, notes)
+    const now = this.#options.clock.nowMs()
+    for (const bucket of this.#buckets()) bucket.workerRetiring(worker, as, now)
+  }
+
   /** All workers have said what they knew, or had time enough. */
   settle(): void {
     if (this.#isSettled) return
@@ -90,9 +99,9 @@ export class QuotaKeeper implements QuotaWorkers {
       this.tell(worker, { kind: 'forget', plugin, key, used, isRefused: true })
       return
     }
-    bucket.hear(worker, ask, now)
+    const isPressing = bucket.hear(worker, ask, now)
     // Where tokens are scarce they are given out a few at a time: one by one, every token would cost two messages.
-    if (!this.#thirsty.has(bucket) || ask.returned > 0) this.#serve(bucket, now)
+    if (isPressing || !this.#thirsty.has(bucket)) this.#serve(bucket, now)
   }
 
   #find({ plugin, key }: QuotaAsk): QuotaBucket | undefined {

@@ -43,6 +43,8 @@ export class QuotaLease {
   #used = 0
   #usedSaid = 0
   #usedHeard = 0
+  #returned = 0
+  #returnedHeard = 0
 
   /** Taken without a grant since the last ask. */
   #drawn = 0
@@ -153,6 +155,7 @@ export class QuotaLease {
     const isNeedy = this.#isNeedy(now)
     const returned = this.#isRecalled ? this.#recallable(isNeedy, now) : this.#idleExcess(now)
     this.#held -= returned
+    this.#returned += returned
     const target = this.#target()
     const isInUse = now - this.#usedAt <= QUOTA_LIMITS.idleMs
     const asksForMore = isInUse && (isNeedy || !this.#isRecalled)
@@ -166,12 +169,16 @@ export class QuotaLease {
     this.#isAnswered = false
     this.#low = target / 2
     this.#setAskBelow()
-    return this.#say({ isClaim, want, need, returned, drawn, known: null })
+    return this.#say({ isClaim, want, need, drawn, known: null })
   }
 
   /** As `ask`, to a supervisor that knows nothing: what is held, and what was last heard. */
   reclaim(now: number): QuotaAsk {
     this.#received = 0
+    // What was given back and did not arrive is still here.
+    this.#held += this.#returned - this.#returnedHeard
+    this.#returned = 0
+    this.#returnedHeard = 0
     const known = {
       free: this.#free,
       at: this.#at,
@@ -195,6 +202,7 @@ export class QuotaLease {
     this.#at = note.at
     this.#sequence = note.sequence
     this.#usedHeard = note.used
+    this.#returnedHeard = note.returned
     this.#isWaiting = note.isWaiting
     this.#isAnswered = true
     this.#heardAt = now
@@ -243,9 +251,10 @@ export class QuotaLease {
     )
   }
 
-  #say(rest: Pick<QuotaAsk, 'isClaim' | 'want' | 'need' | 'returned' | 'drawn' | 'known'>): QuotaAsk {
+  #say(rest: Pick<QuotaAsk, 'isClaim' | 'want' | 'need' | 'drawn' | 'known'>): QuotaAsk {
     const { plugin, key, rate, burst } = this
-    return { plugin, key, rate, burst, held: this.#held, received: this.#received, used: this.#used, ...rest }
+    const [held, received, used, returned] = [this.#held, this.#received, this.#used, this.#returned]
+    return { plugin, key, rate, burst, held, received, used, returned, ...rest }
   }
 
   #becomeLeased(now: number): void {
@@ -255,6 +264,8 @@ export class QuotaLease {
     this.#used = 0
     this.#usedSaid = 0
     this.#usedHeard = 0
+    this.#returned = 0
+    this.#returnedHeard = 0
     // Nothing flows into the own part any more: from now on the supervisor has to give what does.
     this.#left = this.burst - (this.#part - this.#held)
     // The debt goes to the bucket.
