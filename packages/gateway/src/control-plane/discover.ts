@@ -47,10 +47,12 @@ export async function discover(directories: PluginDirectories): Promise<Discover
   for (const origin of origins) {
     const directory = origin === 'user' ? directories.user : directories.builtIn
     const entries = await listDirectory(directory, problems)
-    const looked = await Promise.all(
-      entries.map((entry) => look(join(directory, entry.name), entry, problems)),
-    )
-    for (const folder of looked) if (folder !== null) found.push({ folder, origin })
+    const looked = await Promise.all(entries.map((entry) => look(join(directory, entry.name), entry)))
+    // In the order of names, not in that in which the disk answered.
+    for (const { folder, problem } of looked) {
+      if (folder !== undefined) found.push({ folder, origin })
+      if (problem !== undefined) problems.push(problem)
+    }
   }
   return { found, problems }
 }
@@ -97,32 +99,24 @@ async function listDirectory(directory: string, problems: PluginProblem[]): Prom
   return []
 }
 
-/** The folder when it is a plugin's, or null when it is not. */
-async function look(folder: string, entry: Dirent, problems: PluginProblem[]): Promise<string | null> {
+/** What one child of a plugins directory is: a plugin's folder, a problem, or somebody else's. */
+interface Look {
+  readonly folder?: string
+  readonly problem?: PluginProblem
+}
+
+async function look(folder: string, entry: Dirent): Promise<Look> {
   try {
-    if (entry.isSymbolicLink() && !(await stat(await realpath(folder))).isDirectory()) return null
-    if (await isFile(join(folder, 'plugin.json'))) return folder
+    if (entry.isSymbolicLink() && !(await stat(await realpath(folder))).isDirectory()) return {}
+    if (await isFile(join(folder, 'plugin.json'))) return { folder }
     const entryFile = await findEntryFile(folder)
-    if (entryFile === null) return null
-    problems.push(
-      problemAt(
-        join(folder, 'plugin.json'),
-        'PLUGIN_MANIFEST_INVALID',
-        `${folder} holds ${entryFile} but no plugin.json; add one with name and version, or move the folder away.`,
-        { folder },
-      ),
-    )
+    if (entryFile === null) return {}
+    const message = `${folder} holds ${entryFile} but no plugin.json; add one with name and version, or move the folder away.`
+    return { problem: problemAt(join(folder, 'plugin.json'), 'PLUGIN_MANIFEST_INVALID', message, { folder }) }
   } catch (error) {
-    problems.push(
-      problemAt(
-        folder,
-        'PLUGIN_MANIFEST_INVALID',
-        `Cannot read the plugin folder ${folder}: ${messageOf(error)}`,
-        { folder },
-      ),
-    )
+    const message = `Cannot read the plugin folder ${folder}: ${messageOf(error)}`
+    return { problem: problemAt(folder, 'PLUGIN_MANIFEST_INVALID', message, { folder }) }
   }
-  return null
 }
 
 /** The name of the folder's entry file, or null when there is none. Throws when the folder cannot be read. */
