@@ -108,8 +108,9 @@ export const PluginMain: Main = (_config, host) => {
 }
 
 function probe(mixed: number) {
-  const { gc } = globalThis as { gc?: () => void }
-  gc?.()
+  const { gc } = globalThis as { gc?: (how: object) => void }
+  // Once more and again until nothing is freed, and free pages given back: else resident memory is mostly chance.
+  gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
   const { heapUsed, rss, external } = process.memoryUsage()
   return { pid: process.pid, isCollected: gc !== undefined, heapBytes: heapUsed, rssBytes: rss, externalBytes: external, mixed }
 }
