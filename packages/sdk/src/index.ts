@@ -19,6 +19,8 @@
 
 import type { Host } from './host.ts'
 
+export type { Consumer } from './consumer.ts'
+export { consumerOf, defineConsumer, setConsumer } from './consumer.ts'
 export type * from './host.ts'
 
 /** What {@link Context.values} may hold: everything the structured clone algorithm copies, functions excluded. */
@@ -110,7 +112,10 @@ export interface Context {
   readonly response: Response
   /** The route that matched. It stays even when a plugin rewrites the path. */
   readonly route: RouteInfo
-  /** Data that plugins of this exchange share, along the chain and across hooks. Values must be cloneable. */
+  /**
+   * Data that plugins of this exchange share, along the chain and across hooks. Values must be cloneable. Who is calling
+   * stands in it too: see {@link Consumer}.
+   */
   readonly values: Map<string, Cloneable>
   /** Logs with the request id, the route and the plugin's name. */
   readonly log: Log
