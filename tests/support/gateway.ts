@@ -74,6 +74,16 @@ export interface TestGateway {
  */
 export async function startGateway(t: TestScope, options: GatewayOptions): Promise<TestGateway> {
   const dir = await withTempDir()
+  return startGatewayIn(t, dir, options, () => writeFiles(dir, options))
+}
+
+/** The same in the folder of a gateway that has ended, with what stands there. */
+export async function startGatewayIn(
+  t: TestScope,
+  dir: TempDir,
+  options: Omit<GatewayOptions, 'config' | 'plugins'> = {},
+  prepare: () => Promise<void> = async () => {},
+): Promise<TestGateway> {
   const marker = randomUUID()
   const output = { stdout: '', stderr: '' }
   t.after(async () => {
@@ -81,7 +91,7 @@ export async function startGateway(t: TestScope, options: GatewayOptions): Promi
     await dir[Symbol.asyncDispose]()
     if (!t.passed && output.stderr !== '') t.diagnostic(`stderr of the gateway:\n${output.stderr}`)
   })
-  await writeFiles(dir, options)
+  await prepare()
   const child = startProgram(dir, options, marker)
   const exited = watch(child, output)
   const url = await readyUrl(exited, output, options.readyDeadlineMs ?? 30_000)
@@ -118,7 +128,11 @@ async function writeFiles(dir: TempDir, { config, plugins = {} }: GatewayOptions
   }
 }
 
-function startProgram(dir: TempDir, options: GatewayOptions, marker: string): ChildProcess {
+function startProgram(
+  dir: TempDir,
+  options: Omit<GatewayOptions, 'config' | 'plugins'>,
+  marker: string,
+): ChildProcess {
   const program = options.program ?? CARDEA
   const config = join(dir.path, 'cardea.yaml')
   return spawn(process.execPath, [program, 'serve', '--config', config, ...(options.args ?? [])], {

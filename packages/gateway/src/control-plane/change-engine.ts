@@ -3,7 +3,7 @@ import { messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
-import type { GatewaySettings } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import {
   applyChange,
   type ChangeGround,
@@ -57,6 +57,8 @@ export class ChangeEngine {
   readonly #options: EngineOptions
   readonly #queue: Waiting[] = []
   #reference: Reference | null = null
+  /** What serves although the store has lost it. */
+  #unreadable: GenerationPlan | null = null
   #isServing = false
   #isRunning = false
   #isClosed = false
@@ -78,6 +80,12 @@ export class ChangeEngine {
 
   get isServing(): boolean {
     return this.#isServing
+  }
+
+  /** The number of the generation that serves; 0 for none. */
+  get live(): number {
+    const serving = this.#isServing ? this.#reference?.candidate.plan : this.#unreadable
+    return serving?.number ?? 0
   }
 
   /** The newest change when it failed or is held. */
@@ -120,9 +128,13 @@ export class ChangeEngine {
     if (this.#reference !== null) this.#reference = { ...this.#reference, settings }
   }
 
-  /** Takes over a gateway that serves this already, with all that its plan says. */
-  adopt(reference: Reference | null, workerCount: number): void {
+  /**
+   * Takes over a gateway that serves this already, with all that its plan says. `running`: the plan as the processes
+   * have it, should nothing else be left of it (`reference` null).
+   */
+  adopt(reference: Reference | null, running: GenerationPlan | null, workerCount: number): void {
     this.#reference = reference
+    this.#unreadable = reference === null ? running : null
     this.#isServing = reference !== null
     this.#workerCount = workerCount
     if (reference !== null) this.#lifecycle = reference.candidate.lifecycle
@@ -174,7 +186,7 @@ export class ChangeEngine {
     this.#note(request, report)
     if (report.outcome !== 'unchanged') this.#options.onReport(report)
     const mayServeReference = this.#options.hasFallback || report.outcome === 'unchanged'
-    if (!this.#isServing && mayServeReference) await this.#serveWhatThereIs()
+    if (this.live === 0 && mayServeReference) await this.#serveWhatThereIs()
     return report
   }
 
@@ -241,6 +253,7 @@ export class ChangeEngine {
   #committed(reference: Reference): void {
     const previous = this.#isServing ? this.#reference : null
     this.#reference = { ...reference, settings: { ...reference.settings, workers: this.#workerCount } }
+    this.#unreadable = null
     this.#isServing = true
     this.#lifecycle = reference.candidate.lifecycle
     this.#options.onCommitted(this.#reference, previous)
@@ -255,6 +268,7 @@ export class ChangeEngine {
       workers,
       master,
       reference: this.#reference,
+      unreadable: this.#unreadable,
       isServing: this.#isServing,
       workerCount: this.#workerCount,
       findMoves,

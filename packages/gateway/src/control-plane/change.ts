@@ -54,6 +54,8 @@ export interface ChangeGround extends Workshop {
   readonly master: MasterPort
   /** The generation that everything is compared with: what serves, or at the start what served last. */
   readonly reference: Reference | null
+  /** What serves without being a reference: the store has lost it. Security plugins are not lost with it. */
+  readonly unreadable: GenerationPlan | null
   /** False at the start: then the reference serves nobody yet. */
   readonly isServing: boolean
   /** The number of workers, which no change can change. */
@@ -169,16 +171,17 @@ function isSame(candidate: Candidate, reference: Reference | null): boolean {
 
 function refuseLosses(
   candidate: Candidate,
-  { reference, findMoves }: ChangeGround,
+  { reference, unreadable, findMoves }: ChangeGround,
   { approved = [] }: ChangeRequest,
   changes: readonly string[],
 ): void {
-  if (reference === null) return
+  const before = reference?.candidate.plan ?? unreadable
+  if (before === null) return
   const losses = findSecurityLosses({
-    reference: reference.candidate.plan,
+    reference: before,
     candidate: candidate.plan,
     optOuts: optOutsOf(planSettings(candidate.config)),
-    moves: findMoves(reference.candidate.plan.routes, candidate.plan.routes),
+    moves: findMoves(before.routes, candidate.plan.routes),
     idle: candidate.idle,
   })
   const unseen = losses.filter(

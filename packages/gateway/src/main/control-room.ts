@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { builtInPluginsDirectory, LOGS_FOLDER } from '../base/own-folders.ts'
@@ -29,17 +28,12 @@ import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
 import type { GatewayLog } from '../observe/log.ts'
 import { bundleMapper } from '../plugin-host/load.ts'
 import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
-import type { GatewaySettings } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
-import type {
-  ReadySummary,
-  RunningGateway,
-  ServeOptions,
-  ServeSource,
-} from '../protocol/master-supervisor.ts'
+import type { ReadySummary, RunningGateway, ServeOptions } from '../protocol/master-supervisor.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childEntryFile, childFlags } from './child-slot.ts'
-import { directoryOf } from './source-folder.ts'
+import { configText, directoryOf, isOf } from './serve-source.ts'
 
 /** The parts of the supervisor, and how they are wired: this is the only place that knows all of them. */
 
@@ -197,13 +191,16 @@ export class ControlRoom {
     this.#keepNodeServices(settings.workers)
     for (const worker of workers.numbers) this.workerSpawned(worker)
     await workers.recount()
+    // Of a change that died with the predecessor: the next commit must not open what that one was to listen on.
+    master.discardListeners()
+    this.#store.countOnFrom(plan?.number ?? 0)
     const latest = this.#lastOfThisSource()
     const decided = latest !== null && latest.number >= (plan?.number ?? 0) ? latest : null
     const reference = await this.#restored(decided)
-    this.#engine.adopt(reference, settings.workers)
+    this.#engine.adopt(reference, plan, settings.workers)
     if (reference !== null) {
       const committed = reference.candidate.plan
-      if (committed.number !== plan?.number) await master.commit(committed)
+      if (committed.number !== plan?.number) await this.#rollForward(committed)
       for (const { worker, reason } of (await workers.commit(committed)).failed)
         master.replaceWorker(worker, reason)
       reference.candidate.lifecycle.committed(committed)
@@ -213,6 +210,19 @@ export class ControlRoom {
     await this.#openDoors()
     this.#trials.warm()
     await this.#engine.request(gatewayRequest({ kind: 'recovery' }))
+  }
+
+  /** What was decided, and the master does not know yet: whatever it takes, it is what serves. */
+  async #rollForward(plan: GenerationPlan): Promise<void> {
+    const { log, master } = this.#options
+    try {
+      await master.stageListeners(plan.settings.listeners)
+    } catch (thrown) {
+      log.error(
+        `Generation ${plan.number} is served on the listeners of the one before: ${messageOf(thrown)}`,
+      )
+    }
+    await master.commit(plan)
   }
 
   workerSpawned(worker: number): void {
@@ -298,11 +308,7 @@ export class ControlRoom {
   /** What was committed last from this very file, or for this very target: another one's is no reference. */
   #lastOfThisSource(): StoredGeneration | null {
     const latest = this.#store.latest()
-    if (latest === null) return null
-    const { source } = this.#options.serve
-    const { config } = latest
-    if (config.kind === 'file') return source.kind === 'file' && source.file === config.file ? latest : null
-    return source.kind === 'target' && source.url === config.url ? latest : null
+    return latest !== null && isOf(this.#options.serve.source, latest.config) ? latest : null
   }
 
   async #restored(record: StoredGeneration | null): Promise<Reference | null> {
@@ -311,7 +317,7 @@ export class ControlRoom {
       const candidate = await restore(this.#workshop, record, this.#newLifecycle())
       return { candidate, settings: candidate.plan.settings }
     } catch (thrown) {
-      // The workers go on with it; the next change that succeeds is compared with nothing.
+      // The workers go on with it, and the next change is compared with what they have.
       this.#options.log.error(`Cannot read back generation ${record.number}: ${messageOf(thrown)}`)
       return null
     }
@@ -349,7 +355,7 @@ export class ControlRoom {
   }
 
   #onReport(report: ChangeReport): void {
-    const live = this.#engine.isServing ? (this.#engine.reference?.candidate.plan.number ?? 0) : 0
+    const { live } = this.#engine
     const { quiet, strict } = this.#options.serve
     // A strict start ends with its report, for the person who made it.
     if (!quiet && (live > 0 || !strict)) logReport(this.#options.log, report, live)
@@ -389,12 +395,3 @@ export class ControlRoom {
 
 /** The start was to be strict, and the files cannot be served. The message is for the person who started it. */
 export class StartRefused extends Error {}
-
-async function configText(source: ServeSource): Promise<string | null> {
-  if (source.kind === 'target') return null
-  try {
-    return await readFile(source.file, 'utf8')
-  } catch {
-    return null
-  }
-}

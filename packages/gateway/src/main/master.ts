@@ -14,7 +14,7 @@ import type {
 } from '../protocol/master-supervisor.ts'
 import { ChildSlot } from './child-slot.ts'
 import { ListenerSet } from './listener-set.ts'
-import { directoryOf } from './source-folder.ts'
+import { directoryOf } from './serve-source.ts'
 import { within } from './within.ts'
 import { WorkerSet } from './worker-set.ts'
 

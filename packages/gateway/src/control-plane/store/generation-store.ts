@@ -26,6 +26,7 @@ export class GenerationStore {
   readonly #blobs: BlobStore
   readonly #damages: StoreDamage[] = []
   #latest: StoredGeneration | null = null
+  #countedFrom = 0
   #catalog: Promise<Catalog> | null = null
   /** Deciding and pruning take turns: what is pruned must not be what is being decided for. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -59,7 +60,12 @@ export class GenerationStore {
 
   /** Higher than every number that was ever decided here, as far as it is known. */
   nextNumber(): number {
-    return Math.max(this.#records.numbers.at(-1) ?? 0, this.#latest?.number ?? 0) + 1
+    return Math.max(this.#records.numbers.at(-1) ?? 0, this.#latest?.number ?? 0, this.#countedFrom) + 1
+  }
+
+  /** That number was given, although nothing here knows of it: somebody deleted what was decided. */
+  countOnFrom(number: number): void {
+    this.#countedFrom = number
   }
 
   /** Records that could not be read, and were passed over. To be told to somebody: what serves may be older than meant. */

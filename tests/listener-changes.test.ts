@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { SteppedPlugin } from './recovery/stepped-plugin.ts'
+import { stopAtDecision } from './support/decisions.ts'
+import { freePort } from './support/free-port.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+import { sayings } from './support/log-lines.ts'
+import { killProcesses } from './support/processes.ts'
+import { withTempDir } from './support/temp-dir.ts'
+import { TestConnection } from './support/test-connection.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** Listeners come and go while the gateway runs; what cannot change says so. */
+
+const DEADLINE_MS = 60_000
+const SUPERVISOR = 'cardea: supervisor'
+
+interface Settings {
+  readonly ports: readonly number[]
+  readonly body: string
+  readonly workers?: number
+}
+
+const configOf = ({ ports, body, workers = 2 }: Settings) => ({
+  listen: ports.map((port) => ({ host: '127.0.0.1', port })),
+  workers,
+  debug: true,
+  routes: [{ name: 'all', path: '/*', respond: { status: 200, body } }],
+})
+
+async function start(t: TestContext, settings: Settings): Promise<TestGateway> {
+  return startGateway(t, { config: configOf(settings), readyDeadlineMs: DEADLINE_MS })
+}
+
+const save = (gateway: TestGateway, settings: Settings): Promise<void> =>
+  gateway.dir.write({ 'cardea.yaml': configOf(settings) })
+
+/** Null: nobody listens. */
+async function bodyAt(port: number): Promise<string | null> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })
+    return await response.text()
+  } catch {
+    return null
+  }
+}
+
+const serves = (port: number, body: string | null): Promise<boolean> =>
+  waitFor(async () => (await bodyAt(port)) === body, `${body} on port ${port}`, DEADLINE_MS)
+
+async function ask(connection: TestConnection): Promise<string> {
+  await connection.request('GET', '/')
+  return (await connection.response()).text
+}
+
+test('a listener moves to another port, and the connections of the old one live on', async (t) => {
+  const [one, two] = [await freePort(), await freePort()]
+  const gateway = await start(t, { ports: [one], body: 'one' })
+  const connections = await Promise.all(Array.from({ length: 6 }, () => TestConnection.open(t, one)))
+  for (const connection of connections) assert.equal(await ask(connection), 'one')
+
+  await save(gateway, { ports: [one, two], body: 'both' })
+  await serves(two, 'both')
+  assert.equal(await bodyAt(one), 'both')
+
+  await save(gateway, { ports: [two], body: 'two' })
+  await serves(one, null)
+  assert.equal(await bodyAt(two), 'two')
+  for (const connection of connections) assert.equal(await ask(connection), 'two')
+
+  // A worker that starts now knows the new ones.
+  await killProcesses(gateway.pids('cardea: worker'))
+  await serves(two, 'two')
+  assert.equal(await bodyAt(one), null)
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
+})
+
+test('a listener that cannot be opened fails the change, and all of it; freeing the port and saving heals', async (t) => {
+  const one = await freePort()
+  const other = createServer().listen(0, '127.0.0.1')
+  t.after(() => other.close())
+  await once(other, 'listening')
+  const address = other.address()
+  const taken = typeof address === 'object' && address !== null ? address.port : 0
+  const free = await freePort()
+  const gateway = await start(t, { ports: [one], body: 'one' })
+  const said = sayings(gateway)
+  await save(gateway, { ports: [one, free, taken], body: 'two' })
+  assert.match(
+    await said(/The change failed at stage, generation 1 serves on: .*/),
+    new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${taken}: the address is in use`),
+  )
+  // Not even the one that could be had stays open.
+  assert.deepEqual([await bodyAt(one), await bodyAt(free)], ['one', null])
+  other.close()
+  await once(other, 'close')
+  await save(gateway, { ports: [one, free, taken], body: 'three' })
+  await serves(taken, 'three')
+  assert.deepEqual([await bodyAt(one), await bodyAt(free)], ['three', 'three'])
+})
+
+test('another number of workers is noted, and takes effect at the next start', async (t) => {
+  const port = await freePort()
+  const gateway = await start(t, { ports: [port], body: 'one' })
+  const workers = gateway.pids('cardea: worker')
+  const said = sayings(gateway)
+  await save(gateway, { ports: [port], body: 'two', workers: 3 })
+  await said(/workers: 3 takes effect when the gateway is started again; 2 run until then/)
+  await serves(port, 'two')
+  assert.deepEqual(gateway.pids('cardea: worker'), workers)
+})
+
+test('a change of listeners that dies with its supervisor opens nothing, whatever comes next', async (t) => {
+  const steps = await withTempDir()
+  t.after(() => steps[Symbol.asyncDispose]())
+  const plugin = new SteppedPlugin(join(steps.path, 'steps'))
+  const [one, two] = [await freePort(), await freePort()]
+  const gateway = await start(t, { ports: [one], body: 'one' })
+  const files = await plugin.files(1, 'start', ['worker-1', 'worker-2'])
+  await gateway.dir.write({
+    'cardea.yaml': configOf({ ports: [two], body: 'never' }),
+    'plugins/stepped/plugin.json': files['plugin.json'],
+    'plugins/stepped/plugin.ts': files['plugin.ts'],
+  })
+  // The new listener is bound by now, and waits for the commit.
+  await plugin.reached(1, 'start', 1)
+  const said = sayings(gateway)
+  await save(gateway, { ports: [one], body: 'two' })
+  await killProcesses(gateway.pids(SUPERVISOR))
+  await plugin.release(1, 'start')
+  await said(/Generation \d+ is live/)
+  await serves(one, 'two')
+  assert.equal(await bodyAt(two), null)
+})
+
+test('a change of listeners that was decided goes live although its supervisor died', async (t) => {
+  const [one, two] = [await freePort(), await freePort()]
+  const gateway = await start(t, { ports: [one], body: 'one' })
+  const [supervisor = 0] = gateway.pids(SUPERVISOR)
+  const isDecided = stopAtDecision(gateway.dir, supervisor)
+  await save(gateway, { ports: [two], body: 'two' })
+  await isDecided
+  await killProcesses([supervisor])
+  await serves(two, 'two')
+  await serves(one, null)
+})

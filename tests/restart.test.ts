@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { runCommand } from './support/cardea-command.ts'
+import { startGateway, startGatewayIn, type TestGateway } from './support/gateway.ts'
+import { sayings } from './support/log-lines.ts'
+import { isAlive, killProcesses } from './support/processes.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** What a gateway serves that is started again in its folder, whatever became of the files meanwhile. */
+
+const CONFIG = {
+  listen: [{ host: '127.0.0.1', port: 0 }],
+  workers: 2,
+  debug: true,
+  routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }],
+}
+const PLUGIN = 'plugins/guard/plugin.ts'
+const SUPERVISOR = 'cardea: supervisor'
+const DEADLINE_MS = 60_000
+
+const sourceOf = (version: string, start = ''): string => `export const PluginMain = () => {
+  ${start}
+  return {
+    name: 'guard',
+    handle(ctx) {
+      ctx.response.headers.set('x-guard', '${version}')
+      return true
+    },
+  }
+}
+`
+
+const guard = (version: string) => ({
+  'plugin.json': { name: 'guard', version: '1.0.0', category: 'security' },
+  'plugin.ts': sourceOf(version),
+})
+
+/** A gateway that served `version`, and has ended. */
+async function served(t: TestContext, version = 'one'): Promise<TestGateway> {
+  const gateway = await startGateway(t, {
+    config: CONFIG,
+    plugins: { guard: guard(version) },
+    readyDeadlineMs: DEADLINE_MS,
+  })
+  assert.equal(await guardOf(gateway), version)
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
+  return gateway
+}
+
+const again = (t: TestContext, { dir }: TestGateway): Promise<TestGateway> =>
+  startGatewayIn(t, dir, { readyDeadlineMs: DEADLINE_MS })
+
+async function answerOf({ url }: TestGateway): Promise<Response> {
+  const response = await fetch(url, { headers: { connection: 'close' } })
+  await response.text()
+  return response
+}
+
+/** Of the security plugin that answered; null when none has run. */
+async function guardOf(gateway: TestGateway): Promise<string | null> {
+  const response = await answerOf(gateway)
+  assert.equal(response.status, 200)
+  return response.headers.get('x-guard')
+}
+
+/** That was decided last. */
+async function generationOf({ dir }: TestGateway): Promise<number> {
+  const names = await readdir(join(dir.path, '.cardea/generations'))
+  return Math.max(...names.map((name) => Number.parseInt(name, 10)))
+}
+
+const guards = (gateway: TestGateway, version: string | null): Promise<boolean> =>
+  waitFor(async () => (await guardOf(gateway)) === version, `guard ${version}`, DEADLINE_MS)
+
+const cardea = ({ dir }: TestGateway, t: TestContext, ...args: string[]) =>
+  runCommand(t, args, { cwd: dir.path })
+
+test('a start with broken files serves what served last, says so, and heals; --strict ends with 1', async (t) => {
+  let gateway = await served(t)
+  const breakages = {
+    'a config that is no config': { 'cardea.yaml': 'listen: [' },
+    'an unknown key': { 'cardea.yaml': { ...CONFIG, worker: 3 } },
+    'a plugin that does not compile': { [PLUGIN]: 'export const' },
+    'a plugin that does not start': { [PLUGIN]: sourceOf('two', `throw new Error('no database')`) },
+  }
+  for (const [name, files] of Object.entries(breakages)) {
+    await t.test(name, async () => {
+      await gateway.dir.write(files)
+      const strict = await cardea(gateway, t, 'serve', '--strict')
+      assert.deepEqual([strict.code, strict.stdout], [1, ''], strict.stderr)
+      assert.match(strict.stderr, /^(cardea\.yaml|plugins\/guard\/plugin\.ts):\d+:\d+ [A-Z_]+ /m)
+
+      const before = await generationOf(gateway)
+      gateway = await again(t, gateway)
+      assert.match(gateway.stderr, new RegExp(`^THE FILES ARE NOT SERVED: generation ${before}, which`, 'm'))
+      assert.equal((await answerOf(gateway)).headers.get('x-cardea-generation'), `${before}`)
+      await gateway.dir.write({ 'cardea.yaml': CONFIG, [PLUGIN]: sourceOf(name) })
+      await guards(gateway, name)
+      assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
+    })
+  }
+})
+
+test('a security plugin that went while the gateway was down is missed: its start is held until approve', async (t) => {
+  const first = await served(t)
+  await rm(join(first.dir.path, 'plugins/guard'), { recursive: true })
+  const strict = await cardea(first, t, 'serve', '--strict')
+  assert.deepEqual([strict.code, strict.stdout], [1, ''])
+  assert.match(strict.stderr, /^CHANGE_HELD .*"guard"/m)
+
+  const gateway = await again(t, first)
+  assert.equal(await guardOf(gateway), 'one')
+  // Nor does a supervisor forget that dies and is started anew.
+  const said = sayings(gateway)
+  await killProcesses(gateway.pids(SUPERVISOR))
+  await said(/The change is held, generation 1 serves on/)
+  assert.equal(await guardOf(gateway), 'one')
+  const approved = await cardea(gateway, t, 'approve')
+  assert.equal(approved.code, 0, approved.stderr)
+  assert.equal(await guardOf(gateway), null)
+  await gateway.stop()
+  // What was approved is what later starts are compared with.
+  assert.equal(await guardOf(await again(t, gateway)), null)
+})
+
+test('a rollback outlives starts, and ends with the first change of what it rejected', async (t) => {
+  const first = await served(t)
+  await first.dir.write({ [PLUGIN]: sourceOf('two') })
+  const second = await again(t, first)
+  assert.equal(await guardOf(second), 'two')
+  await second.stop()
+
+  const third = await again(t, first)
+  const back = await cardea(third, t, 'rollback', '1')
+  assert.equal(back.code, 0, back.stderr)
+  assert.equal(await guardOf(third), 'one')
+  await third.stop()
+
+  const fourth = await again(t, first)
+  assert.equal(await guardOf(fourth), 'one')
+  await fourth.dir.write({ [PLUGIN]: sourceOf('three') })
+  await guards(fourth, 'three')
+})
+
+test('a second gateway in a folder is refused, and the first notices nothing', async (t) => {
+  const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
+  const second = await cardea(gateway, t, 'serve')
+  assert.deepEqual([second.code, second.stdout], [1, ''])
+  assert.match(second.stderr, new RegExp(`^STORE_LOCKED.*process number ${gateway.pid} `, 'm'))
+  await gateway.dir.write({ [PLUGIN]: sourceOf('two') })
+  await guards(gateway, 'two')
+})
+
+test('a gateway whose master was killed can be started again at once, on what was decided last', async (t) => {
+  const first = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
+  await first.dir.write({ [PLUGIN]: sourceOf('two') })
+  await guards(first, 'two')
+  const pids = first.pids()
+  await killProcesses([first.pid])
+  await first.dir.write({ [PLUGIN]: 'export const' })
+  const gateway = await again(t, first)
+  assert.equal(await guardOf(gateway), 'two')
+  await waitFor(() => !pids.some(isAlive), 'the processes of the first to end', DEADLINE_MS)
+  await gateway.dir.write({ [PLUGIN]: sourceOf('three') })
+  await guards(gateway, 'three')
+})
+
+test('a store that is deleted while the gateway runs costs the history, and nothing else', async (t) => {
+  const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
+  await rm(join(gateway.dir.path, '.cardea'), { recursive: true })
+  await gateway.dir.write({ [PLUGIN]: sourceOf('two') })
+  await guards(gateway, 'two')
+  await gateway.stop()
+  assert.equal(await guardOf(await again(t, gateway)), 'two')
+})
+
+test('a supervisor that finds no store any more goes on from what the workers have', async (t) => {
+  const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
+  const said = sayings(gateway)
+  await rm(join(gateway.dir.path, '.cardea'), { recursive: true })
+  await rm(join(gateway.dir.path, 'plugins/guard'), { recursive: true })
+  await killProcesses(gateway.pids(SUPERVISOR))
+  await said(/The change is held, generation 1 serves on: .*security plugin \\"guard\\"/)
+  assert.equal(await guardOf(gateway), 'one')
+  await gateway.dir.write({
+    'plugins/guard/plugin.json': guard('two')['plugin.json'],
+    [PLUGIN]: sourceOf('two'),
+  })
+  // Its number was never given before: a worker swaps to none that it has.
+  await said(/Generation 2 is live/)
+  await guards(gateway, 'two')
+})
