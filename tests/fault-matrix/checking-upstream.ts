@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { TestResponse } from '../support/test-connection.ts'
+import { type BaseAnswer, readBase, workerOf } from '../support/traffic.ts'
 
 /**
  * An upstream that knows what the security plugin must have written on each request, and tells the client who it was
@@ -59,7 +61,16 @@ function answer(
   response.end('ok')
 }
 
-/** The number of the worker that gave a request its id. */
-export function workerOf(requestId: string): string {
-  return /^[0-9a-f]+-(\d+)-/.exec(requestId)?.[1] ?? ''
+/** An answer with what the plugins wrote on the request: `/3` and `3` for version 3; '' when they wrote nothing. */
+export interface Answer extends BaseAnswer {
+  readonly guard: string
+  readonly watch: string
+}
+
+export function readAnswer(response: TestResponse): Answer {
+  return {
+    ...readBase(response),
+    guard: response.field('x-seen-guard') ?? '',
+    watch: response.field('x-seen-watch') ?? '',
+  }
 }

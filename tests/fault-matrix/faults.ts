@@ -1,7 +1,7 @@
 import { signalProcesses } from '../support/processes.ts'
+import type { Answer } from './checking-upstream.ts'
 import { type Kind, PLUGIN_OF } from './plugins.ts'
 import type { Stage } from './stage.ts'
-import type { Answer } from './traffic.ts'
 
 /** A row of the matrix. */
 export interface Fault {
@@ -214,7 +214,7 @@ export const PROCESS_FAULTS: readonly Fault[] = [
       const said = stage.listen()
       const [worker] = stage.gateway.pids('cardea: worker')
       await stage.write(kind, { 'plugin.ts': stage.next(kind)['plugin.ts'] })
-      signalProcesses([worker ?? 0], 'SIGKILL')
+      signalProcesses(worker === undefined ? [] : [worker], 'SIGKILL')
       await said(/Worker \d ended: SIGKILL/)
       await stage.isWell()
       return 'live'

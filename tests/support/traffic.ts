@@ -1,42 +1,47 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Problem, problemOf } from '../support/answers.ts'
-import { TestConnection, type TestResponse } from '../support/test-connection.ts'
-import { waitFor } from '../support/wait-for.ts'
-import { workerOf } from './checking-upstream.ts'
+import { problemOf } from './answers.ts'
+import { TestConnection, type TestResponse } from './test-connection.ts'
+import { waitFor } from './wait-for.ts'
 
-/** One request's answer. */
-export interface Answer {
+/** One request's answer, as far as everybody looks at it. */
+export interface BaseAnswer {
   readonly status: number
-  /** Of the gateway's own answers; '' for the upstream's. */
+  /** Of the gateway's own answers; '' for others. */
   readonly code: string
+  /** The number of the worker that gave it; '' for none. */
   readonly worker: string
-  /** What the plugins wrote on the request: `/3` and `3` for version 3; '' when they wrote nothing. */
-  readonly guard: string
-  readonly watch: string
+}
+
+export interface TrafficOptions<Answer extends BaseAnswer> {
+  readonly port: number
+  /** Clients that keep their connections for a while, and clients that open one for each request. */
+  readonly kept: number
+  readonly fresh: number
+  /** Field lines of each request. */
+  readonly lines?: readonly string[]
+  read(response: TestResponse): Answer
 }
 
 /** A connection lives this long, so that the next one may come to another worker. */
 const REQUESTS_PER_CONNECTION = 10
-/** Leaves the machine to the gateway: the matrix is about changes, not about load. */
+/** Leaves the machine to the gateway: this is about changes, not about load. */
 const PAUSE_MS = 15
 
-/**
- * Clients with one request at a time each: most of them keep their connections for a while, some open one for each
- * request. They try to pass for checked: the header that the security plugin sets comes from the client too.
- */
-export class Traffic {
+/** Clients with one request at a time each, until they are stopped. */
+export class Traffic<Answer extends BaseAnswer = BaseAnswer> {
   readonly clients: number
   readonly answers: Answer[] = []
   /** Requests without a whole answer. */
   readonly lost: string[] = []
-  readonly #port: number
+  readonly #options: TrafficOptions<Answer>
   /** By client: its requests that have ended. */
   readonly #ended: number[]
   readonly #all: Promise<unknown>
   #isStopped = false
 
-  constructor(port: number, kept: number, fresh: number) {
-    this.#port = port
+  constructor(options: TrafficOptions<Answer>) {
+    const { kept, fresh } = options
+    this.#options = options
     this.clients = kept + fresh
     const requests = [...Array(kept).fill(REQUESTS_PER_CONNECTION), ...Array(fresh).fill(1)]
     this.#ended = requests.map(() => 0)
@@ -112,19 +117,17 @@ export class Traffic {
   }
 
   async #useConnection(index: number, requests: number): Promise<void> {
+    const { lines = [], read } = this.#options
     const undo: (() => void)[] = []
     try {
       const connection = await TestConnection.open(
         { after: (run) => void undo.push(run as () => void) },
-        this.#port,
+        this.#options.port,
       )
       for (let left = requests; left > 0 && !this.#isStopped; left--) {
-        await connection.request('GET', '/', [
-          'x-guard: forged/1',
-          ...(left === 1 ? ['Connection: close'] : []),
-        ])
+        await connection.request('GET', '/', left === 1 ? [...lines, 'Connection: close'] : lines)
         const response = await connection.response()
-        this.answers.push(answerOf(response))
+        this.answers.push(read(response))
         this.#ended[index] = (this.#ended[index] ?? 0) + 1
         if (response.field('connection') === 'close') return
         await delay(PAUSE_MS)
@@ -135,17 +138,16 @@ export class Traffic {
   }
 }
 
-function answerOf(response: TestResponse): Answer {
+/** What every answer has; the worker is named by a field `x-worker`, or by the request id of the gateway's own answers. */
+export function readBase(response: TestResponse): BaseAnswer {
   const { status } = response
-  if (response.field('x-worker') === null) {
-    const problem: Problem = problemOf(response)
-    return { status, code: problem.code, worker: workerOf(problem.id ?? ''), guard: '', watch: '' }
-  }
-  return {
-    status,
-    code: '',
-    worker: response.field('x-worker') ?? '',
-    guard: response.field('x-seen-guard') ?? '',
-    watch: response.field('x-seen-watch') ?? '',
-  }
+  const worker = response.field('x-worker')
+  if (worker !== null) return { status, code: '', worker }
+  const { code, id = '' } = problemOf(response)
+  return { status, code, worker: workerOf(id) }
+}
+
+/** The number of the worker that gave a request its id. */
+export function workerOf(requestId: string): string {
+  return /^[0-9a-f]+-(\d+)-/.exec(requestId)?.[1] ?? ''
 }

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { suite, type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import { Stage } from './recovery/stage.ts'
+
+/**
+ * A change that loses a process at any moment leaves all workers on one and the same decided generation, and goes live
+ * all the same when it is tried again by itself.
+ */
+
+const timeout = 400_000
+const BOTH = ['worker-1', 'worker-2']
+
+/** `first` and `second`: the workers in the order in which they stage. */
+type Victim = 'supervisor' | 'trial' | 'first' | 'second'
+
+interface Moment {
+  readonly name: string
+  /** Brings a change there. Resolves with the first and the second worker's names. */
+  begin(stage: Stage): Promise<readonly string[]>
+  end(stage: Stage): Promise<void>
+  readonly deaths: readonly (readonly Victim[])[]
+  /** One of them fails the change: it is tried again when the files change. */
+  readonly failing?: readonly Victim[]
+}
+
+const MOMENTS: readonly Moment[] = [
+  {
+    name: 'while it is in trial',
+    async begin(stage) {
+      await stage.save('start', ['trial'])
+      await stage.reached('start', 1)
+      return BOTH
+    },
+    end: (stage) => stage.release('start'),
+    deaths: [['trial'], ['supervisor'], ['first'], ['first', 'second'], ['supervisor', 'trial']],
+    // It may have been the plugin's doing.
+    failing: ['trial'],
+  },
+  {
+    name: 'while the first worker stages it',
+    async begin(stage) {
+      await stage.save('start', BOTH)
+      return firstAndSecond(await stage.reached('start', 1))
+    },
+    end: (stage) => stage.release('start'),
+    deaths: [['supervisor'], ['first'], ['second'], ['trial'], ['first', 'supervisor']],
+  },
+  {
+    name: 'while the second worker stages it',
+    async begin(stage) {
+      await stage.save('start', BOTH)
+      const workers = firstAndSecond(await stage.reached('start', 1))
+      await stage.release('start', workers[0] ?? '')
+      await stage.reached('start', 1)
+      return workers
+    },
+    end: (stage) => stage.release('start'),
+    deaths: [['supervisor'], ['first'], ['second'], ['second', 'supervisor']],
+  },
+  {
+    name: 'when it is decided',
+    async begin(stage) {
+      const isDecided = stage.stopsAtDecision()
+      await stage.save()
+      await isDecided
+      return BOTH
+    },
+    end: async (stage) => stage.continues(),
+    deaths: [['supervisor'], ['first'], ['first', 'second'], ['supervisor', 'first']],
+  },
+  {
+    name: 'while the workers swap to it',
+    async begin(stage) {
+      await stage.save('swap', BOTH)
+      await stage.reached('swap', 2)
+      return BOTH
+    },
+    end: (stage) => stage.release('swap'),
+    deaths: [['supervisor'], ['first'], ['first', 'second'], ['supervisor', 'second']],
+  },
+]
+
+function firstAndSecond([first = '']: readonly string[]): readonly string[] {
+  return [first, ...BOTH.filter((name) => name !== first)]
+}
+
+async function killAt(stage: Stage, moment: Moment, victims: readonly Victim[]): Promise<void> {
+  const said = stage.listen()
+  const [first = '', second = ''] = await moment.begin(stage)
+  for (const victim of victims) {
+    await stage.kill(victim === 'first' ? first : victim === 'second' ? second : victim)
+  }
+  await moment.end(stage)
+  if (isDeepStrictEqual(victims, moment.failing)) {
+    await said(/The change failed at trial, generation \d+ serves on: .*SIGKILL/)
+    await stage.agrees(stage.version - 1)
+  } else {
+    await stage.agrees()
+  }
+  await stage.save()
+  await stage.agrees()
+  assert.deepEqual(stage.faults, [])
+}
+
+async function killAtAll(t: TestContext, moment: Moment): Promise<void> {
+  const stage = await Stage.start(t)
+  for (const victims of moment.deaths) {
+    await t.test(`kill -9 of ${victims.join(' and ')} ${moment.name}`, () => killAt(stage, moment, victims))
+  }
+}
+
+suite('a change that loses a process', { concurrency: 2, timeout }, () => {
+  for (const moment of MOMENTS) {
+    test(moment.name, { timeout }, (t) => killAtAll(t, moment))
+  }
+
+  for (const moment of MOMENTS.slice(-3)) {
+    test(`kill -9 of the master ${moment.name}: what is started next serves it`, { timeout }, async (t) => {
+      const stage = await Stage.start(t)
+      await moment.begin(stage)
+      const ended = await stage.killMaster()
+      await moment.end(stage)
+      await ended()
+      const next = await Stage.restart(t, stage)
+      await next.agrees()
+      await next.save()
+      await next.agrees()
+      assert.deepEqual(next.faults, [])
+    })
+  }
+
+  test('a worker that does not acknowledge is replaced by one that serves what was decided', {
+    timeout,
+  }, async (t) => {
+    const stage = await Stage.start(t)
+    const said = stage.listen()
+    await stage.save('swap', ['worker-2'])
+    await stage.reached('swap', 1)
+    await said(/Worker 2 is killed and started anew: /)
+    await stage.release('swap')
+    await stage.agrees()
+    await stage.save()
+    await stage.agrees()
+    // What the stuck worker had taken waited for it, and was lost with it.
+    assert.ok(stage.traffic.lost.length <= stage.traffic.clients, stage.traffic.lost.join())
+  })
+
+  test('processes that are killed at any moment of many changes leave all on one generation', {
+    timeout,
+  }, async (t) => {
+    const seed = process.env.CARDEA_TEST_SEED ?? randomBytes(4).toString('hex')
+    t.diagnostic(`CARDEA_TEST_SEED=${seed}`)
+    const random = randomFrom(seed)
+    const stage = await Stage.start(t)
+    for (let round = 0; round < ROUNDS; round++) {
+      await stage.save()
+      await delay(random() * CHANGE_MS)
+      const victim = ['supervisor', 'worker-1', 'worker-2', 'trial'][Math.floor(random() * 4)] ?? ''
+      await stage.kill(victim)
+      // A trial that is killed fails its change; the next one goes live all the same.
+      if (victim !== 'trial') await stage.agrees()
+    }
+    await stage.save()
+    await stage.agrees()
+    assert.deepEqual(stage.faults, [])
+  })
+})
+
+const ROUNDS = 10
+/** Longer than a change takes, so that some are killed after it. */
+const CHANGE_MS = 300
+
+/** Numbers from 0 up to 1: the same ones for the same seed. */
+function randomFrom(seed: string): () => number {
+  let count = 0
+  return () => createHash('sha256').update(`${seed} ${count++}`).digest().readUInt32LE() / 2 ** 32
+}

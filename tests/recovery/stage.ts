@@ -1,0 +1,155 @@
+import type { TestContext } from 'node:test'
+import { decidedIn, stopAtDecision } from '../support/decisions.ts'
+import { startGateway, startGatewayIn, type TestGateway } from '../support/gateway.ts'
+import { sayings } from '../support/log-lines.ts'
+import { isAlive, killProcesses, signalProcesses } from '../support/processes.ts'
+import { withTempDir } from '../support/temp-dir.ts'
+import { type BaseAnswer, readBase, Traffic } from '../support/traffic.ts'
+import { waitFor } from '../support/wait-for.ts'
+import { type Step, SteppedPlugin } from './stepped-plugin.ts'
+
+export const WORKERS = 2
+const CONFIG = {
+  workers: WORKERS,
+  debug: true,
+  routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }],
+  // The plugin stands still on purpose.
+  faults: { stall: 0 },
+}
+
+interface Answer extends BaseAnswer {
+  readonly generation: number
+  readonly version: number
+}
+
+/** A gateway with one plugin that can be stopped at each step of its change, under constant traffic. */
+export class Stage {
+  readonly gateway: TestGateway
+  readonly plugin: SteppedPlugin
+  readonly traffic: Traffic<Answer>
+  /** Of the plugin, as it was saved last. */
+  #version: number
+  #workersKilled = 0
+  /** The supervisor that was stopped. */
+  #stopped = 0
+
+  private constructor(gateway: TestGateway, plugin: SteppedPlugin, version: number) {
+    this.gateway = gateway
+    this.plugin = plugin
+    this.#version = version
+    this.traffic = new Traffic({
+      port: gateway.port,
+      kept: 3,
+      fresh: 1,
+      read: (response) => ({
+        ...readBase(response),
+        generation: Number(response.field('x-cardea-generation')),
+        version: Number(response.field('x-version')),
+      }),
+    })
+  }
+
+  static async start(t: TestContext): Promise<Stage> {
+    let stage: Stage | null = null
+    const steps = await withTempDir()
+    t.after(async () => {
+      await stage?.traffic.stop()
+      await steps[Symbol.asyncDispose]()
+    })
+    const plugin = new SteppedPlugin(steps.path)
+    const plugins = { stepped: await plugin.files(1) }
+    const gateway = await startGateway(t, { config: CONFIG, plugins, readyDeadlineMs: 60_000 })
+    stage = new Stage(gateway, plugin, 1)
+    await stage.agrees()
+    return stage
+  }
+
+  /** After the gateway of another stage has ended, in its folder. */
+  static async restart(t: TestContext, { gateway, plugin, version }: Stage): Promise<Stage> {
+    let stage: Stage | null = null
+    t.after(() => stage?.traffic.stop())
+    stage = new Stage(await startGatewayIn(t, gateway.dir, { readyDeadlineMs: 60_000 }), plugin, version)
+    return stage
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  /** Saves the next version of the plugin, which waits in these processes at the step. */
+  async save(step: Step = 'start', waiting: readonly string[] = []): Promise<void> {
+    this.#version += 1
+    const files = await this.plugin.files(this.#version, step, waiting)
+    await this.gateway.dir.write({
+      'plugins/stepped/plugin.json': files['plugin.json'],
+      'plugins/stepped/plugin.ts': files['plugin.ts'],
+    })
+  }
+
+  /** Resolves with the names of those that are at the step of what was saved last. */
+  reached(step: Step, count: number): Promise<string[]> {
+    return this.plugin.reached(this.#version, step, count)
+  }
+
+  release(step: Step, name: string | null = null): Promise<void> {
+    return this.plugin.release(this.#version, step, name)
+  }
+
+  /** Kills a process by the name that `reached` has for it, and resolves when it is gone. */
+  async kill(name: string): Promise<void> {
+    const pids = this.gateway.pids(`cardea: ${name.replace('-', ' ')}`)
+    if (name.startsWith('worker')) this.#workersKilled += pids.length
+    await killProcesses(pids)
+  }
+
+  /** Kills the master. Resolves with what resolves when all other processes are gone. */
+  async killMaster(): Promise<() => Promise<unknown>> {
+    const { gateway, traffic } = this
+    const pids = gateway.pids()
+    await killProcesses([gateway.pid])
+    const isStopped = traffic.stop()
+    return async () => {
+      await waitFor(() => !pids.some(isAlive), 'the end of all processes', 60_000)
+      await isStopped
+    }
+  }
+
+  /** Stops the supervisor when the next generation is decided. Resolves then. */
+  stopsAtDecision(): Promise<void> {
+    const [supervisor] = this.gateway.pids('cardea: supervisor')
+    if (supervisor === undefined) throw new Error('There is no supervisor')
+    this.#stopped = supervisor
+    return stopAtDecision(this.gateway.dir, supervisor)
+  }
+
+  /** Lets it go on, if it still lives. */
+  continues(): void {
+    signalProcesses([this.#stopped], 'SIGCONT')
+  }
+
+  /** Resolves when all workers serve the newest decided generation, and it has that version of the plugin. */
+  async agrees(version: number = this.#version): Promise<void> {
+    await this.traffic.turns(
+      (answer) =>
+        answer.status === 200 &&
+        answer.version === version &&
+        answer.generation === decidedIn(this.gateway.dir),
+      `version ${version} everywhere`,
+      WORKERS,
+    )
+    await this.traffic.turnsOver()
+  }
+
+  /** What the gateway says from now on. */
+  listen(): (said: RegExp) => Promise<string> {
+    return sayings(this.gateway)
+  }
+
+  /** Nothing failed but what was in flight in workers that were killed. */
+  get faults(): readonly string[] {
+    const wrong = this.traffic.answers.filter(({ status }) => status !== 200)
+    const lostMax = this.#workersKilled * this.traffic.clients
+    const { lost } = this.traffic
+    return [...wrong.map((answer) => JSON.stringify(answer)), ...(lost.length > lostMax ? lost : [])]
+  }
+}
