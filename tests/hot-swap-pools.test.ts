@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { get, ok, post, problemOf } from './support/answers.ts'
-import { type RouteSpec, startDataPlane, toUpstream } from './support/data-plane.ts'
+import { type PluginSpec, type RouteSpec, startDataPlane, toUpstream } from './support/data-plane.ts'
 import { allRetired, serve, versionsOf, witness } from './support/hot-swap.ts'
 import { answerEach, RecordingUpstream } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
@@ -116,6 +116,32 @@ test('a request that waits for a connection when its upstream is taken away is s
   await allRetired(served, 2)
 })
 
+test('a target that was taken out for its failures stays out when the settings of its upstream change', async (t) => {
+  await using good = await RecordingUpstream.start(answerEach(() => ok('good')))
+  let attempts = 0
+  await using bad = await RecordingUpstream.start((connection) => {
+    attempts++
+    connection.reset()
+  })
+  const to = [bad.url, good.url]
+  const upstream = { ejectAfterFailures: 1, ejectMs: 600_000 }
+  const gateway = await startDataPlane(t, { to, upstream })
+  const connection = await TestConnection.open(t, gateway.port)
+  const statuses = async (count: number) => {
+    const all: number[] = []
+    for (let i = 0; i < count; i++) {
+      await connection.write(get())
+      all.push((await connection.response()).status)
+    }
+    return all
+  }
+  assert.deepEqual((await statuses(4)).toSorted(), [200, 200, 200, 502])
+  const before = attempts
+  gateway.swap({ to, upstream: { ...upstream, keepAliveMs: 1_000 } })
+  assert.deepEqual(await statuses(4), [200, 200, 200, 200])
+  assert.equal(attempts, before)
+})
+
 // Settings.
 
 test('limits of requests are those of their generation, limits of heads those of the connection', async (t) => {
@@ -144,6 +170,31 @@ test('an upload that began under a larger limit is not held to a smaller one', a
   served.next({ limits: { requestBodyBytesMax: 4 } })
   await connection.write('5\r\n67890\r\n0\r\n\r\n')
   assert.equal((await connection.response()).status, 200)
+})
+
+test('a body that a plugin reads is held to the limit of its own generation', async (t) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const reader: PluginSpec = {
+    key: 'reader',
+    middleware: {
+      name: 'reader',
+      async handle(ctx) {
+        await promise
+        await ctx.request.bytes()
+        return true
+      },
+    },
+  }
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startDataPlane(t, { to: upstream.url, plugins: [reader] })
+  const connection = await TestConnection.open(t, gateway.port)
+  await connection.write(post('12345'))
+  await waitFor(() => gateway.plane.counters().exchanges === 1, 'the exchange')
+  gateway.swap({ to: upstream.url, plugins: [reader], limits: { bodyBytesMax: 4 } })
+  resolve()
+  assert.equal((await connection.response()).status, 200)
+  await connection.write(post('12345'))
+  assert.equal(problemOf(await connection.response()).code, 'REQUEST_BODY_TOO_LARGE')
 })
 
 test('trusted_proxies and the name in Via hold from the next request on, on the same connection', async (t) => {

@@ -5,6 +5,7 @@ import { UpstreamConnection } from '../http1/upstream-connection.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
 import type { AddressBook } from './addresses.ts'
 import { Connector } from './connect.ts'
+import type { TargetHealth } from './target-health.ts'
 
 /** Who waits for a connection. */
 export interface Acquirer {
@@ -39,6 +40,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
   readonly target: TargetPlan
   readonly limits: UpstreamLimits
   readonly tunnelIdleMs: number
+  readonly health: TargetHealth
   readonly sweeper: Sweeper
   readonly onInternalError: (error: unknown) => void
   readonly #connector: Connector
@@ -47,15 +49,19 @@ export class TargetPool implements ConnectionKeeper, Swept {
   readonly #queue: Waiter[] = []
   readonly #all = new Set<UpstreamConnection>()
   #keepsIdle = true
-  #failures = 0
-  #ejectedUntilMs = 0
 
-  constructor(settings: PoolSettings, target: TargetPlan, environment: PoolEnvironment) {
+  constructor(
+    settings: PoolSettings,
+    target: TargetPlan,
+    environment: PoolEnvironment,
+    health: TargetHealth,
+  ) {
     const { plan, limits, tunnelIdleMs } = settings
     this.plan = plan
     this.target = target
     this.limits = limits
     this.tunnelIdleMs = tunnelIdleMs
+    this.health = health
     this.sweeper = environment.sweeper
     this.onInternalError = environment.onInternalError
     this.#connector = new Connector(plan, target, limits.relayBufferBytes, environment.addresses)
@@ -64,7 +70,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
 
   /** Out of rotation after failures in a row. */
   get ejected(): boolean {
-    return this.#ejectedUntilMs > 0 && this.sweeper.nowMs < this.#ejectedUntilMs
+    return this.health.isEjected(this.sweeper.nowMs)
   }
 
   /** Gives an idle connection before it returns, or a new or waited-for one later. */
@@ -153,15 +159,13 @@ export class TargetPool implements ConnectionKeeper, Swept {
 
   /** The target answered: what failed before does not count any more. */
   noteSuccess(): void {
-    this.#failures = 0
+    this.health.noteSuccess()
   }
 
   /** Counts towards passive ejection: refused, timed out, cut. An answer, also a 5xx, is none. */
   noteFailure(): void {
     const { ejectAfterFailures, ejectMs } = this.plan
-    if (ejectAfterFailures === 0 || ++this.#failures < ejectAfterFailures) return
-    this.#failures = 0
-    this.#ejectedUntilMs = this.sweeper.nowMs + ejectMs
+    this.health.noteFailure(this.sweeper.nowMs, ejectAfterFailures, ejectMs)
   }
 
   sweep(nowMs: number): void {

@@ -1,5 +1,6 @@
 import type { GatewaySettings, Limits, TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
 import type { UpstreamLimits } from '../http1/connection-keeper.ts'
+import { TargetHealth } from './target-health.ts'
 import { type PoolEnvironment, type PoolSettings, TargetPool } from './target-pool.ts'
 
 /** A named set of targets with round-robin balancing and passive ejection. */
@@ -43,8 +44,8 @@ interface PoolEntry {
 }
 
 /**
- * The target pools of a worker, shared by generations: what has the same target and settings keeps its connections and
- * its health when a new generation comes. For each upstream: `open` → `retire` → `release`, or `open` → `release`.
+ * The target pools of a worker, shared by generations: what has the same target and settings keeps its connections when
+ * a new generation comes, and what has the same target its health. For each upstream: `open` → `retire` → `release`, or `open` → `release`.
  */
 export class UpstreamRegistry {
   readonly #environment: PoolEnvironment
@@ -70,12 +71,22 @@ export class UpstreamRegistry {
     const key = poolKey(settings, target.url)
     let entry = this.#pools.get(key)
     if (entry === undefined) {
-      entry = { key, pool: new TargetPool(settings, target, this.#environment), uses: 0, retired: 0 }
+      const health = this.#healthOf(settings.plan.name, target.url)
+      const pool = new TargetPool(settings, target, this.#environment, health)
+      entry = { key, pool, uses: 0, retired: 0 }
       this.#pools.set(key, entry)
     }
     if (entry.uses === entry.retired) entry.pool.keep()
     entry.uses++
     return entry
+  }
+
+  /** That of a pool which the new one takes the place of, if there is one. */
+  #healthOf(upstream: string, url: string): TargetHealth {
+    for (const { pool } of this.#pools.values()) {
+      if (pool.plan.name === upstream && pool.target.url === url) return pool.health
+    }
+    return new TargetHealth()
   }
 
   /** The generation was replaced. What no other one needs keeps no connection beyond the exchanges that have it. */
