@@ -264,6 +264,24 @@ test('quarantine() holds in all generations that live, and in a later one that h
   assert.deepEqual(calls, ['onResponse', 'onFinish'])
 })
 
+test('a quarantine ends when a generation that followed it says that the instance is to be called again', async (t) => {
+  const plugin: Middleware = { name: 'bad', handle: () => true }
+  const { plane, swap, base, open } = await gatewayWith(t, { plugins: [plugin] })
+  const connection = await open()
+  const status = async () => {
+    await connection.request('GET', '/')
+    return (await connection.response()).status
+  }
+  plane.quarantine('bad')
+  // Made before the quarantine was known: not a word against it.
+  swap(base)
+  assert.equal(await status(), 503)
+  swap({ ...base, plugins: [{ middleware: plugin, quarantined: true }] })
+  assert.equal(await status(), 503)
+  swap(base)
+  assert.equal(await status(), 200)
+})
+
 // Traces.
 
 test('setTracing() turns traces on and off; a generation with debug has them anyway', async (t) => {

@@ -125,6 +125,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     held.commit()
     this.settings = generation.settings
     this.#guards.faults = generation.settings.faults
+    this.#guards.confirm(generation.quarantined)
     this.#trust.blocks = proxies
     this.#applyTracing()
     this.#generations.replace(generation)
@@ -144,7 +145,10 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#options.onTrace(traceOf(record, this.#options.workerNumber))
   }
 
-  /** No hook of the instances with this key is called from now on, in no generation. Their failure policy decides. */
+  /**
+   * No hook of the instances with this key is called from now on, in no generation: their failure policy decides. A
+   * generation that says so too is to follow; what comes after it is believed when it says otherwise.
+   */
   quarantine(key: string): void {
     this.#guards.quarantine(key)
   }

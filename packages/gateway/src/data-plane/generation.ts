@@ -34,6 +34,8 @@ export class Generation {
   readonly via: string
   readonly router: Router
   readonly routes: readonly LiveRoute[]
+  /** Keys of the instances that it says are quarantined. */
+  readonly quarantined: readonly string[]
   readonly #upstreams: ReadonlyMap<string, Upstream>
   readonly #registry: UpstreamRegistry
   readonly #held: DisposableStack
@@ -47,6 +49,7 @@ export class Generation {
     this.settings = plan.settings
     this.shownNumber = plan.settings.debug ? String(plan.number) : null
     this.via = `1.1 ${plan.settings.viaName}`
+    this.quarantined = plan.instances.filter(({ quarantined }) => quarantined).map(({ key }) => key)
     this.router = compileRouter(plan.routes)
     const places = new Map(
       plan.instances.map((instance) => [instance.id, placeOf(instance, instances, guards, held)]),
@@ -95,8 +98,8 @@ function placeOf(
 ): ChainPlace {
   const instance = instances.get(plan.id)
   if (instance === undefined) throw new Error(`The plan names instance ${plan.id}, which was not started`)
-  const guard = guards.open(plan)
-  held.defer(() => guards.release(plan))
+  const { guard, release } = guards.open(plan)
+  held.defer(release)
   return { plan, instance, guard }
 }
 

@@ -47,21 +47,25 @@ const FAILURE = { code: 'HOOK_THREW', message: 'oops', plugin: 'a', stack: null 
 test('open() gives equal keys one guard as long as somebody holds it, and a new one after that', () => {
   const { guards, sweeper } = book()
   const first = guards.open(plan('k'))
-  assert.equal(guards.open(plan('k')), first)
-  assert.notEqual(guards.open(plan('other')), first)
-  guards.release(plan('other'))
-  guards.release(plan('k'))
-  assert.equal(guards.open(plan('k')), first)
-  guards.release(plan('k'))
-  guards.release(plan('k'))
+  const second = guards.open(plan('k'))
+  const other = guards.open(plan('other'))
+  assert.equal(second.guard, first.guard)
+  assert.notEqual(other.guard, first.guard)
+  other.release()
+  first.release()
+  const third = guards.open(plan('k'))
+  assert.equal(third.guard, first.guard)
+  second.release()
+  third.release()
   assert.equal(sweeper.size, 0)
-  assert.notEqual(guards.open(plan('k')), first)
+  assert.notEqual(guards.open(plan('k')).guard, first.guard)
 })
 
 test('release() tells of failures that were not reported yet', () => {
   const { guards, events } = book()
-  guards.open(plan('k')).onFailure(FAILURE)
-  guards.release(plan('k'))
+  const { guard, release } = guards.open(plan('k'))
+  guard.onFailure(FAILURE)
+  release()
   assert.deepEqual(
     events.map((event) => event.kind === 'failures' && event.count),
     [1],
@@ -72,8 +76,8 @@ test('a quarantined plan bars its own places, not those of a generation that has
   const { guards } = book()
   const living = guards.open(plan('k'))
   const barred = guards.open(plan('k', true))
-  assert.equal(barred.state, GuardState.quarantined)
-  assert.equal(living.state, GuardState.closed)
+  assert.equal(barred.guard.state, GuardState.quarantined)
+  assert.equal(living.guard.state, GuardState.closed)
 })
 
 test('quarantine() holds for living guards, and for those that are opened later', () => {
@@ -81,22 +85,49 @@ test('quarantine() holds for living guards, and for those that are opened later'
   const living = guards.open(plan('k'))
   guards.quarantine('k')
   guards.quarantine('later')
-  assert.equal(living.state, GuardState.quarantined)
-  assert.equal(guards.open(plan('later')).state, GuardState.quarantined)
-  assert.equal(guards.open(plan('other')).state, GuardState.closed)
+  assert.equal(living.guard.state, GuardState.quarantined)
+  assert.equal(guards.open(plan('k')).guard, living.guard)
+  assert.equal(guards.open(plan('later')).guard.state, GuardState.quarantined)
+  assert.equal(guards.open(plan('other')).guard.state, GuardState.closed)
+})
+
+test('after confirm() a generation may call the same instance again; those before it do not', () => {
+  const { guards, sweeper } = book()
+  const old = guards.open(plan('k'))
+  guards.quarantine('k')
+  const confirming = guards.open(plan('k', true))
+  guards.confirm(['k'])
+  const next = guards.open(plan('k'))
+  assert.deepEqual(
+    [old, confirming, next].map(({ guard }) => guard.state),
+    [GuardState.quarantined, GuardState.quarantined, GuardState.closed],
+  )
+  old.release()
+  confirming.release()
+  assert.equal(guards.open(plan('k')).guard, next.guard)
+  next.release()
+  assert.equal(sweeper.size, 1)
+})
+
+test('confirm() leaves alone what no quarantine() has come for: instances are carried over', () => {
+  const { guards } = book()
+  const living = guards.open(plan('k'))
+  guards.confirm(['k'])
+  assert.equal(guards.open(plan('k')).guard, living.guard)
 })
 
 test('quarantine() remembers a bounded number of keys, the latest', () => {
   const { guards } = book()
   for (let i = 0; i < 1_001; i++) guards.quarantine(`k${i}`)
-  assert.equal(guards.open(plan('k0')).state, GuardState.closed)
-  assert.equal(guards.open(plan('k1')).state, GuardState.quarantined)
-  assert.equal(guards.open(plan('k1000')).state, GuardState.quarantined)
+  const stateOf = (key: string) => guards.open(plan(key)).guard.state
+  assert.equal(stateOf('k0'), GuardState.closed)
+  assert.equal(stateOf('k1'), GuardState.quarantined)
+  assert.equal(stateOf('k1000'), GuardState.quarantined)
 })
 
 test('a breaker goes by the settings of the generation committed last', async () => {
   const { guards, events, clock } = book()
-  const guard = guards.open(plan('k'))
+  const { guard } = guards.open(plan('k'))
   guards.faults = { ...FAULT_DEFAULTS, breakerCallsMin: 1, breakerOpenMs: 5_000 }
   guard.calls++
   guard.onTimeout({})
@@ -110,7 +141,7 @@ test('a breaker goes by the settings of the generation committed last', async ()
 
 test('a process that stood still forgets what came before the whole window', async () => {
   const { guards } = book()
-  const guard = guards.open(plan('k'))
+  const { guard } = guards.open(plan('k'))
   guards.faults = { ...FAULT_DEFAULTS, breakerCallsMin: 2 }
   guard.calls++
   guard.onTimeout({})

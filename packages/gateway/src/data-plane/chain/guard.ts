@@ -159,13 +159,27 @@ export class InstanceGuard {
 /** Keys of quarantined instances that are kept for a generation which may still bring one. */
 const QUARANTINED_KEYS_MAX = 1_000
 
+/** One generation's hold on a guard. */
+export interface OpenGuard {
+  readonly guard: InstanceGuard
+  release(): void
+}
+
+interface GuardEntry {
+  readonly guard: InstanceGuard
+  uses: number
+}
+
 /** The guards of a worker by instance key, shared by generations: what is carried over keeps its record. */
 export class GuardBook implements GuardKeeper, Swept {
   /** Of the generation committed last. */
   faults: FaultSettings
   readonly onFault: (event: FaultEvent) => void
   readonly #sweeper: Sweeper
-  readonly #guards = new Map<string, { readonly guard: InstanceGuard; uses: number }>()
+  readonly #entries = new Set<GuardEntry>()
+  /** Those that a generation which has the key is to share. */
+  readonly #shared = new Map<string, GuardEntry>()
+  /** By `quarantine`, as long as no generation has been committed that says so itself. */
   readonly #quarantined = new Set<string>()
 
   constructor(faults: FaultSettings, sweeper: Sweeper, onFault: (event: FaultEvent) => void) {
@@ -178,35 +192,43 @@ export class GuardBook implements GuardKeeper, Swept {
     return this.#sweeper.nowMs
   }
 
-  /** Pairs with `release`. */
-  open(plan: InstancePlan): InstanceGuard {
-    let entry = this.#guards.get(plan.key)
-    if (entry === undefined) {
-      entry = { guard: new InstanceGuard(plan, this), uses: 0 }
-      if (this.#quarantined.has(plan.key)) entry.guard.quarantine()
-      if (this.#guards.size === 0) this.#sweeper.add(this)
-      this.#guards.set(plan.key, entry)
-    }
+  open(plan: InstancePlan): OpenGuard {
+    const entry = this.#shared.get(plan.key) ?? this.#add(plan)
     entry.uses++
-    if (!plan.quarantined) return entry.guard
-    // Only from this generation on, should the instance be carried into it: it may yet be discarded.
+    return {
+      guard: plan.quarantined ? this.#barring(plan) : entry.guard,
+      release: () => this.#release(plan, entry),
+    }
+  }
+
+  /** A guard for one generation only, should the instance be carried into it: the generation may yet be discarded. */
+  #barring(plan: InstancePlan): InstanceGuard {
     const guard = new InstanceGuard(plan, this)
     guard.quarantine()
     return guard
   }
 
-  release({ key }: InstancePlan): void {
-    const entry = this.#guards.get(key)
-    if (entry === undefined || --entry.uses > 0) return
-    entry.guard.report()
-    this.#guards.delete(key)
-    if (this.#guards.size === 0) this.#sweeper.remove(this)
+  #add(plan: InstancePlan): GuardEntry {
+    const entry = { guard: new InstanceGuard(plan, this), uses: 0 }
+    if (this.#quarantined.has(plan.key)) entry.guard.quarantine()
+    if (this.#entries.size === 0) this.#sweeper.add(this)
+    this.#entries.add(entry)
+    this.#shared.set(plan.key, entry)
+    return entry
   }
 
-  /** At once and in all generations, those that are staged already included. */
+  #release({ key }: InstancePlan, entry: GuardEntry): void {
+    if (--entry.uses > 0) return
+    entry.guard.report()
+    this.#entries.delete(entry)
+    if (this.#shared.get(key) === entry) this.#shared.delete(key)
+    if (this.#entries.size === 0) this.#sweeper.remove(this)
+  }
+
+  /** At once and in all generations, those that are staged already included, until one is committed that says so too. */
   quarantine(key: string): void {
     this.#quarantined.add(key)
-    this.#guards.get(key)?.guard.quarantine()
+    this.#shared.get(key)?.guard.quarantine()
     if (this.#quarantined.size <= QUARANTINED_KEYS_MAX) return
     for (const oldest of this.#quarantined) {
       this.#quarantined.delete(oldest)
@@ -214,12 +236,22 @@ export class GuardBook implements GuardKeeper, Swept {
     }
   }
 
+  /**
+   * A generation with these quarantined instances was committed. From now on generations themselves say what is
+   * quarantined: one that does not any more, though the instance is the same, was told to call it again.
+   */
+  confirm(keys: readonly string[]): void {
+    for (const key of keys) {
+      if (this.#quarantined.delete(key)) this.#shared.delete(key)
+    }
+  }
+
   sweep(nowMs: number): void {
-    for (const { guard } of this.#guards.values()) guard.sweep(nowMs)
+    for (const { guard } of this.#entries) guard.sweep(nowMs)
   }
 
   /** Tells of what no report was due for yet. */
   report(): void {
-    for (const { guard } of this.#guards.values()) guard.report()
+    for (const { guard } of this.#entries) guard.report()
   }
 }
