@@ -50,7 +50,7 @@ export async function pluginNew(name: string, options: PluginNewOptions): Promis
     `Made plugin "${name}" in ${folder}:\n` +
       files.map(([file]) => `  ${file}\n`).join('') +
       'It runs on every route. Edit plugin.ts; `cardea plugin list` shows where it stands in the chains, and ' +
-      '`node --test` in the folder tries it.\n',
+      `\`cardea plugin test ${name}\` tries it.\n`,
   )
   return 0
 }

@@ -132,6 +132,21 @@ function addPlugin(program: Command, options: ProgramOptions): void {
       options.onExit(await pluginNew(name, { dir: resolve(given.dir), io }), false)
     })
   plugin
+    .command('test')
+    .description("run a plugin's own tests; without a name those of all plugins in the directory")
+    .argument('[name]', 'the plugin, yours or a built-in one')
+    .option('--dir <folder>', 'the plugins directory', 'plugins')
+    .addHelpText(
+      'after',
+      '\nIt runs every *.test.ts (.mts, .js, .mjs) in the folder with node:test and the Node that runs the gateway;\n' +
+        'TypeScript needs no build. The exit code is 0 when all of them passed, 1 when one failed or there are none.' +
+        '\n\nExamples:\n  cardea plugin test\n  cardea plugin test hello',
+    )
+    .action(async (name: string | undefined, given: { dir: string }) => {
+      const { pluginTest } = await import('./plugin-test.ts')
+      options.onExit(await pluginTest(name ?? null, { dir: resolve(given.dir), io }), false)
+    })
+  plugin
     .command('list')
     .description('show what each route runs, in order, and the state of each plugin, by the files alone')
     .option(CONFIG_OPTION, `the config file (${CONFIG_DEFAULT}, if there is one)`)

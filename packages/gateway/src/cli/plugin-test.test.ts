@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { mkdir, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { runCommand } from '../../../../tests/support/cardea-command.ts'
+import { withTempDir } from '../../../../tests/support/temp-dir.ts'
+import { pluginTest } from './plugin-test.ts'
+
+async function refusalOf(name: string | null, dir: string, builtInDirectory = join(dir, 'none')) {
+  let err = ''
+  const io = {
+    out() {},
+    err(text: string) {
+      err += text
+    },
+  }
+  assert.equal(await pluginTest(name, { dir, io, builtInDirectory }), 1)
+  return err
+}
+
+const passing = "import { test } from 'node:test'\ntest('it passes' as string, () => {})\n"
+const failing = "import { test } from 'node:test'\ntest('it fails', () => { throw new Error('no') })\n"
+
+test('pluginTest() says what is missing: the directory, plugins in it, the plugin, its tests', async () => {
+  await using dir = await withTempDir()
+  const nowhere = join(dir.path, 'nowhere')
+  assert.match(
+    await refusalOf(null, nowhere),
+    /^There is no plugins directory .*nowhere; name one with --dir/,
+  )
+  await mkdir(join(dir.path, 'no-plugin'))
+  assert.match(await refusalOf(null, dir.path), /holds no plugin: a folder with a plugin\.json/)
+  await dir.write({ 'hello/plugin.json': '{}', 'hello/node_modules/other/other.test.js': 'throw 1' })
+  assert.match(await refusalOf('helo', dir.path), /^There is no plugin "helo" .*did you mean "hello"\?\n$/)
+  assert.match(await refusalOf('no-plugin', dir.path), /^There is no plugin "no-plugin" in /)
+  assert.match(await refusalOf('../hello', join(dir.path, 'hello')), /^There is no plugin "\.\.\/hello" in /)
+  assert.match(await refusalOf('hello', dir.path), /hello has no tests: write one in plugin\.test\.ts/)
+  await dir.write({ 'more/plugin.json': '{}' })
+  assert.match(await refusalOf(null, dir.path), /^None of the 2 plugins of .* has a test/)
+})
+
+test('`cardea plugin test` runs the tests of one plugin or of all, and its exit code tells how they went', async (t) => {
+  await using dir = await withTempDir()
+  await dir.write({
+    'plugins/good/plugin.json': '{}',
+    'plugins/good/parts/deep.test.mts': passing,
+    'plugins/bad/plugin.json': '{}',
+    'plugins/bad/plugin.test.ts': failing,
+    'plugins/bare/plugin.json': '{}',
+  })
+  const run = (...args: string[]) => runCommand(t, ['plugin', 'test', ...args], { cwd: dir.path })
+  const good = await run('good')
+  assert.equal(good.code, 0, good.stdout + good.stderr)
+  assert.match(good.stdout, /it passes/)
+  assert.doesNotMatch(good.stdout, /it fails/)
+  const all = await run()
+  assert.equal(all.code, 1)
+  assert.match(all.stdout, /it passes/)
+  assert.match(all.stdout, /it fails/)
+  assert.equal(all.stderr, 'Without tests: bare.\n')
+  const elsewhere = await run('good', '--dir', 'nowhere')
+  assert.equal(elsewhere.code, 1)
+  assert.match(elsewhere.stderr, /^There is no plugin "good" in .*nowhere, nor a built-in one/)
+})
+
+test('`cardea plugin new` and `cardea plugin test` go together', async (t) => {
+  await using dir = await withTempDir()
+  await symlink(join(import.meta.dirname, '../../../../node_modules'), join(dir.path, 'node_modules'))
+  const run = (...args: string[]) => runCommand(t, ['plugin', ...args], { cwd: dir.path })
+  assert.equal((await run('new', 'hello')).code, 0)
+  const tested = await run('test', 'hello')
+  assert.equal(tested.code, 0, tested.stdout + tested.stderr)
+  assert.match(tested.stdout, /pass 2/)
+})

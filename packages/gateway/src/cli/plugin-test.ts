@@ -1,0 +1,121 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { globSync } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import { nearestOf } from '../config/nearest.ts'
+import type { CommandIo } from './io.ts'
+
+export interface PluginTestOptions {
+  /** The plugins directory, absolute. It need not be there when a built-in plugin is named. */
+  readonly dir: string
+  readonly io: CommandIo
+  /** Default: those that came with this program. */
+  readonly builtInDirectory?: string
+}
+
+const TEST_FILES = '**/*.test.{ts,mts,js,mjs}'
+
+const FLAGS = [
+  // What the gateway's own processes run with: a plugin is tried as it will run.
+  '--no-compilation-cache',
+  '--disable-sigusr1',
+  // A plugin's folder needs no package.json, so nobody has said which modules these are.
+  '--disable-warning=MODULE_TYPELESS_PACKAGE_JSON',
+]
+
+/**
+ * `cardea plugin test [NAME]`: runs the tests of the plugin of that name, yours or a built-in one, or of all of yours,
+ * with node:test and the Node that runs the gateway. Returns the exit code: 0 when all of them passed, 1 when one failed
+ * or there are none.
+ */
+export async function pluginTest(name: string | null, options: PluginTestOptions): Promise<number> {
+  const { io } = options
+  const folders = name === null ? await pluginFoldersOf(options.dir) : await namedFolder(name, options)
+  if (typeof folders === 'string') {
+    io.err(`${folders}\n`)
+    return 1
+  }
+  const untested: string[] = []
+  const files = folders.flatMap((folder) => {
+    const found = testFilesOf(folder)
+    if (found.length === 0) untested.push(basename(folder))
+    return found
+  })
+  if (files.length === 0) {
+    io.err(`${nothingToTest(folders)}\n`)
+    return 1
+  }
+  if (untested.length > 0) io.err(`Without tests: ${untested.join(', ')}.\n`)
+  return runTests(dirname(folders[0] ?? ''), files)
+}
+
+/** The folders that are plugins, or the sentence that says why there are none. */
+async function pluginFoldersOf(dir: string): Promise<readonly string[] | string> {
+  const entries = await readdir(dir).catch(() => null)
+  if (entries === null) {
+    return `There is no plugins directory ${dir}; name one with --dir, or make a plugin with \`cardea plugin new NAME\`.`
+  }
+  const folders = entries.filter((entry) => !entry.startsWith('.') && entry !== 'node_modules').sort()
+  const plugins = []
+  for (const entry of folders) if (await isPlugin(join(dir, entry))) plugins.push(join(dir, entry))
+  if (plugins.length > 0) return plugins
+  return `${dir} holds no plugin: a folder with a plugin.json. \`cardea plugin new NAME\` makes one.`
+}
+
+async function namedFolder(name: string, options: PluginTestOptions): Promise<readonly string[] | string> {
+  const { dir, builtInDirectory = builtInPluginsDirectory() } = options
+  // What names another folder is no plugin's name.
+  if (basename(name) === name) {
+    for (const folder of [join(dir, name), join(builtInDirectory, name)]) {
+      if (await isPlugin(folder)) return [folder]
+    }
+  }
+  const known = await Promise.all([dir, builtInDirectory].map(pluginFoldersOf))
+  const names = known.flatMap((folders) =>
+    typeof folders === 'string' ? [] : folders.map((at) => basename(at)),
+  )
+  const nearest = nearestOf(name, names)
+  const hint = nearest === null ? 'name the directory it is in with --dir.' : `did you mean "${nearest}"?`
+  return `There is no plugin "${name}" in ${dir}, nor a built-in one of that name; ${hint}`
+}
+
+async function isPlugin(folder: string): Promise<boolean> {
+  const manifest = await stat(join(folder, 'plugin.json')).catch(() => null)
+  return manifest?.isFile() === true
+}
+
+function testFilesOf(folder: string): string[] {
+  const isSkipped = (path: string): boolean => ['node_modules', 'dist'].includes(basename(path))
+  return globSync(TEST_FILES, { cwd: folder, exclude: isSkipped })
+    .map((file) => join(basename(folder), file))
+    .sort()
+}
+
+function nothingToTest(folders: readonly string[]): string {
+  const [folder = ''] = folders
+  const shipped = folder.startsWith(builtInPluginsDirectory())
+  if (shipped)
+    return `The tests of the built-in plugin "${basename(folder)}" are in Cardea's repository only.`
+  return folders.length === 1
+    ? `${folder} has no tests: write one in plugin.test.ts beside plugin.json (docs/guides/test-a-plugin.md).`
+    : `None of the ${folders.length} plugins of ${dirname(folder)} has a test: *.test.ts beside its plugin.json.`
+}
+
+async function runTests(cwd: string, files: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, [...FLAGS, '--test', '--test-reporter=spec', ...files], {
+    cwd,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    // Inside of another test run this is a run of its own.
+    env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+  })
+  const forward = (signal: NodeJS.Signals): void => void child.kill(signal)
+  process.on('SIGINT', forward).on('SIGTERM', forward)
+  try {
+    const [code] = (await once(child, 'exit')) as [number | null]
+    return code === 0 ? 0 : 1
+  } finally {
+    process.off('SIGINT', forward).off('SIGTERM', forward)
+  }
+}
