@@ -151,6 +151,17 @@ test('undeclaredPackages() finds what a package imports and does not declare', (
   assert.deepEqual(offences(undeclaredPackages, files), ['packages/gateway/src/base/one.ts:3'])
 })
 
+test("undeclaredPackages() holds built-in plugins to the gateway's own dependencies", () => {
+  const source = `import type { X } from '@cardea/sdk'\nimport 'ajv'\nimport 'jose'\nimport 'fast-check'\n`
+  const files = {
+    'plugins/cors/plugin.json': '{}',
+    'plugins/cors/plugin.ts': source,
+    'plugins/cors/plugin.test.ts': source,
+  }
+  const expected = ['plugins/cors/plugin.test.ts:3', 'plugins/cors/plugin.ts:3', 'plugins/cors/plugin.ts:4']
+  assert.deepEqual(offences(undeclaredPackages, files).sort(), expected)
+})
+
 describe('deadFiles()', () => {
   const live = {
     'packages/gateway/bin/cardea.js': `const file = join(folder, 'src', 'main.ts')`,

@@ -9,6 +9,7 @@ import type { TestContext } from 'node:test'
 export const PROGRAMS = {
   caddy: 'a peer of the benchmark',
   chromium: 'the browser that the dashboard is tested in',
+  curl: "the examples in the built-in plugins' READMEs",
   haproxy: 'a peer of the benchmark',
   nginx: 'a peer of the benchmark',
   'redis-server': 'the shared state of several nodes',

@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url'
 import { killProcessesWithEnvironment } from './processes.ts'
 import { findProgram, missingProgram, programsNeeded } from './programs.ts'
 
-const FOLDERS = ['packages', 'plugins', 'examples', 'bench', 'tests']
+const FOLDERS = ['packages', 'plugins', 'examples', 'bench', 'deploy', 'tests']
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'fixtures'])
 const MARKER = 'CARDEA_TEST_RUN'
 

@@ -4,6 +4,8 @@ import type { Import, SourceTree, SourceUnit } from './source-tree.ts'
 
 const GATEWAY = 'packages/gateway/src/'
 const SDK = 'packages/sdk/src/'
+const GATEWAY_MANIFEST = 'packages/gateway/package.json'
+const EVERY_KIND = ['dependencies', 'devDependencies', 'peerDependencies', 'optionalDependencies']
 const GROUND = ['base', 'protocol', 'config']
 
 /** What each folder of the gateway may import besides itself (DESIGN.md, 7). */
@@ -35,17 +37,22 @@ export function importDirections(tree: SourceTree): Offence[] {
   })
 }
 
-/** A package imports only what its own package.json declares: what is hoisted here may be missing at a user's. */
+/**
+ * A package imports only what its own package.json declares: what is hoisted here may be missing at a user's. Built-in
+ * plugins are shipped inside of the gateway's package, so that one declares their libraries.
+ */
 export function undeclaredPackages(tree: SourceTree): Offence[] {
-  const root = dependenciesOf(tree, 'package.json')
+  const root = dependenciesOf(tree, 'package.json', EVERY_KIND)
   return tree.units.flatMap((unit) => {
     const folder = /^packages\/[^/]+\//.exec(unit.path)?.[0]
-    if (folder === undefined) return []
-    const declared = dependenciesOf(tree, `${folder}package.json`)
+    const isBuiltIn = unit.path.startsWith('plugins/')
+    if (folder === undefined && !isBuiltIn) return []
+    const manifest = isBuiltIn ? GATEWAY_MANIFEST : `${folder}package.json`
+    const declared = dependenciesOf(tree, manifest, isBuiltIn ? ['dependencies'] : EVERY_KIND)
     return unit.imports.flatMap((found) => {
       const name = packageName(found.specifier)
       if (name === null || declared.has(name) || (isTest(unit.path) && root.has(name))) return []
-      return [offence('undeclared-package', unit, found, `add ${name} to ${folder}package.json`)]
+      return [offence('undeclared-package', unit, found, `add ${name} to ${manifest}`)]
     })
   })
 }
@@ -117,9 +124,8 @@ function packageName(specifier: string): string | null {
   return parts.slice(0, specifier.startsWith('@') ? 2 : 1).join('/')
 }
 
-function dependenciesOf(tree: SourceTree, path: string): Set<string> {
+function dependenciesOf(tree: SourceTree, path: string, kinds: readonly string[]): Set<string> {
   const manifest = JSON.parse(tree.texts.get(path) ?? '{}') as Record<string, unknown>
-  const kinds = ['dependencies', 'devDependencies', 'peerDependencies', 'optionalDependencies']
   const names = kinds.flatMap((kind) => Object.keys((manifest[kind] as object | undefined) ?? {}))
   return new Set([...names, String(manifest.name ?? '')])
 }

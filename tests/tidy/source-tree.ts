@@ -40,7 +40,7 @@ export interface Import {
   readonly target: string | null
 }
 
-const PLACES = ['packages', 'plugins', 'examples', 'bench', 'tests']
+const PLACES = ['packages', 'plugins', 'examples', 'bench', 'deploy', 'tests']
 const FILES = ['**/*.{ts,tsx,js,mjs,cjs}', '**/package.json', '**/plugin.json']
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'fixtures', 'results', '.cardea'])
 const SOURCE = /\.(ts|tsx|js|mjs|cjs)$/

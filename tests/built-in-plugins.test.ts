@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { chmod } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { describe, type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
+import {
+  configFileOf,
+  examplesOf,
+  missingFrom,
+  optionsOf,
+  type ReadmeCommand,
+  type ReadmeExample,
+  undescribed,
+  withPorts,
+} from './built-ins/readme.ts'
+import { CARDEA } from './support/cardea-command.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+import { requireProgram } from './support/programs.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** What every plugin of `plugins/` owes: its form, and a README whose examples are true. */
+
+const PLUGINS = join(import.meta.dirname, '../plugins')
+const NAMES = readdirSync(PLUGINS, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name)
+
+const read = (name: string, file: string): string => readFileSync(join(PLUGINS, name, file), 'utf8')
+
+for (const name of NAMES) {
+  describe(`plugins/${name}`, () => {
+    const manifest = JSON.parse(read(name, 'plugin.json')) as Record<string, unknown>
+
+    test('has the public form: its name, scope route, a README and a test', () => {
+      assert.equal(manifest.name, name)
+      assert.equal(manifest.scope, 'route', 'a built-in plugin runs only where a route names it')
+      assert.ok(typeof manifest.description === 'string' && manifest.description.length > 10)
+      for (const file of ['README.md', 'plugin.ts', 'plugin.test.ts']) {
+        assert.ok(existsSync(join(PLUGINS, name, file)), file)
+      }
+    })
+
+    test('describes every option, in config_schema and in the README', () => {
+      assert.ok(typeof manifest.config_schema === 'object')
+      assert.deepEqual(undescribed(manifest.config_schema), [])
+      const readme = read(name, 'README.md')
+      const unnamed = optionsOf(manifest.config_schema).filter((option) => !readme.includes(`\`${option}\``))
+      assert.deepEqual(unnamed, [], 'options that README.md does not name')
+    })
+
+    test('has a README whose examples do what they say', async (t) => {
+      if (requireProgram(t, 'curl') === null) return
+      const examples = examplesOf(read(name, 'README.md'))
+      const commands = examples.flatMap((example) => example.commands)
+      assert.ok(
+        commands.some(({ line, prints }) => line.startsWith('curl ') && prints.length > 0),
+        'README.md shows no config with a curl command and, in comment lines below it, what that prints',
+      )
+      const upstreamPort = await startUpstream(t)
+      for (const example of examples) await runExample(t, example, upstreamPort)
+    })
+  })
+}
+
+async function runExample(t: TestContext, example: ReadmeExample, upstreamPort: number): Promise<void> {
+  const gateway = await startGateway(t, {
+    config: configFileOf(example, 0, upstreamPort),
+    args: ['--strict'],
+  })
+  const { dir, port } = gateway
+  await dir.write({ 'bin/cardea': `#!/bin/sh\nexec '${process.execPath}' '${CARDEA}' "$@"\n` })
+  await chmod(join(dir.path, 'bin/cardea'), 0o755)
+  for (const command of example.commands) {
+    const line = withPorts(command.line, port, upstreamPort)
+    await runUntilTrue(gateway, { ...command, line })
+  }
+  await gateway.stop()
+}
+
+/** A request is sent once; what only looks (at a log, say) may have to look again. */
+async function runUntilTrue(gateway: TestGateway, { line, prints }: ReadmeCommand): Promise<void> {
+  let output = ''
+  const look = async (): Promise<boolean> => {
+    const path = `${join(gateway.dir.path, 'bin')}:${process.env.PATH}`
+    const result = await promisify(execFile)('sh', ['-c', line], {
+      cwd: gateway.dir.path,
+      env: { ...process.env, PATH: path, NODE_TEST_CONTEXT: undefined },
+    }).catch((error: { stdout?: string; stderr?: string }) => error)
+    output = `${result.stdout ?? ''}${result.stderr ?? ''}`
+    return missingFrom(output, prints).length === 0
+  }
+  if (await look()) return
+  const again = !/\bcurl\b/.test(line)
+  const isTrue = again && (await waitFor(look, `what \`${line}\` should print`, 10_000).catch(() => false))
+  if (!isTrue) {
+    assert.fail(`\`${line}\` does not print ${JSON.stringify(missingFrom(output, prints))} but:\n${output}`)
+  }
+}
+
+/** Answers every request with what it was asked: the request line and its fields. */
+async function startUpstream(t: TestContext): Promise<number> {
+  const server = createServer((request, response) => {
+    const fields = Object.entries(request.headers).map(([field, value]) => `${field}: ${value}`)
+    response.setHeader('content-type', 'text/plain')
+    response.end(`${[`${request.method} ${request.url}`, ...fields].join('\n')}\n`)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+test('examplesOf() reads configs, the commands that follow them, and what these print', () => {
+  const block = (kind: string, ...lines: string[]): string =>
+    [`\`\`\`${kind}`, ...lines, '```', ''].join('\n')
+  const markdown = [
+    block('yaml', 'plugins: {}'),
+    'and',
+    block('sh', 'curl -i a \\', "  -H 'b: c'", '# HTTP/1.1 200 OK', '', 'cat d', '# e…'),
+    block('yaml', 'routes: []'),
+  ].join('\n')
+  assert.deepEqual(examplesOf(markdown), [
+    {
+      config: 'plugins: {}\n',
+      commands: [
+        { line: "curl -i a -H 'b: c'", prints: ['HTTP/1.1 200 OK'] },
+        { line: 'cat d', prints: ['e…'] },
+      ],
+    },
+    { config: 'routes: []\n', commands: [] },
+  ])
+  assert.throws(() => examplesOf(block('sh', 'curl a')), /follow no config/)
+  assert.deepEqual(missingFrom('a: b\r\nc: d\n', ['a: b', 'c: …', 'a', 'e…']), ['a', 'e…'])
+})
+
+test('optionsOf() and undescribed() look into what options consist of', () => {
+  const schema = {
+    type: 'object',
+    properties: {
+      a: { type: 'string', description: 'x' },
+      b: {
+        type: 'array',
+        description: 'x',
+        items: { type: 'object', properties: { c: { type: 'string' } } },
+      },
+    },
+  }
+  assert.deepEqual(optionsOf(schema), ['a', 'b', 'c'])
+  assert.deepEqual(undescribed(schema), ['config_schema.b.c'])
+})
