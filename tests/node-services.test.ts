@@ -53,6 +53,10 @@ async function ask(gateway: TestGateway, path: string): Promise<{ status: number
   return { status: response.status, body: await response.json() }
 }
 
+/** Between 0.95 and 1.05 of the burst of 20. */
+const ADMITTED_MIN = 19
+const ADMITTED_MAX = 21
+
 async function admittedOf(gateway: TestGateway, path: string, requests: number): Promise<number> {
   let admitted = 0
   for (let request = 0; request < requests; request++) {
@@ -61,9 +65,18 @@ async function admittedOf(gateway: TestGateway, path: string, requests: number):
   return admitted
 }
 
-/** Between 0.95 and 1.05 of the burst of 20. */
-function assertLimit(admitted: number): void {
-  assert.ok(admitted >= 19 && admitted <= 21, `${admitted} admitted`)
+/**
+ * Asks until all is admitted that is there, and a little more. What one worker holds must get to where the requests come
+ * in, which takes its time on a machine that is busy; nothing to speak of flows in meanwhile.
+ */
+async function assertLimit(gateway: TestGateway, path: string): Promise<void> {
+  let admitted = 0
+  await waitFor(async () => {
+    admitted += await admittedOf(gateway, path, 10)
+    return admitted >= ADMITTED_MIN
+  }, `at least ${ADMITTED_MIN} to be admitted`)
+  admitted += await admittedOf(gateway, path, 20)
+  assert.ok(admitted <= ADMITTED_MAX, `${admitted} admitted`)
 }
 
 async function killSupervisor(gateway: TestGateway): Promise<void> {
@@ -89,14 +102,14 @@ test('host.kv is one store for all workers, and outlives the supervisor and a sw
 
 test('host.quota is one limit for all workers, that neither a swap nor a supervisor that dies forgets', async (t) => {
   const gateway = await start(t)
-  assertLimit(await admittedOf(gateway, '/one', 60))
+  await assertLimit(gateway, '/one')
   await killSupervisor(gateway)
   const late = await admittedOf(gateway, '/one', 20)
   assert.ok(late <= 1, `${late} more admitted`)
   await gateway.dir.write({ 'plugins/shared/plugin.ts': `${PLUGIN}\n/* next */ export const next = 1\n` })
   await logged(gateway, /^Generation 2 is live/)
   assert.ok((await admittedOf(gateway, '/one', 20)) <= 1)
-  assertLimit(await admittedOf(gateway, '/other', 40))
+  await assertLimit(gateway, '/other')
 })
 
 test('host.sink has every line of both workers when the gateway has ended', async (t) => {

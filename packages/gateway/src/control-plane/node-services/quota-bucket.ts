@@ -114,7 +114,8 @@ export class QuotaBucket {
     const waiting = [...this.#leases.values()].filter((lease) => lease.want > 0)
     const given = deal(waiting, this.#free)
     for (const [lease, tokens] of given) this.#book(lease, tokens)
-    const short = waiting.find((lease) => lease.want > EPSILON)
+    const short =
+      waiting.find((lease) => lease.need > EPSILON) ?? waiting.find((lease) => lease.want > EPSILON)
     // Who got something wants more when it says so again: it might have no use for it by then.
     for (const lease of given.keys()) lease.want = 0
     for (const lease of this.#leases.values()) {
@@ -128,11 +129,18 @@ export class QuotaBucket {
     }
     if (short !== undefined) this.#recall(short.worker, short.need > 0, now)
     else if (this.#free + this.#outstanding < DRAINED_RATIO * this.#part * this.#parts) this.#call(now)
-    const head = waiting.find((lease) => lease.want > 0)
-    this.#wakeAt =
-      head === undefined
-        ? Number.POSITIVE_INFINITY
-        : now + Math.max(leastOf(head) - this.#free, 0) / this.#fillPerMs
+    const head = waiting.find((lease) => lease.need > 0) ?? waiting.find((lease) => lease.want > 0)
+    this.#wakeAt = head === undefined ? Number.POSITIVE_INFINITY : now + this.#waitMs(head)
+  }
+
+  /** Until there is something for `head`, or others are to be asked again what they have no use for. */
+  #waitMs(head: Lease): number {
+    const fillMs = Math.max(leastOf(head) - this.#free, 0) / this.#fillPerMs
+    if (head.need <= 0 || fillMs <= QUOTA_LIMITS.recallPeriodMs) return fillMs
+    for (const lease of this.#leases.values()) {
+      if (lease !== head && isWorthRecalling(lease, true)) return QUOTA_LIMITS.recallPeriodMs
+    }
+    return fillMs
   }
 
   /** The worker is gone. What it held counts as used; a part that it never spoke of, as unused. */
@@ -297,7 +305,7 @@ export class QuotaBucket {
   /** Asks all who may hold what they do not need. What they give back is served when it is here. */
   #recall(head: number, isUrgent: boolean, now: number): void {
     for (const lease of this.#leases.values()) {
-      if (lease.worker === head || !isWorthRecalling(lease, isUrgent ? EPSILON : 1)) continue
+      if (lease.worker === head || !isWorthRecalling(lease, isUrgent)) continue
       if (now - lease.recalledAt < QUOTA_LIMITS.recallPeriodMs) continue
       lease.recalledAt = now
       this.#tellRecall(lease.worker, isUrgent)

@@ -44,9 +44,14 @@ export function leastOf({ need, want }: Lease): number {
   return Math.max(need, Math.min(want, 1))
 }
 
-/** It holds more than `least`, and either wants nothing or has too little to do anything with it. */
-export function isWorthRecalling(lease: Lease, least: number): boolean {
-  return !lease.isPending && lease.outstanding > least && (lease.want <= 0 || lease.need > 0)
+/**
+ * It holds more than is worth a message, and either wants nothing or has too little to do anything with it. While requests
+ * are refused elsewhere (`isUrgent`) what it said counts no more: it may have no use by now for what it has.
+ */
+export function isWorthRecalling(lease: Lease, isUrgent: boolean): boolean {
+  if (lease.isPending) return false
+  if (isUrgent) return lease.outstanding > EPSILON
+  return lease.outstanding > 1 && (lease.want <= 0 || lease.need > 0)
 }
 
 /** Who gets how much of what there is: each its share, or at least what is of use to it. Lowers `want` and `need`. */
@@ -67,8 +72,12 @@ function dealRound(waiting: readonly Lease[], free: number, given: Map<Lease, nu
   for (const lease of waiting) {
     if (lease.want <= 0) continue
     const least = leastOf(lease)
-    // Whoever needs much would never get it if others were served meanwhile.
-    if (least > left + EPSILON) break
+    if (least > left + EPSILON) {
+      // Whoever needs much would never get it if others were served meanwhile.
+      if (lease.need > 0) break
+      open -= 1
+      continue
+    }
     const tokens = Math.min(lease.want, Math.max(least, left / open))
     open -= 1
     left -= tokens

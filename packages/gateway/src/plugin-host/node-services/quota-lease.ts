@@ -152,7 +152,8 @@ export class QuotaLease {
     this.#measure(now)
     const isClaim = !this.#isLeased
     if (isClaim) this.#becomeLeased(now)
-    const isNeedy = this.#isNeedy(now)
+    // Where requests are refused now comes before where one was a while ago.
+    const isNeedy = this.#isNeedy(now) && !(this.#isUrgent && !this.#isBusy(now))
     const returned = this.#isRecalled ? this.#recallable(isNeedy, now) : this.#idleExcess(now)
     this.#held -= returned
     this.#returned += returned
@@ -314,9 +315,14 @@ export class QuotaLease {
     return now - this.#usedAt > QUOTA_LIMITS.idleMs
   }
 
-  /** What others may have. Enough for one request stays unless they need it and nobody does here. */
+  /** A request came just now: what others need more urgently is not to be kept for anything else. */
+  #isBusy(now: number): boolean {
+    return now - this.#usedAt <= QUOTA_LIMITS.leaseMs
+  }
+
+  /** What others may have. Enough for one request stays, unless they need it and nobody does here. */
   #recallable(isNeedy: boolean, now: number): number {
-    if (this.#isUrgent && (isNeedy || this.#isUnused(now))) return this.#held
+    if (this.#isUrgent && (isNeedy || !this.#isBusy(now))) return this.#held
     const spare = Math.max(this.#held - Math.max(this.#level, this.#cost), 0)
     return this.#isUrgent ? spare : spare / 2
   }
