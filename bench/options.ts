@@ -1,4 +1,6 @@
 import { parseArgs } from 'node:util'
+import { BUILT_IN_CASES } from './in-process/built-in-cases.ts'
+import type { BuiltInCase } from './in-process/built-ins.ts'
 import type { Timing } from './measure.ts'
 import { PEERS } from './peers/all.ts'
 import type { Peer } from './peers/peer.ts'
@@ -10,10 +12,12 @@ const FULL: Timing = { warmUpSeconds: 1, seconds: 3, repeats: 9, connections: 64
 export const USAGE = `npm run bench -- [compare] [options]   Cardea and its peers side by side
 npm run bench -- memory [options]      what Cardea holds: under load, per idle connection, with a 1 GiB body
 npm run bench -- in-process            chain and codec alone, without sockets
+npm run bench -- plugins [options]     what each built-in plugin adds to an exchange, without sockets
 npm run bench -- changes [options]     how long a saved file takes to go live, and what requests feel of it
 
   --quick                 a couple of seconds per cell, 2 repeats
   --only NAME,…           scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}
+                          with plugins, their cases: ${BUILT_IN_CASES.map(({ name }) => name).join(', ')}
   --peers NAME,…          peers: ${PEERS.map(({ name }) => name).join(', ')}
   --seconds N             per cell; --repeats N; --connections N
   --proxy-core N          1 unless told; --load-core N: 0 unless told
@@ -21,7 +25,7 @@ npm run bench -- changes [options]     how long a saved file takes to go live, a
   --out DIR               bench/results unless told
   --check                 prints each bar as met or missed; exits 1 if one is missed`
 
-const BENCHES = ['compare', 'memory', 'in-process', 'changes'] as const
+const BENCHES = ['compare', 'memory', 'in-process', 'plugins', 'changes'] as const
 
 export interface Options {
   readonly what: (typeof BENCHES)[number]
@@ -30,6 +34,7 @@ export interface Options {
   /** Only some scenarios or peers were asked for. */
   readonly partial: boolean
   readonly scenarios: readonly Scenario[]
+  readonly builtIns: readonly BuiltInCase[]
   /** Null: those that the bench takes by itself. */
   readonly peers: readonly Peer[] | null
   readonly timing: Timing
@@ -72,7 +77,8 @@ export function parseOptions(args: readonly string[]): Options {
     quick: values.quick,
     check: values.check,
     partial: values.only !== undefined || values.peers !== undefined,
-    scenarios: pick('scenario', values.only, SCENARIOS) ?? SCENARIOS,
+    scenarios: (bench === 'plugins' ? null : pick('scenario', values.only, SCENARIOS)) ?? SCENARIOS,
+    builtIns: (bench === 'plugins' ? pick('case', values.only, BUILT_IN_CASES) : null) ?? BUILT_IN_CASES,
     peers: pick('peer', values.peers, PEERS),
     timing: {
       warmUpSeconds: base.warmUpSeconds,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { exitCodeOf, judgeRatios, showVerdicts, type Verdict } from './bars.ts'
 import { judgeChanges, measureChanges, reportChanges } from './changes.ts'
 import { compare } from './compare.ts'
+import { judgeBuiltIns, measureBuiltIns, reportBuiltIns } from './in-process/built-ins.ts'
 import { measureInProcess, reportInProcess } from './in-process.ts'
 import { judgeMemory, measureMemory, reportMemory } from './memory.ts'
 import { type Options, parseOptions, USAGE } from './options.ts'
@@ -30,6 +31,7 @@ async function main(): Promise<number> {
   }
   const options = parseOptions(process.argv.slice(2))
   if (options.what === 'in-process') return runInProcess(options)
+  if (options.what === 'plugins') return runBuiltIns(options)
   if (options.what !== 'changes') await requirePrograms()
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort())
@@ -95,6 +97,16 @@ async function runInProcess(options: Options): Promise<number> {
   })
   say(`\n${text}`)
   return 0
+}
+
+async function runBuiltIns(options: Options): Promise<number> {
+  const exchanges = options.quick ? 100_000 : 1_000_000
+  const rows = await measureBuiltIns(options.builtIns, exchanges)
+  const text = reportBuiltIns(rows)
+  const found = { at: new Date().toISOString(), exchanges, rows }
+  await writeResults(options, { 'plugins.json': `${JSON.stringify(found, null, 2)}\n`, 'plugins.md': text })
+  say(`\n${text}`)
+  return options.check ? announce(judgeBuiltIns(rows), options.partial) : 0
 }
 
 async function runChanges(options: Options, signal: AbortSignal): Promise<number> {

@@ -104,7 +104,7 @@ export function bytesOf(text: string): number {
   return wire.write(text, 'latin1')
 }
 
-function head(firstLine: string, fields: Readonly<Record<string, string>>): Buffer {
+export function head(firstLine: string, fields: Readonly<Record<string, string>>): Buffer {
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}`)
   return Buffer.from([firstLine, ...lines, '', ''].join('\r\n'), 'latin1')
 }

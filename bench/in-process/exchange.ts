@@ -76,21 +76,35 @@ export async function exchangeOperations(): Promise<Operation[]> {
 }
 
 function exchangeOperation(name: string, chain: readonly Middleware[]): Operation {
-  const generation = generationOf(chain)
+  return operationOf(name, generationOf(chain), SMALL_REQUEST)
+}
+
+export interface ExchangeOperation extends Operation {
+  /** How many exchanges came to the upstream. */
+  readonly forwarded: number
+}
+
+/** One exchange of a generation: what `request` asks for, answered by an upstream that needs no time. */
+export function operationOf(name: string, generation: Generation, request: Buffer): ExchangeOperation {
   const ids = new RequestIds(0)
   const requests = new HeadMemory<RequestHead>()
   let written = 0
   const client = clientStream((bytes) => {
     written += bytes
   })
+  let forwarded = 0
   const host = exchangeHost((bytes) => {
+    forwarded += 1
     written += bytes
   })
   return {
     name,
+    get forwarded() {
+      return forwarded
+    },
     run() {
       written = 0
-      new Exchange(client, readRequest(SMALL_REQUEST, requests), ids.next(), generation, host).begin()
+      new Exchange(client, readRequest(request, requests), ids.next(), generation, host).begin()
       return written
     },
   }
@@ -117,6 +131,11 @@ function generationOf(chain: readonly Middleware[]): Generation {
     instances: instances.map((instance) => instance.plan),
     bundles: [],
   }
+  return compile(plan, new Map(instances.map((instance) => [instance.plan.id, instance])))
+}
+
+/** The generation that a worker would make of the plan. */
+export function compile(plan: GenerationPlan, instances: ReadonlyMap<number, LiveInstance>): Generation {
   const registry = new UpstreamRegistry({
     sweeper,
     onInternalError(error) {
@@ -125,7 +144,7 @@ function generationOf(chain: readonly Middleware[]): Generation {
     addresses: new AddressBook(() => sweeper.nowMs),
   })
   return new Generation(plan, {
-    instances: new Map(instances.map((instance) => [instance.plan.id, instance])),
+    instances,
     registry,
     guards: new GuardBook(FAULT_DEFAULTS, sweeper, nothing),
     onFree: nothing,
