@@ -47,7 +47,10 @@ export interface Host {
   sink(file: string, options?: SinkOptions): Sink
   /**
    * Runs `task` in one worker of the node at a time; when that worker or the instance ends, in another. `signal` aborts
-   * when the task must end here.
+   * when the task must end here; 5 s later it may run elsewhere even if it goes on. A task that throws runs again after
+   * 1 s, and after twice the pause each time, up to 60 s; one that returns is done until its worker or instance ends. At
+   * most 100 tasks for an instance, under names of 1 to 128 characters; the same name in another instance of the plugin
+   * is the same task. Throws TypeError or RangeError on others.
    */
   once(name: string, task: (signal: AbortSignal) => void | Promise<void>): void
   /**

@@ -162,7 +162,8 @@ interface SimulatedWorker {
 
 interface Alarm {
   readonly dueMs: number
-  readonly callback: () => void
+  /** Null: cancelled. It stays where it is until its time, since thousands may wait. */
+  callback: (() => void) | null
 }
 
 export class SimulatedClock implements NodeClock {
@@ -179,13 +180,13 @@ export class SimulatedClock implements NodeClock {
   }
 
   at(dueMs: number, callback: () => void): () => void {
-    const alarm = { dueMs, callback }
+    const alarm: Alarm = { dueMs, callback }
     // Behind those of the same time.
     let index = this.#alarms.length
     while (index > 0 && (this.#alarms[index - 1]?.dueMs ?? 0) > dueMs) index -= 1
     this.#alarms.splice(index, 0, alarm)
     return () => {
-      this.#alarms = this.#alarms.filter((one) => one !== alarm)
+      alarm.callback = null
     }
   }
 
@@ -201,7 +202,7 @@ export class SimulatedClock implements NodeClock {
       if (next === undefined || next.dueMs > endMs) break
       this.#alarms.shift()
       this.#nowMs = Math.max(next.dueMs, this.#nowMs)
-      next.callback()
+      next.callback?.()
       this.#endTurn()
     }
     this.#nowMs = endMs

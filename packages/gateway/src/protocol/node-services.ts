@@ -2,7 +2,7 @@
  * What plugins share across the workers of one node; the supervisor keeps it. Messages travel inside of
  * supervisor-worker.ts, in order between one worker and one supervisor.
  *
- *   hello → [what the worker knew before: quota (`isLast`), once-claim, sink-open, kv not answered yet] → …
+ *   hello → [what the worker knew before: kv not answered yet, once-claim, sink-open, quota (`isLast`)] → …
  *
  * A worker keeps what is not answered and sends it again after the next `hello`, so every operation is safe to repeat.
  */
@@ -17,8 +17,18 @@ export type NodeRequest =
       /** With this message all is said that the worker knew before the `hello`. */
       readonly isLast: boolean
     }
-  /** This worker would run the task, or (`held`) runs it already and had it granted by a former supervisor. */
-  | { readonly kind: 'once-claim'; readonly plugin: string; readonly task: string; readonly held: boolean }
+  /**
+   * This worker would run the task, or (`held`) runs it already and had it granted by a former supervisor. `claim` is
+   * new for every claim of a worker: a grant that was on its way when the worker gave the task back must not be taken
+   * for an answer to its next claim, since another worker may run the task by now.
+   */
+  | {
+      readonly kind: 'once-claim'
+      readonly plugin: string
+      readonly task: string
+      readonly claim: number
+      readonly held: boolean
+    }
   | { readonly kind: 'once-release'; readonly plugin: string; readonly task: string }
   /** This worker writes to the file: it is rotated by these rules from now on. */
   | { readonly kind: 'sink-open'; readonly file: string; readonly rotation: SinkRotation }
@@ -26,9 +36,9 @@ export type NodeRequest =
 export type NodeAnswer =
   | { readonly kind: 'kv'; readonly id: number; readonly result: KvResult }
   | { readonly kind: 'quota'; readonly notes: readonly QuotaNote[] }
-  | { readonly kind: 'once-granted'; readonly plugin: string; readonly task: string }
+  | { readonly kind: 'once-granted'; readonly plugin: string; readonly task: string; readonly claim: number }
   /** Another worker runs it, and runs it alone. This one is remembered, and told when it may. */
-  | { readonly kind: 'once-denied'; readonly plugin: string; readonly task: string }
+  | { readonly kind: 'once-denied'; readonly plugin: string; readonly task: string; readonly claim: number }
   /** The file was renamed away or is gone: open it again under its name. */
   | { readonly kind: 'sink-reopen'; readonly file: string }
   /** A supervisor that knows nothing of this worker yet. `session` is new for every process on either side. */

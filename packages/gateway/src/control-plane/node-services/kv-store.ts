@@ -47,6 +47,12 @@ interface Size {
   bytes: number
 }
 
+/** What one plugin may keep. */
+export interface KvBounds {
+  readonly keysMax: number
+  readonly bytesMax: number
+}
+
 /**
  * What plugins keep with `host.kv`, in one SQLite file. Every plugin sees its own keys only. Written in WAL mode: a
  * process that dies loses nothing, a power failure perhaps the last moments.
@@ -55,19 +61,25 @@ export class KvStore {
   readonly #database: DatabaseSync
   readonly #sql: Statements
   readonly #unixMs: () => number
+  readonly #bounds: KvBounds
   /** Of plugins that have written; counted once, then kept in step. */
   readonly #sizes = new Map<string, Size>()
 
-  private constructor(database: DatabaseSync, unixMs: () => number) {
+  private constructor(database: DatabaseSync, unixMs: () => number, bounds: KvBounds) {
     this.#database = database
     this.#unixMs = unixMs
+    this.#bounds = bounds
     this.#sql = Object.fromEntries(
       Object.entries(SQL).map(([name, text]) => [name, database.prepare(text)]),
     ) as Record<keyof typeof SQL, StatementSync>
   }
 
   /** Throws KV_UNAVAILABLE when the file cannot be used. `file` null: in memory, for tests of plugins. */
-  static async open(file: string | null, unixMs: () => number = Date.now): Promise<KvStore> {
+  static async open(
+    file: string | null,
+    unixMs: () => number = Date.now,
+    bounds: KvBounds = KV_LIMITS,
+  ): Promise<KvStore> {
     // Loaded late: who uses no kv does not hold SQLite.
     const { DatabaseSync } = await import('node:sqlite')
     let database: DatabaseSync | null = null
@@ -77,7 +89,7 @@ export class KvStore {
       // What plugins keep may be secret; the journal's files get the same mode.
       if (file !== null) chmodSync(file, 0o600)
       prepareSchema(database)
-      return new KvStore(database, unixMs)
+      return new KvStore(database, unixMs, bounds)
     } catch (cause) {
       database?.close()
       throw new GatewayError(
@@ -137,11 +149,11 @@ export class KvStore {
       return { kind: 'failed', message: 'the key or the value is too large', isFull: true }
     }
     let added = this.#added(plugin, key, value)
-    if (excess(this.#sizeOf(plugin), added) !== null) {
+    if (excess(this.#sizeOf(plugin), added, this.#bounds) !== null) {
       this.#sql.expirePlugin.run(plugin, this.#unixMs())
       this.#sizes.delete(plugin)
       added = this.#added(plugin, key, value)
-      const full = excess(this.#sizeOf(plugin), added)
+      const full = excess(this.#sizeOf(plugin), added, this.#bounds)
       if (full !== null) return { kind: 'failed', message: full, isFull: true }
     }
     this.#sql.set.run(plugin, key, value, ttlMs === null ? null : Math.round(this.#unixMs() + ttlMs))
@@ -193,12 +205,12 @@ function prepareSchema(database: DatabaseSync): void {
   database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
 }
 
-function excess(size: Size, added: Size): string | null {
-  if (added.keys > 0 && size.keys + added.keys > KV_LIMITS.keysMax) {
+function excess(size: Size, added: Size, { keysMax, bytesMax }: KvBounds): string | null {
+  if (added.keys > 0 && size.keys + added.keys > keysMax) {
     return `it has ${size.keys.toLocaleString('en')} keys, and may have no more`
   }
-  if (added.bytes > 0 && size.bytes + added.bytes > KV_LIMITS.bytesMax) {
-    return `it has ${size.bytes.toLocaleString('en')} bytes, and may have ${KV_LIMITS.bytesMax.toLocaleString('en')}`
+  if (added.bytes > 0 && size.bytes + added.bytes > bytesMax) {
+    return `it has ${size.bytes.toLocaleString('en')} bytes, and may have ${bytesMax.toLocaleString('en')}`
   }
   return null
 }

@@ -4,8 +4,8 @@ interface Task {
   readonly plugin: string
   readonly name: string
   holder: number | null
-  /** Who would run it, first come first. */
-  readonly waiting: Set<number>
+  /** Who would run it, first come first, and the claim by which they said so. */
+  readonly waiting: Map<number, number>
 }
 
 /** Which worker runs which task. Times play no part: a lease ends with its holder. */
@@ -18,20 +18,20 @@ export class OnceKeeper {
     this.#send = send
   }
 
-  claim({ plugin, task: name, held }: NodeRequest & { kind: 'once-claim' }, worker: number): void {
+  claim({ plugin, task: name, claim, held }: NodeRequest & { kind: 'once-claim' }, worker: number): void {
     const task = this.#taskOf(plugin, name)
     if (held && task.holder === null) {
       task.holder = worker
       task.waiting.delete(worker)
     }
     if (task.holder === worker) {
-      this.#grant(task, worker)
+      this.#grant(task, worker, claim)
       return
     }
-    task.waiting.add(worker)
+    task.waiting.set(worker, claim)
     // Whoever held it under a former supervisor must say so first.
     if (task.holder === null && this.#isSettled) this.#passOn(task)
-    else if (task.holder !== null) this.#send(worker, { kind: 'once-denied', plugin, task: name })
+    else if (task.holder !== null) this.#send(worker, { kind: 'once-denied', plugin, task: name, claim })
   }
 
   release({ plugin, task: name }: NodeRequest & { kind: 'once-release' }, worker: number): void {
@@ -46,7 +46,11 @@ export class OnceKeeper {
   /** The process goes on under another number. */
   workerRetiring(worker: number, as: number): void {
     for (const task of this.#tasks.values()) {
-      if (task.waiting.delete(worker)) task.waiting.add(as)
+      const claim = task.waiting.get(worker)
+      if (claim !== undefined) {
+        task.waiting.delete(worker)
+        task.waiting.set(as, claim)
+      }
       if (task.holder === worker) task.holder = as
     }
   }
@@ -61,7 +65,7 @@ export class OnceKeeper {
     const key = keyOf(plugin, name)
     let task = this.#tasks.get(key)
     if (task === undefined) {
-      task = { plugin, name, holder: null, waiting: new Set() }
+      task = { plugin, name, holder: null, waiting: new Map() }
       this.#tasks.set(key, task)
     }
     return task
@@ -79,13 +83,14 @@ export class OnceKeeper {
   #passOn(task: Task): void {
     const [next] = task.waiting
     if (next === undefined) return
-    task.waiting.delete(next)
-    task.holder = next
-    this.#grant(task, next)
+    const [worker, claim] = next
+    task.waiting.delete(worker)
+    task.holder = worker
+    this.#grant(task, worker, claim)
   }
 
-  #grant({ plugin, name }: Task, worker: number): void {
-    this.#send(worker, { kind: 'once-granted', plugin, task: name })
+  #grant({ plugin, name }: Task, worker: number, claim: number): void {
+    this.#send(worker, { kind: 'once-granted', plugin, task: name, claim })
   }
 }
 

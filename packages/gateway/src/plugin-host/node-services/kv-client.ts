@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { deserialize, serialize } from 'node:v8'
 import type { Cloneable, KeyValueStore } from '@cardea/sdk'
-import { GatewayError } from '../../base/errors.ts'
+import { GatewayError, messageOf } from '../../base/errors.ts'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { KV_LIMITS } from '../../config/limits.ts'
 import type { KvOperation, KvResult, NodeRequest } from '../../protocol/node-services.ts'
@@ -135,7 +135,15 @@ function checkedKey(plugin: string, key: string): string {
 
 /** Throws DataCloneError on what cannot be cloned. */
 function serialised(plugin: string, key: string, value: Cloneable): Uint8Array {
-  const bytes = serialize(value)
+  let bytes: Uint8Array
+  try {
+    bytes = serialize(value)
+  } catch (error) {
+    throw new DOMException(
+      `The value of "${shown(key)}" cannot be kept: ${messageOf(error)}`,
+      'DataCloneError',
+    )
+  }
   if (bytes.length <= KV_LIMITS.valueBytesMax) return bytes
   const size = bytes.length.toLocaleString('en')
   const most = KV_LIMITS.valueBytesMax.toLocaleString('en')

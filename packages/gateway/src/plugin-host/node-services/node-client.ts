@@ -96,10 +96,11 @@ export class NodeClient implements ServiceSource<NodeServices> {
   receive(answer: NodeAnswer): void {
     switch (answer.kind) {
       case 'hello':
-        this.#quota.hello(answer.session)
         this.#kv.hello()
         this.#once.hello()
         this.#sinks.hello()
+        // The last, since it says that all was said: until then the supervisor gives no task to another worker.
+        this.#quota.hello(answer.session)
         break
       case 'kv':
         this.#kv.receive(answer.id, answer.result)
@@ -108,10 +109,10 @@ export class NodeClient implements ServiceSource<NodeServices> {
         this.#quota.receive(answer.notes)
         break
       case 'once-granted':
-        this.#once.granted(answer.plugin, answer.task)
+        this.#once.granted(answer)
         break
       case 'once-denied':
-        this.#once.denied(answer.plugin, answer.task)
+        this.#once.denied(answer)
         break
       case 'sink-reopen':
         this.#sinks.reopen(answer.file)

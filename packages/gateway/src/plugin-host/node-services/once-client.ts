@@ -1,9 +1,10 @@
+import { randomInt } from 'node:crypto'
 import type { Log } from '@cardea/sdk'
 import { Backoff } from '../../base/backoff.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { ONCE_LIMITS } from '../../config/limits.ts'
-import type { NodeRequest } from '../../protocol/node-services.ts'
+import type { NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
 
 export interface OnceClientOptions {
   readonly clock: NodeClock
@@ -22,6 +23,8 @@ interface Candidate {
 export class OnceClient {
   readonly #options: OnceClientOptions
   readonly #plugins = new Map<string, Map<string, OnceTask>>()
+  /** Of all tasks; by chance at first, since a process was here before this one. */
+  #lastClaim = randomInt(2 ** 47)
 
   constructor(options: OnceClientOptions) {
     this.#options = options
@@ -36,7 +39,11 @@ export class OnceClient {
     }
     let task = tasks.get(name)
     if (task === undefined) {
-      task = new OnceTask(plugin, name, this.#options, () => tasks.delete(name))
+      const nextClaim = (): number => {
+        this.#lastClaim += 1
+        return this.#lastClaim
+      }
+      task = new OnceTask(plugin, name, { ...this.#options, nextClaim, onEmpty: () => tasks.delete(name) })
       tasks.set(name, task)
     }
     return task.add({ run, log })
@@ -46,32 +53,36 @@ export class OnceClient {
     for (const tasks of this.#plugins.values()) for (const task of tasks.values()) task.claim()
   }
 
-  granted(plugin: string, name: string): void {
-    const task = this.#plugins.get(plugin)?.get(name)
-    if (task !== undefined) task.granted()
-    else this.#options.send({ kind: 'once-release', plugin, task: name })
+  granted({ plugin, task, claim }: NodeAnswer & { kind: 'once-granted' }): void {
+    this.#plugins.get(plugin)?.get(task)?.granted(claim)
   }
 
-  denied(plugin: string, name: string): void {
-    this.#plugins.get(plugin)?.get(name)?.denied()
+  denied({ plugin, task, claim }: NodeAnswer & { kind: 'once-denied' }): void {
+    this.#plugins.get(plugin)?.get(task)?.denied(claim)
   }
+}
+
+interface OnceTaskOptions extends OnceClientOptions {
+  nextClaim(): number
+  /** No instance here would run it any more. */
+  onEmpty(): void
 }
 
 class OnceTask {
   readonly #plugin: string
   readonly #name: string
-  readonly #options: OnceClientOptions
-  readonly #onEmpty: () => void
+  readonly #options: OnceTaskOptions
   readonly #candidates: Candidate[] = []
   #isGranted = false
+  /** The newest one: answers to others come too late. */
+  #claim = 0
   /** What runs, or ends, or waits to run again; null: nothing does. */
   #run: TaskRun | null = null
 
-  constructor(plugin: string, name: string, options: OnceClientOptions, onEmpty: () => void) {
+  constructor(plugin: string, name: string, options: OnceTaskOptions) {
     this.#plugin = plugin
     this.#name = name
     this.#options = options
-    this.#onEmpty = onEmpty
   }
 
   add(candidate: Candidate): () => void {
@@ -82,21 +93,25 @@ class OnceTask {
   }
 
   claim(): void {
+    this.#claim = this.#options.nextClaim()
     this.#options.send({
       kind: 'once-claim',
       plugin: this.#plugin,
       task: this.#name,
+      claim: this.#claim,
       held: this.#isGranted,
     })
   }
 
-  granted(): void {
+  granted(claim: number): void {
+    if (claim !== this.#claim) return
     this.#isGranted = true
     this.#next()
   }
 
   /** It runs elsewhere, or will. */
-  denied(): void {
+  denied(claim: number): void {
+    if (claim !== this.#claim) return
     this.#isGranted = false
     this.#run?.end()
   }
@@ -116,7 +131,7 @@ class OnceTask {
     if (candidate === undefined) {
       this.#isGranted = false
       this.#options.send({ kind: 'once-release', plugin: this.#plugin, task: this.#name })
-      this.#onEmpty()
+      this.#options.onEmpty()
       return
     }
     if (!this.#isGranted) return
