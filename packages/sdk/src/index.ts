@@ -22,6 +22,7 @@ import type { Host } from './host.ts'
 export type { Consumer } from './consumer.ts'
 export { consumerOf, defineConsumer, setConsumer } from './consumer.ts'
 export type * from './host.ts'
+export { durationMs, sizeBytes } from './units.ts'
 
 /** What {@link Context.values} may hold: everything the structured clone algorithm copies, functions excluded. */
 export type Cloneable =
