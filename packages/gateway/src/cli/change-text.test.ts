@@ -112,6 +112,19 @@ test('changeText() explains what is held, and both ways on', () => {
   )
 })
 
+test('changeText() says when nobody can tell what is lost, and the way on', () => {
+  const held = [{ kind: 'unknown', reason: 'generation 14 cannot be read any more' }] as const
+  assert.equal(
+    text(heldReport({ held }), 0),
+    `The change is held: nothing can be served, requests are answered 503
+  cause     saved plugins/auth/plugin.ts
+  generation 14 cannot be read any more
+  If what stands in the files is meant: run "cardea approve".
+  changes   route api: −auth
+`,
+  )
+})
+
 test('changeText() tells those who went back how to go forward', () => {
   const after = (cause: ChangeCause) =>
     text(report({ cause, who: 'ann' }))
@@ -142,7 +155,8 @@ test('changeText() lets no control character through', () => {
     failedReport({
       problems: [problem({ message: evil, file: `/${evil}`, frame: evil, stack: `e\n at ${evil}` })],
     }),
-    heldReport({ held: [{ route: evil, plugin: evil, reason: evil }] }),
+    heldReport({ held: [{ kind: 'loss', route: evil, plugin: evil, reason: evil }] }),
+    heldReport({ held: [{ kind: 'unknown', reason: evil }] }),
     report({ cause: { kind: 'disable', plugin: evil } }),
   ]
   for (const given of all) assert.doesNotMatch(text(given), /[\x00-\x09\x0b-\x1f\x7f-\x9f]/)

@@ -135,7 +135,10 @@ function problemBlock(problem: ChangeProblem, { paint, directory }: ChangeTextOp
   return lines.map((text) => `  ${text}`)
 }
 
-function heldLines(losses: readonly HeldLoss[]): string[] {
+function heldLines(held: readonly HeldLoss[]): string[] {
+  const unknown = held.flatMap((loss) => (loss.kind === 'unknown' ? [`  ${printable(loss.reason)}`] : []))
+  if (unknown.length > 0) return [...unknown, '  If what stands in the files is meant: run "cardea approve".']
+  const losses = held.filter((loss) => loss.kind === 'loss')
   const shown = losses.slice(0, PROBLEMS_SHOWN_MAX)
   const lines = shown.map(({ route, plugin, reason }) =>
     printable(`  route ${route} would lose security plugin ${plugin}: ${reason}`),

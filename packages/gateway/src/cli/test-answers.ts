@@ -60,7 +60,9 @@ export function failedReport(parts: Partial<ChangeReport> = {}): ChangeReport {
 }
 
 export function heldReport(parts: Partial<ChangeReport> = {}): ChangeReport {
-  const held = [{ route: 'api', plugin: 'auth', reason: 'plugin "auth" is gone from plugins/' }]
+  const held = [
+    { kind: 'loss', route: 'api', plugin: 'auth', reason: 'plugin "auth" is gone from plugins/' } as const,
+  ]
   return report({
     outcome: 'held',
     changes: ['route api: −auth'],

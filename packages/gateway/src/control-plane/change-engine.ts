@@ -3,21 +3,21 @@ import { messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
-import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { GatewaySettings } from '../protocol/generation.ts'
 import {
   applyChange,
   type ChangeGround,
   type ChangeRequest,
   type MasterPort,
+  overlayOf,
   type Reference,
   serveReference,
 } from './change.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
-import { NO_CONTROLS } from './controls.ts'
-import { gather, loadForListeners, restore, type Workshop } from './gather.ts'
+import { gather, loadForListeners, type Overlay, type Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
+import type { Former, Recollection } from './recollect.ts'
 import { reportOf } from './report.ts'
-import type { StoredGeneration } from './store/types.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import type { Workers } from './workers.ts'
 
@@ -57,9 +57,10 @@ export class ChangeEngine {
   readonly #options: EngineOptions
   readonly #queue: Waiting[] = []
   #reference: Reference | null = null
-  /** What serves although the store has lost it. */
-  #unreadable: GenerationPlan | null = null
+  #former: Former | null = null
   #isServing = false
+  /** The generation that the workers had when this supervisor took over, until another one is committed. */
+  #adopted = 0
   #isRunning = false
   #isClosed = false
   #workerCount = 0
@@ -84,8 +85,12 @@ export class ChangeEngine {
 
   /** The number of the generation that serves; 0 for none. */
   get live(): number {
-    const serving = this.#isServing ? this.#reference?.candidate.plan : this.#unreadable
-    return serving?.number ?? 0
+    return this.#isServing ? (this.#reference?.candidate.plan.number ?? 0) : this.#adopted
+  }
+
+  /** What commands have laid over the files. */
+  get overlay(): Overlay {
+    return overlayOf({ reference: this.#reference, former: this.#former })
   }
 
   /** The newest change when it failed or is held. */
@@ -97,24 +102,18 @@ export class ChangeEngine {
     return this.#lifecycle
   }
 
-  /** What was served last here, from the store. Before the first `request` of a gateway that starts. */
-  async recall(record: StoredGeneration | null): Promise<void> {
-    if (record === null) return
-    const { log, workshop } = this.#options
-    try {
-      const candidate = await restore(workshop, record, this.#options.newLifecycle())
-      this.#reference = { candidate, settings: candidate.plan.settings }
-    } catch (thrown) {
-      log.error(`Cannot bring back generation ${record.number}, which served last: ${messageOf(thrown)}`)
-    }
+  /** What was committed last here. Before the first `request` of a gateway that serves nothing yet. */
+  recall({ reference, former }: Recollection): void {
+    this.#reference = reference
+    this.#former = former
   }
 
   /** The settings to open listeners with, before there is a generation: as much of the config as can be had. */
   async settingsForStart(): Promise<GatewaySettings> {
     const { workshop } = this.#options
     try {
-      const overlay = this.#reference?.candidate.overlay ?? { controls: NO_CONTROLS, pins: [] }
-      const { plan } = await gather(workshop, { number: 1, overlay, lifecycle: new PluginLifecycle() })
+      const options = { number: 1, overlay: this.overlay, lifecycle: new PluginLifecycle() }
+      const { plan } = await gather(workshop, options)
       return plan.settings
     } catch {
       if (this.#reference !== null) return this.#reference.settings
@@ -128,14 +127,12 @@ export class ChangeEngine {
     if (this.#reference !== null) this.#reference = { ...this.#reference, settings }
   }
 
-  /**
-   * Takes over a gateway that serves this already, with all that its plan says. `running`: the plan as the processes
-   * have it, should nothing else be left of it (`reference` null).
-   */
-  adopt(reference: Reference | null, running: GenerationPlan | null, workerCount: number): void {
+  /** Takes over a gateway whose workers serve `live`. Without a reference they serve it on until the next change. */
+  adopt({ reference, former }: Recollection, live: number, workerCount: number): void {
     this.#reference = reference
-    this.#unreadable = reference === null ? running : null
+    this.#former = former
     this.#isServing = reference !== null
+    this.#adopted = live
     this.#workerCount = workerCount
     if (reference !== null) this.#lifecycle = reference.candidate.lifecycle
   }
@@ -186,7 +183,7 @@ export class ChangeEngine {
     this.#note(request, report)
     if (report.outcome !== 'unchanged') this.#options.onReport(report)
     const mayServeReference = this.#options.hasFallback || report.outcome === 'unchanged'
-    if (this.live === 0 && mayServeReference) await this.#serveWhatThereIs()
+    if (this.live === 0 && mayServeReference) await this.#serveWhatThereIs(report)
     return report
   }
 
@@ -218,26 +215,29 @@ export class ChangeEngine {
   }
 
   /** A start whose files cannot be served: what served last does, or nothing, and then it is tried again later. */
-  async #serveWhatThereIs(): Promise<void> {
+  async #serveWhatThereIs({ outcome }: ChangeReport): Promise<void> {
     const { log, master } = this.#options
     const reference = this.#reference
     if (reference !== null) {
+      const { number } = reference.candidate.plan
       try {
         await serveReference(reference, this.#ground())
         this.#committed(reference)
         return
       } catch (thrown) {
-        log.error(
-          `Cannot serve generation ${reference.candidate.plan.number}, which served last: ${messageOf(thrown)}`,
-        )
+        const reason = thrown instanceof ChangeHeld ? 'routes would lack security plugins' : messageOf(thrown)
+        log.error(`Cannot serve generation ${number}, which served last: ${reason}`)
       }
     }
     if (!this.#options.hasFallback) return
     master.listenAnyway()
-    log.error('No generation can be served: every request is answered 503 until the files are mended', {
+    const until =
+      outcome === 'held' ? '"cardea approve" is run, or the files are mended' : 'the files are mended'
+    log.error(`No generation can be served: every request is answered 503 until ${until}`, {
       retryMs: this.#startRetryMs,
     })
-    this.#retryStart()
+    // Nobody's word comes by itself.
+    if (outcome !== 'held' || reference !== null) this.#retryStart()
   }
 
   /** What kept plugins from starting may pass by itself: a database that was down. */
@@ -253,7 +253,7 @@ export class ChangeEngine {
   #committed(reference: Reference): void {
     const previous = this.#isServing ? this.#reference : null
     this.#reference = { ...reference, settings: { ...reference.settings, workers: this.#workerCount } }
-    this.#unreadable = null
+    this.#former = null
     this.#isServing = true
     this.#lifecycle = reference.candidate.lifecycle
     this.#options.onCommitted(this.#reference, previous)
@@ -268,7 +268,7 @@ export class ChangeEngine {
       workers,
       master,
       reference: this.#reference,
-      unreadable: this.#unreadable,
+      former: this.#former,
       isServing: this.#isServing,
       workerCount: this.#workerCount,
       findMoves,

@@ -5,7 +5,6 @@ import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, HeldLoss, StageTiming } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
-import { NO_CONTROLS } from './controls.ts'
 import { describeChanges } from './describe-changes.ts'
 import { type FormerConfigs, formerConfigs } from './former-configs.ts'
 import {
@@ -17,8 +16,9 @@ import {
   type Workshop,
 } from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
+import { type Former, NO_OVERLAY, numbered } from './recollect.ts'
 import { recordOf } from './record.ts'
-import { findSecurityLosses, optOutsOf, type RouteMove } from './security-loss.ts'
+import { findSecurityLosses, optOutsOf, type RouteMove, type SecurityOutline } from './security-loss.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import type { Workers } from './workers.ts'
 
@@ -54,8 +54,8 @@ export interface ChangeGround extends Workshop {
   readonly master: MasterPort
   /** The generation that everything is compared with: what serves, or at the start what served last. */
   readonly reference: Reference | null
-  /** What serves without being a reference: the store has lost it. Security plugins are not lost with it. */
-  readonly unreadable: GenerationPlan | null
+  /** Counts instead of `reference`, which is older then, or null: security plugins are not lost with a store. */
+  readonly former: Former | null
   /** False at the start: then the reference serves nobody yet. */
   readonly isServing: boolean
   /** The number of workers, which no change can change. */
@@ -97,9 +97,9 @@ export async function applyChange(request: ChangeRequest, ground: ChangeGround):
   stages.passed('wait')
   const candidate = await gatherNext(request, ground)
   stages.passed('prepare')
-  if (isSame(candidate, ground.reference)) return { kind: 'unchanged' }
+  if (isSame(candidate, ground)) return { kind: 'unchanged' }
   const changes = describeChanges(ground.reference?.candidate.plan ?? null, candidate.plan)
-  refuseLosses(candidate, ground, request, changes)
+  refuseLosses(candidate, ground, request.approved ?? [], changes)
   const fresh = freshPart(candidate.plan, ground.reference?.candidate.plan ?? null)
   await tryOut(candidate, fresh, ground)
   stages.passed('trial')
@@ -123,8 +123,10 @@ export async function applyChange(request: ChangeRequest, ground: ChangeGround):
   return { kind: 'committed', candidate, report }
 }
 
-/** Brings the reference to workers that serve nothing yet. Throws ChangeFailed. */
+/** Brings the reference to workers that serve nothing yet. Throws ChangeFailed and ChangeHeld. */
 export async function serveReference({ candidate }: Reference, ground: ChangeGround): Promise<void> {
+  // Where it is an older one than what counts.
+  if (ground.former !== null) refuseLosses(candidate, ground, [], [])
   await using undo = new AsyncDisposableStack()
   await stage(candidate, ground, undo)
   undo.move()
@@ -152,8 +154,7 @@ async function makeRoom({ workers, reference, log }: ChangeGround): Promise<void
 async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
   const lifecycle = ground.newLifecycle()
   const number = ground.store.nextNumber()
-  const overlay: Overlay = ground.reference?.candidate.overlay ?? { controls: NO_CONTROLS, pins: [] }
-  const options = { number, overlay, edit: request.edit, lifecycle }
+  const options = { number, overlay: overlayOf(ground), edit: request.edit, lifecycle }
   const live = ground.store.latest()
   if (request.base !== 'live' || live === null || !ground.isServing) return gather(ground, options)
   try {
@@ -163,31 +164,52 @@ async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise
   }
 }
 
-function isSame(candidate: Candidate, reference: Reference | null): boolean {
-  if (reference === null) return false
+/** What commands have laid over the files so far. */
+export function overlayOf({ reference, former }: Pick<ChangeGround, 'reference' | 'former'>): Overlay {
+  return former?.overlay ?? reference?.candidate.overlay ?? NO_OVERLAY
+}
+
+function isSame(candidate: Candidate, { reference, former }: ChangeGround): boolean {
+  if (reference === null || former !== null) return false
   const essence = ({ plan, overlay }: Candidate): unknown => ({ ...plan, number: 0, bundles: 0, overlay })
   return isDeepStrictEqual(essence(candidate), essence(reference.candidate))
 }
 
 function refuseLosses(
   candidate: Candidate,
-  { reference, unreadable, findMoves }: ChangeGround,
-  { approved = [] }: ChangeRequest,
+  ground: ChangeGround,
+  approved: readonly HeldLoss[],
   changes: readonly string[],
 ): void {
-  const before = reference?.candidate.plan ?? unreadable
-  if (before === null) return
-  const losses = findSecurityLosses({
+  const losses = lossesOf(candidate, ground)
+  const isSeen = (loss: HeldLoss): boolean => approved.some((seen) => isSameLoss(seen, loss))
+  if (!losses.every(isSeen)) throw new ChangeHeld(losses, changes)
+}
+
+function lossesOf(candidate: Candidate, { reference, former, findMoves }: ChangeGround): HeldLoss[] {
+  if (former?.outline === null) return [unknownLoss(former)]
+  const before: SecurityOutline | undefined = former?.outline ?? reference?.candidate.plan
+  if (before === undefined) return []
+  return findSecurityLosses({
     reference: before,
     candidate: candidate.plan,
     optOuts: optOutsOf(planSettings(candidate.config)),
     moves: findMoves(before.routes, candidate.plan.routes),
     idle: candidate.idle,
   })
-  const unseen = losses.filter(
-    (loss) => !approved.some(({ route, plugin }) => route === loss.route && plugin === loss.plugin),
-  )
-  if (unseen.length > 0) throw new ChangeHeld(losses, changes)
+}
+
+function unknownLoss({ number }: Former): HeldLoss {
+  const what = `the generation that was committed last${numbered(number)}`
+  const reason =
+    `${what}, cannot be read from .cardea/ any more, so nothing tells which security plugins its routes had, ` +
+    'and whether this one lacks some of them'
+  return { kind: 'unknown', reason }
+}
+
+function isSameLoss(one: HeldLoss, other: HeldLoss): boolean {
+  if (one.kind === 'unknown' || other.kind === 'unknown') return one.kind === other.kind
+  return one.route === other.route && one.plugin === other.plugin
 }
 
 /** The instances that no worker has yet, and those they depend on: all that a trial can learn something of. */

@@ -88,7 +88,7 @@ export class Operations {
   }
 
   #release(unit: string | null, who: string): Promise<ChangeReport> {
-    const pins = this.#options.engine.reference?.candidate.overlay.pins ?? []
+    const { pins } = this.#options.engine.overlay
     if (pins.length === 0 || (unit !== null && pins.every(({ name }) => name !== unit))) {
       const what = unit === null ? 'Nothing' : `"${unit}"`
       const names = pins.map(({ name }) => name)

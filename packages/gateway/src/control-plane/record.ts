@@ -1,7 +1,7 @@
 import type { ChangeCause } from '../protocol/control.ts'
 import type { Candidate, Workshop } from './gather.ts'
 import { storableConfig, storablePlugin } from './store/stored-plugin.ts'
-import type { Blob, StoredConfig, StoredGeneration } from './store/types.ts'
+import type { Blob, GenerationOutline, StoredConfig, StoredGeneration } from './store/types.ts'
 
 interface Story {
   readonly changes: readonly string[]
@@ -43,6 +43,28 @@ export function recordOf(
   }
   return { record, blobs: [...blobs, ...plugins.flatMap((stored) => stored.blobs)] }
 }
+
+/** What is kept of a committed generation for the case that nothing else of it can be read. */
+export function outlineOf(candidate: Candidate, workshop: Workshop): GenerationOutline {
+  const { plan, overlay } = candidate
+  const instances = plan.instances
+    .filter(({ category }) => category === 'security')
+    .map(({ id, name, plugin, category }) => ({ id, name, plugin, category }))
+  const ids = new Set(instances.map(({ id }) => id))
+  const routes = plan.routes.map((route) => ({
+    ...route,
+    ...NO_ACTION,
+    chain: route.chain.filter((id) => ids.has(id)),
+  }))
+  return { number: plan.number, config: configOf(candidate, workshop).config, ...overlay, routes, instances }
+}
+
+const NO_ACTION = {
+  action: { kind: 'respond', status: 404, headers: {}, body: '' },
+  stripPrefix: '',
+  rewrite: '',
+  requestBodyBytesMax: 0,
+} as const
 
 function configOf(
   { config, plan }: Candidate,

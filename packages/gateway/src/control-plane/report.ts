@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { printable } from '../config/render-problems.ts'
-import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
 import type { CommittedParts } from './change.ts'
 import type { ChangeFailed, ChangeHeld } from './change-result.ts'
 
@@ -82,14 +82,26 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
       })
     }
   } else if (outcome === 'held') {
-    for (const { route, plugin, reason } of report.held) {
-      log.error(
-        `The change is held, ${serving}: route ${route} would lose security plugin "${plugin}", ${reason}. ` +
-          `Say "${plugin}: false" under the route's plugins, or run "cardea approve"`,
-        { code: 'CHANGE_HELD', cause: cause.kind, route, plugin },
-      )
+    for (const loss of report.held) {
+      const place = loss.kind === 'loss' ? { route: loss.route, plugin: loss.plugin } : {}
+      log.error(`The change is held, ${serving}: ${lossText(loss)}`, {
+        code: 'CHANGE_HELD',
+        cause: cause.kind,
+        ...place,
+      })
     }
   }
+}
+
+function lossText(loss: HeldLoss, when = ''): string {
+  if (loss.kind === 'unknown') {
+    return `${loss.reason}. If what stands in the files is meant, run "cardea approve"${when}`
+  }
+  const { route, plugin, reason } = loss
+  return (
+    `route ${route} would lose security plugin "${plugin}", ${reason}. ` +
+    `Say "${plugin}: false" under the route's plugins, or run "cardea approve"${when}`
+  )
 }
 
 /** Why a start could not do what the files say, for the person who started it. Ends with a line break. */
@@ -104,11 +116,7 @@ export function renderFailure({ problems, held }: ChangeReport): string {
       .map(printable)
       .join('\n')
   })
-  const losses = held.map(
-    ({ route, plugin, reason }) =>
-      `CHANGE_HELD route ${route} would lose security plugin "${plugin}": ${reason}. Say "${plugin}: false" under the ` +
-      `route's plugins, or run "cardea approve" while the gateway runs`,
-  )
+  const losses = held.map((loss) => `CHANGE_HELD ${lossText(loss, ' while the gateway runs')}`)
   return `${[...failures, ...losses].join('\n\n')}\n`
 }
 

@@ -1,7 +1,8 @@
 import type { SettingsPlan } from '../config/types.ts'
 import type { HeldLoss } from '../protocol/control.ts'
-import type { GenerationPlan, InstancePlan, RoutePlan } from '../protocol/generation.ts'
+import type { GenerationPlan, RoutePlan } from '../protocol/generation.ts'
 import type { IdlePlugin } from './resolve.ts'
+import type { GenerationOutline, SecurityInstance } from './store/types.ts'
 
 /**
  * Nothing fails open by accident: a change after which some request would meet fewer security plugins than before is
@@ -20,9 +21,12 @@ export interface RouteMove {
   readonly example: string
 }
 
+/** What a generation is to be compared by. A `GenerationPlan` is one. */
+export type SecurityOutline = Pick<GenerationOutline, 'number' | 'routes' | 'instances'>
+
 export interface SecurityComparison {
-  /** The committed generation. */
-  readonly reference: GenerationPlan
+  /** The committed generation, of which an outline is enough. */
+  readonly reference: SecurityOutline
   readonly candidate: GenerationPlan
   /** Of the candidate's config. */
   readonly optOuts: OptOuts
@@ -46,18 +50,20 @@ export function optOutsOf(settings: Pick<SettingsPlan, 'routes' | 'globalPlugins
   )
 }
 
+type Loss = Extract<HeldLoss, { readonly kind: 'loss' }>
+
 /** The security plugins that a route's requests would lose; each pair of route and plugin once. Empty: none. */
-export function findSecurityLosses(comparison: SecurityComparison): HeldLoss[] {
+export function findSecurityLosses(comparison: SecurityComparison): Loss[] {
   const { reference, candidate, moves } = comparison
   const before = chainsOf(reference)
   const after = chainsOf(candidate)
-  const losses = new Map<string, HeldLoss>()
+  const losses = new Map<string, Loss>()
   const compare = (from: Chain, to: Chain, example: string): void => {
     for (const plugin of from.instances.filter(isSecurity)) {
       const id = JSON.stringify([from.route.name, plugin.name])
       if (losses.has(id) || isKept(plugin, to, comparison.optOuts)) continue
       const reason = reasonOf(plugin, from, to, example, comparison)
-      losses.set(id, { route: from.route.name, plugin: plugin.name, reason })
+      losses.set(id, { kind: 'loss', route: from.route.name, plugin: plugin.name, reason })
     }
   }
   // The route itself first: its reason is the plainer one. It counts also when its requests now go elsewhere.
@@ -75,10 +81,10 @@ export function findSecurityLosses(comparison: SecurityComparison): HeldLoss[] {
 
 interface Chain {
   readonly route: RoutePlan
-  readonly instances: readonly InstancePlan[]
+  readonly instances: readonly SecurityInstance[]
 }
 
-function chainsOf({ routes, instances }: GenerationPlan): Map<string, Chain> {
+function chainsOf({ routes, instances }: SecurityOutline): Map<string, Chain> {
   const byId = new Map(instances.map((instance) => [instance.id, instance]))
   return new Map(
     routes.map((route) => [
@@ -88,11 +94,11 @@ function chainsOf({ routes, instances }: GenerationPlan): Map<string, Chain> {
   )
 }
 
-function isSecurity({ category }: InstancePlan): boolean {
+function isSecurity({ category }: SecurityInstance): boolean {
   return category === 'security'
 }
 
-function isKept(plugin: InstancePlan, to: Chain, optOuts: OptOuts): boolean {
+function isKept(plugin: SecurityInstance, to: Chain, optOuts: OptOuts): boolean {
   if (to.instances.some((other) => other.name === plugin.name && isSecurity(other))) return true
   return optOuts.get(to.route.name)?.has(plugin.name) === true || refusesAll(to)
 }
@@ -104,7 +110,7 @@ function refusesAll({ route: { action }, instances }: Chain): boolean {
 }
 
 function reasonOf(
-  plugin: InstancePlan,
+  plugin: SecurityInstance,
   from: Chain,
   to: Chain,
   example: string,
@@ -118,7 +124,7 @@ function reasonOf(
 }
 
 function whyMissing(
-  plugin: InstancePlan,
+  plugin: SecurityInstance,
   to: Chain,
   candidate: GenerationPlan,
   idle: readonly IdlePlugin[],

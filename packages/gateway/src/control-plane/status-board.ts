@@ -99,6 +99,6 @@ export class StatusBoard {
 
   #pins(): readonly PinStatus[] {
     const labels = labelsOf(this.#options.store.latest())
-    return this.#candidate?.overlay.pins.map((pin) => pinStatus(pin, labels)) ?? []
+    return this.#options.engine.overlay.pins.map((pin) => pinStatus(pin, labels))
   }
 }

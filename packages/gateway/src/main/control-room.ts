@@ -8,18 +8,19 @@ import { ChangeEngine, gatewayRequest } from '../control-plane/change-engine.ts'
 import { controlSocketPath } from '../control-plane/control-path.ts'
 import { ControlServer } from '../control-plane/control-server.ts'
 import { FaultPolicy } from '../control-plane/fault-policy.ts'
-import { restore, type Workshop } from '../control-plane/gather.ts'
+import type { Workshop } from '../control-plane/gather.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { logStep } from '../control-plane/lifecycle-log.ts'
 import { NodeKeeper } from '../control-plane/node-services/node-keeper.ts'
 import { Operations } from '../control-plane/operations.ts'
+import { type Recollection, recollect } from '../control-plane/recollect.ts'
+import { outlineOf } from '../control-plane/record.ts'
 import { logReport, renderFailure } from '../control-plane/report.ts'
 import { StatusBoard } from '../control-plane/status-board.ts'
 import { EventLog } from '../control-plane/store/event-log.ts'
 import { Fingerprints } from '../control-plane/store/fingerprint.ts'
 import { lockFolder } from '../control-plane/store/folder-lock.ts'
 import { GenerationStore } from '../control-plane/store/generation-store.ts'
-import type { StoredGeneration } from '../control-plane/store/types.ts'
 import { summarise } from '../control-plane/summary.ts'
 import { TrialRunner } from '../control-plane/trial-runner.ts'
 import { Watch } from '../control-plane/watch.ts'
@@ -33,7 +34,8 @@ import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ReadySummary, RunningGateway, ServeOptions } from '../protocol/master-supervisor.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childEntryFile, childFlags } from './child-slot.ts'
-import { configText, directoryOf, isOf } from './serve-source.ts'
+import { configText, directoryOf } from './serve-source.ts'
+import { StartRefused, whatServesInstead } from './start-outcome.ts'
 
 /** The parts of the supervisor, and how they are wired: this is the only place that knows all of them. */
 
@@ -145,6 +147,7 @@ export class ControlRoom {
     // Reading all records takes a moment, which nobody shall wait for when a plugin has to be taken back.
     store.history(1).catch((thrown) => options.log.warn(`Cannot read the history: ${messageOf(thrown)}`))
     const events = await EventLog.open(directory, (message) => options.log.warn(message))
+    store.countOnFrom(events.lastCommitted)
     return new ControlRoom(options, store, events)
   }
 
@@ -154,7 +157,7 @@ export class ControlRoom {
    */
   async start(): Promise<void> {
     const { workers, master, serve } = this.#options
-    await this.#engine.recall(this.#lastOfThisSource())
+    this.#engine.recall(await this.#recollect(null))
     const settings = await this.#engine.settingsForStart()
     this.#options.log.apply(settings.log)
     this.#trials.warm()
@@ -167,7 +170,8 @@ export class ControlRoom {
     if (report.outcome === 'failed' || report.outcome === 'held') {
       if (serve.strict) throw new StartRefused(renderFailure(report))
       // `cardea dev` shows it itself.
-      if (!serve.quiet) process.stderr.write(`${renderFailure(report)}\n${this.#whatServesInstead()}\n`)
+      if (!serve.quiet)
+        process.stderr.write(`${renderFailure(report)}\n${whatServesInstead(this.#engine.live, report)}\n`)
     }
     if (serve.strict && !this.#engine.isServing) {
       throw new StartRefused('The generation that served last cannot be started again; the log says why')
@@ -193,23 +197,29 @@ export class ControlRoom {
     await workers.recount()
     // Of a change that died with the predecessor: the next commit must not open what that one was to listen on.
     master.discardListeners()
-    this.#store.countOnFrom(plan?.number ?? 0)
-    const latest = this.#lastOfThisSource()
-    const decided = latest !== null && latest.number >= (plan?.number ?? 0) ? latest : null
-    const reference = await this.#restored(decided)
-    this.#engine.adopt(reference, plan, settings.workers)
-    if (reference !== null) {
-      const committed = reference.candidate.plan
-      if (committed.number !== plan?.number) await this.#rollForward(committed)
-      for (const { worker, reason } of (await workers.commit(committed)).failed)
-        master.replaceWorker(worker, reason)
-      reference.candidate.lifecycle.committed(committed)
-      this.#faults.committed(reference)
-      log.info(`Adopted generation ${committed.number}`, { workers: workers.numbers })
+    const recollection = await this.#recollect(plan)
+    if (plan === null) {
+      this.#engine.recall(recollection)
+      this.#engine.opened(settings)
+    } else {
+      this.#engine.adopt(recollection, plan.number, settings.workers)
+      if (recollection.reference !== null) await this.#adopted(recollection.reference, plan.number)
     }
     await this.#openDoors()
     this.#trials.warm()
     await this.#engine.request(gatewayRequest({ kind: 'recovery' }))
+  }
+
+  /** What was decided last is what all serve; `running` is what the master has. */
+  async #adopted(reference: Reference, running: number): Promise<void> {
+    const { log, workers, master } = this.#options
+    const { plan, lifecycle } = reference.candidate
+    if (plan.number !== running) await this.#rollForward(plan)
+    for (const { worker, reason } of (await workers.commit(plan)).failed) master.replaceWorker(worker, reason)
+    lifecycle.committed(plan)
+    this.#faults.committed(reference)
+    this.#keepOutline(reference)
+    log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })
   }
 
   /** What was decided, and the master does not know yet: whatever it takes, it is what serves. */
@@ -294,33 +304,24 @@ export class ControlRoom {
     ])
   }
 
-  #whatServesInstead(): string {
-    const plan = this.#engine.isServing ? this.#engine.reference?.candidate.plan : undefined
-    return plan === undefined
-      ? 'NOTHING IS SERVED: every request is answered 503 until the files are mended.'
-      : `THE FILES ARE NOT SERVED: generation ${plan.number}, which served last, is served instead until they are mended.`
-  }
-
   #newLifecycle(): PluginLifecycle {
     return new PluginLifecycle((plugin) => logStep(this.#options.log, plugin))
   }
 
-  /** What was committed last from this very file, or for this very target: another one's is no reference. */
-  #lastOfThisSource(): StoredGeneration | null {
-    const latest = this.#store.latest()
-    return latest !== null && isOf(this.#options.serve.source, latest.config) ? latest : null
+  #recollect(running: GenerationPlan | null): Promise<Recollection> {
+    const { log } = this.#options
+    return recollect({
+      workshop: this.#workshop,
+      log,
+      running,
+      newLifecycle: () => this.#newLifecycle(),
+    })
   }
 
-  async #restored(record: StoredGeneration | null): Promise<Reference | null> {
-    if (record === null) return null
-    try {
-      const candidate = await restore(this.#workshop, record, this.#newLifecycle())
-      return { candidate, settings: candidate.plan.settings }
-    } catch (thrown) {
-      // The workers go on with it, and the next change is compared with what they have.
-      this.#options.log.error(`Cannot read back generation ${record.number}: ${messageOf(thrown)}`)
-      return null
-    }
+  #keepOutline({ candidate }: Reference): void {
+    this.#store
+      .keepOutline(outlineOf(candidate, this.#workshop))
+      .catch((thrown) => this.#options.log.warn(messageOf(thrown)))
   }
 
   #keepNodeServices(workers: number): void {
@@ -366,6 +367,7 @@ export class ControlRoom {
     const { log } = this.#options
     log.apply(reference.settings.log)
     this.#faults.committed(reference)
+    this.#keepOutline(reference)
     this.#watchFiles()
     if (previous !== null) {
       const { lifecycle, plan } = previous.candidate
@@ -392,6 +394,3 @@ export class ControlRoom {
     this.#control.broadcast(event)
   }
 }
-
-/** The start was to be strict, and the files cannot be served. The message is for the person who started it. */
-export class StartRefused extends Error {}

@@ -1,17 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { StoredConfig } from '../control-plane/store/types.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
 
 /** The gateway's folder: where `.cardea/` and `logs/` are. */
 export function directoryOf(source: ServeSource): string {
   return source.kind === 'file' ? dirname(source.file) : source.directory
-}
-
-/** Whether that config was read from this very file, or made for this very target. */
-export function isOf(source: ServeSource, config: StoredConfig): boolean {
-  if (config.kind === 'file') return source.kind === 'file' && source.file === config.file
-  return source.kind === 'target' && source.url === config.url
 }
 
 /** The text of the config on disk, or null when there is no file, or none that can be read. */

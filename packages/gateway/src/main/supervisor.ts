@@ -8,8 +8,9 @@ import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { MasterToSupervisor, SupervisorToMaster } from '../protocol/master-supervisor.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster, type MasterChannel } from './child-of-master.ts'
-import { ControlRoom, StartRefused } from './control-room.ts'
+import { ControlRoom } from './control-room.ts'
 import { endOrphans, identify, type ProcessIdentity } from './orphans.ts'
+import { StartRefused } from './start-outcome.ts'
 
 /**
  * The supervisor makes generations and brings them to the workers. It runs no plugin code, and no request waits for it:

@@ -112,13 +112,12 @@ export interface ChangeProblem extends PluginFault {
   readonly stack: string | null
 }
 
-/** A route that would lose a security plugin. */
-export interface HeldLoss {
-  readonly route: string
-  readonly plugin: string
-  /** `plugin "auth" is gone from plugins/`, `… is disabled`, `… is now of category custom`. */
-  readonly reason: string
-}
+/** Why a change waits for somebody's word. */
+export type HeldLoss =
+  /** A route would lose a security plugin. `reason`: `plugin "auth" is gone from plugins/`, `… is disabled`. */
+  | { readonly kind: 'loss'; readonly route: string; readonly plugin: string; readonly reason: string }
+  /** Nobody can tell whether one would: what served last cannot be read any more. `reason`: a sentence. */
+  | { readonly kind: 'unknown'; readonly reason: string }
 
 export interface HistoryEntry {
   readonly number: number

@@ -78,6 +78,14 @@ export class EventLog implements AsyncDisposable {
     return limit <= 0 ? [] : this.#recent.slice(-limit).reverse()
   }
 
+  /** The newest generation of those that recent events tell of as committed; 0: they tell of none. */
+  get lastCommitted(): number {
+    const numbers = this.#recent.map((event) =>
+      event.kind === 'change' && event.report.outcome === 'committed' ? event.report.generation : 0,
+    )
+    return Math.max(0, ...numbers)
+  }
+
   /** Waits for what was appended, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#writing
@@ -164,7 +172,8 @@ function eventsIn(text: string): KeptEvent[] {
 }
 
 function isEvent(value: unknown): value is KeptEvent {
-  return typeof value === 'object' && value !== null && 'kind' in value && KEPT_KINDS.includes(value.kind)
+  if (typeof value !== 'object' || value === null || !('kind' in value)) return false
+  return KEPT_KINDS.includes(value.kind) && (value.kind !== 'change' || 'report' in value)
 }
 
 /** The event, without its details where they are too long: the problems of a thousand plugins need not be kept. */

@@ -6,10 +6,18 @@ import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import { BlobStore } from './blobs.ts'
 import { Catalog, chooseVersion, damageOf, type KnownVersion } from './catalog.ts'
 import { makeFolder } from './durable-file.ts'
+import { OutlineFile } from './outline-file.ts'
 import { type KeepLimits, planPruning } from './pruning.ts'
 import { RecordStore } from './records.ts'
 import { blobsOfConfig, blobsOfPlugin, bundleOf, type LoadedPlugin } from './stored-plugin.ts'
-import type { Blob, StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
+import type {
+  Blob,
+  GenerationOutline,
+  LastDecided,
+  StoreDamage,
+  StoredGeneration,
+  StoredPlugin,
+} from './types.ts'
 
 const DELETIONS_AT_ONCE_MAX = 64
 
@@ -18,12 +26,14 @@ const DELETIONS_AT_ONCE_MAX = 64
  *
  *   generations/N.record   one file for each generation; that it is there is the decision for N
  *   blobs/HASH             config texts, manifests and bundles by content
+ *   outline.record         what was committed last in outline, should its record or its blobs be lost
  *
  * Only the holder of the folder's lock may open it.
  */
 export class GenerationStore {
   readonly #records: RecordStore
   readonly #blobs: BlobStore
+  readonly #outline: OutlineFile
   readonly #damages: StoreDamage[] = []
   #latest: StoredGeneration | null = null
   #countedFrom = 0
@@ -31,9 +41,10 @@ export class GenerationStore {
   /** Deciding and pruning take turns: what is pruned must not be what is being decided for. */
   #turn: Promise<unknown> = Promise.resolve()
 
-  private constructor(records: RecordStore, blobs: BlobStore) {
+  private constructor(records: RecordStore, blobs: BlobStore, outline: OutlineFile) {
     this.#records = records
     this.#blobs = blobs
+    this.#outline = outline
   }
 
   /**
@@ -45,7 +56,8 @@ export class GenerationStore {
       await makeFolder(directory)
       await writeFile(join(directory, '.gitignore'), '*\n', { flag: 'wx', mode: 0o600 }).catch(ignoreExisting)
       const records = await RecordStore.open(join(directory, 'generations'))
-      const store = new GenerationStore(records, await BlobStore.open(join(directory, 'blobs')))
+      const blobs = await BlobStore.open(join(directory, 'blobs'))
+      const store = new GenerationStore(records, blobs, await OutlineFile.open(directory))
       await store.#findLatest()
       return store
     } catch (cause) {
@@ -53,24 +65,45 @@ export class GenerationStore {
     }
   }
 
-  /** The generation that was decided last, or null before the first one. Never changes but by `decide`. */
+  /** The newest generation that can be read, or null when there is none. Never changes but by `decide`. */
   latest(): StoredGeneration | null {
     return this.#latest
   }
 
   /** Higher than every number that was ever decided here, as far as it is known. */
   nextNumber(): number {
-    return Math.max(this.#records.numbers.at(-1) ?? 0, this.#latest?.number ?? 0, this.#countedFrom) + 1
+    return this.#newest + 1
   }
 
-  /** That number was given, although nothing here knows of it: somebody deleted what was decided. */
+  /** That number was given, even if nothing here should know of it any more: somebody deleted what was decided. */
   countOnFrom(number: number): void {
-    this.#countedFrom = number
+    this.#countedFrom = Math.max(this.#countedFrom, number)
   }
 
-  /** Records that could not be read, and were passed over. To be told to somebody: what serves may be older than meant. */
+  /** What a start is to be compared with; `latest()` may be an older one. */
+  lastDecided(): LastDecided {
+    const number = this.#newest
+    const outline = this.#outline.outline?.number === number ? this.#outline.outline : null
+    if (this.#latest !== null && this.#latest.number === number) {
+      return { kind: 'record', record: this.#latest, outline }
+    }
+    if (outline !== null) return { kind: 'outline', outline }
+    return number === 0 && this.#outline.damage === null ? { kind: 'none' } : { kind: 'lost', number }
+  }
+
+  /** To be called once a generation is committed. Throws `STORE_WRITE_FAILED`; an older outline is known for one. */
+  async keepOutline(outline: GenerationOutline): Promise<void> {
+    try {
+      await this.#inTurn(() => this.#outline.write(outline))
+    } catch (cause) {
+      throw writeFailed(`Cannot store the outline of generation ${outline.number}`, cause)
+    }
+  }
+
+  /** What could not be read when the store was opened, and was passed over. To be told to somebody. */
   damages(): readonly StoreDamage[] {
-    return this.#damages
+    const { damage } = this.#outline
+    return damage === null ? this.#damages : [...this.#damages, damage]
   }
 
   /** Ascending. */
@@ -176,6 +209,11 @@ export class GenerationStore {
       if (records.length > 0) catalog.remove(records)
       await inGroups(blobs, (hash) => this.#blobs.remove(hash))
     })
+  }
+
+  get #newest(): number {
+    const known = [this.#records.numbers.at(-1), this.#latest?.number, this.#outline.outline?.number]
+    return Math.max(...known.map((number) => number ?? 0), this.#countedFrom)
   }
 
   async #decide(record: StoredGeneration, blobs: readonly Blob[]): Promise<void> {

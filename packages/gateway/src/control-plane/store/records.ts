@@ -2,12 +2,10 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError, messageOf } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
-import { sha256 } from './blobs.ts'
 import { makeFolder, namesWithoutLeftovers, syncFolder, writeDurably } from './durable-file.ts'
+import { sealed, unsealed } from './sealed.ts'
 import type { StoredGeneration } from './types.ts'
 
-/** Counts up when a record's form changes such that an older Cardea must not read it. */
-const FORMAT = 1
 const NAME = /^([1-9][0-9]{0,14})\.record$/
 
 export type RecordRead =
@@ -50,7 +48,7 @@ export class RecordStore {
       throw new GatewayError('INTERNAL_ERROR', message)
     }
     const name = nameOf(record.number)
-    await writeDurably(this.#folder, name, textOf(record))
+    await writeDurably(this.#folder, name, sealed(record))
     try {
       await syncFolder(this.#folder)
     } catch (error) {
@@ -110,28 +108,10 @@ function numbersOf(names: readonly string[]): number[] {
     .sort((a, b) => a - b)
 }
 
-/** A line that says what follows, and the record. */
-function textOf(record: StoredGeneration): string {
-  const body = JSON.stringify(record)
-  return `${JSON.stringify({ format: FORMAT, sha256: sha256(body) })}\n${body}\n`
-}
-
 function parseRecord(text: string, number: number, file: string): RecordRead {
   const damaged = (reason: string): RecordRead => ({ kind: 'damaged', file, reason })
-  const [head = '', body = '', rest] = text.split('\n')
-  const { format, hash } = parseHead(head)
-  if (format !== null && format > FORMAT) return damaged('a newer version of Cardea wrote it')
-  if (format !== FORMAT || rest !== '') return damaged('it is not whole')
-  if (hash !== sha256(body)) return damaged('its content does not have the hash that it names')
-  const record: StoredGeneration = JSON.parse(body)
+  const read = unsealed(text)
+  if (read.kind === 'damaged') return damaged(read.reason)
+  const record = read.value as StoredGeneration
   return record.number === number ? { kind: 'found', record } : damaged(`it is that of ${record.number}`)
-}
-
-function parseHead(line: string): { readonly format: number | null; readonly hash: unknown } {
-  try {
-    const { format, sha256: hash } = JSON.parse(line)
-    return { format: Number.isInteger(format) ? format : null, hash }
-  } catch {
-    return { format: null, hash: null }
-  }
 }

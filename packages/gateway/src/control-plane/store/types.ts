@@ -1,4 +1,5 @@
 import type { ChangeCause } from '../../protocol/control.ts'
+import type { InstancePlan, RoutePlan } from '../../protocol/generation.ts'
 import type { PluginOrigin } from '../discover.ts'
 
 /** A generation as it is kept: all that is needed to make it again, and who made it why. */
@@ -16,6 +17,38 @@ export interface StoredGeneration {
   readonly controls: PluginControls
   readonly pins: readonly Pin[]
 }
+
+/**
+ * What must not be forgotten of the generation that was committed last, should its record or what that refers to be
+ * lost: which of its requests met which security plugins, and what commands had laid over the files.
+ */
+export interface GenerationOutline {
+  readonly number: number
+  readonly config: StoredConfig
+  readonly controls: PluginControls
+  readonly pins: readonly Pin[]
+  /** Which requests they match; chains of security instances only, and nothing of what becomes of the requests. */
+  readonly routes: readonly RoutePlan[]
+  /** The security instances. */
+  readonly instances: readonly SecurityInstance[]
+}
+
+export type SecurityInstance = Pick<InstancePlan, 'id' | 'name' | 'plugin' | 'category'>
+
+/** What is left of the generation that was decided last. */
+export type LastDecided =
+  /** None was ever decided here, as far as can be seen. */
+  | { readonly kind: 'none' }
+  /** The record; what it refers to may be damaged. */
+  | {
+      readonly kind: 'record'
+      readonly record: StoredGeneration
+      readonly outline: GenerationOutline | null
+    }
+  /** The record is damaged or gone. */
+  | { readonly kind: 'outline'; readonly outline: GenerationOutline }
+  /** There was one, and that is all that can be read of it. `number`: at least; 0 when nobody knows. */
+  | { readonly kind: 'lost'; readonly number: number }
 
 export type StoredConfig =
   /** `textHash` is the blob of the file's text with `${…}` as it stands: secrets are read anew by a rollback, never kept. */

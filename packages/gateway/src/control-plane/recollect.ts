@@ -1,0 +1,117 @@
+import type { Log } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
+import type { Reference } from './change.ts'
+import { NO_CONTROLS } from './controls.ts'
+import { type Overlay, restore, type Workshop } from './gather.ts'
+import type { PluginLifecycle } from './lifecycle.ts'
+import type { SecurityOutline } from './security-loss.ts'
+import type { LastDecided, StoredConfig, StoredGeneration } from './store/types.ts'
+
+/**
+ * What a supervisor that starts knows of the generation that was committed last. That one is what all changes are
+ * compared with, so a store that is damaged must not make it nothing: as much of it as can be read counts.
+ */
+export interface Recollection {
+  /** Can be made again, and so be served. Beside `former`: an older one than that. */
+  readonly reference: Reference | null
+  readonly former: Former | null
+}
+
+/** The generation that was committed last, when it cannot be made again. */
+export interface Former {
+  /** 0: nobody knows. */
+  readonly number: number
+  readonly overlay: Overlay
+  /** Null when nothing tells which security plugins its routes had. */
+  readonly outline: SecurityOutline | null
+}
+
+export interface RecollectOptions {
+  readonly workshop: Workshop
+  readonly log: Log
+  /** What the other processes serve; null for nothing. */
+  readonly running: GenerationPlan | null
+  newLifecycle(): PluginLifecycle
+}
+
+/** Never rejects: what is lost is logged. */
+export async function recollect(options: RecollectOptions): Promise<Recollection> {
+  const { workshop, log, running } = options
+  workshop.store.countOnFrom(running?.number ?? 0)
+  const last = lastOfSource(workshop)
+  switch (last.kind) {
+    case 'none':
+      return { reference: null, former: null }
+    case 'record': {
+      const { record } = last
+      const reference = await restored(record, options)
+      if (reference !== null) return { reference, former: null }
+      const { number, controls, pins } = record
+      const outline = running?.number === number ? running : last.outline
+      return { reference: null, former: { number, overlay: { controls, pins }, outline } }
+    }
+    case 'outline': {
+      const { number, controls, pins } = last.outline
+      log.error(
+        `The record of generation ${number}, which was committed last, is lost: only its outline is left`,
+      )
+      const older = workshop.store.latest()
+      const isOfSource = older !== null && isOf(workshop, older.config)
+      const reference = isOfSource && running === null ? await restored(older, options) : null
+      return { reference, former: { number, overlay: { controls, pins }, outline: last.outline } }
+    }
+    case 'lost': {
+      const { number } = last
+      const serves = running?.number === number ? ', which serves on' : ''
+      log.error(`Nothing can be read of the generation that was committed last${numbered(number)}${serves}`)
+      if (running?.number === number) return { reference: null, former: formerOf(running) }
+      return { reference: null, former: { number, overlay: NO_OVERLAY, outline: null } }
+    }
+  }
+}
+
+export const NO_OVERLAY: Overlay = { controls: NO_CONTROLS, pins: [] }
+
+/** For sentences: `, 12`; '' when nobody knows. */
+export function numbered(number: number): string {
+  return number === 0 ? '' : `, ${number}`
+}
+
+/** Another config file's, or another target's, is no reference. */
+function lastOfSource(workshop: Workshop): LastDecided {
+  const last = workshop.store.lastDecided()
+  if (last.kind === 'none' || last.kind === 'lost') return last
+  const { config } = last.kind === 'record' ? last.record : last.outline
+  return isOf(workshop, config) ? last : { kind: 'none' }
+}
+
+function isOf({ source }: Workshop, config: StoredConfig): boolean {
+  if (config.kind === 'file') return source.kind === 'file' && source.file === config.file
+  return source.kind === 'target' && source.url === config.url
+}
+
+/** What a plan tells of the overlay it was made with: plugins that are switched off, and pins, are not in it. */
+function formerOf(plan: GenerationPlan): Former {
+  const { number, instances } = plan
+  const again = instances.filter(({ incarnation }) => incarnation > 0)
+  const controls = {
+    disabled: [],
+    incarnations: Object.fromEntries(again.map(({ name, incarnation }) => [name, incarnation])),
+    quarantined: instances.filter(({ quarantined }) => quarantined).map(({ key }) => key),
+  }
+  return { number, overlay: { controls, pins: [] }, outline: plan }
+}
+
+async function restored(
+  record: StoredGeneration,
+  { workshop, log, newLifecycle }: RecollectOptions,
+): Promise<Reference | null> {
+  try {
+    const candidate = await restore(workshop, record, newLifecycle())
+    return { candidate, settings: candidate.plan.settings }
+  } catch (thrown) {
+    log.error(`Cannot bring back generation ${record.number}, which served last: ${messageOf(thrown)}`)
+    return null
+  }
+}
