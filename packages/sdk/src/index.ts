@@ -21,7 +21,11 @@ import type { Host } from './host.ts'
 
 export type { Consumer } from './consumer.ts'
 export { consumerOf, defineConsumer, setConsumer } from './consumer.ts'
+export type { CredentialReader, CredentialSource } from './credentials.ts'
+export { AMBIGUOUS, credentialReader } from './credentials.ts'
 export type * from './host.ts'
+export type { TrustedFields } from './trusted-fields.ts'
+export { fieldText, trustedFields } from './trusted-fields.ts'
 export { durationMs, sizeBytes } from './units.ts'
 
 /** What {@link Context.values} may hold: everything the structured clone algorithm copies, functions excluded. */

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { AMBIGUOUS, type CredentialSource, credentialReader } from './credentials.ts'
+import { type TestRequestInit, testGateway } from './testing/index.ts'
+
+interface Taken {
+  readonly found: string | null | typeof AMBIGUOUS
+  readonly url: string
+  readonly headers: Headers
+}
+
+/** What a reader of `sources` finds in a request, and what the upstream gets of it afterwards. */
+async function take(sources: readonly CredentialSource[], init: TestRequestInit, url = '/'): Promise<Taken> {
+  const reader = credentialReader(sources)
+  let found: Taken['found'] = null
+  await using gateway = await testGateway({
+    plugins: [
+      {
+        main: () => ({
+          name: 'reader',
+          handle({ request }) {
+            found = reader.read(request)
+            reader.remove(request)
+            return true
+          },
+        }),
+      },
+    ],
+  })
+  await gateway.fetch(url, init)
+  const seen = gateway.upstreamRequests[0]
+  assert.ok(seen !== undefined, gateway.logs.map(({ message }) => message).join('\n'))
+  return { found, url: seen.url, headers: new Headers([...seen.headers]) }
+}
+
+const KEY: CredentialSource = { header: 'X-API-Key' }
+const BEARER: CredentialSource = { header: 'Authorization', scheme: 'Bearer' }
+const QUERY: CredentialSource = { query: 'api_key' }
+const COOKIE: CredentialSource = { cookie: 'key' }
+
+const FOUND: [what: string, CredentialSource[], string, TestRequestInit['headers'], unknown][] = [
+  ['a field', [KEY], '/', { 'x-api-key': 'a' }, 'a'],
+  ['no field', [KEY], '/', {}, null],
+  ['an empty field', [KEY], '/', { 'x-api-key': '' }, ''],
+  [
+    'two lines of a field',
+    [KEY],
+    '/',
+    [
+      ['x-api-key', 'a'],
+      ['X-Api-Key', 'b'],
+    ],
+    AMBIGUOUS,
+  ],
+  [
+    'two equal lines of a field',
+    [KEY],
+    '/',
+    [
+      ['x-api-key', 'a'],
+      ['x-api-key', 'a'],
+    ],
+    AMBIGUOUS,
+  ],
+  ['a list in a field', [KEY], '/', { 'x-api-key': 'a,b' }, AMBIGUOUS],
+  ['a scheme', [BEARER], '/', { authorization: 'Bearer a.b.c' }, 'a.b.c'],
+  ['a scheme in other case', [BEARER], '/', { authorization: 'bEARER   a.b.c' }, 'a.b.c'],
+  ['a scheme alone', [BEARER], '/', { authorization: 'Bearer' }, ''],
+  ['a longer scheme', [BEARER], '/', { authorization: 'Bearers a' }, null],
+  ['another scheme', [BEARER], '/', { authorization: 'Basic YTpi' }, null],
+  ['another scheme with commas', [BEARER], '/', { authorization: 'Digest a="Bearer", b="c"' }, null],
+  [
+    'two tokens',
+    [BEARER],
+    '/',
+    [
+      ['authorization', 'Bearer a'],
+      ['authorization', 'Bearer b'],
+    ],
+    AMBIGUOUS,
+  ],
+  [
+    'a scheme behind another',
+    [BEARER],
+    '/',
+    [
+      ['authorization', 'Basic a'],
+      ['authorization', 'bearer b'],
+    ],
+    AMBIGUOUS,
+  ],
+  ['a parameter', [QUERY], '/?x=1&api_key=a%2Bb&y', {}, 'a+b'],
+  ['a parameter by an encoded name', [QUERY], '/?api%5Fkey=a', {}, 'a'],
+  ['a parameter twice', [QUERY], '/?api_key=a&api%5fkey=a', {}, AMBIGUOUS],
+  ['a parameter in other case', [QUERY], '/?API_KEY=a', {}, null],
+  ['an empty parameter', [QUERY], '/?api_key', {}, ''],
+  ['a cookie', [COOKIE], '/', { cookie: 'a=b; key="v"; c=d' }, 'v'],
+  ['a cookie without a value', [COOKIE], '/', { cookie: 'key' }, ''],
+  ['a cookie twice', [COOKIE], '/', { cookie: 'key=a; key=a' }, AMBIGUOUS],
+  [
+    'a cookie on two lines',
+    [COOKIE],
+    '/',
+    [
+      ['cookie', 'key=a'],
+      ['cookie', 'key=b'],
+    ],
+    AMBIGUOUS,
+  ],
+  ['a cookie whose name ends alike', [COOKIE], '/', { cookie: 'monkey=a' }, null],
+  ['the one place of several', [KEY, BEARER, QUERY, COOKIE], '/?z=1', { cookie: 'key=c' }, 'c'],
+  ['two places', [KEY, QUERY], '/?api_key=a', { 'x-api-key': 'a' }, AMBIGUOUS],
+  ['two places, one of them empty', [KEY, QUERY], '/?api_key', { 'x-api-key': 'a' }, AMBIGUOUS],
+  ['one place with two', [KEY, QUERY], '/?api_key=a&api_key=b', {}, AMBIGUOUS],
+]
+
+for (const [what, sources, url, headers, expected] of FOUND) {
+  test(`credentialReader() reads ${what}`, async () => {
+    const { found } = await take(sources, { headers: headers ?? {} }, url)
+    assert.equal(found, expected)
+  })
+}
+
+test('credentialReader() takes the credential off, wherever it stood, and leaves all else', async () => {
+  const sources = [KEY, BEARER, QUERY, COOKIE]
+  const { url, headers } = await take(
+    sources,
+    {
+      headers: [
+        ['x-api-key', 'a'],
+        ['x-api-key', 'b'],
+        ['authorization', 'bearer c'],
+        ['cookie', 'a=b; key=d; c=d'],
+        ['cookie', 'key=e'],
+        ['x-other', 'stays'],
+      ],
+    },
+    '/p?x=1&api_key=f&y=2&api%5Fkey=g',
+  )
+  assert.equal(url, '/p?x=1&y=2')
+  assert.equal(headers.get('x-api-key'), null)
+  assert.equal(headers.get('authorization'), null)
+  assert.equal(headers.get('cookie'), 'a=b; c=d')
+  assert.equal(headers.get('x-other'), 'stays')
+})
+
+test('credentialReader() removes the Cookie field when nothing is left of it, and no foreign scheme', async () => {
+  const { headers, url } = await take(
+    [COOKIE, BEARER, QUERY],
+    { headers: { cookie: 'key=d', authorization: 'Basic YTpi' } },
+    '/?a=b+c&d=%7E',
+  )
+  assert.equal(headers.get('cookie'), null)
+  assert.equal(headers.get('authorization'), 'Basic YTpi')
+  assert.equal(url, '/?a=b+c&d=%7E')
+})

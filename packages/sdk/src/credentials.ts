@@ -1,0 +1,140 @@
+import type { Request } from './index.ts'
+
+/**
+ * One place of a request in which a client may put a credential: a header field, there after the name of a scheme if
+ * one is said (`Authorization: Bearer …`), a query parameter, or a cookie.
+ */
+export type CredentialSource =
+  | { readonly header: string; readonly scheme?: string }
+  | { readonly query: string }
+  | { readonly cookie: string }
+
+/**
+ * What {@link CredentialReader.read} gives when a request carries more than one credential, be they equal or not (RFC
+ * 6750, 2: a client must not): which of them counts would be a matter of who reads, and the upstream reads too.
+ */
+export const AMBIGUOUS: unique symbol = Symbol('more than one credential')
+
+/** Finds the credential of a request, and takes it off, so that the upstream never sees it. */
+export interface CredentialReader {
+  /** The credential, `''` if its place is there but empty, or null when the request has none. */
+  read(request: Request): string | null | typeof AMBIGUOUS
+  /** Takes what `read` looks at off the request. Only in `handle`. */
+  remove(request: Request): void
+}
+
+/** A reader of these places. Scheme names are compared without case (RFC 9110, 11.1), cookies and parameters with it. */
+export function credentialReader(sources: readonly CredentialSource[]): CredentialReader {
+  const places = sources.map(placeOf)
+  const [first] = places
+  // Nearly always there is one place only.
+  if (first !== undefined && places.length === 1) return first
+  return {
+    read(request) {
+      let found: string | null = null
+      for (const place of places) {
+        const here = place.read(request)
+        if (here === null) continue
+        if (found !== null || here === AMBIGUOUS) return AMBIGUOUS
+        found = here
+      }
+      return found
+    },
+    remove(request) {
+      for (const place of places) place.remove(request)
+    },
+  }
+}
+
+function placeOf(source: CredentialSource): CredentialReader {
+  if ('query' in source) return queryPlace(source.query)
+  if ('cookie' in source) return cookiePlace(source.cookie)
+  const name = source.header.toLowerCase()
+  return source.scheme === undefined ? headerPlace(name) : schemePlace(name, source.scheme.toLowerCase())
+}
+
+/** The whole value of a field. Several lines are joined by commas, which no credential holds. */
+function headerPlace(name: string): CredentialReader {
+  return {
+    read({ headers }) {
+      const value = headers.get(name)
+      return value?.includes(',') ? AMBIGUOUS : value
+    },
+    remove: ({ headers }) => headers.delete(name),
+  }
+}
+
+function schemePlace(name: string, scheme: string): CredentialReader {
+  return {
+    read({ headers }) {
+      const value = headers.get(name)
+      if (value === null) return null
+      if (hasScheme(value, scheme)) {
+        return value.includes(',') ? AMBIGUOUS : value.slice(scheme.length).trimStart()
+      }
+      // Another scheme is somebody else's, such as the upstream's own Basic; but not if ours is on a second line.
+      return value.includes(',') && headers.getAll(name).some((line) => hasScheme(line, scheme))
+        ? AMBIGUOUS
+        : null
+    },
+    remove({ headers }) {
+      const value = headers.get(name)
+      if (value !== null && hasScheme(value, scheme)) headers.delete(name)
+    },
+  }
+}
+
+function hasScheme(value: string, scheme: string): boolean {
+  const { length } = scheme
+  if (value.length !== length && value.charCodeAt(length) !== 0x20) return false
+  return value.slice(0, length).toLowerCase() === scheme
+}
+
+function queryPlace(name: string): CredentialReader {
+  return {
+    read(request) {
+      // Most requests have no query, and parsing it is the dearest part.
+      if (!request.url.includes('?')) return null
+      const values = request.query.getAll(name)
+      return values.length > 1 ? AMBIGUOUS : (values[0] ?? null)
+    },
+    remove(request) {
+      if (request.url.includes('?') && request.query.has(name)) request.query.delete(name)
+    },
+  }
+}
+
+function cookiePlace(name: string): CredentialReader {
+  return {
+    read({ headers }) {
+      const values = cookiesOf(headers.getAll('cookie')).filter((cookie) => cookieName(cookie) === name)
+      if (values.length > 1) return AMBIGUOUS
+      const [only] = values
+      return only === undefined ? null : cookieValue(only)
+    },
+    remove({ headers }) {
+      const cookies = cookiesOf(headers.getAll('cookie'))
+      const kept = cookies.filter((cookie) => cookieName(cookie) !== name)
+      if (kept.length === cookies.length) return
+      if (kept.length === 0) headers.delete('cookie')
+      else headers.set('cookie', kept.join('; '))
+    },
+  }
+}
+
+/** The pairs of all Cookie lines, as they stand (RFC 6265, 4.2). */
+function cookiesOf(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => line.split(';')).map((pair) => pair.trim())
+}
+
+function cookieName(pair: string): string {
+  const equals = pair.indexOf('=')
+  return equals === -1 ? pair : pair.slice(0, equals).trimEnd()
+}
+
+/** Without the quotes that a value may stand in. */
+function cookieValue(pair: string): string {
+  const equals = pair.indexOf('=')
+  const value = equals === -1 ? '' : pair.slice(equals + 1).trimStart()
+  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value
+}
