@@ -1,9 +1,11 @@
 import type { ErrorCode } from '../base/errors.ts'
 import { describeSchema, oneOf } from './describe.ts'
 import { nearestOf } from './nearest.ts'
-import { describePointer, isObject, joinPointer, readPointer } from './pointer.ts'
+import { describePointer, isObject, joinPointer } from './pointer.ts'
 import { shorten, valueProblem } from './problem.ts'
 import { reduceErrors } from './reduce.ts'
+import { inPlaceParts } from './schema-walk.ts'
+import { isSecretAt } from './secret-schema.ts'
 import type { ConfigProblem, JsonSchema, SourceMap } from './types.ts'
 import type { SchemaError } from './validator.ts'
 
@@ -50,7 +52,8 @@ function explain(error: SchemaError, context: CheckContext): ConfigProblem {
     default: {
       const given = source.written(pointer)
       const nearest = source.isExpanded(pointer) ? null : nearestValue(given, error.parentSchema)
-      return valueProblem({ code, source, pointer, expected: expectation(error), nearest })
+      const hidden = isSecretAt(context.schema, error.instancePath)
+      return valueProblem({ code, source, pointer, expected: expectation(error), nearest, hidden })
     }
   }
 }
@@ -148,20 +151,4 @@ export function knownKeys(schema: unknown, root: JsonSchema, seen = new Set<unkn
   const keys = isObject(schema.properties) ? Object.keys(schema.properties) : []
   for (const part of inPlaceParts(schema, root)) keys.push(...knownKeys(part, root, seen))
   return [...new Set(keys)]
-}
-
-/** The schemas that apply to the same value as `schema` does. */
-export function inPlaceParts(schema: Readonly<Record<string, unknown>>, root: JsonSchema): unknown[] {
-  const lists = [schema.allOf, schema.anyOf, schema.oneOf].flatMap((list) =>
-    Array.isArray(list) ? list : [],
-  )
-  const conditional = [schema.if, schema.then, schema.else].filter((part) => part !== undefined)
-  const dependent = isObject(schema.dependentSchemas) ? Object.values(schema.dependentSchemas) : []
-  return [...lists, ...conditional, ...dependent, ...referenced(schema, root)]
-}
-
-function referenced(schema: Readonly<Record<string, unknown>>, root: JsonSchema): unknown[] {
-  if (typeof schema.$ref !== 'string' || !schema.$ref.startsWith('#')) return []
-  const target = readPointer(root, decodeURIComponent(schema.$ref.slice(1)))
-  return target === undefined ? [] : [target]
 }

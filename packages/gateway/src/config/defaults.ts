@@ -1,4 +1,4 @@
-import { inPlaceParts } from './check.ts'
+import { inPlaceParts } from './schema-walk.ts'
 import { copyTree, isObject, joinPointer } from './pointer.ts'
 import type { JsonSchema } from './types.ts'
 

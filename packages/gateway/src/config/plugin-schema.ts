@@ -1,5 +1,5 @@
-import { inPlaceParts } from './check.ts'
 import { isObject } from './pointer.ts'
+import { inPlaceParts } from './schema-walk.ts'
 import type { JsonSchema, PluginManifest } from './types.ts'
 import { compileSchema, type Validator } from './validator.ts'
 

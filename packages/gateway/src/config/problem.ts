@@ -4,6 +4,9 @@ import type { ConfigProblem, Position, SourceMap } from './types.ts'
 
 const GIVEN_LENGTH_MAX = 60
 
+/** Stands for a secret. */
+const HIDDEN = '(hidden)'
+
 /** A value as JSON, shortened; '' for one that is not there. */
 export function shorten(value: unknown): string {
   if (value === undefined) return ''
@@ -29,13 +32,16 @@ export interface ValueProblem {
   readonly message?: string
   /** Points at the key instead of the value. */
   readonly atKey?: boolean
+  /** The value is a secret and not shown. */
+  readonly hidden?: boolean
 }
 
 /** A problem with a value that the file holds. */
 export function valueProblem(problem: ValueProblem): ConfigProblem {
   const { source, pointer, expected } = problem
   const key = describePointer(pointer)
-  const given = shownValue(source, pointer)
+  const shown = shownValue(source, pointer)
+  const given = problem.hidden === true && shown !== '' ? HIDDEN : shown
   const nearest = problem.nearest ?? null
   const offender = key === '' ? 'The file' : `"${key}"`
   const hint =
@@ -51,6 +57,7 @@ export function valueProblem(problem: ValueProblem): ConfigProblem {
     nearest,
     message:
       problem.message ?? `${offender} is ${given === '' ? 'missing' : given}, expected ${expected}.${hint}`,
+    ...(problem.hidden === true ? { hidden: true } : {}),
   }
 }
 

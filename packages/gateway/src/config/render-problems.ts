@@ -54,11 +54,12 @@ function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
 
 /** The line of the place, and what leads up to the place in blanks; null when there is no text to show. */
 export function excerptOf(
-  place: Position,
+  place: Position & Pick<ConfigProblem, 'hidden'>,
   textOf: RenderOptions['textOf'],
 ): { readonly line: string; readonly indent: string } | null {
-  const line = textOf?.(place.file)?.split(/\r?\n/)[place.line - 1]
-  if (line === undefined || line.trim() === '') return null
+  const written = textOf?.(place.file)?.split(/\r?\n/)[place.line - 1]
+  if (written === undefined || written.trim() === '') return null
+  const line = place.hidden === true ? `${written.slice(0, place.column - 1)}…` : written
   // Long lines are shown around the caret.
   const start = Math.max(0, place.column - 1 - EXCERPT_LENGTH_MAX / 2)
   const shown = line.slice(start, start + EXCERPT_LENGTH_MAX)

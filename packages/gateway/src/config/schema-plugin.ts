@@ -65,7 +65,7 @@ const MANIFEST_SCHEMA = Type.Object(
       Type.Unsafe<Record<string, unknown> | boolean>({
         type: ['object', 'boolean'],
         description:
-          'JSON Schema 2020-12 of `config`, with the formats "duration" and "bytes" too. Unknown keys are errors unless it allows them. Without it any config is taken.',
+          'JSON Schema 2020-12 of `config`, with the formats "duration" and "bytes" too. Unknown keys are errors unless it allows them. A value with `writeOnly: true` is a secret and never shown. Without it any config is taken.',
       }),
     ),
     dependencies: defaulted(

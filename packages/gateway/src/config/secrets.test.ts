@@ -69,3 +69,25 @@ test('checkPluginConfig() never tells what a variable stands for', async () => {
   assert.equal(result.problems.length, 3)
   assert.ok(!JSON.stringify(result.problems).includes('hunter2'), JSON.stringify(result.problems))
 })
+
+test('checkPluginConfig() and its excerpts never tell what the schema calls a secret', async () => {
+  const text = 'plugins: { sample: { config: { pin: "hunter2", deep: { keys: ["hunter2"] } } } }'
+  const entry = planSettings(await loadText(text)).globalPlugins.get('sample')
+  const manifest = await manifestOf({
+    config_schema: {
+      properties: {
+        pin: { type: 'string', minLength: 20, writeOnly: true },
+        deep: { properties: { keys: { writeOnly: true, items: { enum: ['hunter'] } } } },
+      },
+    },
+  })
+  assert.ok(entry?.kind === 'settings' && entry.config !== undefined)
+  const result = checkPluginConfig(manifest, [entry.config])
+  assert.ok(!result.ok)
+  assert.equal(result.problems.length, 2)
+  const [pin] = result.problems
+  assert.equal(pin?.given, '(hidden)')
+  const shown = renderProblems([result.problems[0] ?? assert.fail()], { textOf: () => text })
+  assert.ok(shown.includes('config: { pin: …'), shown)
+  assert.ok(!`${JSON.stringify(result.problems)}${shown}`.includes('hunter2'), shown)
+})

@@ -34,6 +34,8 @@ export interface ConfigProblem extends Position {
   /** The nearest valid key or value, or null when none is near. */
   readonly nearest: string | null
   readonly message: string
+  /** The value is a secret: neither the problem nor an excerpt of the file may hold it. */
+  readonly hidden?: boolean
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>

@@ -83,11 +83,7 @@ export function failedByThrow(
 }
 
 /** The line with a caret under the place; null when the file is not at hand. */
-function frameOf(place: {
-  readonly file: string
-  readonly line: number
-  readonly column: number
-}): string | null {
+function frameOf(place: Parameters<typeof excerptOf>[0]): string | null {
   const excerpt = excerptOf(place, sourceTextOf)
   if (excerpt === null) return null
   const gutter = `${place.line}`

@@ -66,6 +66,7 @@ export class StatusBoard {
       candidate?.chains.flatMap(({ links: all }) => all).map((link) => [link.instance.id, link]),
     )
     const instances = candidate?.plan.instances.filter(({ plugin }) => plugin === name) ?? []
+    const schema = built?.manifest.configSchema ?? null
     const written = [candidate?.config.unexpanded, built?.manifest.config]
     return {
       name,
@@ -82,7 +83,7 @@ export class StatusBoard {
           candidate?.plan.routes
             .filter(({ chain }) => chain.includes(instance.id))
             .map((route) => route.name) ?? [],
-        config: shownConfig(instance.config, links.get(instance.id)?.sources ?? NO_SOURCES, written),
+        config: shownConfig(instance.config, links.get(instance.id)?.sources ?? NO_SOURCES, written, schema),
         sources: Object.fromEntries(links.get(instance.id)?.sources ?? NO_SOURCES),
       })),
       versions: await store.versionsOf(name),
