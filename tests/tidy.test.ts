@@ -139,6 +139,7 @@ describe('importDirections()', () => {
     assert.deepEqual(refused.filter(inPlugin), refused)
     assert.deepEqual(['./origins.ts', '@cardea/sdk', 'node:crypto', 'jose'].filter(inPlugin), [])
     assert.ok(!refuses('plugins/cors/plugin.test.ts', '@cardea/sdk/testing', others))
+    assert.ok(!refuses('plugins/cors/test-bench.ts', '@cardea/sdk/testing', others))
   })
 })
 

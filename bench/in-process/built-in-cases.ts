@@ -1,4 +1,26 @@
+import { createHash } from 'node:crypto'
 import type { BuiltInCase } from './built-ins.ts'
 
 /** What an exchange through each built-in plugin is, and what the plugin may add to it. */
-export const BUILT_IN_CASES: readonly BuiltInCase[] = []
+export const BUILT_IN_CASES: readonly BuiltInCase[] = [
+  {
+    name: 'key-auth',
+    plugin: 'key-auth',
+    config: { consumers: consumers(1_000) },
+    fields: { 'X-API-Key': keyOf(500) },
+    addedMicrosecondsMax: 2,
+  },
+]
+
+/** As `cardea key new` makes them. */
+function keyOf(number: number): string {
+  return `ck_${createHash('sha256').update(`${number}`).digest('base64url')}`
+}
+
+function consumers(count: number): Record<string, unknown> {
+  const entries = Array.from({ length: count }, (_, number): [string, unknown] => {
+    const hash = `sha256:${createHash('sha256').update(keyOf(number)).digest('hex')}`
+    return [`consumer-${number}`, { groups: ['apps'], keys: { current: { hash } } }]
+  })
+  return Object.fromEntries(entries)
+}

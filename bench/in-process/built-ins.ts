@@ -126,7 +126,7 @@ export async function open({ name, plugin, config, fields }: BuiltInCase): Promi
     Accept: '*/*',
     ...(typeof fields === 'function' ? await fields() : fields),
   })
-  const emptied = { ...plan, routes: plan.routes.map((route) => ({ ...route, chain: [] })) }
+  const emptied = { ...plan, instances: [], routes: plan.routes.map((route) => ({ ...route, chain: [] })) }
   const acquired = undo.move()
   return {
     empty: operationOf('empty chain', compile(emptied, new Map()), request),

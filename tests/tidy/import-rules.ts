@@ -91,7 +91,7 @@ function refuseInPlugin(unit: SourceUnit, { specifier, target }: Import, folder:
   }
   const name = packageName(specifier)
   if (name === 'cardea') return 'a plugin knows the gateway by @cardea/sdk only'
-  if (specifier === '@cardea/sdk/testing' && !isTest(unit.path)) return 'the test harness is for tests'
+  if (specifier === '@cardea/sdk/testing' && !isForTests(unit.path)) return 'the test harness is for tests'
   return null
 }
 
@@ -115,6 +115,11 @@ function packageFolder(path: string): string {
 
 function isTest(path: string): boolean {
   return path.endsWith('.test.ts')
+}
+
+/** Tests, and what several of them share. */
+function isForTests(path: string): boolean {
+  return isTest(path) || posix.basename(path).startsWith('test-')
 }
 
 /** `@scope/name` or `name`; null for files and for what Node brings. */

@@ -6,6 +6,7 @@ import { CONFIG_NAMES, findConfig } from './find-config.ts'
 import type { CommandIo } from './io.ts'
 import { addChangeCommands, addPluginChangeCommands } from './program-changes.ts'
 import { addConfigDiff, addInspectCommands, addPluginInspectCommands } from './program-inspect.ts'
+import { addKeyCommands } from './program-key.ts'
 import type { Paint } from './text.ts'
 
 /**
@@ -71,6 +72,7 @@ export function createProgram(options: ProgramOptions): Command {
   addChangeCommands(program, options)
   addConfig(program, options)
   addPlugin(program, options)
+  addKeyCommands(program, options)
   return program
 }
 

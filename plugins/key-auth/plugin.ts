@@ -1,0 +1,127 @@
+import {
+  AMBIGUOUS,
+  type Consumer,
+  type Context,
+  consumerOf,
+  credentialReader,
+  defineConsumer,
+  fieldText,
+  type Host,
+  type Middleware,
+  setConsumer,
+  trustedFields,
+} from '@cardea/sdk'
+import type { Config, ConsumerConfig } from './config.ts'
+import { KeyTable, parseHash } from './key-table.ts'
+import { GROUP_REQUIRED, KEY_AMBIGUOUS, KEY_EXPIRED, KEY_INVALID, KEY_MISSING, refuser } from './refusals.ts'
+
+/** All that a request by one key needs, made when the instance starts. */
+interface Admission {
+  readonly consumer: Consumer
+  /** What `require` says of the consumer. */
+  readonly isAllowed: boolean
+  /** Of `upstream_headers`, in their order. */
+  readonly fieldValues: readonly (string | null)[]
+}
+
+export function PluginMain(config: Config, host: Host): Middleware<Config> {
+  const table = keyTable(config, host)
+  const anonymous = config.anonymous === undefined ? null : anonymousAdmission(config, config.anonymous)
+  const reader = credentialReader(config.sources)
+  const refuse = refuser(config.sources, config.realm)
+  const fields = trustedFields(Object.keys(config.upstream_headers))
+
+  const admit = (ctx: Context, { consumer, isAllowed, fieldValues }: Admission): boolean => {
+    if (!isAllowed) return refuse(ctx, GROUP_REQUIRED)
+    fields.replace(ctx.request.headers, fieldValues)
+    setConsumer(ctx, consumer)
+    return true
+  }
+
+  return {
+    name: 'key-auth',
+    handle(ctx) {
+      const { request } = ctx
+      const key = reader.read(request)
+      if (key === AMBIGUOUS) return refuse(ctx, KEY_AMBIGUOUS)
+      if (key === null) {
+        const other = consumerOf(ctx)
+        if (other?.anonymous === false && (config.unless_authenticated || anonymous !== null)) {
+          return admit(ctx, admission(config, other))
+        }
+        return anonymous === null ? refuse(ctx, KEY_MISSING) : admit(ctx, anonymous)
+      }
+      const found = table.find(key)
+      if (found === null) return refuse(ctx, KEY_INVALID)
+      const { expiresAt } = found.consumer
+      if (expiresAt !== null && Date.now() >= expiresAt) return refuse(ctx, KEY_EXPIRED)
+      reader.remove(request)
+      return admit(ctx, found)
+    },
+  }
+}
+
+/** Throws when two keys are one, or a hash needs a pepper that is not there. */
+function keyTable(config: Config, host: Host): KeyTable<Admission> {
+  const table = new KeyTable<Admission>(host, config.pepper ?? null)
+  const all = Object.entries(config.consumers).flatMap(([id, consumer]) =>
+    Object.entries(consumer.keys).map(([name, key]) => ({ id, consumer, name, key })),
+  )
+  for (const { id, consumer, name, key } of all) {
+    const hash = parseHash(key.hash)
+    const what = `the key "${name}" of consumer "${id}"`
+    if (hash.kind === 'hmac-sha256' && config.pepper === undefined) {
+      throw new Error(
+        `Cannot use ${what}: its hash is hmac-sha256 and there is no pepper. Set \`pepper\` to the one it was made with.`,
+      )
+    }
+    const expiresAt = key.expires === undefined ? null : Date.parse(key.expires)
+    if (!table.add(hash, admission(config, knownConsumer(id, consumer, name, expiresAt)))) {
+      throw new Error(`Cannot use ${what}: another key is the same. Make a new one with \`cardea key new\`.`)
+    }
+  }
+  if (all.length === 0 && config.anonymous === undefined) {
+    host.log.warn('There are no keys: every request is refused', {
+      hint: 'add consumers with keys to the config of this plugin',
+    })
+  }
+  return table
+}
+
+function knownConsumer(
+  id: string,
+  { groups, metadata }: ConsumerConfig,
+  credential: string,
+  expiresAt: number | null,
+): Consumer {
+  return defineConsumer({ id, groups, metadata, method: 'key-auth', credential, expiresAt })
+}
+
+function anonymousAdmission(config: Config, given: NonNullable<Config['anonymous']>): Admission {
+  return admission(config, defineConsumer({ ...given, anonymous: true, method: 'key-auth' }))
+}
+
+function admission({ require, upstream_headers }: Config, consumer: Consumer): Admission {
+  const { groups_any: any, groups_all: all = [] } = require
+  const isIn = (group: string): boolean => consumer.groups.includes(group)
+  return {
+    consumer,
+    isAllowed: all.every(isIn) && (any === undefined || any.some(isIn)),
+    fieldValues: Object.values(upstream_headers).map((fact) => fieldText(factOf(consumer, fact))),
+  }
+}
+
+/** `fact` is one of those that config_schema allows. */
+function factOf(consumer: Consumer, fact: string): unknown {
+  switch (fact) {
+    case 'id':
+    case 'groups':
+    case 'credential':
+    case 'anonymous':
+      return consumer[fact]
+    default: {
+      const name = fact.slice('metadata.'.length)
+      return Object.hasOwn(consumer.metadata, name) ? consumer.metadata[name] : null
+    }
+  }
+}
