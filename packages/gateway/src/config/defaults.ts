@@ -1,5 +1,5 @@
-import { inPlaceParts } from './schema-walk.ts'
 import { copyTree, isObject, joinPointer } from './pointer.ts'
+import { inPlaceParts } from './schema-walk.ts'
 import type { JsonSchema } from './types.ts'
 
 /** A default whose schema has that default again would otherwise grow for ever. */
