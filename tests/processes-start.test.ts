@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdir, symlink } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
+import { constants, getPriority } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { CARDEA, runCommand, startCommand } from './support/cardea-command.ts'
@@ -144,6 +145,23 @@ test('the start output names address, chain in order and a curl line; logs are J
   const ready = await logged(gateway, /^Ready$/)
   assert.deepEqual([ready.process, ready.generation, ready.workers], ['master', 1, 2])
   assert.ok(logLines(gateway.stderr).every((line) => typeof line.time === 'string'))
+})
+
+test('supervisor and trial have a lower priority than the workers', async (t) => {
+  const gateway = await startGateway(t, {
+    config: { listen: LISTEN, workers: 1, routes: ROUTES },
+    plugins: {
+      plain: {
+        'plugin.json': { name: 'plain', version: '1.0.0' },
+        'plugin.js': "exports.PluginMain = () => ({ name: 'plain', handle: () => true })",
+      },
+    },
+  })
+  const prioritiesOf = (process: string): number[] => gateway.pids(`cardea: ${process}`).map(getPriority)
+  const [normal = 0] = prioritiesOf('worker')
+  const below = normal + constants.priority.PRIORITY_BELOW_NORMAL
+  assert.deepEqual(prioritiesOf('supervisor'), [below])
+  assert.deepEqual(prioritiesOf('trial'), [below])
 })
 
 test('--to proxies without a file, from any folder, through a link in node_modules/.bin', async (t) => {
