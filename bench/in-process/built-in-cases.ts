@@ -4,6 +4,13 @@ import type { BuiltInCase } from './built-ins.ts'
 /** What an exchange through each built-in plugin is, and what the plugin may add to it. */
 export const BUILT_IN_CASES: readonly BuiltInCase[] = [
   {
+    name: 'cors',
+    plugin: 'cors',
+    config: { origins: ['https://app.example.com', 'https://*.example.org'], credentials: true },
+    fields: { Origin: 'https://app.example.com' },
+    addedMicrosecondsMax: 1,
+  },
+  {
     name: 'key-auth',
     plugin: 'key-auth',
     config: { consumers: consumers(1_000) },

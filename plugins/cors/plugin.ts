@@ -1,0 +1,125 @@
+import { type Context, durationMs, type Middleware } from '@cardea/sdk'
+import { Origins } from './origins.ts'
+
+/** What config_schema in plugin.json describes. */
+interface Config {
+  origins: string[]
+  origin_patterns: string[]
+  methods: string[]
+  headers: string[]
+  expose_headers: string[]
+  credentials: boolean
+  /** Such as "10m". */
+  max_age: string
+  private_network: boolean
+}
+
+/**
+ * The CORS protocol (Fetch, 3.2). It stands before plugins that ask who is there, since a preflight carries no
+ * credentials, and runs after all of them on the way back: what they answer is read by the page too.
+ *
+ * The fields of the protocol are this plugin's: those that an upstream sets are removed, or it would allow what is not
+ * allowed here.
+ */
+export function PluginMain(config: Config): Middleware<Config> {
+  refuseCredentialsForAll(config)
+  const origins = new Origins(config.origins, config.origin_patterns)
+  const { credentials, private_network: privateNetwork } = config
+  const exposed = listOf(config.expose_headers)
+  const methods = listOf(config.methods)
+  const headers = listOf(withAuthorization(config.headers))
+  const maxAge = String(Math.floor(durationMs(config.max_age) / 1000))
+
+  /** The value of Access-Control-Allow-Origin, or null when the origin may not read the answer. */
+  function allowed(ctx: Context): string | null {
+    if (origins.isAny) return '*'
+    const origin = ctx.request.headers.get('origin')
+    return origin !== null && origins.allows(origin) ? origin : null
+  }
+
+  function answerPreflight(ctx: Context): false {
+    const { request, response } = ctx
+    const fields = response.headers
+    fields.set('vary', PREFLIGHT_VARY)
+    const origin = allowed(ctx)
+    if (origin !== null) {
+      fields.set('access-control-allow-origin', origin)
+      if (credentials) fields.set('access-control-allow-credentials', 'true')
+      if (methods !== '') fields.set('access-control-allow-methods', methods)
+      if (headers !== '') fields.set('access-control-allow-headers', headers)
+      fields.set('access-control-max-age', maxAge)
+      if (privateNetwork && request.headers.get('access-control-request-private-network') === 'true') {
+        fields.set('access-control-allow-private-network', 'true')
+      }
+    }
+    return response.send(null, { status: 204 })
+  }
+
+  return {
+    name: 'cors',
+    handle(ctx) {
+      if (ctx.request.method === 'OPTIONS' && isPreflight(ctx)) return answerPreflight(ctx)
+      // Recorded now, while Origin is what the client sent: a later plugin may change it for the upstream.
+      const fields = ctx.response.headers
+      const origin = allowed(ctx)
+      if (origin === null) fields.delete('access-control-allow-origin')
+      else fields.set('access-control-allow-origin', origin)
+      if (origin === null || !credentials) fields.delete('access-control-allow-credentials')
+      else fields.set('access-control-allow-credentials', 'true')
+      if (origin === null || exposed === '') fields.delete('access-control-expose-headers')
+      else fields.set('access-control-expose-headers', exposed)
+      return true
+    },
+    onResponse(ctx) {
+      // Not in handle: what answers may set a Vary of its own.
+      if (!origins.isAny) vary(ctx, 'Origin')
+      if (ctx.request.method === 'OPTIONS') vary(ctx, 'Access-Control-Request-Method')
+    },
+  }
+}
+
+const PREFLIGHT_VARY =
+  'Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network'
+
+/** A browser asks before it sends (Fetch, 3.2.2). OPTIONS without these two fields is a request like any other. */
+function isPreflight({ request: { headers } }: Context): boolean {
+  return headers.has('access-control-request-method') && headers.has('origin')
+}
+
+/** A cache keeps what one origin may read from another: RFC 9110, 12.5.5, and Fetch, "CORS protocol and HTTP caches". */
+function vary(ctx: Context, name: string): void {
+  const fields = ctx.response.headers
+  const before = fields.get('vary')
+  if (before === null) fields.set('vary', name)
+  else if (!isListed(before, name)) fields.set('vary', before === '' ? name : `${before}, ${name}`)
+}
+
+function isListed(value: string, name: string): boolean {
+  if (value === name) return true
+  const wanted = name.toLowerCase()
+  return value.split(',').some((member) => {
+    const listed = member.trim().toLowerCase()
+    return listed === wanted || listed === '*'
+  })
+}
+
+/** With credentials a browser takes `*` for a name (Fetch, 3.2.5): it would allow nothing, or everyone's credentials. */
+function refuseCredentialsForAll(config: Config): void {
+  if (!config.credentials) return
+  for (const option of ['origins', 'methods', 'headers', 'expose_headers'] as const) {
+    if (!config[option].includes('*')) continue
+    throw new Error(
+      `"credentials" is true and "${option}" holds "*", which credentials never go with: name them`,
+    )
+  }
+}
+
+/** `*` does not stand for Authorization (Fetch, 3.2.5), which has to be named. */
+function withAuthorization(headers: readonly string[]): readonly string[] {
+  const isNamed = headers.some((name) => name.toLowerCase() === 'authorization')
+  return headers.includes('*') && !isNamed ? [...headers, 'Authorization'] : headers
+}
+
+function listOf(names: readonly string[]): string {
+  return names.join(', ')
+}
