@@ -6,8 +6,9 @@ export interface Host {
   /** Aborts when the instance stops. */
   readonly signal: AbortSignal
   /**
-   * The Fetch API, for the hosts that `permissions` grants as `net:HOST:PORT`. Others are refused with
-   * `PERMISSION_DENIED` before anything is sent.
+   * The Fetch API, for the hosts that `permissions` grants as `net:HOST:PORT`, or as `net:config/KEY`: those of the URLs that
+   * the config has at that key. Others, also those that a redirect leads to, are refused with `PERMISSION_DENIED` before
+   * anything is sent.
    */
   fetch(url: string | URL, init?: RequestInit): Promise<globalThis.Response>
   /** A digest, synchronous: 0.8 µs where `crypto.subtle.digest` costs 23. */

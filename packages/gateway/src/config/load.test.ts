@@ -106,6 +106,8 @@ for (const [what, text, key] of [
   ['an unknown category', manifest({ category: 'secruity' }), 'category'],
   ['a range that is none', manifest({ dependencies: { b: 'newest' } }), 'dependencies.b'],
   ['a network permission without a port', manifest({ permissions: ['net:example.com'] }), 'permissions[0]'],
+  ['a network permission of no key', manifest({ permissions: ['net:config/'] }), 'permissions[0]'],
+  ['a network permission of a path', manifest({ permissions: ['net:a.example/x:80'] }), 'permissions[0]'],
   ['no time at all', manifest({ timeout_ms: 0 }), 'timeout_ms'],
   ['config that is no object', manifest({ config: [] }), 'config'],
   ['an open security plugin', manifest({ category: 'security', on_failure: 'open' }), 'on_failure'],
@@ -174,4 +176,12 @@ test('readManifest() takes the manifest of the design, comments included', async
 test('readManifest() leaves variables alone: a plugin has no say over the environment', async () => {
   const config = { key: '${HOME}', file: '${file:/etc/passwd}' }
   assert.deepEqual((await manifestOf({ config })).config, config)
+})
+
+test('loadConfigFile() tells which files the config includes, those that cannot be read left to problems', async () => {
+  const text = 'via: "${file:via.txt}"\nlog: { level: "${file:/etc/level}" }\n'
+  const readFile = readerOf({ '/c/cardea.yaml': text, '/c/via.txt': 'edge', '/etc/level': 'warn' })
+  const loaded = await loadConfigFile('/c/cardea.yaml', { env: {}, readFile })
+  assert.ok(loaded.ok)
+  assert.deepEqual(loaded.config.includedFiles, ['/c/via.txt', '/etc/level'])
 })

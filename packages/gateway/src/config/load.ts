@@ -13,7 +13,14 @@ import { checkRules } from './rules.ts'
 import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
 import { MANIFEST_JSON_SCHEMA, type ManifestFile } from './schema-plugin.ts'
 import { parseTarget, TARGET_FORM } from './target.ts'
-import type { ConfigProblem, LoadResult, ManifestResult, PluginManifest, SourceMap } from './types.ts'
+import type {
+  ConfigProblem,
+  LoadedConfig,
+  LoadResult,
+  ManifestResult,
+  PluginManifest,
+  SourceMap,
+} from './types.ts'
 import { checkExpanded, compileOwnSchema } from './validator.ts'
 
 /** Reads cardea.yaml and plugin.json: text → value → variables → schema → rules → defaults, all problems at once. */
@@ -49,7 +56,15 @@ export async function loadConfigFile(path: string, options: LoadOptions = {}): P
   // An empty file says nothing, and all of it has defaults.
   const unexpanded = parsed.value ?? {}
   const written = sourceMapOf(file, parsed, unexpanded, new Set())
-  const sources = { env: options.env ?? process.env, directory: dirname(file), readFile }
+  const included = new Set<string>()
+  const sources = {
+    env: options.env ?? process.env,
+    directory: dirname(file),
+    readFile(path: string) {
+      included.add(path)
+      return readFile(path)
+    },
+  }
   const expansion = await expandVariables(unexpanded, written, sources)
   const source = sourceMapOf(file, parsed, unexpanded, expansion.expanded)
   // A variable without a value leaves its text behind; to call that malformed as well would say one thing twice.
@@ -59,7 +74,10 @@ export async function loadConfigFile(path: string, options: LoadOptions = {}): P
   )
   const problems = sortProblems([...expansion.problems, ...checked])
   if (problems.length > 0) return { ok: false, problems }
-  return { ok: true, config: toLoaded(expansion.value, { file, text, unexpanded, source }) }
+  return {
+    ok: true,
+    config: toLoaded(expansion.value, { file, text, unexpanded, source, includedFiles: [...included] }),
+  }
 }
 
 /** The config of `cardea --to URL`: every request goes to that server. */
@@ -97,7 +115,10 @@ export function configForTarget(url: string, options: TargetOptions = {}): LoadR
   )
   const problems = checkCardea(value, source)
   if (problems.length > 0) return { ok: false, problems }
-  return { ok: true, config: toLoaded(value, { file: null, text: '', unexpanded, source }, directory) }
+  return {
+    ok: true,
+    config: toLoaded(value, { file: null, text: '', unexpanded, source, includedFiles: [] }, directory),
+  }
 }
 
 function checkCardea(value: unknown, source: SourceMap): ConfigProblem[] {
@@ -111,7 +132,7 @@ function checkCardea(value: unknown, source: SourceMap): ConfigProblem[] {
 
 function toLoaded(
   value: unknown,
-  origin: { file: string | null; text: string; unexpanded: unknown; source: SourceMap },
+  origin: Pick<LoadedConfig, 'file' | 'text' | 'unexpanded' | 'source' | 'includedFiles'>,
   directory = dirname(origin.file ?? ''),
 ) {
   fillDefaults(value, CARDEA_JSON_SCHEMA)

@@ -71,6 +71,8 @@ export interface LoadedConfig {
   /** The file's value with `${…}` as it stands. */
   readonly unexpanded: unknown
   readonly source: SourceMap
+  /** The files of `${file:…}`, absolute: when one of them changes, so does the config. */
+  readonly includedFiles: readonly string[]
 }
 
 export type LoadResult =

@@ -192,3 +192,25 @@ test("resolveChains() gives routes without own entries one chain, without their 
   assert.equal(chains[0]?.links, chains[1]?.links)
   assert.deepEqual(Object.keys(routes[0] ?? {}), ['name', 'chain'])
 })
+
+test('resolveChains() grants the hosts of the URLs that the config names, each instance its own', () => {
+  const permissions = ['kv', 'net:config/auth/url', 'net:config/mirrors', 'net:a.example:443']
+  const auth = plugin('auth', { permissions, scope: 'route' })
+  const granted = (config: Record<string, unknown>): readonly string[] | undefined =>
+    resolved([auth], { api: { auth: { config } } }).instances[0]?.permissions
+  const own = ['kv', 'net:a.example:443']
+  assert.deepEqual(granted({}), own)
+  assert.deepEqual(granted({ auth: { url: 'https://Keys.Example/x?y' } }), [
+    'kv',
+    'net:keys.example:443',
+    'net:a.example:443',
+  ])
+  const mirrors = ['http://[::1]:8080/', 'https://a.example', 'file:///etc/passwd', 7, 'no url']
+  assert.deepEqual(granted({ auth: { url: 'ftp://b' }, mirrors }), [
+    'kv',
+    'net:[::1]:8080',
+    'net:a.example:443',
+  ])
+  assert.deepEqual(granted({ auth: 'https://b.example', other: 'https://c.example' }), own)
+  assert.deepEqual(granted({ auth: { url: { url: 'https://b.example' } } }), own)
+})

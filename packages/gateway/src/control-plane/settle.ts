@@ -1,5 +1,7 @@
+import { netPermissionOf } from '../base/net-permission.ts'
 import { checkFailurePolicy, checkPluginConfig } from '../config/plugin-config.ts'
-import type { ConfigProblem, Isolation, MergedConfig, PluginSettings } from '../config/types.ts'
+import { readPointer } from '../config/pointer.ts'
+import type { ConfigProblem, Isolation, JsonObject, MergedConfig, PluginSettings } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
 import { problemAt } from './problem.ts'
@@ -43,12 +45,31 @@ export function settle(
     config: config.config.value,
     category: manifest.category,
     priority: topmost(layers, (layer) => layer.priority) ?? manifest.priority,
-    permissions: manifest.permissions,
+    permissions: grantedPermissions(manifest.permissions, config.config.value),
     timeoutMs: topmost(layers, (layer) => layer.timeoutMs) ?? manifest.timeoutMs,
     onFailure: topmost(layers, (layer) => layer.onFailure) ?? manifest.onFailure,
     incarnation,
   }
   return { ok: true, instance: { plan, plugin, sources: config.config.sources } }
+}
+
+const FROM_CONFIG = 'net:config/'
+
+/** `net:config/KEY` becomes the hosts that the config names there: where a plugin may go is then up to who configures it. */
+export function grantedPermissions(permissions: readonly string[], config: JsonObject): readonly string[] {
+  const granted = permissions.flatMap((permission) =>
+    permission.startsWith(FROM_CONFIG)
+      ? hostsIn(readPointer(config, permission.slice(FROM_CONFIG.length - 1)))
+      : [permission],
+  )
+  return [...new Set(granted)]
+}
+
+function hostsIn(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(hostsIn)
+  const url = typeof value === 'string' ? URL.parse(value) : null
+  const permission = url === null ? null : netPermissionOf(url)
+  return permission === null ? [] : [permission]
 }
 
 /** What the highest layer says that says anything. */

@@ -76,7 +76,12 @@ export class StatusBoard {
       state: status?.state ?? { kind: 'stopped', generation: 0 },
       category: built?.manifest.category ?? null,
       dependencies: built?.manifest.dependencies ?? {},
-      permissions: built?.manifest.permissions ?? [],
+      permissions: [
+        ...new Set([
+          ...(built?.manifest.permissions ?? []),
+          ...instances.flatMap(({ permissions }) => permissions),
+        ]),
+      ],
       instances: instances.map((instance) => ({
         ...faults.statusOf(instance),
         routes:

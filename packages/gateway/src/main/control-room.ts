@@ -349,9 +349,9 @@ export class ControlRoom {
 
   #watchFiles(): void {
     const { source } = this.#options.serve
-    const user =
-      this.#engine.reference?.candidate.config.pluginsDirectory ?? join(directoryOf(source), 'plugins')
-    const files = source.kind === 'file' ? [source.file] : []
+    const config = this.#engine.reference?.candidate.config
+    const user = config?.pluginsDirectory ?? join(directoryOf(source), 'plugins')
+    const files = source.kind === 'file' ? [source.file, ...(config?.includedFiles ?? [])] : []
     this.#watch.setPaths([...files, user, builtInPluginsDirectory()])
   }
 

@@ -1,4 +1,5 @@
 import { GatewayError } from '../base/errors.ts'
+import { netPermissionOf } from '../base/net-permission.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 
 export type HostFetch = (url: string | URL, init?: RequestInit) => Promise<Response>
@@ -32,7 +33,7 @@ export function permittedFetch(
 ): HostFetch {
   const granted = new Set(permissions.filter((one) => one.startsWith('net:')).map((one) => one.toLowerCase()))
   const check = (url: URL): void => {
-    const needed = permissionFor(url)
+    const needed = netPermissionOf(url)
     if (needed !== null && granted.has(needed)) return
     const reason =
       needed === null
@@ -51,13 +52,6 @@ export function permittedFetch(
     const signal = init.signal ? AbortSignal.any([stopped, init.signal]) : stopped
     return followRedirects(new URL(url), init, signal, check, transport)
   }
-}
-
-/** `net:HOST:PORT` for a URL, or null when it is not HTTP. */
-function permissionFor(url: URL): string | null {
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return null
-  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
-  return `net:${url.hostname.toLowerCase()}:${port}`
 }
 
 async function followRedirects(

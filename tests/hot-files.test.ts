@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startGatewayIn, type TestGateway } from './support/gateway.ts'
+import { withTempDir } from './support/temp-dir.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** Files that the config includes by `${file:…}` are part of it: saving one is a change like any other. */
+
+const CONFIG = {
+  workers: 1,
+  listen: [{ host: '127.0.0.1', port: 0 }],
+  plugins: { keys: { config: { text: '${file:keys/public.txt}' } } },
+  routes: [{ name: 'all', path: '/*', respond: { status: 404 } }],
+}
+
+const PLUGIN = `export const PluginMain = (config) => ({
+  name: 'keys',
+  handle: (ctx) => ctx.response.send(config.text),
+})`
+
+async function ask(gateway: TestGateway): Promise<string> {
+  const response = await fetch(gateway.url, { headers: { connection: 'close' } })
+  return response.text()
+}
+
+test('what an included file says is live when it is saved', async (t) => {
+  const dir = await withTempDir()
+  const gateway = await startGatewayIn(t, dir, {}, () =>
+    dir.write({
+      'cardea.yaml': CONFIG,
+      'keys/public.txt': 'one\n',
+      'plugins/keys/plugin.json': { name: 'keys', version: '1.0.0' },
+      'plugins/keys/plugin.ts': PLUGIN,
+    }),
+  )
+  assert.equal(await ask(gateway), 'one')
+  for (const text of ['two', 'three']) {
+    await dir.write({ 'keys/public.txt': `${text}\n` })
+    await waitFor(async () => (await ask(gateway)) === text, 'the text that was saved')
+  }
+})
