@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
-import { killProcesses } from './support/processes.ts'
+import { killProcesses, signalProcesses } from './support/processes.ts'
 import { waitFor } from './support/wait-for.ts'
 
 /** What plugins share across the workers of a node, in a gateway of two workers. */
@@ -133,4 +133,28 @@ test('host.once runs in one worker, and in another when that one dies', async (t
     return now !== first && now
   }, 'another leader')
   assert.ok(gateway.pids('cardea: worker').includes(second))
+})
+
+test('SIGHUP makes both workers go on in a new file where the old one was moved away, and ends nothing', async (t) => {
+  const gateway = await start(t)
+  const file = join(gateway.dir.path, 'logs/requests.log')
+  const written = (path: string, count: number) =>
+    waitFor(
+      async () => (await readFile(path, 'utf8')).split('\n').length > count,
+      `${count} lines in ${path}`,
+    )
+  await Promise.all(Array.from({ length: 40 }, () => ask(gateway, '/before')))
+  await written(file, 40)
+  await rename(file, `${file}-moved`)
+  signalProcesses([gateway.pid], 'SIGHUP')
+  await logged(gateway, /^Received SIGHUP/)
+  // Whatever a worker had open before, by now it writes under the name.
+  await waitFor(async () => {
+    await Promise.all(Array.from({ length: 20 }, () => ask(gateway, '/after')))
+    return (await readFile(file, 'utf8')).includes('/after')
+  }, 'lines in the new file')
+  assert.doesNotMatch(await readFile(file, 'utf8'), /before/)
+  const before = gateway.pids()
+  await ask(gateway, '/still')
+  assert.deepEqual(gateway.pids(), before)
 })

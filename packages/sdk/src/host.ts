@@ -43,7 +43,8 @@ export interface Host {
   quota(request: QuotaRequest): QuotaDecision
   /**
    * Lines for a file of the gateway's `logs` folder, written by all workers in whole lines; `-` is stdout. Never
-   * blocks: what would be too much is dropped and counted. Needs the permission `sink`.
+   * blocks: what would be too much is dropped and counted. A file that was moved away is begun anew, at once on SIGHUP to
+   * the gateway, else within a second. Needs the permission `sink`.
    */
   sink(file: string, options?: SinkOptions): Sink
   /**
@@ -122,6 +123,11 @@ export interface QuotaDecision {
 export interface SinkOptions {
   /** The file is renamed to `FILE.1` (older ones count up) at this size. Default 100 MiB; 0: never. */
   readonly rotateBytes?: number
+  /**
+   * It is renamed also whenever so many milliseconds of Unix time have passed that it was begun in another such span: with a
+   * day's at midnight, UTC. At least 1,000. Default 0: never.
+   */
+  readonly rotatePeriodMs?: number
   /** Rotated files that are kept. Default 5. */
   readonly keep?: number
 }

@@ -39,6 +39,7 @@ Examples:
   cardea plugin new hello                   a plugin that works, in ./plugins/hello
 
 Logs go to stderr, as JSON unless it is a terminal. SIGTERM or Ctrl-C: finish what is in flight and end; twice: end now.
+SIGHUP: open the files of the logs folder again, after something has moved them away.
 Commands to a gateway that runs find it by its config file: here, or named by --config. Their exit code is 0 when what
 was asked for is so, 1 when it failed or is held.`
 

@@ -298,6 +298,8 @@ export const SINK_LIMITS = {
   rotateBytesDefault: 100 * MIB,
   keepDefault: 5,
   keepMax: 1_000,
+  /** A shorter period would make files faster than anyone looks. */
+  rotatePeriodMsMin: 1_000,
   /** Lines are written when there are so many bytes of them, or after this time. */
   flushBytes: 64 * KIB,
   flushPeriodMs: 100,

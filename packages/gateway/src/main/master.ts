@@ -15,6 +15,7 @@ import type {
 import { ChildSlot } from './child-slot.ts'
 import { ListenerSet } from './listener-set.ts'
 import { directoryOf } from './serve-source.ts'
+import { hasLostTerminal } from './terminal.ts'
 import { within } from './within.ts'
 import { WorkerSet } from './worker-set.ts'
 
@@ -130,6 +131,11 @@ export class Master {
   }
 
   #onSignal(signal: NodeJS.Signals): void {
+    if (signal === 'SIGHUP' && this.#isServing && !hasLostTerminal()) {
+      this.#log.info('Received SIGHUP: log files are opened again')
+      this.#workers.reopenLogs()
+      return
+    }
     const now = performance.now()
     if (this.#firstSignalAt === null) {
       this.#firstSignalAt = now

@@ -116,6 +116,10 @@ export class WorkerSet {
     return (await Promise.all(cuts)).reduce((sum, cut) => sum + cut, 0)
   }
 
+  reopenLogs(): void {
+    for (const { slot } of this.#places) slot.send({ kind: 'reopen-logs' })
+  }
+
   killAll(): void {
     for (const { slot } of this.#places) slot.kill()
   }

@@ -145,6 +145,10 @@ class Worker {
     this.#node.receive(answer)
   }
 
+  reopenLogs(): void {
+    this.#node.reopenSinks()
+  }
+
   /** The process ends at once: what sinks hold is written. */
   flushSync(): void {
     this.#node.flushSync()
@@ -225,6 +229,8 @@ async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
       return worker?.unlisten(message.address)
     case 'drain':
       return drain(message)
+    case 'reopen-logs':
+      return worker?.reopenLogs()
     case 'relay':
       return answerSupervisor(message.message)
   }

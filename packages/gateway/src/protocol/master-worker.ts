@@ -36,6 +36,8 @@ export type MasterToWorker =
       /** Connections on which nothing is going on are closed only when no request comes for this time. */
       readonly idleGraceMs: number
     }
+  /** Not a request: the files of sinks were moved away; open them again under their names. */
+  | { readonly kind: 'reopen-logs' }
   | { readonly kind: 'relay'; readonly message: SupervisorToWorker }
 
 export type WorkerToMaster =

@@ -161,6 +161,8 @@ export type QuotaNote =
 export interface SinkRotation {
   /** 0: not by size. */
   readonly bytesMax: number
+  /** Milliseconds of Unix time that one file spans; 0: not by time. */
+  readonly periodMs: number
   /** Rotated files that are kept. */
   readonly keep: number
 }

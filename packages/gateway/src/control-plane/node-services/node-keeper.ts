@@ -63,6 +63,7 @@ export class NodeKeeper {
       directory: logsDirectory,
       log,
       clock,
+      unixMs: options.unixMs ?? Date.now,
       reopen: (file) => {
         for (const worker of this.#sessions.keys()) send(worker, { kind: 'sink-reopen', file })
       },
@@ -118,11 +119,6 @@ export class NodeKeeper {
       case 'sink-open':
         this.#sinks.watch(request.file, request.rotation)
     }
-  }
-
-  /** All workers open their log files again. */
-  reopenSinks(): void {
-    this.#sinks.reopenAll()
   }
 
   /** Nothing is answered from now on. */

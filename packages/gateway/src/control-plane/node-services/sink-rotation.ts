@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Log } from '@cardea/sdk'
@@ -12,6 +13,8 @@ export interface SinkRotationOptions {
   readonly directory: string
   readonly log: Log
   readonly clock: NodeClock
+  /** Unix time in milliseconds. */
+  unixMs(): number
   /** Every worker is to open the file again. */
   reopen(file: string): void
 }
@@ -20,12 +23,14 @@ interface Watched {
   rules: Rules
   /** It was told already that the file is gone. */
   isMissing: boolean
+  /** Unix time at which the file was seen first since it was begun; null before the first look. */
+  seenMs: number | null
   /** The error that was logged last, so that it is not logged every second. */
   complaint: string
 }
 
 /**
- * Renames files that have grown to their size: FILE to FILE.1, FILE.1 to FILE.2, and so on. The workers append by
+ * Renames files that have grown to their size or are of a span of time that is over: FILE to FILE.1, FILE.1 to FILE.2, and so on. The workers append by
  * themselves; what they still write to a renamed file before they hear of it is at its end, and nothing is lost.
  */
 export class SinkRotation {
@@ -42,13 +47,8 @@ export class SinkRotation {
   watch(file: string, rules: Rules): void {
     const watched = this.#files.get(file)
     if (watched !== undefined) watched.rules = rules
-    else this.#files.set(file, { rules, isMissing: false, complaint: '' })
+    else this.#files.set(file, { rules, isMissing: false, seenMs: null, complaint: '' })
     this.#startTimer()
-  }
-
-  /** As SIGHUP does for others: after an operator has moved files away. */
-  reopenAll(): void {
-    for (const file of this.#files.keys()) this.#options.reopen(file)
   }
 
   close(): void {
@@ -85,20 +85,30 @@ export class SinkRotation {
 
   async #checkFile(file: string, watched: Watched): Promise<void> {
     const path = join(this.#options.directory, file)
-    const size = await sizeOf(path)
-    if (size === null) {
+    const found = await statOf(path)
+    if (found === null) {
       // Somebody has moved or deleted it; workers would write into the void for ever. Told once: they may have nothing
       // to write.
       if (!watched.isMissing) this.#options.reopen(file)
       watched.isMissing = true
+      watched.seenMs = null
       return
     }
     watched.isMissing = false
-    const { bytesMax, keep } = watched.rules
-    if (bytesMax === 0 || size < bytesMax) return
-    await rotate(path, keep)
+    watched.seenMs ??= this.#options.unixMs()
+    // Where a file system does not tell when a file was begun, the time of its last change stands for it, or none.
+    const begunMs = Math.min(found.birthtimeMs > 0 ? found.birthtimeMs : watched.seenMs, watched.seenMs)
+    if (!isDue(watched.rules, found.size, begunMs, this.#options.unixMs())) return
+    await rotate(path, watched.rules.keep)
+    watched.seenMs = null
     this.#options.reopen(file)
   }
+}
+
+function isDue({ bytesMax, periodMs }: Rules, size: number, begunMs: number, nowMs: number): boolean {
+  if (bytesMax > 0 && size >= bytesMax) return true
+  // An empty one of yesterday is as good as one of today.
+  return periodMs > 0 && size > 0 && Math.floor(begunMs / periodMs) < Math.floor(nowMs / periodMs)
 }
 
 /**
@@ -111,15 +121,15 @@ async function rotate(path: string, keep: number): Promise<void> {
     return
   }
   let last = 1
-  while (last < keep && (await sizeOf(`${path}.${last}`)) !== null) last += 1
+  while (last < keep && (await statOf(`${path}.${last}`)) !== null) last += 1
   for (let number = last; number > 1; number -= 1) await rename(`${path}.${number - 1}`, `${path}.${number}`)
   await rename(path, `${path}.1`)
 }
 
 /** Null when there is no such file. */
-async function sizeOf(path: string): Promise<number | null> {
+async function statOf(path: string): Promise<Stats | null> {
   try {
-    return (await stat(path)).size
+    return await stat(path)
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return null
     throw error

@@ -119,7 +119,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
     }
   }
 
-  /** As SIGHUP does for others: after somebody has moved the files of sinks away. */
+  /** On SIGHUP to the gateway: somebody has moved the files of sinks away. */
   reopenSinks(): void {
     this.#sinks.reopenAll()
   }

@@ -111,6 +111,7 @@ export class SinkClient {
 
 const DEFAULT_ROTATION: SinkRotation = {
   bytesMax: SINK_LIMITS.rotateBytesDefault,
+  periodMs: 0,
   keep: SINK_LIMITS.keepDefault,
 }
 
@@ -127,16 +128,30 @@ function checkName(name: string): void {
   }
 }
 
-function rotationOf({ rotateBytes, keep }: SinkOptions, before: SinkRotation): SinkRotation {
+function rotationOf({ rotateBytes, rotatePeriodMs, keep }: SinkOptions, before: SinkRotation): SinkRotation {
   if (rotateBytes !== undefined && !(Number.isSafeInteger(rotateBytes) && rotateBytes >= 0)) {
     throw new RangeError(`rotateBytes cannot be ${rotateBytes}; use a whole number from 0`)
+  }
+  const { rotatePeriodMsMin } = SINK_LIMITS
+  if (
+    rotatePeriodMs !== undefined &&
+    rotatePeriodMs !== 0 &&
+    !(Number.isSafeInteger(rotatePeriodMs) && rotatePeriodMs >= rotatePeriodMsMin)
+  ) {
+    throw new RangeError(
+      `rotatePeriodMs cannot be ${rotatePeriodMs}; use 0 or a whole number from ${rotatePeriodMsMin}`,
+    )
   }
   if (keep !== undefined && !(Number.isInteger(keep) && keep >= 0 && keep <= SINK_LIMITS.keepMax)) {
     throw new RangeError(`keep cannot be ${keep}; use a whole number from 0 to ${SINK_LIMITS.keepMax}`)
   }
-  return { bytesMax: rotateBytes ?? before.bytesMax, keep: keep ?? before.keep }
+  return {
+    bytesMax: rotateBytes ?? before.bytesMax,
+    periodMs: rotatePeriodMs ?? before.periodMs,
+    keep: keep ?? before.keep,
+  }
 }
 
 function isEqual(a: SinkRotation, b: SinkRotation): boolean {
-  return a.bytesMax === b.bytesMax && a.keep === b.keep
+  return a.bytesMax === b.bytesMax && a.periodMs === b.periodMs && a.keep === b.keep
 }
