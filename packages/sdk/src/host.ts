@@ -37,10 +37,15 @@ export interface Host {
   /** Data shared by all workers of the node, kept on disk, under the plugin's own name. Needs the permission `kv`. */
   readonly kv: KeyValueStore
   /**
-   * Takes a token from a bucket that all workers of the node share and that fills at `rate` tokens per second up to
-   * `burst`. Synchronous, from tokens leased to this worker. Buckets belong to the plugin: no swap forgets them.
+   * Takes tokens from a bucket that all workers of the node share: it fills at `rate` tokens per second up to `burst`, or
+   * by the rules of a `window`. Synchronous, from tokens leased to this worker. Buckets belong to the plugin: no swap
+   * forgets them.
+   *
+   * Given several requests, of different keys, it takes from all of the buckets or from none. Their decisions come in the
+   * same order, `allowed` true for those that had enough.
    */
   quota(request: QuotaRequest): QuotaDecision
+  quota(requests: readonly QuotaRequest[]): readonly QuotaDecision[]
   /**
    * Lines for a file of the gateway's `logs` folder, written by all workers in whole lines; `-` is stdout. Never
    * blocks: what would be too much is dropped and counted. A file that was moved away is begun anew, at once on SIGHUP to
@@ -110,6 +115,19 @@ export interface QuotaRequest {
   readonly burst: number
   /** Tokens to take; default 1. */
   readonly cost?: number
+  /**
+   * Without it the bucket fills evenly. With it `burst` is the limit of a window that lasts `burst / rate` seconds.
+   * `fixed`: windows follow each other, and each begins with a full bucket; two windows' worth can be used around the end
+   * of one. `sliding`: what is used in one window comes back evenly during the next one, so that no span of that length
+   * has much more than the limit, however it lies.
+   */
+  readonly window?: 'fixed' | 'sliding' | null
+  /**
+   * What happens to a key that is new when there are as many as the gateway remembers, none of which can be forgotten.
+   * `refuse` (default): it is not allowed. `share`: it uses one bucket together with others of its kind, so that a flood of
+   * keys limits itself and not everybody.
+   */
+  readonly onFull?: 'share' | 'refuse'
 }
 
 export interface QuotaDecision {
@@ -118,6 +136,8 @@ export interface QuotaDecision {
   readonly remaining: number
   /** Until `cost` tokens should be there; 0 when allowed. */
   readonly retryAfterMs: number
+  /** Until the bucket is full again if nothing more is used; of a fixed window, until it ends. */
+  readonly resetMs: number
 }
 
 export interface SinkOptions {

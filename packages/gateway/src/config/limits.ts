@@ -266,6 +266,9 @@ export const KV_LIMITS = {
 export const QUOTA_LIMITS = {
   /** Keys of one plugin that one worker knows, and the supervisor. Those with a full bucket make room for others. */
   keysMax: 50_000,
+  /** Keys beyond that share so many buckets for each rate, burst and window, if they may; in all at most `sharedKeysMax`. */
+  sharedBuckets: 256,
+  sharedKeysMax: 4_096,
   /** Longer keys are replaced by their digest: the table must not keep what a client sent. */
   keyUnitsMax: 64,
   /** Of the bucket, what a worker may have used before it says so: what a dead worker never told. */

@@ -1,4 +1,4 @@
-import type { KeyValueStore, QuotaRequest, Sink } from '@cardea/sdk'
+import type { KeyValueStore, QuotaDecision, QuotaRequest, Sink } from '@cardea/sdk'
 import type { InstancePlan } from '../protocol/generation.ts'
 import { denied, deniedKv, permitted } from './node-services/node-client.ts'
 import { checkTask } from './node-services/once-client.ts'
@@ -13,11 +13,7 @@ export const SCRATCH_NODE: ServiceSource<NodeServices> = {
     return {
       services: {
         kv: permitted(plan, 'kv') ? scratchStore() : deniedKv(plan),
-        quota: ({ burst, cost = 1 }: QuotaRequest) => ({
-          allowed: cost <= burst,
-          remaining: Math.floor(Math.max(0, burst - cost)),
-          retryAfterMs: cost <= burst ? 0 : Number.POSITIVE_INFINITY,
-        }),
+        quota: scratchQuota,
         sink: (): Sink => {
           if (!permitted(plan, 'sink')) throw denied(plan, 'sink')
           return { write: () => true, dropped: 0 }
@@ -27,6 +23,22 @@ export const SCRATCH_NODE: ServiceSource<NodeServices> = {
       release() {},
     }
   },
+}
+
+function scratchQuota(request: QuotaRequest): QuotaDecision
+function scratchQuota(requests: readonly QuotaRequest[]): readonly QuotaDecision[]
+function scratchQuota(
+  given: QuotaRequest | readonly QuotaRequest[],
+): QuotaDecision | readonly QuotaDecision[] {
+  if (Array.isArray(given)) return given.map((request: QuotaRequest) => scratchQuota(request))
+  const { burst, cost = 1 } = given as QuotaRequest
+  const allowed = cost <= burst
+  return {
+    allowed,
+    remaining: Math.floor(Math.max(0, burst - cost)),
+    retryAfterMs: allowed ? 0 : Number.POSITIVE_INFINITY,
+    resetMs: 0,
+  }
 }
 
 function scratchStore(): KeyValueStore {

@@ -1,3 +1,5 @@
+import type { QuotaWindow } from '../base/spent-tokens.ts'
+
 /**
  * What plugins share across the workers of one node; the supervisor keeps it. Messages travel inside of
  * supervisor-worker.ts, in order between one worker and one supervisor.
@@ -75,6 +77,10 @@ export type KvResult =
  *
  * All that is ever granted was in the bucket, whoever dies meanwhile; what a dead worker held counts as used.
  *
+ * The limit of a window is a bucket into which nothing flows: what a worker used of it comes back to that worker when the
+ * window lets go of it (base/spent-tokens.ts), and from there it is called back like anything else that is of no use.
+ * What a dead worker held or used comes back to the supervisor, a window later.
+ *
  * Tokens are fractions, rates tokens per second, times milliseconds of the machine's monotonic clock, which all
  * processes share.
  */
@@ -83,6 +89,7 @@ export interface QuotaAsk {
   readonly key: string
   readonly rate: number
   readonly burst: number
+  readonly window: QuotaWindow | null
   /** The worker's own part ends with this; also the answer to a `recall` of a key that it had said nothing of. */
   readonly isClaim: boolean
   /** What it holds, `returned` no longer included. */
@@ -91,6 +98,8 @@ export interface QuotaAsk {
   readonly received: number
   /** What it used since its claim. */
   readonly used: number
+  /** Of a window: what it used, also before its claim, and has not got back. */
+  readonly spent: number
   /** What it wants beyond `held`; 0: nothing. Replaces what it wanted before. */
   readonly want: number
   /** The least that is of any use to it: a request waits for this much. At most `want`. */
@@ -122,6 +131,7 @@ export type QuotaNote =
       readonly kind: 'grant'
       readonly plugin: string
       readonly key: string
+      /** Below 0: that much is taken away, of a window whose limit was lowered or that was used before it was there. */
       readonly tokens: number
       /** The whole bucket: free and held by all workers. */
       readonly left: number
@@ -144,6 +154,7 @@ export type QuotaNote =
       readonly key: string
       readonly rate: number
       readonly burst: number
+      readonly window: QuotaWindow | null
       readonly isUrgent: boolean
     }
   /**

@@ -1,7 +1,19 @@
+import type { QuotaWindow, SpentTokens } from '../../base/spent-tokens.ts'
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 import type { QuotaAsk, QuotaKnowledge, QuotaNote } from '../../protocol/node-services.ts'
-import { deal, EPSILON, isWorthRecalling, type Lease, leastOf, newLease } from './quota-deal.ts'
+import {
+  deal,
+  EPSILON,
+  hearLease,
+  isWorthRecalling,
+  type Lease,
+  leastOf,
+  newLease,
+  restock,
+  sumOf,
+} from './quota-deal.ts'
 import { type QuotaReport, recoveredFree } from './quota-recovery.ts'
+import { hasComeBack, levy, lostOf, recallMsOf, untilFilledMs } from './quota-window.ts'
 
 /** What a bucket has to do with: the workers of the node. */
 export interface QuotaWorkers {
@@ -23,8 +35,12 @@ export class QuotaBucket {
   /** In the order of being served: who had something last comes last. */
   readonly #leases = new Map<number, Lease>()
   #rate: number
+  /** What flows in; 0 into a window. */
   #ratePerMs: number
   #burst: number
+  #window: QuotaWindow | null
+  /** Of a window, what comes back to nobody else: dead workers held or used it. */
+  #lost: SpentTokens | null
   /** What no worker holds. */
   #free = 0
   #filledAt: number
@@ -41,8 +57,10 @@ export class QuotaBucket {
     this.key = ask.key
     this.#workers = workers
     this.#rate = ask.rate
-    this.#ratePerMs = ask.rate / 1_000
     this.#burst = ask.burst
+    this.#window = ask.window
+    this.#ratePerMs = ask.window === null ? ask.rate / 1_000 : 0
+    this.#lost = lostOf(ask, now)
     this.#filledAt = now
     this.#heardAt = now
     this.#isSettled = isSettled
@@ -73,19 +91,14 @@ export class QuotaBucket {
     // It was sent before the worker heard that it may forget.
     if (!ask.isClaim && (lease === undefined || lease.isPending)) return false
     lease ??= this.#addLease(worker)
-    lease.isPending = false
-    lease.outstanding = ask.held + (lease.granted - ask.received)
-    lease.used = ask.used
-    lease.want = ask.want
-    lease.need = ask.need
-    lease.isOwed = true
+    const returned = hearLease(lease, ask, now)
     this.#hasUnanswered = true
-    const returned = ask.returned - (ask.isClaim ? 0 : lease.returned)
-    lease.returned = ask.returned
     this.#free += returned - ask.drawn - lease.unfoundedPart
     lease.unfoundedPart = 0
     this.#heardAt = now
-    if (ask.rate !== this.#rate || ask.burst !== this.#burst) this.#reshape(ask)
+    if (ask.rate !== this.#rate || ask.burst !== this.#burst || ask.window !== this.#window) {
+      this.#reshape(ask, now)
+    }
     if (ask.known !== null) this.#learn(ask.known, ask.held, now)
     this.#cap()
     return returned > 0
@@ -95,12 +108,14 @@ export class QuotaBucket {
   settle(now: number): void {
     if (this.#isSettled) return
     this.#isSettled = true
-    this.#free += recoveredFree(this.#knowledge, {
-      now,
-      part: this.#part,
-      partFillPerMs: this.#partFillPerMs,
-      room: this.#part * this.#parts - this.#outstanding,
-    })
+    let room = this.#part * this.#parts - this.#outstanding
+    // What workers gave back with the first they said is there already.
+    if (this.#lost !== null) room -= sumOf(this.#leases.values(), 'spent') + this.#free
+    const terms = { now, part: this.#part, partFillPerMs: this.#partFillPerMs, room }
+    const recovered = recoveredFree(this.#knowledge, terms, this.#lost !== null)
+    this.#free += recovered
+    // Nobody knows of the rest.
+    this.#lost?.spend(Math.max(room - recovered, 0))
     this.#knowledge = []
     this.#filledAt = now
     this.#cap()
@@ -112,6 +127,7 @@ export class QuotaBucket {
     this.#hasUnanswered = false
     this.#fill(now)
     const waiting = [...this.#leases.values()].filter((lease) => lease.want > 0)
+    if (this.#lost !== null && this.#free < -EPSILON) this.#collect(now)
     const given = deal(waiting, this.#free)
     for (const [lease, tokens] of given) this.#book(lease, tokens)
     const short =
@@ -130,33 +146,41 @@ export class QuotaBucket {
     if (short !== undefined) this.#recall(short.worker, short.need > 0, now)
     else if (this.#free + this.#outstanding < DRAINED_RATIO * this.#part * this.#parts) this.#call(now)
     const head = waiting.find((lease) => lease.need > 0) ?? waiting.find((lease) => lease.want > 0)
-    this.#wakeAt = head === undefined ? Number.POSITIVE_INFINITY : now + this.#waitMs(head)
+    this.#wakeAt = head === undefined ? Number.POSITIVE_INFINITY : now + this.#waitMs(head, now)
   }
 
   /** Until there is something for `head`, or others are to be asked again what they have no use for. */
-  #waitMs(head: Lease): number {
-    const fillMs = Math.max(leastOf(head) - this.#free, 0) / this.#fillPerMs
-    if (head.need <= 0 || fillMs <= QUOTA_LIMITS.recallPeriodMs) return fillMs
+  #waitMs(head: Lease, now: number): number {
+    const waitMs = untilFilledMs(leastOf(head) - this.#free, this.#fillPerMs, this.#lost, now)
+    if (head.need <= 0 || waitMs <= recallMsOf(this.#lost)) return waitMs
     for (const lease of this.#leases.values()) {
-      if (lease !== head && isWorthRecalling(lease, true)) return QUOTA_LIMITS.recallPeriodMs
+      if (lease === head || !isWorthRecalling(lease, true, lease.spent > 0)) continue
+      return recallMsOf(this.#lost)
     }
-    return fillMs
+    return waitMs
+  }
+
+  /** A window had more used of it than there was: that much less comes back. */
+  #collect(now: number): void {
+    for (const [lease, tokens] of levy(this.#leases.values(), -this.#free)) {
+      this.#book(lease, tokens)
+      this.#grant(lease, tokens, now)
+    }
   }
 
   /** The worker is gone. What it held counts as used; a part that it never spoke of, as unused. */
   workerEnded(worker: number, now: number): void {
     this.#fill(now)
     this.#wakeAt = 0
-    if (worker > this.#workers.count) {
-      this.#leases.delete(worker)
-      return
-    }
-    const isLeased = this.#leases.get(worker)?.isPending === false
-    if (isLeased) {
-      this.#leases.delete(worker)
-      this.#addLease(worker)
-    } else {
+    const lease = this.#leases.get(worker)
+    if (worker <= this.#workers.count && lease?.isPending !== false) {
       this.#takeOver(worker)
+    } else {
+      if (lease !== undefined && this.#isSettled) {
+        this.#lost?.spend(Math.max(lease.outstanding + lease.spent, 0))
+      }
+      this.#leases.delete(worker)
+      if (worker <= this.#workers.count) this.#addLease(worker)
     }
     this.#cap()
   }
@@ -190,7 +214,12 @@ export class QuotaBucket {
     const leases = [...this.#leases.values()].filter(({ worker }) => this.#workers.isAlive(worker))
     if (leases.some((lease) => lease.isPending)) return false
     const slack = EPSILON * this.#burst
-    const isQuiet = now - this.#heardAt >= QUOTA_LIMITS.idleMs
+    const quietMs = now - this.#heardAt
+    const isQuiet = quietMs >= QUOTA_LIMITS.idleMs
+    // All that was used has come back by now, whatever became of it.
+    if (this.#lost !== null && isQuiet && quietMs > 2 * this.#lost.windowMs) {
+      this.#free = Math.max(this.#free, this.#part * this.#parts - this.#outstanding)
+    }
     const isBack = leases.every((lease) => lease.outstanding <= this.#part + slack)
     if (isQuiet && isBack && this.#level >= this.#burst - slack) {
       for (const lease of leases) this.#tellForget(lease.worker, lease.used)
@@ -218,9 +247,7 @@ export class QuotaBucket {
   }
 
   get #outstanding(): number {
-    let sum = 0
-    for (const lease of this.#leases.values()) sum += lease.outstanding
-    return sum
+    return sumOf(this.#leases.values(), 'outstanding')
   }
 
   /** The whole bucket. Who has said nothing counts as not having used anything. */
@@ -232,20 +259,32 @@ export class QuotaBucket {
   #fill(now: number): void {
     // Filled at once by `settle`, from what the workers knew.
     if (!this.#isSettled) return
-    this.#free += this.#fillPerMs * Math.max(now - this.#filledAt, 0)
+    this.#free += this.#fillPerMs * Math.max(now - this.#filledAt, 0) + (this.#lost?.recycle(now) ?? 0)
     this.#filledAt = now
     this.#cap()
   }
 
-  /** What is out there beyond the bucket's size (it was larger before) is no debt. */
+  /** What is out there beyond the bucket's size (it was larger before) is no debt; into a window nothing flows. */
   #cap(): void {
+    if (this.#lost !== null) return
     this.#free = Math.min(this.#free, Math.max(this.#part * this.#parts - this.#outstanding, 0))
   }
 
-  #reshape({ rate, burst }: QuotaAsk): void {
-    this.#rate = rate
-    this.#ratePerMs = rate / 1_000
-    this.#burst = burst
+  #reshape(ask: QuotaAsk, now: number): void {
+    const room = this.#part * this.#parts
+    const missing = this.#lost?.total ?? room - this.#free - this.#outstanding
+    const before = this.#lost
+    const next = lostOf(ask, now)
+    this.#rate = ask.rate
+    this.#burst = ask.burst
+    this.#window = ask.window
+    this.#ratePerMs = ask.window === null ? ask.rate / 1_000 : 0
+    this.#lost = next
+    if (next === null) return
+    // What was missing comes back by the new window; what the limit grew by is there, what it shrank by is a debt.
+    if (before?.kind === next.kind && before.windowMs === next.windowMs) this.#lost = before
+    else next.spend(Math.max(Math.min(missing, room), 0))
+    this.#free += this.#part * this.#parts - room
   }
 
   #learn(known: QuotaKnowledge, held: number, now: number): void {
@@ -256,7 +295,9 @@ export class QuotaBucket {
     // A worker that could not speak before: it must not have known of less than all others.
     const { free, at, drawnFrom, drawnUntil } = known
     const drawn = this.#partFillPerMs * (drawnUntil - drawnFrom)
-    this.#free = Math.min(this.#free, free + this.#fillPerMs * (now - at) - drawn)
+    const knownFree = Math.min(this.#free, free + this.#fillPerMs * (now - at) - drawn)
+    this.#lost?.spend(this.#free - knownFree)
+    this.#free = knownFree
   }
 
   /** What flows into the part of one worker. */
@@ -305,8 +346,9 @@ export class QuotaBucket {
   /** Asks all who may hold what they do not need. What they give back is served when it is here. */
   #recall(head: number, isUrgent: boolean, now: number): void {
     for (const lease of this.#leases.values()) {
-      if (lease.worker === head || !isWorthRecalling(lease, isUrgent)) continue
-      if (now - lease.recalledAt < QUOTA_LIMITS.recallPeriodMs) continue
+      if (lease.worker === head || !isWorthRecalling(lease, isUrgent, hasComeBack(lease, this.#lost, now)))
+        continue
+      if (now - lease.recalledAt < recallMsOf(this.#lost)) continue
       lease.recalledAt = now
       this.#tellRecall(lease.worker, isUrgent)
     }
@@ -332,12 +374,7 @@ export class QuotaBucket {
   }
 
   #restock(leases: readonly Lease[], now: number): void {
-    const poor = leases.filter((lease) => lease.outstanding < this.#part - EPSILON * this.#burst)
-    for (const [index, lease] of poor.entries()) {
-      // One share more than there are takers stays here for whoever asks first.
-      const share = this.#free / (poor.length - index + 1)
-      const tokens = Math.min(this.#part - lease.outstanding, share)
-      if (tokens < Math.min(1, this.#part - lease.outstanding)) continue
+    for (const [lease, tokens] of restock(leases, this.#part, this.#free, EPSILON * this.#burst)) {
       this.#book(lease, tokens)
       this.#grant(lease, tokens, now)
     }
@@ -351,6 +388,7 @@ export class QuotaBucket {
       key,
       rate: this.#rate,
       burst: this.#burst,
+      window: this.#window,
       isUrgent,
     })
   }

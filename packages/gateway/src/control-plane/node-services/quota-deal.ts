@@ -1,3 +1,5 @@
+import type { QuotaAsk } from '../../protocol/node-services.ts'
+
 /** A worker that has given its own part up. */
 export interface Lease {
   readonly worker: number
@@ -7,6 +9,9 @@ export interface Lease {
   /** Its `used` and `returned`, as last heard. */
   used: number
   returned: number
+  /** Of a window: what it used and had not got back when it was last heard. */
+  spent: number
+  heardAt: number
   want: number
   need: number
   /** An ask has had no note yet. */
@@ -30,6 +35,8 @@ export function newLease(worker: number): Lease {
     granted: 0,
     used: 0,
     returned: 0,
+    spent: 0,
+    heardAt: 0,
     want: 0,
     need: 0,
     isOwed: false,
@@ -39,6 +46,27 @@ export function newLease(worker: number): Lease {
   }
 }
 
+/** Books what a worker says of itself. What it has given back since it was heard last. */
+export function hearLease(lease: Lease, ask: QuotaAsk, now: number): number {
+  const returned = ask.returned - (ask.isClaim ? 0 : lease.returned)
+  lease.isPending = false
+  lease.outstanding = ask.held + (lease.granted - ask.received)
+  lease.used = ask.used
+  lease.returned = ask.returned
+  lease.spent = ask.spent
+  lease.heardAt = now
+  lease.want = ask.want
+  lease.need = ask.need
+  lease.isOwed = true
+  return returned
+}
+
+export function sumOf(leases: Iterable<Lease>, what: 'outstanding' | 'spent'): number {
+  let sum = 0
+  for (const lease of leases) sum += lease[what]
+  return sum
+}
+
 /** Less than this is not worth a message. */
 export function leastOf({ need, want }: Lease): number {
   return Math.max(need, Math.min(want, 1))
@@ -46,11 +74,12 @@ export function leastOf({ need, want }: Lease): number {
 
 /**
  * It holds more than is worth a message, and either wants nothing or has too little to do anything with it. While requests
- * are refused elsewhere (`isUrgent`) what it said counts no more: it may have no use by now for what it has.
+ * are refused elsewhere (`isUrgent`) what it said counts no more: it may have no use by now for what it has, or what it
+ * used of a window has come back to it.
  */
-export function isWorthRecalling(lease: Lease, isUrgent: boolean): boolean {
+export function isWorthRecalling(lease: Lease, isUrgent: boolean, hasComeBack: boolean): boolean {
   if (lease.isPending) return false
-  if (isUrgent) return lease.outstanding > EPSILON
+  if (isUrgent) return lease.outstanding > EPSILON || hasComeBack
   return lease.outstanding > 1 && (lease.want <= 0 || lease.need > 0)
 }
 
@@ -86,4 +115,25 @@ function dealRound(waiting: readonly Lease[], free: number, given: Map<Lease, nu
     given.set(lease, (given.get(lease) ?? 0) + tokens)
   }
   return left
+}
+
+/** What of `free` those get who have less than their part. */
+export function restock(
+  leases: readonly Lease[],
+  part: number,
+  free: number,
+  slack: number,
+): Map<Lease, number> {
+  const given = new Map<Lease, number>()
+  const poor = leases.filter((lease) => lease.outstanding + lease.spent < part - slack)
+  let left = free
+  for (const [index, lease] of poor.entries()) {
+    const missing = part - lease.outstanding - lease.spent
+    // One share more than there are takers stays here for whoever asks first.
+    const tokens = Math.min(missing, left / (poor.length - index + 1))
+    if (tokens < Math.min(1, missing)) continue
+    given.set(lease, tokens)
+    left -= tokens
+  }
+  return given
 }

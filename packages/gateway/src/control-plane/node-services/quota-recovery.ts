@@ -16,11 +16,17 @@ export interface RecoveryTerms {
  * What nobody holds, by what the supervisor before said last; to whom does not matter. What flowed in afterwards is
  * there but for what workers drew. Nobody knows when the bucket was full meanwhile: what was used counts as used after
  * that. Thus it is rather too little than too much; 0 without a report.
+ * Into a window nothing flows, and what was used of it comes back by itself.
  */
-export function recoveredFree(reports: readonly QuotaReport[], terms: RecoveryTerms): number {
+export function recoveredFree(
+  reports: readonly QuotaReport[],
+  terms: RecoveryTerms,
+  isWindow: boolean,
+): number {
   const { now, part, partFillPerMs, room } = terms
   const last = reports.reduce(later, null)
   if (last === null) return 0
+  if (isWindow) return Math.min(last.free, terms.room)
   let undrawn = 0
   let used = 0
   for (const report of reports) {

@@ -1,4 +1,4 @@
-import type { Host, Log, Sink } from '@cardea/sdk'
+import type { Host, Log, QuotaDecision, QuotaRequest, Sink } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { machineClock, type NodeClock } from '../../base/node-clock.ts'
 import { ONCE_LIMITS } from '../../config/limits.ts'
@@ -8,7 +8,7 @@ import type { NodeServices, Opened, ServiceSource } from '../services.ts'
 import { KvClient } from './kv-client.ts'
 import { filesOn, type LineFiles } from './line-file.ts'
 import { checkTask, OnceClient } from './once-client.ts'
-import { QuotaClient } from './quota-client.ts'
+import { QuotaClient, type QuotaTable } from './quota-client.ts'
 import { SinkClient } from './sink-client.ts'
 
 export interface NodeClientOptions {
@@ -50,7 +50,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
     let isReleased = false
     const services: NodeServices = {
       kv: permitted(plan, 'kv') ? this.#kv.storeOf(plugin, () => isReleased) : deniedKv(plan),
-      quota: (request) => buckets.take(request),
+      quota: quotaOf(buckets),
       sink: (file, options): Sink => {
         if (!permitted(plan, 'sink')) throw denied(plan, 'sink')
         if (isReleased) throw stopped(plan)
@@ -135,6 +135,19 @@ export class NodeClient implements ServiceSource<NodeServices> {
     this.#kv.close()
     await this.#sinks.flush()
   }
+}
+
+function quotaOf(buckets: QuotaTable): Host['quota'] {
+  function quota(request: QuotaRequest): QuotaDecision
+  function quota(requests: readonly QuotaRequest[]): readonly QuotaDecision[]
+  function quota(given: QuotaRequest | readonly QuotaRequest[]): QuotaDecision | readonly QuotaDecision[] {
+    return isSeveral(given) ? buckets.takeAll(given) : buckets.take(given)
+  }
+  return quota
+}
+
+function isSeveral(given: QuotaRequest | readonly QuotaRequest[]): given is readonly QuotaRequest[] {
+  return Array.isArray(given)
 }
 
 export function permitted({ permissions }: InstancePlan, permission: string): boolean {

@@ -4,6 +4,7 @@ import type { NodeClock } from '../../base/node-clock.ts'
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 import type { NodeRequest, QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
 import { QuotaLease } from './quota-lease.ts'
+import type { QuotaShape } from './quota-shape.ts'
 
 export interface QuotaClientOptions {
   /** Workers of the node, this one included. */
@@ -14,6 +15,8 @@ export interface QuotaClientOptions {
 
 /** A step of the sweep when a table is full: each new key pays for looking at so many old ones. */
 const EVICTION_STEP = 64
+/** Fractions that add up to a whole token are one. */
+const EPSILON = 1e-9
 
 /**
  * `host.quota` in a worker: takes tokens from what the worker holds of each bucket, and keeps in step with the supervisor.
@@ -147,6 +150,8 @@ export class QuotaTable {
   readonly #client: QuotaClient
   readonly #leases = new Map<string, QuotaLease>()
   #cursor: MapIterator<QuotaLease> = this.#leases.values()
+  /** Of the leases, those of buckets that several keys share. */
+  #sharedCount = 0
 
   constructor(plugin: string, workers: number, clock: NodeClock, client: QuotaClient) {
     this.#plugin = plugin
@@ -165,27 +170,53 @@ export class QuotaTable {
 
   /** `host.quota`. Throws TypeError or RangeError on a request that says nothing sensible. */
   take(request: QuotaRequest): QuotaDecision {
-    const { key, rate, burst, cost = 1 } = request
-    if (!(cost >= 0)) throw new RangeError(`A quota cannot be charged ${cost} tokens; use 0 or more`)
     const now = this.#clock.nowMs()
+    const lease = this.#leaseOf(request, now)
+    if (lease === null) return NO_ROOM
+    const { cost = 1 } = request
+    const isAllowed = lease.take(cost, now, this.#client.silentSince(now))
+    return this.#decide(lease, cost, isAllowed, now)
+  }
+
+  /** As `take`, from all or from none. */
+  takeAll(requests: readonly QuotaRequest[]): readonly QuotaDecision[] {
+    const now = this.#clock.nowMs()
+    const silentSince = this.#client.silentSince(now)
+    const leases = requests.map((request) => this.#leaseOf(request, now))
+    const areAllowed = leases.map(
+      (lease, index) => lease?.has(requests[index]?.cost ?? 1, now, silentSince) ?? false,
+    )
+    const isAllowed = !areAllowed.includes(false)
+    return leases.map((lease, index) => {
+      if (lease === null) return NO_ROOM
+      const cost = requests[index]?.cost ?? 1
+      // Those that had enough keep it; the others count what was asked for.
+      if (isAllowed || areAllowed[index] === false) lease.take(cost, now, silentSince)
+      return this.#decide(lease, cost, areAllowed[index] ?? false, now)
+    })
+  }
+
+  #leaseOf(request: QuotaRequest, now: number): QuotaLease | null {
+    const { key, rate, burst, cost = 1, window = null } = request
+    if (!(cost >= 0)) throw new RangeError(`A quota cannot be charged ${cost} tokens; use 0 or more`)
     const name = typeof key === 'string' && key.length > QUOTA_LIMITS.keyUnitsMax ? digestOf(key) : key
-    let lease = this.#leases.get(name)
-    if (lease === undefined) {
-      const added = this.#add(name, checked(request), now)
-      if (added === null) return { allowed: false, remaining: 0, retryAfterMs: QUOTA_LIMITS.idleMs }
-      lease = added
-    } else if (lease.rate !== rate || lease.burst !== burst) {
+    const lease = this.#leases.get(name)
+    if (lease === undefined) return this.#newLease(name, request, now)
+    if (lease.rate !== rate || lease.burst !== burst || lease.window !== window) {
       lease.reshape(checked(request), now)
     }
-    const isAllowed = lease.take(cost, now, this.#client.silentSince(now))
-    if (cost <= burst && lease.wantsToAsk(isAllowed, now)) this.#client.enqueue(lease)
-    const remaining = Math.max(Math.floor(lease.estimate(now)), 0)
-    if (isAllowed) return allowed(remaining)
-    return { allowed: false, remaining, retryAfterMs: lease.retryAfterMs(cost, now) }
+    return lease
+  }
+
+  #decide(lease: QuotaLease, cost: number, allowed: boolean, now: number): QuotaDecision {
+    if (cost <= lease.burst && lease.wantsToAsk(allowed, now)) this.#client.enqueue(lease)
+    const remaining = Math.max(Math.floor(lease.estimate(now) + EPSILON), 0)
+    const retryAfterMs = allowed ? 0 : lease.retryAfterMs(cost, now)
+    return { allowed, remaining, retryAfterMs, resetMs: lease.resetMs(now) }
   }
 
   /** The lease of that key, made if `shape` is given and there is none; null when there is no room. */
-  find(key: string, shape: { readonly rate: number; readonly burst: number } | null): QuotaLease | null {
+  find(key: string, shape: QuotaShape | null): QuotaLease | null {
     const lease = this.#leases.get(key)
     if (lease !== undefined) return lease
     return shape === null ? null : this.#add(key, shape, this.#clock.nowMs())
@@ -201,24 +232,48 @@ export class QuotaTable {
         continue
       }
       const lease = next.value
-      if (lease.isIdle(now)) this.#leases.delete(lease.key)
+      if (lease.isIdle(now)) this.#delete(lease.key)
       else if (lease.isOverdue(now)) this.#client.enqueue(lease)
     }
   }
 
-  #add(name: string, { rate, burst }: { rate: number; burst: number }, now: number): QuotaLease | null {
-    if (this.#leases.size >= QUOTA_LIMITS.keysMax) {
+  #add(name: string, shape: QuotaShape, now: number): QuotaLease | null {
+    if (this.#leases.size - this.#sharedCount >= QUOTA_LIMITS.keysMax) {
       this.sweep(EVICTION_STEP)
-      if (this.#leases.size >= QUOTA_LIMITS.keysMax) return null
+      if (this.#leases.size - this.#sharedCount >= QUOTA_LIMITS.keysMax) return null
     }
-    const lease = new QuotaLease(this.#plugin, unshared(name), { rate, burst }, this.#workers, now)
+    return this.#make(unshared(name), shape, now)
+  }
+
+  #delete(key: string): void {
+    this.#leases.delete(key)
+    if (key.startsWith(SHARED_PREFIX)) this.#sharedCount -= 1
+  }
+
+  #make(name: string, shape: QuotaShape, now: number): QuotaLease {
+    const lease = new QuotaLease(this.#plugin, name, shape, this.#workers, now)
     this.#leases.set(lease.key, lease)
     this.#client.startSweep()
     return lease
   }
+
+  /** Its own, if there is room; else, if it may share, the one of those keys of its shape that hash alike. */
+  #newLease(name: string, request: QuotaRequest, now: number): QuotaLease | null {
+    const shape = checked(request)
+    if (request.onFull !== 'share') return this.#add(name, shape, now)
+    const { rate, burst, window } = shape
+    const shared = `${SHARED_PREFIX}${hashOf(name) % QUOTA_LIMITS.sharedBuckets}/${rate}/${burst}/${window}`
+    const known = this.#sharedCount === 0 ? undefined : this.#leases.get(shared)
+    // As long as it stands, what these keys used of it must not be forgotten.
+    if (known !== undefined) return known
+    const own = this.#add(name, shape, now)
+    if (own !== null || this.#sharedCount >= QUOTA_LIMITS.sharedKeysMax) return own
+    this.#sharedCount += 1
+    return this.#make(shared, shape, now)
+  }
 }
 
-function checked({ key, rate, burst }: QuotaRequest): { rate: number; burst: number } {
+function checked({ key, rate, burst, window = null }: QuotaRequest): QuotaShape {
   if (typeof key !== 'string') throw new TypeError(`The key of a quota is a string, not ${typeof key}`)
   if (!(rate > 0 && Number.isFinite(rate))) {
     throw new RangeError(`A quota cannot be filled at ${rate} tokens per second; use a number above 0`)
@@ -226,8 +281,28 @@ function checked({ key, rate, burst }: QuotaRequest): { rate: number; burst: num
   if (!(burst >= 1 && Number.isFinite(burst))) {
     throw new RangeError(`A quota cannot hold ${burst} tokens; use a number from 1`)
   }
-  return { rate, burst }
+  if (window !== null && window !== 'fixed' && window !== 'sliding') {
+    throw new RangeError(`A quota has no window "${window}"; use "fixed" or "sliding"`)
+  }
+  return { rate, burst, window }
 }
+
+/** Longer than any key of a plugin, so that none can be taken for one of these. */
+const SHARED_PREFIX = `${'shared'.padEnd(QUOTA_LIMITS.keyUnitsMax, '-')}/`
+
+/** FNV-1a of the key's UTF-16 units. */
+function hashOf(text: string): number {
+  let value = 0x811c9dc5
+  for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193)
+  return value >>> 0
+}
+
+const NO_ROOM: QuotaDecision = Object.freeze({
+  allowed: false,
+  remaining: 0,
+  retryAfterMs: QUOTA_LIMITS.idleMs,
+  resetMs: QUOTA_LIMITS.idleMs,
+})
 
 /** One unit longer than any key that is not a digest, so that nobody can name another's bucket. */
 function digestOf(key: string): string {
@@ -237,21 +312,4 @@ function digestOf(key: string): string {
 /** A part of a longer string keeps all of it in memory: of a key that would be the whole request head. */
 function unshared(text: string): string {
   return Buffer.from(text, 'utf16le').toString('utf16le')
-}
-
-const ALLOWED: QuotaDecision[] = []
-const ALLOWED_MAX = 1_024
-
-/** Decisions are frozen and look alike, so the common ones are made once. */
-function allowed(remaining: number): QuotaDecision {
-  const known = ALLOWED[remaining]
-  if (known !== undefined) return known
-  const made = Object.freeze({ allowed: true, remaining, retryAfterMs: 0 })
-  if (remaining < ALLOWED_MAX) {
-    for (let missing = ALLOWED.length; missing < remaining; missing += 1) {
-      ALLOWED.push(Object.freeze({ allowed: true, remaining: missing, retryAfterMs: 0 }))
-    }
-    ALLOWED[remaining] = made
-  }
-  return made
 }

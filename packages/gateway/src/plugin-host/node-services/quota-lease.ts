@@ -1,13 +1,10 @@
+import type { QuotaWindow, SpentTokens } from '../../base/spent-tokens.ts'
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 import type { QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
+import { QuotaDemand } from './quota-demand.ts'
+import { flowOf, isAlike, type QuotaShape, spentOf } from './quota-shape.ts'
 
 export type QuotaGrant = QuotaNote & { readonly kind: 'grant' }
-
-export interface QuotaShape {
-  /** Tokens per second. */
-  readonly rate: number
-  readonly burst: number
-}
 
 /** Fractions that were added up in another order differ by less than this. */
 const EPSILON = 1e-9
@@ -21,14 +18,18 @@ export class QuotaLease {
   readonly key: string
   rate: number
   burst: number
+  window: QuotaWindow | null
   /** It stands in the list of those that ask at the end of this turn. */
   isQueued = false
 
   readonly #workers: number
   /** The worker's own part when it is full: what it has without saying anything. */
   #part: number
+  /** What flows in; 0 into a window. */
   #ratePerMs: number
   #held: number
+  /** Of a window, what was used of it here and comes back here. */
+  #spent: SpentTokens | null
   /** The own part was given up: what comes, comes by grants. */
   #isLeased = false
   /** When the own part, or what is drawn of it, was last filled. */
@@ -42,6 +43,7 @@ export class QuotaLease {
   #received = 0
   #used = 0
   #usedSaid = 0
+  #spentSaid = 0
   #usedHeard = 0
   #returned = 0
   #returnedHeard = 0
@@ -51,13 +53,7 @@ export class QuotaLease {
   /** When that was, since the last grant. */
   #drawnFrom = 0
   #drawnUntil = 0
-
-  // What is wanted: tokens asked for within about `leaseMs`, those refused included.
-  #level = 0
-  #demand = 0
-  #measuredAt: number
-  #cost = 1
-  #usedAt: number
+  readonly #demand: QuotaDemand
 
   // What was last heard.
   #isWaiting = false
@@ -66,6 +62,8 @@ export class QuotaLease {
   #isAnswered = true
   #left = 0
   #free = 0
+  /** What has come back of a window since. */
+  #recycled = 0
   #at = 0
   #sequence = 0
   #heardAt = 0
@@ -76,14 +74,15 @@ export class QuotaLease {
     this.key = key
     this.rate = shape.rate
     this.burst = shape.burst
-    this.#ratePerMs = shape.rate / 1_000
+    this.window = shape.window
+    this.#ratePerMs = flowOf(shape)
+    this.#spent = spentOf(shape, now)
     this.#workers = workers
     this.#part = shape.burst / workers
     this.#held = this.#part
     this.#askBelow = this.#claimBelow()
     this.#filledAt = now
-    this.#measuredAt = now
-    this.#usedAt = now
+    this.#demand = new QuotaDemand(now)
   }
 
   /** False: only this worker knows of what it used. */
@@ -93,21 +92,23 @@ export class QuotaLease {
 
   /** Takes `cost` tokens if they are there. `silentSince`: the supervisor does not answer, or null. */
   take(cost: number, now: number, silentSince: number | null): boolean {
-    this.#usedAt = now
-    if (!this.#isLeased) {
-      this.#fill(now)
-      // A full bucket refuses nobody, however small the part: what is more than that becomes a debt of the bucket.
-      const isFull = this.#held >= this.#part - EPSILON
-      if (this.#held + EPSILON < cost && !(isFull && cost <= this.burst)) return this.#refuse(cost)
-    } else if (this.#held + EPSILON < cost) {
-      if (silentSince !== null) this.#draw(now, silentSince)
-      if (this.#held + EPSILON < cost) return this.#refuse(cost)
-    }
+    this.#demand.touch(now)
+    if (cost <= this.burst) this.#demand.note(cost)
+    if (!this.has(cost, now, silentSince)) return false
     this.#held -= cost
     this.#used += cost
-    this.#demand += cost
-    this.#cost = cost
+    this.#spent?.spend(cost)
     return true
+  }
+
+  /** Whether `take` would have enough. */
+  has(cost: number, now: number, silentSince: number | null): boolean {
+    this.#fill(now)
+    if (this.#held + EPSILON >= cost) return true
+    // A full bucket refuses nobody, however small the part: what is more than that becomes a debt of the bucket.
+    if (!this.#isLeased) return this.#isFull && cost <= this.burst
+    if (silentSince !== null) this.#draw(now, silentSince)
+    return this.#held + EPSILON >= cost
   }
 
   /** After `take`: whether the supervisor must hear of it. */
@@ -119,20 +120,39 @@ export class QuotaLease {
     return now - this.#heardAt > this.#overdueMs
   }
 
-  /** Tokens of the whole bucket as far as this worker knows; negative when too much was used. */
+  /** Tokens of the whole bucket as far as this worker knows, after `take`; negative when too much was used. */
   estimate(now: number): number {
     if (!this.#isLeased) return this.burst - (this.#part - this.#held)
-    const left = this.#left + this.#ratePerMs * (now - this.#at) - (this.#used - this.#usedHeard)
+    const spent = this.#spent
+    // Nobody has said yet what was used in a window that has begun since.
+    if (spent?.kind === 'fixed' && spent.startedAt > this.#at) return this.burst - spent.total
+    const back = this.#ratePerMs * (now - this.#at) + Math.max(this.#recycled, 0)
+    const left = this.#left + back - (this.#used - this.#usedHeard)
     return Math.max(Math.min(left, this.burst), this.#held)
   }
 
   /** Until `cost` tokens should be here, rounded up. */
   retryAfterMs(cost: number, now: number): number {
     if (cost > this.burst) return Number.POSITIVE_INFINITY
-    if (!this.#isLeased) return Math.ceil(((cost - this.#held) * this.#workers) / this.#ratePerMs)
-    const missing = Math.max(cost - this.estimate(now), 0)
+    if (!this.#isLeased) {
+      // The own part fills by its share; what comes back of a window comes back whole.
+      const share = this.#spent === null ? this.#workers : 1
+      return Math.ceil(this.#untilMs((cost - this.#held) * share, now))
+    }
+    const missingMs = this.#untilMs(Math.max(cost - this.estimate(now), 0), now)
     // What is there must be pushed here first.
-    return Math.ceil(missing / this.#ratePerMs) + 2 * QUOTA_LIMITS.pushPeriodMs
+    return Math.ceil(missingMs) + 2 * QUOTA_LIMITS.pushPeriodMs
+  }
+
+  /** Until the bucket is full if nothing more is used, or its window ends; rounded up. */
+  resetMs(now: number): number {
+    const spent = this.#spent
+    if (spent?.kind === 'fixed') return Math.ceil(spent.endsAt - now)
+    const missing = this.burst - this.estimate(now)
+    if (missing <= EPSILON) return 0
+    // What others used in this window is unknown.
+    if (spent !== null) return Math.ceil(spent.endsAt + spent.windowMs - now)
+    return Math.ceil(missing / this.#ratePerMs)
   }
 
   /** The plugin asks for other numbers than before. What was used stays used; no change makes tokens. */
@@ -140,31 +160,37 @@ export class QuotaLease {
     this.#fill(now)
     this.rate = shape.rate
     this.burst = shape.burst
-    this.#ratePerMs = shape.rate / 1_000
+    this.#ratePerMs = flowOf(shape)
+    this.#reshapeWindow(shape, now)
     this.#part = shape.burst / this.#workers
-    this.#held = Math.min(this.#held, this.#isLeased ? shape.burst : this.#part)
+    if (this.#isLeased) this.#held = Math.min(this.#held, shape.burst)
+    else if (this.#spent !== null) this.#held = this.#part - this.#spent.total
+    else this.#held = Math.min(this.#held, this.#part)
     // At once: until the supervisor knows, it fills by the old numbers.
     this.#askBelow = this.#isLeased ? Number.POSITIVE_INFINITY : this.#claimBelow()
   }
 
   /** What the supervisor is told now. The lease counts as asked from here on. */
   ask(now: number): QuotaAsk {
-    this.#measure(now)
+    this.#demand.measure(now)
+    this.#fill(now)
     const isClaim = !this.#isLeased
     if (isClaim) this.#becomeLeased(now)
     // Where requests are refused now comes before where one was a while ago.
-    const isNeedy = this.#isNeedy(now) && !(this.#isUrgent && !this.#isBusy(now))
-    const returned = this.#isRecalled ? this.#recallable(isNeedy, now) : this.#idleExcess(now)
+    const isNeedy = this.#isNeedy(now) && !(this.#isUrgent && !this.#demand.isBusy(now))
+    const spare = this.#isRecalled ? this.#recallable(isNeedy, now) : this.#idleExcess(now)
+    const returned = Math.max(spare, this.#excess, 0)
     this.#held -= returned
     this.#returned += returned
-    const target = this.#target()
-    const isInUse = now - this.#usedAt <= QUOTA_LIMITS.idleMs
+    const target = this.#demand.target(this.burst)
+    const isInUse = !this.#demand.isUnused(now)
     const asksForMore = isInUse && (isNeedy || !this.#isRecalled)
     const want = asksForMore ? Math.max(target - this.#held, 0) : 0
-    const need = isNeedy ? Math.min(Math.max(this.#cost - this.#held, 0), want) : 0
+    const need = isNeedy ? Math.min(Math.max(this.#demand.cost - this.#held, 0), want) : 0
     const drawn = this.#drawn
     this.#drawn = 0
     this.#usedSaid = this.#used
+    this.#spentSaid = this.#spent?.total ?? 0
     this.#isRecalled = false
     this.#isUrgent = false
     this.#isAnswered = false
@@ -210,6 +236,7 @@ export class QuotaLease {
     this.#drawnFrom = note.at
     this.#drawnUntil = note.at
     this.#filledAt = now
+    this.#recycled = 0
     this.#setAskBelow()
   }
 
@@ -225,7 +252,8 @@ export class QuotaLease {
     const untold = this.#used - usedHeard
     this.#isLeased = false
     // Refused, the bucket is not full: then there is what there is.
-    this.#held = isRefused ? Math.min(this.#held, this.#part) : this.#part - untold
+    const most = this.#part - (this.#spent?.total ?? (isRefused ? 0 : untold))
+    this.#held = isRefused ? Math.min(this.#held, most) : most
     this.#received = 0
     this.#drawn = 0
     this.#isWaiting = false
@@ -240,22 +268,27 @@ export class QuotaLease {
   isIdle(now: number): boolean {
     if (this.#isLeased || this.isQueued) return false
     this.#fill(now)
-    return this.#held >= this.#part - EPSILON
+    return this.#isFull
   }
 
   /** The sweep's question: whether something is to be said although nothing happens any more. */
   isOverdue(now: number): boolean {
     if (!this.#isLeased || this.isQueued || !this.#isAnswered) return false
-    if (now - this.#measuredAt < QUOTA_LIMITS.idleMs) return false
+    if (now - this.#demand.measuredAt < QUOTA_LIMITS.idleMs) return false
+    this.#fill(now)
     return (
-      this.#used > this.#usedSaid || this.#idleExcess(now) > 0 || (this.#isWaiting && this.#isUnused(now))
+      this.#used > this.#usedSaid ||
+      (this.#spentSaid > 0 && this.#spent?.total === 0) ||
+      this.#idleExcess(now) > 0 ||
+      (this.#isWaiting && this.#demand.isUnused(now))
     )
   }
 
   #say(rest: Pick<QuotaAsk, 'isClaim' | 'want' | 'need' | 'drawn' | 'known'>): QuotaAsk {
-    const { plugin, key, rate, burst } = this
+    const { plugin, key, rate, burst, window } = this
     const [held, received, used, returned] = [this.#held, this.#received, this.#used, this.#returned]
-    return { plugin, key, rate, burst, held, received, used, returned, ...rest }
+    const spent = this.#spent?.total ?? 0
+    return { plugin, key, rate, burst, window, held, received, used, spent, returned, ...rest }
   }
 
   #becomeLeased(now: number): void {
@@ -269,6 +302,7 @@ export class QuotaLease {
     this.#returnedHeard = 0
     // Nothing flows into the own part any more: from now on the supervisor has to give what does.
     this.#left = this.burst - (this.#part - this.#held)
+    this.#recycled = 0
     // The debt goes to the bucket.
     this.#drawn = Math.max(-this.#held, 0)
     this.#held = Math.max(this.#held, 0)
@@ -279,23 +313,49 @@ export class QuotaLease {
     this.#drawnUntil = now
   }
 
-  #refuse(cost: number): false {
-    if (cost <= this.burst) {
-      this.#demand += cost
-      this.#cost = cost
-    }
-    return false
-  }
-
   #fill(now: number): void {
+    const spent = this.#spent
+    if (spent !== null) {
+      const back = spent.recycle(now)
+      this.#recycled += back
+      this.#held = this.#isLeased ? this.#held + back : this.#part - spent.total
+      // The limit was lowered: the supervisor has to hear of what comes back beyond it.
+      if (this.#isLeased && this.#excess > EPSILON) this.#askBelow = Number.POSITIVE_INFINITY
+      return
+    }
     if (this.#isLeased) return
     const filled = this.#held + (this.#ratePerMs / this.#workers) * (now - this.#filledAt)
     this.#held = Math.min(this.#part, filled)
     this.#filledAt = now
   }
 
+  get #isFull(): boolean {
+    return this.#held >= this.#part - EPSILON
+  }
+
+  /** Of a window, what is here beyond its limit. */
+  get #excess(): number {
+    return this.#spent === null ? 0 : this.#held + this.#spent.total - this.burst
+  }
+
+  /** Until so many tokens have flowed or come back into the whole bucket. */
+  #untilMs(tokens: number, now: number): number {
+    if (this.#spent === null) return tokens / this.#ratePerMs
+    return this.#spent.untilSampleMs(tokens, this.burst - this.estimate(now), now)
+  }
+
+  #reshapeWindow(shape: QuotaShape, now: number): void {
+    const old = this.#spent
+    this.window = shape.window
+    if (isAlike(old, shape)) return
+    const used = old?.total ?? (this.#isLeased ? 0 : this.#part - this.#held)
+    this.#spent = spentOf(shape, now)
+    this.#spent?.spend(used)
+  }
+
   /** The worker's part of what flows into the bucket, while nobody is there who could grant it. */
   #draw(now: number, silentSince: number): void {
+    if (this.#spent !== null) return
     const from = Math.max(this.#filledAt, silentSince)
     const amount = Math.min((this.#ratePerMs / this.#workers) * (now - from), this.#part - this.#held)
     if (amount <= 0) return
@@ -308,42 +368,18 @@ export class QuotaLease {
 
   /** A request was refused that could be let through now, if there were tokens. */
   #isNeedy(now: number): boolean {
-    return this.#held + EPSILON < this.#cost && !this.#isUnused(now)
-  }
-
-  #isUnused(now: number): boolean {
-    return now - this.#usedAt > QUOTA_LIMITS.idleMs
-  }
-
-  /** A request came just now: what others need more urgently is not to be kept for anything else. */
-  #isBusy(now: number): boolean {
-    return now - this.#usedAt <= QUOTA_LIMITS.leaseMs
+    return this.#held + EPSILON < this.#demand.cost && !this.#demand.isUnused(now)
   }
 
   /** What others may have. Enough for one request stays, unless they need it and nobody does here. */
   #recallable(isNeedy: boolean, now: number): number {
-    if (this.#isUrgent && (isNeedy || !this.#isBusy(now))) return this.#held
-    const spare = Math.max(this.#held - Math.max(this.#level, this.#cost), 0)
+    if (this.#isUrgent && (isNeedy || !this.#demand.isBusy(now))) return this.#held
+    const spare = Math.max(this.#held - Math.max(this.#demand.level, this.#demand.cost), 0)
     return this.#isUrgent ? spare : spare / 2
   }
 
   #idleExcess(now: number): number {
-    return this.#isUnused(now) ? Math.max(this.#held - this.#part, 0) : 0
-  }
-
-  /** Keeps about how much is asked for in `leaseMs`, as if that had always been as it was since the last time. */
-  #measure(now: number): void {
-    const elapsedMs = Math.max(now - this.#measuredAt, 0.01)
-    const past = Math.exp(-elapsedMs / QUOTA_LIMITS.leaseMs)
-    const lately = (this.#demand / elapsedMs) * QUOTA_LIMITS.leaseMs
-    this.#level = this.#level * past + lately * (1 - past)
-    this.#demand = 0
-    this.#measuredAt = now
-  }
-
-  /** Half the bucket at most: the supervisor fills what it believes to be used, and hears of it only now and then. */
-  #target(): number {
-    return Math.max(Math.min(2 * this.#level, this.burst / 2), this.#cost)
+    return this.#demand.isUnused(now) ? Math.max(this.#held - this.#part, 0) : 0
   }
 
   #setAskBelow(): void {
@@ -352,11 +388,13 @@ export class QuotaLease {
   }
 
   #claimBelow(): number {
-    return Math.max(this.#part / 2, this.#part - QUOTA_LIMITS.untoldRatio * this.burst)
+    // One request alone is nothing to speak of: of a flood of keys the supervisor need not know.
+    return Math.max(this.#part / 2, this.#part - Math.max(QUOTA_LIMITS.untoldRatio * this.burst, 1))
   }
 
   /** When a token should long have been pushed: perhaps nobody is there any more. */
   get #overdueMs(): number {
-    return Math.max(QUOTA_LIMITS.silentMs, (2 * this.#cost) / this.#ratePerMs)
+    const flowMs = this.#spent === null ? (2 * this.#demand.cost) / this.#ratePerMs : this.#spent.windowMs
+    return Math.max(QUOTA_LIMITS.silentMs, flowMs)
   }
 }

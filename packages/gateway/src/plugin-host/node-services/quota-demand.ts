@@ -1,0 +1,51 @@
+import { QUOTA_LIMITS } from '../../config/limits.ts'
+
+/** How much of one bucket is asked for in this worker, refused requests included. */
+export class QuotaDemand {
+  /** Tokens asked for within about `leaseMs`, at the last `measure`. */
+  level = 0
+  /** Tokens of the last request. */
+  cost = 1
+  measuredAt: number
+  #usedAt: number
+  #asked = 0
+
+  constructor(now: number) {
+    this.measuredAt = now
+    this.#usedAt = now
+  }
+
+  note(cost: number): void {
+    this.#asked += cost
+    this.cost = cost
+  }
+
+  /** There was a request, whatever became of it. */
+  touch(now: number): void {
+    this.#usedAt = now
+  }
+
+  /** Keeps about how much is asked for, as if that had always been as it was since the last time. */
+  measure(now: number): void {
+    const elapsedMs = Math.max(now - this.measuredAt, 0.01)
+    const past = Math.exp(-elapsedMs / QUOTA_LIMITS.leaseMs)
+    const lately = (this.#asked / elapsedMs) * QUOTA_LIMITS.leaseMs
+    this.level = this.level * past + lately * (1 - past)
+    this.#asked = 0
+    this.measuredAt = now
+  }
+
+  isUnused(now: number): boolean {
+    return now - this.#usedAt > QUOTA_LIMITS.idleMs
+  }
+
+  /** A request came just now: what others need more urgently is not to be kept for anything else. */
+  isBusy(now: number): boolean {
+    return now - this.#usedAt <= QUOTA_LIMITS.leaseMs
+  }
+
+  /** Half the bucket at most: the supervisor fills what it believes to be used, and hears of it only now and then. */
+  target(burst: number): number {
+    return Math.max(Math.min(2 * this.level, burst / 2), this.cost)
+  }
+}

@@ -1,0 +1,23 @@
+import { type QuotaWindow, SpentTokens, windowMsOf } from '../../base/spent-tokens.ts'
+
+export interface QuotaShape {
+  /** Tokens per second. */
+  readonly rate: number
+  readonly burst: number
+  readonly window: QuotaWindow | null
+}
+
+/** Tokens per millisecond that flow in; 0 into a window. */
+export function flowOf({ rate, window }: QuotaShape): number {
+  return window === null ? rate / 1_000 : 0
+}
+
+export function spentOf({ rate, burst, window }: QuotaShape, now: number): SpentTokens | null {
+  return window === null ? null : new SpentTokens(window, windowMsOf(rate, burst), now)
+}
+
+/** The windows are the same, whatever their limit. */
+export function isAlike(spent: SpentTokens | null, { rate, burst, window }: QuotaShape): boolean {
+  if (spent === null || window === null) return spent === null && window === null
+  return spent.kind === window && spent.windowMs === windowMsOf(rate, burst)
+}
