@@ -49,7 +49,9 @@ for (const name of NAMES) {
       assert.ok(typeof manifest.config_schema === 'object')
       assert.deepEqual(undescribed(manifest.config_schema), [])
       const readme = read(name, 'README.md')
-      const unnamed = optionsOf(manifest.config_schema).filter((option) => !readme.includes(`\`${option}\``))
+      const isNamed = (option: string): boolean =>
+        new RegExp(`\`([^\`]*[^\`\\w])?${option}\\b[^\`]*\``).test(readme)
+      const unnamed = optionsOf(manifest.config_schema).filter((option) => !isNamed(option))
       assert.deepEqual(unnamed, [], 'options that README.md does not name')
     })
 

@@ -11,6 +11,13 @@ export const BUILT_IN_CASES: readonly BuiltInCase[] = [
     addedMicrosecondsMax: 1,
   },
   {
+    name: 'access-log',
+    plugin: 'access-log',
+    config: { format: 'json', keep: 1 },
+    fields: { Referer: 'https://app.example.com/products?page=1' },
+    addedMicrosecondsMax: 8,
+  },
+  {
     name: 'key-auth',
     plugin: 'key-auth',
     config: { consumers: consumers(1_000) },
