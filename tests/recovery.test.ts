@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { suite, type TestContext, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
+import { campaign } from './recovery/campaign.ts'
 import { Stage } from './recovery/stage.ts'
 
 /**
@@ -153,28 +153,11 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
   }, async (t) => {
     const seed = process.env.CARDEA_TEST_SEED ?? randomBytes(4).toString('hex')
     t.diagnostic(`CARDEA_TEST_SEED=${seed}`)
-    const random = randomFrom(seed)
-    const stage = await Stage.start(t)
-    for (let round = 0; round < ROUNDS; round++) {
-      await stage.save()
-      await delay(random() * CHANGE_MS)
-      const victim = ['supervisor', 'worker-1', 'worker-2', 'trial'][Math.floor(random() * 4)] ?? ''
-      await stage.kill(victim)
-      // A trial that is killed fails its change; the next one goes live all the same.
-      if (victim !== 'trial') await stage.agrees()
-    }
-    await stage.save()
-    await stage.agrees()
-    assert.deepEqual(stage.faults, [])
+    const { faults, killed } = await campaign(t, { seed, rounds: ROUNDS })
+    t.diagnostic(JSON.stringify(killed))
+    assert.deepEqual(faults, [])
   })
 })
 
+/** `npm run kills` does more. */
 const ROUNDS = 10
-/** Longer than a change takes, so that some are killed after it. */
-const CHANGE_MS = 300
-
-/** Numbers from 0 up to 1: the same ones for the same seed. */
-function randomFrom(seed: string): () => number {
-  let count = 0
-  return () => createHash('sha256').update(`${seed} ${count++}`).digest().readUInt32LE() / 2 ** 32
-}

@@ -1,6 +1,5 @@
-import type { TestContext } from 'node:test'
 import { decidedIn, stopAtDecision } from '../support/decisions.ts'
-import { startGateway, startGatewayIn, type TestGateway } from '../support/gateway.ts'
+import { startGateway, startGatewayIn, type TestGateway, type TestScope } from '../support/gateway.ts'
 import { sayings } from '../support/log-lines.ts'
 import { isAlive, killProcesses, signalProcesses } from '../support/processes.ts'
 import { withTempDir } from '../support/temp-dir.ts'
@@ -9,13 +8,14 @@ import { waitFor } from '../support/wait-for.ts'
 import { type Step, SteppedPlugin } from './stepped-plugin.ts'
 
 export const WORKERS = 2
-const CONFIG = {
+const configOf = (body: string) => ({
+  listen: [{ host: '127.0.0.1', port: 0 }],
   workers: WORKERS,
   debug: true,
-  routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }],
+  routes: [{ name: 'all', path: '/*', respond: { status: 200, body } }],
   // The plugin stands still on purpose.
   faults: { stall: 0 },
-}
+})
 
 interface Answer extends BaseAnswer {
   readonly generation: number
@@ -29,7 +29,6 @@ export class Stage {
   readonly traffic: Traffic<Answer>
   /** Of the plugin, as it was saved last. */
   #version: number
-  #workersKilled = 0
   /** The supervisor that was stopped. */
   #stopped = 0
 
@@ -49,7 +48,7 @@ export class Stage {
     })
   }
 
-  static async start(t: TestContext): Promise<Stage> {
+  static async start(t: TestScope): Promise<Stage> {
     let stage: Stage | null = null
     const steps = await withTempDir()
     t.after(async () => {
@@ -58,14 +57,14 @@ export class Stage {
     })
     const plugin = new SteppedPlugin(steps.path)
     const plugins = { stepped: await plugin.files(1) }
-    const gateway = await startGateway(t, { config: CONFIG, plugins, readyDeadlineMs: 60_000 })
+    const gateway = await startGateway(t, { config: configOf('here'), plugins, readyDeadlineMs: 60_000 })
     stage = new Stage(gateway, plugin, 1)
     await stage.agrees()
     return stage
   }
 
   /** After the gateway of another stage has ended, in its folder. */
-  static async restart(t: TestContext, { gateway, plugin, version }: Stage): Promise<Stage> {
+  static async restart(t: TestScope, { gateway, plugin, version }: Stage): Promise<Stage> {
     let stage: Stage | null = null
     t.after(() => stage?.traffic.stop())
     stage = new Stage(await startGatewayIn(t, gateway.dir, { readyDeadlineMs: 60_000 }), plugin, version)
@@ -86,6 +85,16 @@ export class Stage {
     })
   }
 
+  /** Saves a plugin that cannot be built. */
+  async saveBroken(): Promise<void> {
+    await this.gateway.dir.write({ 'plugins/stepped/plugin.ts': 'export const' })
+  }
+
+  /** Saves a config with another answer. */
+  async configure(body: string): Promise<void> {
+    await this.gateway.dir.write({ 'cardea.yaml': configOf(body) })
+  }
+
   /** Resolves with the names of those that are at the step of what was saved last. */
   reached(step: Step, count: number): Promise<string[]> {
     return this.plugin.reached(this.#version, step, count)
@@ -97,9 +106,7 @@ export class Stage {
 
   /** Kills a process by the name that `reached` has for it, and resolves when it is gone. */
   async kill(name: string): Promise<void> {
-    const pids = this.gateway.pids(`cardea: ${name.replace('-', ' ')}`)
-    if (name.startsWith('worker')) this.#workersKilled += pids.length
-    await killProcesses(pids)
+    await killProcesses(this.gateway.pids(`cardea: ${name.replace('-', ' ')}`))
   }
 
   /** Kills the master. Resolves with what resolves when all other processes are gone. */
@@ -140,16 +147,35 @@ export class Stage {
     await this.traffic.turnsOver()
   }
 
+  /** Resolves when all workers serve the newest decided generation, whichever that is. */
+  async settles(): Promise<void> {
+    await this.traffic.turns(
+      ({ status, generation }) => status === 200 && generation === decidedIn(this.gateway.dir),
+      'one generation everywhere',
+      WORKERS,
+    )
+  }
+
   /** What the gateway says from now on. */
   listen(): (said: RegExp) => Promise<string> {
     return sayings(this.gateway)
   }
 
-  /** Nothing failed but what was in flight in workers that were killed. */
+  /** The workers that ended, whoever killed them. */
+  get workersEnded(): number {
+    return this.gateway.stderr.match(/"Worker \d+ ended: /g)?.length ?? 0
+  }
+
+  /** Nothing failed but what was in flight in workers that were killed, and no generation was two things. */
   get faults(): readonly string[] {
-    const wrong = this.traffic.answers.filter(({ status }) => status !== 200)
-    const lostMax = this.#workersKilled * this.traffic.clients
-    const { lost } = this.traffic
+    const { answers, lost, clients } = this.traffic
+    const versions = new Map<number, number>()
+    const wrong = answers.filter(({ status, generation, version }) => {
+      const known = versions.get(generation) ?? version
+      versions.set(generation, known)
+      return status !== 200 || version === 0 || version !== known
+    })
+    const lostMax = this.workersEnded * clients
     return [...wrong.map((answer) => JSON.stringify(answer)), ...(lost.length > lostMax ? lost : [])]
   }
 }

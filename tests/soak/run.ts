@@ -1,5 +1,6 @@
 import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
+import { ProgramScope } from '../support/program-scope.ts'
 import { growth } from './memory.ts'
 import { type SoakResult, soak } from './soak.ts'
 
@@ -32,7 +33,7 @@ async function main(): Promise<number> {
       'reading-every': option(25),
     },
   })
-  await using scope = new Scope()
+  await using scope = new ProgramScope(say)
   const result = await soak(scope, {
     codeSwaps: Number(values.code),
     configSwaps: Number(values.config),
@@ -109,24 +110,6 @@ function mib(bytes: number): string {
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`)
-}
-
-/** What a test's context is to `soak`. */
-class Scope implements AsyncDisposable {
-  readonly passed = false
-  readonly #after: (() => unknown)[] = []
-
-  after(run: () => unknown): void {
-    this.#after.push(run)
-  }
-
-  diagnostic(text: string): void {
-    say(text)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const run of this.#after.reverse()) await run()
-  }
 }
 
 process.exitCode = await main()

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile, readManifest } from '../config/load.ts'
+import { fileProblem } from '../config/problem.ts'
 import type { LoadedConfig, LoadResult } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
@@ -10,6 +11,7 @@ import { failedByFiles } from './change-result.ts'
 import { readDisk } from './disk.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 import { type PreparedGeneration, prepareGeneration } from './prepare.ts'
+import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import { CONFIG_UNIT, type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
@@ -61,7 +63,7 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
   const { number, lifecycle } = options
   const overlay = await editedOverlay(workshop, options)
   const { controls, pins } = overlay
-  const config = accept(await loadConfig(workshop, pins), workshop)
+  const config = accept(notCutShort(await loadConfig(workshop, pins), workshop), workshop)
   const stored = await pinnedPlugins(workshop.store, pins)
   const prepared = await prepareGeneration({
     config,
@@ -174,6 +176,21 @@ async function loadConfig({ source, store }: Workshop, pins: readonly Pin[]): Pr
   const { config } = (await store.get(pin.runs.number)) ?? {}
   if (config?.kind !== 'file') return loadConfigFile(source.file)
   return loadText(source.file, await store.configText(config.textHash))
+}
+
+/**
+ * An empty config where there was one: most likely somebody is writing it just now, which the watch alone cannot know,
+ * since other files and commands begin changes too. Taken at its word it would take every route off.
+ */
+function notCutShort(loaded: LoadResult, { store }: Workshop): LoadResult {
+  const before = store.latest()?.config
+  if (!loaded.ok || before?.kind !== 'file' || loaded.config.text.trim() !== '') return loaded
+  const { file, text } = loaded.config
+  if (file !== before.file || before.textHash === sha256(text)) return loaded
+  const message =
+    'The file is empty, and was not before. If that is meant, write "{}": all settings have defaults.'
+  const place = { file, line: 1, column: 1 }
+  return { ok: false, problems: [fileProblem('CONFIG_INVALID', place, 'settings, or "{}"', message)] }
 }
 
 function loadText(file: string, text: string): Promise<LoadResult> {

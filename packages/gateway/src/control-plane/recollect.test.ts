@@ -2,17 +2,13 @@ import assert from 'node:assert/strict'
 import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
-import type { Log } from '@cardea/sdk'
 import { stopBuildService } from './build.ts'
-import { BuildCache } from './build-cache.ts'
-import { gather, type Overlay, type Workshop } from './gather.ts'
+import type { Overlay } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { type Recollection, recollect } from './recollect.ts'
-import { outlineOf, recordOf } from './record.ts'
 import type { SecurityOutline } from './security-loss.ts'
-import { Fingerprints } from './store/fingerprint.ts'
-import { GenerationStore } from './store/generation-store.ts'
 import { folderOf, writeFiles } from './test-support.ts'
+import { commitIn, workshopIn } from './test-workshop.ts'
 
 after(stopBuildService)
 
@@ -31,38 +27,12 @@ const configOf = (body: string) => ({
   routes: [{ name: 'all', path: '/*', respond: { status: 200, body } }],
 })
 
-async function workshopIn(root: string, log: string[] = []): Promise<Workshop & { readonly log: Log }> {
-  const store = await GenerationStore.open(join(root, '.cardea'))
-  const fingerprints = new Fingerprints()
-  const say = (message: string): void => void log.push(message)
-  return {
-    source: { kind: 'file', file: join(root, 'cardea.yaml') },
-    debug: false,
-    quiet: false,
-    store,
-    fingerprints,
-    builds: new BuildCache(fingerprints),
-    log: { trace: say, debug: say, info: say, warn: say, error: say } as unknown as Log,
-  }
-}
-
-/** Commits what stands in the folder, as far as the store is concerned. */
-async function commit(root: string): Promise<void> {
-  const workshop = await workshopIn(root)
-  const number = workshop.store.nextNumber()
-  const candidate = await gather(workshop, { number, overlay: OVERLAY, lifecycle: new PluginLifecycle() })
-  const story = { changes: [], cause: { kind: 'start' }, who: 'ada' } as const
-  const { record, blobs } = recordOf(candidate, story, workshop)
-  await workshop.store.decide(record, blobs)
-  await workshop.store.keepOutline(outlineOf(candidate, workshop))
-}
-
 /** A folder with generation 1, and generation 2, which has a security plugin beside it. */
 async function withGenerations(t: TestContext) {
   const root = await folderOf(t, { 'cardea.yaml': configOf('one') })
-  await commit(root)
+  await commitIn(root, OVERLAY)
   await writeFiles(root, { 'cardea.yaml': configOf('two'), ...GUARD })
-  await commit(root)
+  await commitIn(root, OVERLAY)
   const { store } = await workshopIn(root)
   const record = store.latest() ?? assert.fail('no generation')
   const [plugin] = record.plugins
@@ -185,7 +155,7 @@ test('recollect() takes no older outline for that of the last generation', async
   const env = await withGenerations(t)
   const { record, outline } = env.files
   await cp(outline, join(env.root, 'outline of 2'))
-  await commit(env.root)
+  await commitIn(env.root, OVERLAY)
   await cp(join(env.root, 'outline of 2'), outline)
   await truncate(join(record, '../3.record'), 10)
   const { reference, former } = await env.recollectAfter(async () => {})
