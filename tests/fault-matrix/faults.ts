@@ -16,8 +16,6 @@ export interface Fault {
   mend?(stage: Stage, kind: Kind): Promise<void>
   /** Requests that are in flight in one worker may be lost. */
   readonly killsWorker?: boolean
-  /** What must come before the cell can be run. */
-  readonly waitsFor?: string
 }
 
 const FAILED = /The change failed at (\w+), generation \d+ serves on/
@@ -72,11 +70,10 @@ interface RequestFault {
   readonly laterCode?: string
   /** The observe plugin goes back to the version before by itself. */
   readonly isTakenBack?: boolean
-  readonly waitsFor?: string
 }
 
 /** What no trial can find: the change goes live, and each request decides by `on_failure`. */
-function live({ name, handle, code, laterCode = code, isTakenBack = false, waitsFor }: RequestFault): Fault {
+function live({ name, handle, code, laterCode = code, isTakenBack = false }: RequestFault): Fault {
   return {
     name,
     async bring(stage, kind) {
@@ -94,7 +91,6 @@ function live({ name, handle, code, laterCode = code, isTakenBack = false, waits
       observe: ({ status, watch }) => status === 200 && (watch !== '') === isTakenBack,
     },
     refusals: { security: [code, laterCode] },
-    ...(waitsFor === undefined ? {} : { waitsFor }),
   }
 }
 
@@ -112,18 +108,16 @@ export const REQUEST_FAULTS: readonly Fault[] = [
   live({
     name: 'infinite loop in handle',
     handle: 'for (;;);',
-    code: 'HOOK_STALLED',
+    code: 'PLUGIN_STALLED',
     laterCode: 'PLUGIN_QUARANTINED',
     isTakenBack: true,
-    waitsFor: 'the watchdog ends hooks that block the event loop',
   }),
   live({
     name: 'memory blow-up in handle',
     handle: 'for (const all = [];;) all.push(new Array(1000).fill({}))',
-    code: 'HOOK_STALLED',
+    code: 'PLUGIN_STALLED',
     laterCode: 'PLUGIN_QUARANTINED',
     isTakenBack: true,
-    waitsFor: 'the watchdog ends hooks that block the event loop',
   }),
 ]
 

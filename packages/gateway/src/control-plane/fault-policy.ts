@@ -37,6 +37,8 @@ export class FaultPolicy {
   readonly #faults = new Map<string, InstanceFaults>()
   /** By instance name: the next time that it is made anew. */
   readonly #restarts = new Map<string, { readonly timer: NodeJS.Timeout | null; readonly delayMs: number }>()
+  /** Stalls of instances that are not of the committed generation, by key: they may be of the one that is committed next. */
+  readonly #early = new Map<string, { readonly worker: number; readonly fault: FaultEvent }>()
   #reference: Reference | null = null
 
   constructor(options: FaultPolicyOptions) {
@@ -54,6 +56,9 @@ export class FaultPolicy {
       clearTimeout(timer ?? undefined)
       this.#restarts.delete(name)
     }
+    const early = [...this.#early.values()]
+    this.#early.clear()
+    for (const { worker, fault } of early) if (keys.has(fault.key)) this.#judge(worker, fault)
   }
 
   statusOf({ name, plugin, version, key, quarantined }: InstancePlan): InstanceStatus {
@@ -79,9 +84,16 @@ export class FaultPolicy {
 
   onFault(worker: number, fault: FaultEvent): void {
     this.#options.onEvent({ kind: 'fault', at: Date.now(), worker, fault })
+    this.#judge(worker, fault)
+  }
+
+  #judge(worker: number, fault: FaultEvent): void {
     const instance = this.#reference?.candidate.plan.instances.find(({ key }) => key === fault.key)
-    // Of a generation that drains: nothing follows from it any more.
-    if (instance === undefined) return
+    if (instance === undefined) {
+      // Of a generation that drains nothing follows any more; a worker has committed the next one before it says so.
+      if (fault.kind === 'stall') this.#early.set(fault.key, { worker, fault })
+      return
+    }
     const faults = this.#faultsOf(fault.key)
     if (fault.kind === 'failures') faults.failures += fault.count
     else if (fault.kind === 'breaker') this.#onBreaker(worker, fault.state, faults, instance)

@@ -8,6 +8,7 @@ import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { WorkerCensus } from '../protocol/supervisor-worker.ts'
 import type { ExchangeTrace } from '../protocol/trace.ts'
+import { type Blame, BrokenOff, type StackEntry } from './broken-off.ts'
 import { GuardBook } from './chain/guard.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
@@ -151,6 +152,17 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
    */
   quarantine(key: string): void {
     this.#guards.quarantine(key)
+  }
+
+  /**
+   * A plugin blocks and is about to be ended together with all of `stack` (see `BrokenOff`): to be called while it stands
+   * still. No hook of those who are to blame is called from now on. What is returned mends, in a later turn, what was left
+   * half done; it is told what the hook failed by.
+   */
+  seize(stack: readonly StackEntry[], blame: Blame): (error: GatewayError) => void {
+    const broken = new BrokenOff(stack, this.sweeper, blame)
+    for (const key of broken.blamed) this.quarantine(key)
+    return (error) => broken.mend(error)
   }
 
   /** Starts accepting on a handle that the master shares. Before the first commit requests get 503. Throws LISTEN_FAILED. */

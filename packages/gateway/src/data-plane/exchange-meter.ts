@@ -1,6 +1,6 @@
 import type { FinishRecord, PluginTiming } from '@cardea/sdk'
 import type { Chain } from './chain/chain.ts'
-import type { Exchange } from './exchange.ts'
+import type { ExchangeEnd } from './exchange-end.ts'
 import type { Clock } from './sweeper.ts'
 
 /** A meter, or null when no plugin of the chain asks for a record: then time is never taken. */
@@ -35,7 +35,7 @@ export class ExchangeMeter {
     this.#answeredMs = this.#clock.nowMs()
   }
 
-  record(exchange: Exchange, target: string | null, plugins: readonly PluginTiming[]): FinishRecord {
+  record(exchange: ExchangeEnd, target: string | null, plugins: readonly PluginTiming[]): FinishRecord {
     const endMs = this.#clock.nowMs()
     const handledMs = this.#handledMs || endMs
     const connectedMs = this.#connectedMs

@@ -300,6 +300,9 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   abstract onHookFailed(failure: HookFailure): void
   abstract onResponded(): void
   abstract onFinished(): void
+  abstract onHookEnded(error: GatewayError): void
+  abstract onBrokenOff(error: GatewayError): void
+  abstract onMistake(thrown: unknown): void
   abstract onUpstreamInformational(status: number, fields: FieldLines): void
   abstract onUpstreamHead(response: Parameters<UpstreamLegUser['onUpstreamHead']>[0]): void
   abstract onUpstreamData(buffer: Buffer, start: number, end: number): void

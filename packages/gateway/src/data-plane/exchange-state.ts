@@ -185,6 +185,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     return !this.head.hasBody || (this.requestFlow !== null && this.requestFlow.whole !== null)
   }
 
+  abstract onTransformEnded(error: GatewayError): void
   abstract get forwardingLines(): string
   abstract get sweeper(): Sweeper
 

@@ -1,34 +1,24 @@
 import type { ExchangeError } from '@cardea/sdk'
-import { type ErrorCode, GatewayError, messageOf } from '../base/errors.ts'
+import { type ErrorCode, GatewayError } from '../base/errors.ts'
 import { type Answer, answerOf, problemAnswer } from './answer.ts'
 import type { BodyPort } from './body/body-flow.ts'
 import { type HookFailure, Phase } from './chain/exchange-view.ts'
-import { TransformError } from './chain/transform-stage.ts'
+import { ExchangeEnd } from './exchange-end.ts'
 import { requestPortOf, responsePortOf } from './exchange-ports.ts'
-import { exchangeErrorOf, RequestSide } from './exchange-request.ts'
 import { FieldLines } from './fields.ts'
 import type { ClientFault, ClientStreamUser, UpstreamResponse } from './streams.ts'
 
 /**
  * One request and its response on their way through a worker. This is the second half of the story: `onUpstreamHead`
- * takes the response and runs the chain backwards; `onResponded` sends the head; content follows; `#finish` ends it.
- * `answerWith`, `fail` and `#cut` are the ways out in between.
+ * takes the response and runs the chain backwards; `onResponded` sends the head; content follows. The ways out are in
+ * exchange-end.ts, and `answerWith`, by which plugins and the gateway itself answer.
  */
-export class Exchange extends RequestSide implements ClientStreamUser {
-  aborted = false
-  responseBytes = 0
-  statusSent = 0
+export class Exchange extends ExchangeEnd implements ClientStreamUser {
   #tunnel = false
   /** The response's status and the method let content follow the head. */
   #hasContent = true
   /** The upstream's status lets no content follow its head, whatever plugins make of it. */
   #cameEmpty = false
-  #inUpstreamCall = false
-  #ended = false
-  /** The response will not be completed: only onError and onFinish are left. */
-  #cutting = false
-  /** The target whose response was cut. */
-  #target: string | null = null
   /** Content of an answer that the gateway or a plugin made. */
   #content: Buffer | null = null
   #contentFed = false
@@ -49,9 +39,9 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.#takeResponse(status, response.fields, isEmpty ? 0 : contentLength)
     if (status === 101) this.#prepareTunnel(response.upgrade ?? '')
     else if (!this.requestEnded) this.client.pauseBody()
-    this.#inUpstreamCall = true
+    this.inUpstreamCall = true
     this.#respond(null)
-    this.#inUpstreamCall = false
+    this.inUpstreamCall = false
   }
 
   #takeResponse(status: number, fields: FieldLines, contentLength: number): void {
@@ -120,7 +110,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     else {
       leg.resume()
       // Within the upstream's call more content may follow at once and leave in the same write.
-      if (!this.#inUpstreamCall && !this.#ended) this.client.flush()
+      if (!this.inUpstreamCall && !this.ended) this.client.flush()
     }
   }
 
@@ -136,7 +126,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   }
 
   sendToClient(buffer: Buffer, start: number, end: number): void {
-    if (!this.#hasContent || this.#ended) return
+    if (!this.#hasContent || this.ended) return
     this.responseBytes += end - start
     this.client.sendData(buffer, start, end)
     if (!this.client.needsDrain) return
@@ -162,12 +152,6 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     else this.endResponse(trailers)
   }
 
-  endResponse(trailers: FieldLines | null): void {
-    if (this.#ended) return
-    this.client.sendEnd(trailers)
-    this.#finish()
-  }
-
   // Tunnels: after a 101 bytes go both ways as they are.
 
   #openTunnel(): void {
@@ -178,7 +162,7 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   /** An onResponse hook turned a 101 into something else. */
   #refuseTunnel(): void {
     this.#tunnel = false
-    this.#dropLeg()
+    this.dropLeg()
     this.responseFields.delete('connection')
     this.responseFields.delete('upgrade')
     this.responseLength = 0
@@ -228,25 +212,12 @@ export class Exchange extends RequestSide implements ClientStreamUser {
   }
 
   protected answerWith(answer: Answer, error: ExchangeError | null): void {
-    this.#dropLeg()
+    this.dropLeg()
     this.#content = answer.content
     this.#contentFed = false
     this.#tunnel = false
     this.#takeResponse(answer.status, answer.fields, lengthOf(answer))
     this.#respond(error)
-  }
-
-  protected fail(error: GatewayError): void {
-    if (this.#ended || this.#cutting) return
-    if (this.phase === Phase.sent) {
-      this.#cut(error)
-      return
-    }
-    this.responseFlow?.abort(error)
-    this.error = exchangeErrorOf(error)
-    // What an upstream said goes to the log; the client learns the kind of trouble.
-    const detail = error.source === 'client' ? error.message : null
-    this.answerWith(problemAnswer(error.code, detail, this.id), this.error)
   }
 
   onUpstreamFailed(error: GatewayError): void {
@@ -258,65 +229,14 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     this.fail(error)
   }
 
-  expire(): void {
-    this.fail(new GatewayError('GENERATION_EXPIRED'))
-  }
-
   onClientClosed(why: ClientFault): void {
-    if (this.#ended) return
+    if (this.ended) return
     if (this.#tunnelOpen) {
-      this.#finish()
+      this.finish()
       return
     }
     this.aborted = why === 'CLIENT_ABORTED'
-    this.#cut(new GatewayError(why))
-  }
-
-  /** Ends an exchange whose response cannot be completed. */
-  #cut(error: GatewayError): void {
-    if (this.#cutting) return
-    this.#cutting = true
-    this.error = exchangeErrorOf(error)
-    // An onError may take its time; nothing more must come of either side meanwhile.
-    this.#target = this.leg?.target ?? null
-    this.#dropLeg()
-    this.#abandonFlows()
-    if (this.run === null) this.#finish()
-    else this.run.reportError(this.error, () => this.#finish())
-    if (!this.aborted) this.client.reset()
-  }
-
-  #dropLeg(): void {
-    const { leg } = this
-    this.leg = null
-    leg?.cancel()
-  }
-
-  #finish(): void {
-    if (this.#ended) return
-    this.#ended = true
-    if (this.pending) this.owner.pendingRequests--
-    this.pending = false
-    this.#abandonFlows()
-    const target = this.leg?.target ?? this.#target
-    this.#dropLeg()
-    const record = this.meter?.record(this, target, this.run?.timings() ?? []) ?? null
-    if (record !== null && this.owner.tracing) this.owner.onTrace(record)
-    if (this.run === null) this.onFinished()
-    else this.run.finish(record)
-  }
-
-  /** Whoever still waits for bytes of a body learns that none will come. */
-  #abandonFlows(): void {
-    if (this.requestFlow === null && this.responseFlow === null) return
-    const over = new GatewayError('CLIENT_ABORTED', 'The exchange is over')
-    this.requestFlow?.abort(over)
-    this.responseFlow?.abort(over)
-  }
-
-  onFinished(): void {
-    this.generation.unpin()
-    this.owner.onExchangeEnded(this)
+    this.cut(new GatewayError(why))
   }
 
   // What the ports of touched bodies call.
@@ -352,20 +272,6 @@ export class Exchange extends RequestSide implements ClientStreamUser {
     const content = this.#content
     if (content !== null) flow.push(content, 0, content.length)
     flow.pushEnd(null)
-  }
-
-  onBodyFailed(error: unknown): void {
-    if (error instanceof TransformError && this.phase !== Phase.sent) {
-      this.onHookFailed(error.failure)
-      return
-    }
-    const failure =
-      error instanceof GatewayError
-        ? error
-        : new GatewayError('HOOK_THREW', messageOf(error), { cause: error })
-    // What a plugin's code threw is in the log already.
-    if (!(error instanceof TransformError)) this.owner.logFault(failure, this)
-    this.fail(failure)
   }
 }
 

@@ -24,7 +24,7 @@ export class Sweeper {
   /** The time of the last sweep: good enough for deadlines, and free to read. */
   nowMs: number
   readonly #swept = new Set<Swept>()
-  readonly #stop: () => void
+  #stop: () => void
   readonly #onFault: (error: unknown) => void
 
   /** `onFault` gets what a swept one throws: a mistake of ours there must not keep the others from their deadlines. */
@@ -41,6 +41,16 @@ export class Sweeper {
 
   remove(swept: Swept): void {
     this.#swept.delete(swept)
+  }
+
+  get all(): Iterable<Swept> {
+    return this.#swept
+  }
+
+  /** A sweep was ended in the middle, and with it the timer that it ran in. */
+  mend(): void {
+    this.#stop()
+    this.#stop = this.clock.every(SWEEP_PERIOD_MS, () => this.#sweep())
   }
 
   get size(): number {

@@ -1,10 +1,13 @@
 import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
+import { isMarkOf } from '../base/running-mark.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
+import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { MasterToSupervisor, RunningWorker } from '../protocol/master-supervisor.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
-import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
+import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import type { WatchdogReport } from '../protocol/watchdog.ts'
 import { ChildSlot } from './child-slot.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 import { within } from './within.ts'
@@ -54,6 +57,12 @@ export class WorkerSet {
   /** Workers accept connections although there is no generation to serve. */
   #isListeningAnyway = false
 
+  /**
+   * Keys of instances that blocked a worker, until what is committed says that they are quarantined: who starts before
+   * that would be blocked as well.
+   */
+  readonly #stalled = new Set<string>()
+
   constructor(master: WorkerSurroundings) {
     this.#master = master
   }
@@ -85,6 +94,9 @@ export class WorkerSet {
 
   /** Another generation is what workers start with from now on. */
   committed(): void {
+    const { instances = [] } = this.#master.committed() ?? {}
+    const open = new Set(instances.filter(({ quarantined }) => !quarantined).map(({ key }) => key))
+    for (const key of this.#stalled) if (!open.has(key)) this.#stalled.delete(key)
     for (const place of this.#retiring.values()) this.#drainReplaced(place)
     this.syncListeners()
   }
@@ -135,6 +147,7 @@ export class WorkerSet {
       log: () => this.#master.log,
       onSpawn: () => void this.#start(place),
       onMessage: (message) => this.#onMessage(place, message),
+      onLine: (line) => this.#onWatchdog(place, line),
       onEnd: (reason) => this.#onEnd(place, reason),
     })
     const place: Place = {
@@ -152,7 +165,7 @@ export class WorkerSet {
   async #start(place: Place): Promise<void> {
     const { slot, number } = place
     const settings = this.#master.settings()
-    const committed = this.#master.committed()
+    const committed = this.#plan
     const { directory } = this.#master
     if (settings === null) return
     this.#master.tellSupervisor({ kind: 'worker-spawned', worker: number, pid: slot.pid ?? 0 })
@@ -209,9 +222,53 @@ export class WorkerSet {
         this.#replace(place, message.reason)
         break
       case 'relay':
+        this.#noteStall(message.message)
         this.#master.tellSupervisor({ kind: 'relay', worker: place.number, message: message.message })
         break
     }
+  }
+
+  #noteStall(message: WorkerToSupervisor): void {
+    if (message.kind === 'fault' && message.event.kind === 'stall') this.#stalled.add(message.event.key)
+  }
+
+  /** What a worker starts on. */
+  get #plan(): GenerationPlan | null {
+    const plan = this.#master.committed()
+    if (plan === null || this.#stalled.size === 0) return plan
+    const isStalled = (key: string): boolean => this.#stalled.has(key)
+    const instances = plan.instances.map((one) => (isStalled(one.key) ? { ...one, quarantined: true } : one))
+    return { ...plan, instances }
+  }
+
+  /** What the watchdog thread of a worker says past its main thread. */
+  #onWatchdog({ number }: Place, line: string): void {
+    const report = reportIn(line)
+    if (report === null) return
+    const { log } = this.#master
+    if (report.kind === 'standing') {
+      const { stalledMs, frames } = report.stall
+      const where = frames.map(
+        ({ functionName, path, line, column }) => `${functionName} (${path}:${line}:${column})`,
+      )
+      log.warn(`The event loop of worker ${number} stands still, and no plugin is to blame`, {
+        stalledMs,
+        where,
+      })
+      return
+    }
+    const { stalledMs, mark, reason } = report
+    const blamed = this.#master.committed()?.instances.find(({ key }) => isMarkOf(mark, key)) ?? null
+    log.error(`Worker ${number} is ended by its watchdog: ${reason}`, {
+      stalledMs,
+      plugin: blamed?.name ?? null,
+    })
+    if (blamed === null) return
+    const { key, name: instance, plugin } = blamed
+    const event: FaultEvent = { kind: 'stall', key, instance, plugin, stalledMs, frames: [] }
+    const message: WorkerToSupervisor = { kind: 'fault', event }
+    this.#noteStall(message)
+    this.#master.tellSupervisor({ kind: 'relay', worker: number, message })
   }
 
   // Listening.
@@ -309,6 +366,16 @@ export class WorkerSet {
 
   #successorOf(place: Place): number | null {
     for (const [number, { predecessor }] of this.#members) if (predecessor === place) return number
+    return null
+  }
+}
+
+/** Null for what is none: plugin code may write to any descriptor. */
+function reportIn(line: string): WatchdogReport | null {
+  try {
+    const report = JSON.parse(line) as WatchdogReport
+    return report.kind === 'standing' || report.kind === 'killed' ? report : null
+  } catch {
     return null
   }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { LOGS_FOLDER } from '../base/own-folders.ts'
+import { PLUGIN_LIMITS } from '../config/limits.ts'
 import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { SYSTEM } from '../plugin-host/host.ts'
@@ -20,11 +21,30 @@ import type {
   WorkerToSupervisor,
 } from '../protocol/supervisor-worker.ts'
 import { childOfMaster } from './child-of-master.ts'
+import { StallRecovery } from './stall-recovery.ts'
+import { markStep, type Suspect, suspectsOf } from './suspects.ts'
+import { Watchdog } from './watchdog.ts'
+import { within } from './within.ts'
 
 /**
  * A worker carries the traffic: sockets, HTTP, chains, upstream connections. It does what master and supervisor ask and
  * decides nothing; when it is in doubt about itself it dies, and the master starts another on the committed generation.
  */
+
+interface WorkerOptions {
+  readonly start: MasterToWorker & { readonly kind: 'start' }
+  /** Told each generation that was live and of which nothing is left. */
+  onRetired(generation: number): void
+  /** A plugin blocked the event loop and was ended. */
+  onStalled(error: GatewayError): void
+}
+
+interface Staging {
+  readonly plan: GenerationPlan
+  readonly giveUp: AbortController
+  /** For when a plugin blocked in it and was ended: then the stage never settles by itself. */
+  fail(error: GatewayError): void
+}
 
 class Worker {
   readonly #dataPlane: DataPlane
@@ -32,8 +52,13 @@ class Worker {
   readonly #node: NodeClient
   readonly #log: GatewayLog
   readonly #onRetired: (generation: number) => void
+  readonly #onStalled: (error: GatewayError) => void
+  readonly #watchdog: Watchdog
+  readonly #recovery: StallRecovery
+  /** A plugin was ended: promises of ours may never settle. */
+  #hasStalled = false
   /** The one that is being staged, and what gives it up. */
-  #staging: { readonly generation: number; readonly giveUp: AbortController } | null = null
+  #staging: Staging | null = null
   #staged: StagedGeneration | null = null
   /** What was committed here and is not retired yet. */
   readonly #unretired = new Set<number>()
@@ -41,11 +66,9 @@ class Worker {
   #committedAt = 0
   #isDraining = false
 
-  /** `onRetired` is told each generation that was live and of which nothing is left. */
-  constructor(
-    { worker: number, settings, directory }: MasterToWorker & { kind: 'start' },
-    onRetired: (generation: number) => void,
-  ) {
+  constructor({ start, onRetired, onStalled }: WorkerOptions) {
+    const { worker: number, settings, directory } = start
+    this.#onStalled = onStalled
     this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
     this.#dataPlane = new DataPlane({
       settings,
@@ -60,8 +83,25 @@ class Worker {
       log: this.#log,
       send: (request) => relay({ kind: 'node', request }),
     })
-    this.#pool = new InstancePool({ log: this.#log, surroundings: { ...SYSTEM, node: this.#node } })
+    this.#pool = new InstancePool({
+      log: this.#log,
+      surroundings: { ...SYSTEM, node: this.#node },
+      onStep: (instance) => markStep(instance, this.#suspects),
+    })
     this.#onRetired = onRetired
+    this.#recovery = new StallRecovery({
+      log: this.#log,
+      dataPlane: this.#dataPlane,
+      suspects: () => this.#suspects,
+      onFault: (event) => relay({ kind: 'fault', event }),
+      onRecovered: (error, blamed) => this.#onRecovered(error, blamed),
+    })
+    this.#watchdog = new Watchdog({
+      log: this.#log,
+      onSeized: (stall, ...stack) => this.#recovery.seize(stall, stack),
+      onEnded: () => this.#recovery.recover(),
+      onPassed: (stall) => this.#recovery.notePassed(stall),
+    })
   }
 
   /** The number of the committed one; 0 before the first. */
@@ -75,10 +115,12 @@ class Worker {
    */
   async stage(plan: GenerationPlan): Promise<StagedInstances> {
     this.#giveUpStaging('another generation is to be staged')
-    const staging = { generation: plan.number, giveUp: new AbortController() }
+    const { promise: failed, reject: fail } = Promise.withResolvers<never>()
+    const staging = { plan, giveUp: new AbortController(), fail }
     this.#staging = staging
     try {
-      const held = await this.#pool.stage(plan, staging.giveUp.signal)
+      if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
+      const held = await Promise.race([this.#pool.stage(plan, staging.giveUp.signal), failed])
       this.#staged = await this.#compile(plan, held)
       return held
     } finally {
@@ -119,13 +161,15 @@ class Worker {
     this.#dataPlane.commit(staged)
     this.#committedAt = performance.timeOrigin + performance.now()
     this.#generation = generation
-    this.#log.apply(staged.generation.settings.log)
+    const { log, faults } = staged.generation.settings
+    this.#log.apply(log)
+    this.#watchdog.apply(faults.stallMs)
     return this.#committedAt
   }
 
   /** Nothing happens unless that one is staged, or about to be. */
   discard(generation: number): void {
-    const number = this.#staging?.generation ?? this.#staged?.generation.number
+    const number = this.#staging?.plan.number ?? this.#staged?.generation.number
     if (number === generation) this.#giveUpStaging('it was discarded')
   }
 
@@ -176,7 +220,9 @@ class Worker {
 
   async stopInstances(): Promise<void> {
     this.#giveUpStaging('the worker ends')
-    await this.#pool.close()
+    const closed = this.#pool.close()
+    if (this.#hasStalled) await within(closed, PLUGIN_LIMITS.stopTimeoutMs)
+    else await closed
     await this.#node.close()
     for (const generation of this.#unretired) this.#retire(generation)
   }
@@ -193,6 +239,20 @@ class Worker {
 
   reportFailure(failure: Failure): void {
     this.#log.error(failure.message, { code: failure.code, plugin: failure.plugin, stack: failure.stack })
+  }
+
+  get #suspects(): readonly Suspect[] {
+    return suspectsOf(this.#pool.living, this.#staging?.plan ?? null)
+  }
+
+  #onRecovered(error: GatewayError, blamed: ReadonlySet<string>): void {
+    this.#hasStalled = true
+    const living = new Set(this.#pool.living.map(({ plan }) => plan.key))
+    const staging = this.#staging
+    if (staging?.plan.instances.some(({ key }) => blamed.has(key) && !living.has(key)) === true) {
+      staging.fail(error)
+    }
+    this.#onStalled(error)
   }
 
   #giveUpStaging(reason: string): void {
@@ -239,18 +299,28 @@ async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
 async function start(message: MasterToWorker & { kind: 'start' }): Promise<void> {
   const { id, committed } = message
   process.title = `cardea: worker ${message.worker}`
-  const started = new Worker(message, (generation) => relay({ kind: 'retired', generation }))
+  const { promise: stalled, reject: onStalledAtStart } = Promise.withResolvers<never>()
+  stalled.catch(() => {})
+  const started = new Worker({
+    start: message,
+    onRetired: (generation) => relay({ kind: 'retired', generation }),
+    onStalled(error) {
+      // What ran then was left half done: it is mended as far as anybody knows, and not to be kept.
+      if (committed !== null && started.generation === 0) onStalledAtStart(error)
+      else master.send({ kind: 'replace-me', reason: error.message })
+    },
+  })
   worker = started
   if (committed === null) return master.send({ kind: 'started', id, generation: 0 })
   try {
-    await started.stage(committed)
+    const committing = started.stage(committed).then(() => started.commit(committed.number))
+    await Promise.race([committing, stalled])
   } catch (thrown) {
     const failure = failureOf(thrown)
     started.reportFailure(failure)
     master.sendLast({ kind: 'start-failed', id, failure }, 1)
     return
   }
-  started.commit(committed.number)
   master.send({ kind: 'started', id, generation: committed.number })
 }
 

@@ -1,6 +1,7 @@
 import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import type { HashAlgorithm, Host, HostTimer, Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
+import { markOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { DURATION_MS_MAX } from '../config/units.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import { permittedFetch, type Transport } from './fetch.ts'
@@ -58,10 +59,14 @@ export function openHost(
 ): InstanceHost {
   const quiet = new AbortController()
   const ended = new AbortController()
-  const timers = new TimerSet((thrown) => {
-    const error = withMappedStack(thrown, mapStack)
-    log.error(`A timer of "${plan.name}" failed: ${messageOf(error)}`, { error })
-  }, surroundings)
+  const timers = new TimerSet(
+    plan.key,
+    (thrown) => {
+      const error = withMappedStack(thrown, mapStack)
+      log.error(`A timer of "${plan.name}" failed: ${messageOf(error)}`, { error })
+    },
+    surroundings,
+  )
   const node = surroundings.node.open(plan, log)
   const worker = surroundings.worker.open(plan, log)
   const host: Host = {
@@ -140,11 +145,14 @@ function equalInConstantTime(a: string | Uint8Array, b: string | Uint8Array): bo
 class TimerSet {
   /** What cancels them. */
   readonly #live = new Set<() => void>()
+  readonly #mark: number
   readonly #onError: (thrown: unknown) => void
   readonly #surroundings: Surroundings
   #stopped = false
 
-  constructor(onError: (thrown: unknown) => void, surroundings: Surroundings) {
+  /** `key` of the instance. */
+  constructor(key: string, onError: (thrown: unknown) => void, surroundings: Surroundings) {
+    this.#mark = markOf(key)
     this.#onError = onError
     this.#surroundings = surroundings
   }
@@ -180,11 +188,14 @@ class TimerSet {
 
   /** An async callback is allowed by its type; its rejection must not become the process's end. */
   #call(callback: () => unknown): void {
+    runningMark[0] = this.#mark
     try {
       const result = callback()
       if (result instanceof Promise) result.catch(this.#onError)
     } catch (thrown) {
       this.#onError(thrown)
+    } finally {
+      runningMark[0] = NOBODY
     }
   }
 }

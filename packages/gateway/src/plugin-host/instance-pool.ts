@@ -8,6 +8,7 @@ import { BundleCache } from './bundle-cache.ts'
 import { type Surroundings, SYSTEM } from './host.ts'
 import { type StartedInstance, type StartOptions, startInstance } from './instance.ts'
 import type { LoadedBundle } from './load.ts'
+import { standInFor } from './stand-in.ts'
 import { WorkerHub, type WorkerShare } from './worker-services/worker-hub.ts'
 
 export interface InstancePoolOptions extends Omit<StartOptions, 'signal' | 'surroundings'> {
@@ -99,9 +100,9 @@ export class InstancePool {
       const { key, id, name } = instancePlan
       let resident = staging.held.get(key)
       if (resident === undefined) {
-        const living = this.#residents.get(key)
+        const living = this.#residents.get(key) ?? this.#standIn(instancePlan)
         resident = living ?? (await this.#make(instancePlan, staging))
-        if (living === undefined) started.push(name)
+        if (living === null) started.push(name)
         this.#acquire(resident, undo)
         staging.held.set(key, resident)
       }
@@ -136,6 +137,22 @@ export class InstancePool {
         return released
       },
     }
+  }
+
+  /** For an instance that is quarantined and does not live here: it is not started. Null for others. */
+  #standIn(plan: InstancePlan): Resident | null {
+    if (!plan.quarantined) return null
+    // Not its own key: when it is released from quarantine it is started.
+    const key = `quarantined ${plan.key}`
+    const present = this.#residents.get(key)
+    if (present !== undefined) return present
+    const instance = standInFor(plan, this.#options.log)
+    const context = { log: instance.log, dependencies: new Map(), mapStack: instance.mapStack }
+    const share = this.#hub.open(plan, context)
+    const end = async (): Promise<void> => share.release()
+    const resident = { key, family: key, instance, share, end, users: 0 }
+    this.#residents.set(key, resident)
+    return resident
   }
 
   async #make(plan: InstancePlan, staging: Staging): Promise<Resident> {
@@ -238,6 +255,12 @@ export class InstancePool {
   /** The `host.state` values of the plugins named, as copies; what cannot be copied or is too large is left out. */
   states(plugins: readonly string[]): readonly PluginStateCopy[] {
     return this.#hub.copyStates(plugins)
+  }
+
+  /** Those that live here, in the order of their starts; none that has a stand-in. */
+  get living(): readonly StartedInstance[] {
+    const residents = [...this.#residents.values()]
+    return residents.filter(({ key, instance }) => key === instance.plan.key).map(({ instance }) => instance)
   }
 
   /** The stack of an error that came from a plugin, and whose; null when it came from none that lives here. */

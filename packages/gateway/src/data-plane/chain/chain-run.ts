@@ -1,57 +1,49 @@
 import type { ExchangeError, FinishRecord, PluginTiming } from '@cardea/sdk'
-import { GatewayError } from '../../base/errors.ts'
-import type { Sweeper, Swept } from '../sweeper.ts'
-import type { Chain } from './chain.ts'
+import type { GatewayError } from '../../base/errors.ts'
+import { NOBODY, runningMark } from '../../base/running-mark.ts'
+import type { InstancePlan } from '../../protocol/generation.ts'
 import { HookContext, HookTimes, inOrder } from './context.ts'
 import { type ChainUser, Phase } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import {
   barredFailure,
-  HookTimeout,
   hookFailure,
   isPassedOver,
   mayBePassedOver,
   noteHookFailure,
+  returnFault,
 } from './hook-failure.ts'
-import type { Hook, PendingHook } from './pending-hook.ts'
+import { type Hook, HookWait } from './hook-wait.ts'
 import { promiseOf } from './promise-of.ts'
 import type { EditStep } from './response-edits.ts'
 import { timingOf } from './timing.ts'
 
 /**
  * The hooks of one chain, run for one exchange. What can be done synchronously is: a promise is only waited for when a
- * hook returned one. A hook that is given up (timeout, abort) is pending no more: what it settles with later changes
- * nothing.
+ * hook returned one.
  */
-export class ChainRun implements Swept {
-  readonly #chain: Chain
-  readonly #user: ChainUser
-  readonly #sweeper: Sweeper
+export class ChainRun extends HookWait {
   /** Of the last plugin entered; the others are before it. */
   #last: HookContext | null = null
   /** The place of the next `handle` in the chain. */
   #next = 0
-  #pending: PendingHook | null = null
-  #waitingSinceMs = 0
-  #waiting = 0
   #mark: EditStep | null = null
   #ended = false
   /** The next of onError or onFinish, going backwards. */
   #cursor: HookContext | null = null
+  /** What onError is told, and what goes on after the last. */
+  #error: ExchangeError | null = null
+  #afterErrors: () => void = NOTHING
+  #record: FinishRecord | null = null
   /** The next onResponse, going backwards; undefined before the first answer. */
   #responseCursor: HookContext | null | undefined
-
-  constructor(chain: Chain, user: ChainUser, sweeper: Sweeper) {
-    this.#chain = chain
-    this.#user = user
-    this.#sweeper = sweeper
-  }
 
   // handle, in order.
 
   handle(): void {
-    const { entries, wantsRecord } = this.#chain
-    const user = this.#user
+    const { entries, wantsRecord } = this.chain
+    const user = this.user
+    this.hook = 'handle'
     while (this.#next < entries.length) {
       const entry = entries[this.#next++]
       if (entry === undefined) break
@@ -64,11 +56,13 @@ export class ChainRun implements Swept {
         return
       }
       this.#mark = user.editMark
-      const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
+      const startMs = wantsRecord ? this.sweeper.clock.nowMs() : 0
       let result: unknown
       let promise: Promise<unknown> | null
       try {
+        runningMark[0] = guard.mark
         result = entry.instance.middleware.handle(context)
+        runningMark[0] = NOBODY
         // Nearly every hook of nearly every exchange.
         if (
           result === true &&
@@ -92,26 +86,26 @@ export class ChainRun implements Swept {
         return
       }
       if (promise !== null) {
-        this.#await(context, 'handle', promise, startMs)
+        this.await(context, promise, startMs)
         return
       }
-      if (context.times !== null) context.times.handleMs = this.#sweeper.clock.nowMs() - startMs
+      if (context.times !== null) context.times.handleMs = this.sweeper.clock.nowMs() - startMs
       if (!this.#settleHandle(context, result)) return
     }
-    if (!this.#ended) this.#user.onHandled()
+    if (!this.#ended) this.user.onHandled()
   }
 
   /** Lets the failure policy of a plugin that may not be called decide. Returns whether the next hook may run. */
   #bar(context: HookContext): boolean {
     context.outcome = 'barred'
     if (mayBePassedOver(context.entry.plan)) return !this.#ended
-    if (!this.#ended) this.#user.onHookFailed(barredFailure(context.entry))
+    if (!this.#ended) this.user.onHookFailed(barredFailure(context.entry))
     return false
   }
 
   /** Returns whether the chain goes on. */
   #settleHandle(context: HookContext, result: unknown): boolean {
-    const { answer } = this.#user
+    const { answer } = this.user
     if (result === true && !answer.sent) {
       context.outcome = 'passed'
       context.entry.guard.calls++
@@ -124,16 +118,10 @@ export class ChainRun implements Swept {
       context.outcome = 'answered'
       context.entry.guard.calls++
       context.entry.guard.onProbed(context)
-      this.#user.onAnswered()
+      this.user.onAnswered()
       return false
     }
-    const how =
-      result === true
-        ? 'handle returned true after send()'
-        : result === false
-          ? 'handle returned false without a status'
-          : 'handle returned neither true nor false'
-    return this.#onHandleThrew(context, new GatewayError('HOOK_RETURN_INVALID', how))
+    return this.#onHandleThrew(context, returnFault(result))
   }
 
   /** Returns whether the chain goes on. */
@@ -142,7 +130,7 @@ export class ChainRun implements Swept {
     const failure = hookFailure(plan, 'handle', thrown)
     context.entry.guard.calls++
     this.#note(context, 'handle', thrown)
-    const { answer, edits } = this.#user
+    const { answer, edits } = this.user
     edits.truncate(this.#mark)
     answer.status = 0
     answer.content = null
@@ -153,7 +141,7 @@ export class ChainRun implements Swept {
       return !this.#ended
     }
     context.outcome = 'failed'
-    if (!this.#ended) this.#user.onHookFailed(failure)
+    if (!this.#ended) this.user.onHookFailed(failure)
     return false
   }
 
@@ -162,16 +150,15 @@ export class ChainRun implements Swept {
   /** Runs onError (when there is an error) and then onResponse; ends with `onResponded`. */
   respond(error: ExchangeError | null): void {
     // A hook that is still running when its exchange goes another way must not change what is answered.
-    const pending = this.#pending
+    const pending = this.pendingContext
     if (pending !== null) {
-      const { context } = pending
-      this.#giveUp(context)
-      context.entry.guard.dropProbe(context)
+      this.giveUp(pending)
+      pending.entry.guard.dropProbe(pending)
     }
-    if (error !== null && this.#chain.hasErrorHooks) {
+    if (error !== null && this.chain.hasErrorHooks) {
       // Whoever has seen a response already is not told that another stands in its place.
       this.#cursor = this.#responseCursor === undefined ? this.#last : this.#responseCursor
-      this.#runErrors(error, () => this.#startResponding())
+      this.#startErrors(error, () => this.#startResponding())
     } else this.#startResponding()
   }
 
@@ -181,22 +168,32 @@ export class ChainRun implements Swept {
     this.#runResponses()
   }
 
-  #runErrors(error: ExchangeError, then: () => void): void {
-    for (let context = this.#cursor; context !== null; context = this.#cursor) {
+  #startErrors(error: ExchangeError, then: () => void): void {
+    this.#error = error
+    this.#afterErrors = then
+    this.#runErrors()
+  }
+
+  #runErrors(): void {
+    const error = this.#error
+    this.hook = 'onError'
+    for (let context = this.#cursor; error !== null && context !== null; context = this.#cursor) {
       this.#cursor = context.previous
       const { middleware } = context.entry.instance
       if (context.outcome !== 'passed' || context.revoked || middleware.onError === undefined) continue
       if (context.isQuarantined) continue
       try {
+        runningMark[0] = context.entry.guard.mark
         const promise = promiseOf(middleware.onError(context, error))
+        runningMark[0] = NOBODY
         if (promise === null) continue
-        this.#await(context, 'onError', promise, 0, () => this.#runErrors(error, then))
+        this.await(context, promise, 0)
         return
       } catch (thrown) {
         this.#note(context, 'onError', thrown)
       }
     }
-    then()
+    this.#afterErrors()
   }
 
   #runResponses(): void {
@@ -210,15 +207,16 @@ export class ChainRun implements Swept {
       context = previous
     }
     this.#responseCursor = null
-    if (!this.#ended) this.#user.onResponded()
+    if (!this.#ended) this.user.onResponded()
   }
 
   /** Returns whether the next hook may run now. */
   #runResponse(context: HookContext): boolean {
     const { middleware } = context.entry.instance
     if (context.isQuarantined) return this.#bar(context)
-    const { wantsRecord } = this.#chain
-    const startMs = wantsRecord ? this.#sweeper.clock.nowMs() : 0
+    const { wantsRecord } = this.chain
+    const startMs = wantsRecord ? this.sweeper.clock.nowMs() : 0
+    this.hook = 'onResponse'
     try {
       for (const { transform, decode } of context.transforms ?? NO_TRANSFORMS) {
         context.response.transformBody(transform, { decode })
@@ -227,15 +225,17 @@ export class ChainRun implements Swept {
         context.entry.guard.onProbed(context)
         return true
       }
+      runningMark[0] = context.entry.guard.mark
       const promise = promiseOf(middleware.onResponse(context))
+      runningMark[0] = NOBODY
       if (promise !== null) {
-        this.#await(context, 'onResponse', promise, startMs)
+        this.await(context, promise, startMs)
         return false
       }
     } catch (error) {
       return this.#onResponseThrew(context, error)
     }
-    if (context.times !== null) context.times.onResponseMs = this.#sweeper.clock.nowMs() - startMs
+    if (context.times !== null) context.times.onResponseMs = this.sweeper.clock.nowMs() - startMs
     context.entry.guard.onProbed(context)
     return !this.#ended
   }
@@ -247,96 +247,68 @@ export class ChainRun implements Swept {
     this.#note(context, 'onResponse', thrown)
     if (isPassedOver(plan, failure)) return !this.#ended
     context.outcome = 'failed'
-    if (!this.#ended) this.#user.onHookFailed(failure)
+    if (!this.#ended) this.user.onHookFailed(failure)
     return false
   }
 
   // Promises.
 
-  /** `then`: what goes on when an onError or onFinish has ended. */
-  #await(
-    context: HookContext,
-    hook: Hook,
-    promise: Promise<unknown>,
-    startMs: number,
-    then: (() => void) | null = null,
-  ): void {
-    const deadlineMs = this.#sweeper.clock.nowMs() + context.entry.plan.timeoutMs
-    const pending: PendingHook = { context, hook, deadlineMs, then }
-    this.#pending = pending
-    this.#sweeper.add(this)
-    promise.then(
-      (result) => {
-        if (this.#pending !== pending) return
-        this.#settle(pending, startMs)
-        this.#onSettled(pending, result)
-      },
-      (error: unknown) => {
-        if (this.#pending !== pending) return
-        this.#settle(pending, startMs)
-        this.#onRejected(pending, error)
-      },
-    )
-  }
-
-  #settle({ hook, context: { times } }: PendingHook, startMs: number): void {
-    this.#abandonPending()
-    if (times === null) return
-    const tookMs = this.#sweeper.clock.nowMs() - startMs
-    if (hook === 'handle') times.handleMs = tookMs
-    else if (hook === 'onResponse') times.onResponseMs = tookMs
-  }
-
-  #abandonPending(): void {
-    this.#waiting = 0
-    if (this.#pending === null) return
-    this.#pending = null
-    this.#sweeper.remove(this)
-  }
-
-  /** The pending hook runs on, but nothing that it does counts any more. */
-  #giveUp(context: HookContext): void {
-    this.#abandonPending()
-    context.revoke()
-    this.#user.unshare()
-  }
-
-  #onSettled({ context, hook, then }: PendingHook, result: unknown): void {
+  protected override onSettled(context: HookContext, hook: Hook, result: unknown): void {
     if (hook === 'handle') {
       if (this.#settleHandle(context, result)) this.handle()
     } else if (hook === 'onResponse') {
       context.entry.guard.onProbed(context)
       this.#runResponses()
-    } else then?.()
+    } else this.#goBack(hook)
   }
 
-  #onRejected({ context, hook, then }: PendingHook, error: unknown): void {
+  protected override onRejected(context: HookContext, hook: Hook, error: unknown): void {
     if (hook === 'handle') {
       if (this.#onHandleThrew(context, error)) this.handle()
     } else if (hook === 'onResponse') {
       if (this.#onResponseThrew(context, error)) this.#runResponses()
     } else {
       this.#note(context, hook, error)
-      then?.()
+      this.#goBack(hook)
     }
   }
 
-  /** The pending hook waits for bytes of a body: its clock stands meanwhile. */
-  onWaiting(waiting: boolean): void {
-    if (waiting) {
-      if (this.#waiting++ === 0) this.#waitingSinceMs = this.#sweeper.clock.nowMs()
-    } else if (this.#waiting > 0 && --this.#waiting === 0) {
-      if (this.#pending === null) return
-      this.#pending.deadlineMs += this.#sweeper.clock.nowMs() - this.#waitingSinceMs
-    }
+  /** To the next onError or onFinish. */
+  #goBack(hook: Hook): void {
+    if (hook === 'onFinish') this.#runFinishes()
+    else this.#runErrors()
   }
 
-  sweep(nowMs: number): void {
-    const pending = this.#pending
-    if (pending === null || this.#waiting > 0 || nowMs < pending.deadlineMs) return
-    const { context, hook } = pending
-    this.#giveUp(context)
-    this.#onRejected(pending, new HookTimeout(hook, context.entry.plan.timeoutMs))
+  // What the watchdog ended: no catch and no finally of ours has run.
+
+  get exchange(): ChainUser {
+    return this.user
+  }
+
+  /** The hook that was called last never returned. Goes on as if it had thrown `error`. */
+  onHookEnded(error: GatewayError): void {
+    const context = this.#called
+    // An answer in the middle of its call made other hooks run since: then nothing waits for it any more.
+    if (context?.isQuarantined !== true) this.user.onBrokenOff(error)
+    else this.onRejected(context, this.hook, error)
+  }
+
+  /** Of the hook that was called last. */
+  get calledPlan(): InstancePlan | null {
+    return this.#called?.entry.plan ?? null
+  }
+
+  get #called(): HookContext | null {
+    if (this.hook === 'handle') return this.#last
+    const cursor = this.hook === 'onResponse' ? (this.#responseCursor ?? null) : this.#cursor
+    let context = this.#last
+    while (context !== null && context.previous !== cursor) context = context.previous
+    return context
+  }
+
+  /** Runs what is left of `finish`. */
+  finishAgain(): void {
+    this.#runFinishes()
   }
 
   // The end.
@@ -344,7 +316,7 @@ export class ChainRun implements Swept {
   /** The exchange is over before its hooks were: whatever is pending is forgotten. */
   abandon(): void {
     this.#ended = true
-    this.#abandonPending()
+    this.abandonPending()
     for (const context of inOrder(this.#last)) {
       context.abort()
       context.entry.guard.dropProbe(context)
@@ -354,8 +326,8 @@ export class ChainRun implements Swept {
   /** Runs onError only, for an exchange whose client is gone or whose response has been cut. Then `done`. */
   reportError(error: ExchangeError, done: () => void): void {
     this.abandon()
-    this.#cursor = this.#chain.hasErrorHooks ? this.#last : null
-    this.#runErrors(error, done)
+    this.#cursor = this.chain.hasErrorHooks ? this.#last : null
+    this.#startErrors(error, done)
   }
 
   timings(): PluginTiming[] {
@@ -365,33 +337,40 @@ export class ChainRun implements Swept {
   /** Runs onFinish for every plugin entered, then revokes their contexts; ends with `onFinished`. */
   finish(record: FinishRecord | null): void {
     this.#ended = true
-    this.#abandonPending()
+    this.abandonPending()
+    this.#record = record
     this.#cursor = record === null ? null : this.#last
-    this.#runFinishes(record)
+    this.#runFinishes()
   }
 
-  #runFinishes(record: FinishRecord | null): void {
+  #runFinishes(): void {
+    const record = this.#record
+    this.hook = 'onFinish'
     for (let context = this.#cursor; record !== null && context !== null; context = this.#cursor) {
       this.#cursor = context.previous
       const { middleware } = context.entry.instance
       if (middleware.onFinish === undefined) continue
       if (context.outcome === 'barred' || context.isQuarantined) continue
       try {
+        runningMark[0] = context.entry.guard.mark
         const promise = promiseOf(middleware.onFinish(context, record))
+        runningMark[0] = NOBODY
         if (promise === null) continue
-        this.#await(context, 'onFinish', promise, 0, () => this.#runFinishes(record))
+        this.await(context, promise, 0)
         return
       } catch (error) {
         this.#note(context, 'onFinish', error)
       }
     }
     for (let context = this.#last; context !== null; context = context.previous) context.revoke()
-    this.#user.onFinished()
+    this.user.onFinished()
   }
 
   #note(context: HookContext, hook: Hook, thrown: unknown): void {
-    noteHookFailure(context, hook, thrown, this.#user)
+    runningMark[0] = NOBODY
+    noteHookFailure(context, hook, thrown, this.user)
   }
 }
 
 const NO_TRANSFORMS: NonNullable<HookContext['transforms']> = []
+const NOTHING = (): void => {}

@@ -1,4 +1,5 @@
 import type { Cloneable, ExchangeError, FinishRecord, Log, Protocol } from '@cardea/sdk'
+import type { GatewayError } from '../../base/errors.ts'
 import type { BodyFlow } from '../body/body-flow.ts'
 import type { FieldLines } from '../fields.ts'
 import type { Sweeper } from '../sweeper.ts'
@@ -54,6 +55,8 @@ export interface ExchangeView {
   readonly responseFields: FieldLines
   readonly responseTrailers: FieldLines | null
   readonly responseBody: BodyFlow
+  /** A transform was ended in the middle of a call, and all that called it: the content cannot go on. */
+  onTransformEnded(error: GatewayError): void
   /** Whether the response is a part (206), whose bytes cannot be changed without breaking its ranges. */
   readonly responseIsPartial: boolean
 }
@@ -70,6 +73,12 @@ export interface ChainUser extends ExchangeView {
   onResponded(): void
   /** All onFinish hooks ran: nothing of the chain is left. */
   onFinished(): void
+  /** A hook was ended in the middle of a call, and all that called it. */
+  onHookEnded(error: GatewayError): void
+  /** The same befell something else of the chain or the exchange. */
+  onBrokenOff(error: GatewayError): void
+  /** A mistake of ours after a hook had settled. */
+  onMistake(thrown: unknown): void
 }
 
 export interface HookFailure extends ExchangeError {

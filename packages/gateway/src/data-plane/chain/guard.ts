@@ -1,3 +1,4 @@
+import { markOf } from '../../base/running-mark.ts'
 import type { Failure } from '../../protocol/failure.ts'
 import type { BreakerState, FaultEvent } from '../../protocol/faults.ts'
 import type { FaultSettings, InstancePlan } from '../../protocol/generation.ts'
@@ -32,6 +33,8 @@ export interface GuardKeeper {
 export class InstanceGuard {
   readonly #plan: InstancePlan
   readonly #keeper: GuardKeeper
+  /** For `runningMark`. */
+  readonly mark: number
   state: GuardState = GuardState.closed
   /** Calls of `handle` that ended, well or not. A call counts with its end: what hangs is not yet known to be a fault. */
   calls = 0
@@ -51,6 +54,7 @@ export class InstanceGuard {
   constructor(plan: InstancePlan, keeper: GuardKeeper) {
     this.#plan = plan
     this.#keeper = keeper
+    this.mark = markOf(plan.key)
     this.#halfEndsMs = keeper.nowMs + keeper.faults.breakerWindowMs / 2
   }
 

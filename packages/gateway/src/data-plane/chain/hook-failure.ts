@@ -11,6 +11,17 @@ export class HookTimeout extends GatewayError {
   }
 }
 
+/** What is wrong with what `handle` returned. */
+export function returnFault(result: unknown): GatewayError {
+  const how =
+    result === true
+      ? 'handle returned true after send()'
+      : result === false
+        ? 'handle returned false without a status'
+        : 'handle returned neither true nor false'
+  return new GatewayError('HOOK_RETURN_INVALID', how)
+}
+
 /** Codes that a hook's failure keeps. Those of body trouble have their own status although a hook stumbled over them. */
 const KNOWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'REQUEST_BODY_TOO_LARGE',
@@ -23,6 +34,7 @@ const KNOWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'BODY_UNREADABLE',
   'HOOK_TIMEOUT',
   'HOOK_RETURN_INVALID',
+  'PLUGIN_STALLED',
 ])
 
 /** Whose fault a throw in a hook is: the client's or the upstream's when it came from a body, else the plugin's. */

@@ -1,5 +1,7 @@
 import type { BodyTransform } from '@cardea/sdk'
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
+import { NOBODY, runningMark } from '../../base/running-mark.ts'
+import type { InstancePlan } from '../../protocol/generation.ts'
 import { asBuffer, type Stage } from '../body/stage.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
 import type { HookContext } from './context.ts'
@@ -36,7 +38,9 @@ export class TransformStage implements Stage, Swept {
   push(chunk: Buffer, last: boolean): Buffer | null | Promise<Uint8Array | null> {
     if (this.#context.isQuarantined) throw new TransformError(barredFailure(this.#context.entry), null)
     try {
+      runningMark[0] = this.#context.entry.guard.mark
       const made: unknown = this.#transform(chunk, last)
+      runningMark[0] = NOBODY
       const promise = promiseOf(made)
       return promise === null ? checked(made) : this.#await(promise)
     } catch (thrown) {
@@ -70,7 +74,30 @@ export class TransformStage implements Stage, Swept {
     this.#giveUp?.(this.#failed(new HookTimeout('A transform', timeoutMs)))
   }
 
+  get calledPlan(): InstancePlan {
+    return this.#context.entry.plan
+  }
+
+  /** The call of `push` was ended, with all that called it. */
+  onEnded(error: GatewayError): void {
+    this.#exchange.onTransformEnded(this.#failed(error))
+  }
+
+  /** What it waits for may never settle. */
+  fail(error: GatewayError): void {
+    this.#sweeper.remove(this)
+    this.#giveUp?.(this.#failed(error))
+  }
+
+  /** As `HookWait.holdIf`. */
+  holdIf(isBlamed: (key: string) => boolean): boolean {
+    if (!isBlamed(this.#context.entry.plan.key)) return false
+    this.#deadlineMs = Number.POSITIVE_INFINITY
+    return true
+  }
+
   #failed(thrown: unknown): TransformError {
+    runningMark[0] = NOBODY
     noteHookFailure(this.#context, 'transformBody', thrown, this.#exchange)
     return new TransformError(hookFailure(this.#context.entry.plan, 'transformBody', thrown), thrown)
   }

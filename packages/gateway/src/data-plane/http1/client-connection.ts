@@ -13,6 +13,7 @@ import { responseText, statusLine } from './head-text.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
+import { ReadCursor } from './read-cursor.ts'
 import { refusalText } from './refusal.ts'
 import { RequestClock } from './request-clock.ts'
 import { type RequestHead, readRequestHead } from './request-head.ts'
@@ -35,6 +36,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   readonly #decoder: BodyDecoder
   readonly #clock: RequestClock
   readonly #memory = new HeadMemory<RequestHead>()
+  readonly #cursor = new ReadCursor()
   readonly forwarding: ForwardingFields
   #waiting: Waiting = Waiting.head
   #user: StartedByConnection | null = null
@@ -48,8 +50,6 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   /** The client has sent its FIN. */
   #peerEnded = false
   #requests = 0
-  /** While a buffer is read: how much of it comes after the head at hand. */
-  #unread = 0
   #lingering: LingeringClose | null = null
 
   constructor(handle: object, localPort: number, host: ConnectionHost) {
@@ -57,7 +57,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#host = host
     this.#settings = settings
     this.#wire = Wire.accept(handle, settings.limits.relayBufferBytes, this)
-    this.#outbox = new Outbox(this.#wire)
+    this.#outbox = new Outbox(this.#wire, settings.timeouts.sendMs)
     this.#decoder = new BodyDecoder(settings.limits, REQUEST_CODES)
     this.forwarding = host.forwardingFor(this.#wire.peerAddress, localPort)
     this.#clock = new RequestClock(settings.timeouts, sweeper)
@@ -84,18 +84,14 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     if (this.#waiting === Waiting.tunnel) {
       this.#clock.startTunnel()
       this.#user?.onTunnelData(buffer, start, end)
-    } else if (this.#waiting === Waiting.linger) {
-      this.#lingering?.discard(end - start)
-    } else if (this.#held === null) {
-      this.#consume(buffer, start, end)
-    } else {
-      this.#consumeHeld(buffer, start, end)
-    }
+    } else if (this.#waiting === Waiting.linger) this.#lingering?.discard(end - start)
+    else if (this.#held === null) this.#consume(buffer, start, end)
+    else this.#consumeHeld(this.#held, buffer, start, end)
   }
 
   /** Adds to what is held, and reads it if that can lead any further. */
-  #consumeHeld(buffer: Buffer, start: number, end: number): void {
-    const held = Buffer.concat([this.#held ?? NOTHING, buffer.subarray(start, end)])
+  #consumeHeld(before: Buffer, buffer: Buffer, start: number, end: number): void {
+    const held = Buffer.concat([before, buffer.subarray(start, end)])
     this.#held = held
     if (this.#waiting !== Waiting.head) {
       this.#applyReading()
@@ -120,9 +116,9 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
             break
           }
           i = head.end
-          this.#unread = end - i
+          this.#cursor.enter(buffer, i, end)
           this.#startExchange(head)
-          this.#unread = 0
+          this.#cursor.leave()
         } else if (this.#waiting === Waiting.exchange && !this.#bodyPaused && !this.#decoder.done) {
           this.#clock.resumeBody()
           i = this.#decoder.feed(buffer, i, end, this)
@@ -142,13 +138,10 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   #startExchange(head: RequestHead): void {
-    const { limits } = this.#settings
     this.#waiting = Waiting.exchange
     this.#head = head
     this.#requests++
-    this.#keepAlive =
-      head.keepAlive &&
-      (limits.requestsPerConnectionMax === 0 || this.#requests < limits.requestsPerConnectionMax)
+    this.#keepAlive = head.keepAlive && this.#requests !== this.#settings.limits.requestsPerConnectionMax
     this.#responseEnded = false
     this.#bodyPaused = false
     this.#clock.stop()
@@ -220,9 +213,8 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   /** Reading goes on into a bounded hold, since only reading shows that the client went away. */
   #applyReading(): void {
-    const held = this.#held?.length ?? 0
-    const full = this.#waiting === Waiting.exchange && held >= this.#settings.limits.pipelinedBytesMax
-    if (full) this.#wire.pause()
+    const isFull = (this.#held?.length ?? 0) >= this.#settings.limits.pipelinedBytesMax
+    if (isFull && this.#waiting === Waiting.exchange) this.#wire.pause()
     else this.#wire.resume()
   }
 
@@ -256,17 +248,15 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   /** Whether all content has come: what is not read of it is skipped then, and the connection lives on. */
   get #contentIsHere(): boolean {
-    return this.#decoder.bytesLeft <= (this.#consuming ? this.#unread : (this.#held?.length ?? 0))
+    return this.#decoder.bytesLeft <= (this.#consuming ? this.#cursor.unreadBytes : (this.#held?.length ?? 0))
   }
 
   sendData(buffer: Buffer, start: number, end: number): void {
     this.#outbox.data(buffer, start, end)
-    this.#watchSending()
   }
 
   sendEnd(trailers: FieldLines | null): void {
     this.#outbox.end(trailers)
-    this.#watchSending()
     this.#responseEnded = true
     this.#user = null
     this.#head = null
@@ -280,10 +270,6 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   flush(): void {
     this.#outbox.flush()
-  }
-
-  #watchSending(): void {
-    if (this.#wire.needsDrain) this.#wire.watchSending(this.#settings.timeouts.sendMs)
   }
 
   onDrain(): void {
@@ -371,6 +357,22 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     }
   }
 
+  /** See broken-off.ts. */
+  seize(): boolean {
+    if (!this.#consuming) return false
+    this.#consuming = false
+    this.#keepAlive = false
+    const rest = this.#cursor.breakOff()
+    if (rest === false) this.#decoder.abandon()
+    else this.#held = rest
+    return true
+  }
+
+  mend(): void {
+    if (this.#waiting === Waiting.head) this.#lingerThenClose()
+    else if (this.#waiting === Waiting.exchange) this.#readHeld()
+  }
+
   // Tunnels.
 
   startTunnel(): void {
@@ -387,13 +389,10 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   sendTunnelData(buffer: Buffer, start: number, end: number): void {
     this.#clock.startTunnel()
-    this.#wire.writeBytes('', buffer, start, end, '')
-    this.#watchSending()
+    this.#outbox.raw('', buffer, start, end, '')
   }
 
   endTunnel(): void {
     this.#wire.end()
   }
 }
-
-const NOTHING = Buffer.alloc(0)

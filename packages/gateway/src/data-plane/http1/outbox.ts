@@ -8,11 +8,14 @@ const GATHERED_TEXT_MAX = 4 * 1024
 /** Frames one message after another onto a wire (RFC 9112, 6 and 7.1). */
 export class Outbox {
   readonly #wire: Wire
+  readonly #sendMs: number
   #text = ''
   #chunked = false
 
-  constructor(wire: Wire) {
+  /** A peer that takes nothing for `sendMs` of what waits for it is told to the wire's owner; 0: never. */
+  constructor(wire: Wire, sendMs: number) {
     this.#wire = wire
+    this.#sendMs = sendMs
   }
 
   /** Starts a message; its head waits for `data`, `end` or `flush`. */
@@ -30,12 +33,23 @@ export class Outbox {
       return
     }
     this.#text = ''
+    this.raw(before, buffer, start, end, after)
+  }
+
+  /** Writes what is no message: bytes of a tunnel. */
+  raw(before: string, buffer: Buffer, start: number, end: number, after: string): void {
     this.#wire.writeBytes(before, buffer, start, end, after)
+    this.#watch()
   }
 
   end(trailers: FieldLines | null): void {
     if (this.#chunked) this.#text += lastChunkText(trailers)
     this.flush()
+    this.#watch()
+  }
+
+  #watch(): void {
+    if (this.#wire.needsDrain) this.#wire.watchSending(this.#sendMs)
   }
 
   flush(): void {

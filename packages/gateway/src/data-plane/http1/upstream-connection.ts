@@ -10,6 +10,7 @@ import type { ConnectionKeeper, ConnectionUser } from './connection-keeper.ts'
 import { HeadMemory } from './head-memory.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
+import { ReadCursor } from './read-cursor.ts'
 import { requestText } from './request-text.ts'
 import { type ResponseHead, readResponseHead } from './response-head.ts'
 
@@ -23,10 +24,15 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   readonly #wire: Wire
   readonly #outbox: Outbox
   readonly #memory = new HeadMemory<ResponseHead>()
+  readonly #cursor = new ReadCursor()
   #waiting: Waiting = Waiting.connect
   #user: ConnectionUser | null = null
+  /** The last user, until it has been told that its response has ended. */
+  #leaving: ConnectionUser | null = null
   #held: Buffer | null = null
   #paused = false
+  /** Part of the content at hand will never be passed on. */
+  #isLost = false
   #consuming = false
   #peerEnded = false
   #requestEnded = true
@@ -50,7 +56,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
       keeper.onConnected(this)
       if (this.#waiting === Waiting.idle) this.#fresh = false
     })
-    this.#outbox = new Outbox(this.#wire)
+    this.#outbox = new Outbox(this.#wire, keeper.plan.responseTimeoutMs)
     keeper.sweeper.add(this)
   }
 
@@ -80,31 +86,25 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     this.#outbox.head(requestText(request, this.#keeper.target), request.contentLength === -1)
   }
 
+  /** An upstream that takes nothing of it is as late as one that does not answer. */
   sendData(buffer: Buffer, start: number, end: number): void {
     this.#outbox.data(buffer, start, end)
-    // An upstream that takes nothing of the request is as late as one that does not answer.
-    if (this.#wire.needsDrain) this.#wire.watchSending(this.#keeper.plan.responseTimeoutMs)
   }
 
   sendEnd(trailers: FieldLines | null): void {
     this.#requestEnded = true
     this.#outbox.end(trailers)
-    if (this.#waiting === Waiting.head) this.#startResponseDeadline()
+    // The clock of the response starts with the last byte of the request.
+    if (this.#waiting === Waiting.head) this.#deadlineMs = this.#after(this.#keeper.plan.responseTimeoutMs)
   }
 
   flush(): void {
     this.#outbox.flush()
   }
 
-  /** The clock of the response starts with the last byte of the request. */
-  #startResponseDeadline(): void {
-    const { responseTimeoutMs } = this.#keeper.plan
-    this.#deadlineMs = responseTimeoutMs === 0 ? 0 : this.#keeper.sweeper.nowMs + responseTimeoutMs
-  }
-
-  #startIdleDeadline(): void {
-    const { idleTimeoutMs } = this.#keeper.plan
-    this.#deadlineMs = idleTimeoutMs === 0 ? 0 : this.#keeper.sweeper.nowMs + idleTimeoutMs
+  /** 0 stands for no deadline. */
+  #after(durationMs: number): number {
+    return durationMs === 0 ? 0 : this.#keeper.sweeper.nowMs + durationMs
   }
 
   // Reading.
@@ -153,7 +153,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
       case Waiting.content:
         // A response without content that is held back: what came after it shows once it is passed on.
         if (this.#decoder.done) return -1
-        this.#startIdleDeadline()
+        this.#deadlineMs = this.#after(this.#keeper.plan.idleTimeoutMs)
         return this.#decoder.feed(buffer, start, end, this)
       case Waiting.tunnel:
         this.#touchTunnel()
@@ -168,23 +168,23 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     const head = readResponseHead(buffer, start, end, this.#keeper.limits, this.#memory)
     if (head === null) return -1
     const { status } = head
+    this.#cursor.enter(buffer, head.end, end)
     if (status === 101) this.#takeSwitch(head)
     else if (status < 200) this.#takeInterim(head)
     else this.#takeFinalHead(head)
+    this.#cursor.leave()
     return head.end
   }
 
   #takeInterim(head: ResponseHead): void {
-    if (++this.#interimResponses > INTERIM_RESPONSES_MAX) {
+    if (++this.#interimResponses > INTERIM_RESPONSES_MAX)
       throw invalid(`There are more than ${INTERIM_RESPONSES_MAX} interim responses`)
-    }
     this.#user?.onInformational(head.status, head.fields)
   }
 
   #takeSwitch(head: ResponseHead): void {
-    if (!head.switchesTo(this.#upgradeOffered)) {
+    if (!head.switchesTo(this.#upgradeOffered))
       throw invalid('It switched to a protocol that was not offered (RFC 9110, 7.8)')
-    }
     this.#waiting = Waiting.tunnel
     this.#keepAlive = false
     this.#touchTunnel()
@@ -204,7 +204,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
       this.#decoder.startUntilClose()
       this.#keepAlive = false
     }
-    this.#startIdleDeadline()
+    this.#deadlineMs = this.#after(this.#keeper.plan.idleTimeoutMs)
     this.#user?.onHead(head)
     if (this.#decoder.done && !this.#paused) this.onBodyEnd(null)
   }
@@ -228,6 +228,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   /** `clean` false: more came than the response said, and nothing that comes now can be told from the next response. */
   #giveBack(clean: boolean): void {
     const user = this.#user
+    this.#leaving = user
     this.#user = null
     this.#held = null
     this.resume() // The pause was for this response: the next one would wait for bytes that nobody reads.
@@ -235,6 +236,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     const reusable = clean && this.#keepAlive && this.#requestEnded && this.usable
     if (reusable) this.#keeper.onReusable(this)
     else this.close()
+    this.#leaving = null
     // Last: the client's next request may need just this connection.
     user?.onEnd(this.#trailers)
   }
@@ -249,8 +251,9 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   resume(): void {
     if (!this.#paused) return
     this.#paused = false
-    if (this.#waiting === Waiting.content) this.#startIdleDeadline()
-    else if (this.#waiting === Waiting.head && this.#requestEnded) this.#startResponseDeadline()
+    if (this.#waiting === Waiting.content) this.#deadlineMs = this.#after(this.#keeper.plan.idleTimeoutMs)
+    else if (this.#waiting === Waiting.head && this.#requestEnded)
+      this.#deadlineMs = this.#after(this.#keeper.plan.responseTimeoutMs)
     if (!this.#consuming) this.#readHeld()
     if (!this.#paused) this.#wire.resume()
   }
@@ -337,27 +340,37 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   sweep(nowMs: number): void {
     if (this.#deadlineMs === 0 || nowMs < this.#deadlineMs) return
     this.#deadlineMs = 0
-    switch (this.#waiting) {
-      case Waiting.connect:
-        this.#forget()
-        this.#wire.destroy()
-        this.#keeper.onConnectionClosed(
-          this,
-          new GatewayError('UPSTREAM_CONNECT_TIMEOUT', 'The target did not accept the connection in time'),
-        )
-        return
-      case Waiting.head:
-        if (this.#requestEnded) this.#fail('UPSTREAM_RESPONSE_TIMEOUT', 'No response head came in time')
-        return
-      case Waiting.content:
-        this.#fail('UPSTREAM_IDLE_TIMEOUT', 'No byte of the response came in time')
-        return
-      case Waiting.tunnel:
-        this.#fail('UPSTREAM_IDLE_TIMEOUT', 'No byte came in time, of either side')
-        return
-      default:
-        this.close()
-    }
+    if (this.#waiting === Waiting.connect) {
+      this.#forget()
+      this.#wire.destroy()
+      this.#keeper.onConnectionClosed(this, connectTimeout())
+    } else if (this.#waiting === Waiting.head) {
+      if (this.#requestEnded) this.#fail('UPSTREAM_RESPONSE_TIMEOUT', 'No response head came in time')
+    } else if (this.#waiting === Waiting.content) {
+      this.#fail('UPSTREAM_IDLE_TIMEOUT', 'No byte of the response came in time')
+    } else if (this.#waiting === Waiting.tunnel) {
+      this.#fail('UPSTREAM_IDLE_TIMEOUT', 'No byte came in time, of either side')
+    } else this.close()
+  }
+
+  /** See broken-off.ts. */
+  seize(): boolean {
+    if (!this.#consuming) return false
+    this.#consuming = false
+    const rest = this.#cursor.breakOff()
+    this.#isLost = rest === false && this.#waiting === Waiting.content
+    this.#paused ||= this.#isLost
+    if (rest !== false) this.#held = rest
+    return true
+  }
+
+  mend(): void {
+    const leaving = this.#leaving
+    this.#leaving = null
+    leaving?.onEnd(this.#trailers)
+    if (this.#isLost) this.#fail('UPSTREAM_CLOSED', 'The response was lost when a plugin was ended')
+    else if (!this.#paused) this.#readHeld()
+    this.#user?.onFlush()
   }
 
   // Tunnels.
@@ -375,5 +388,8 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     this.#deadlineMs = this.#keeper.sweeper.nowMs + this.#keeper.tunnelIdleMs
   }
 }
+
+const connectTimeout = () =>
+  new GatewayError('UPSTREAM_CONNECT_TIMEOUT', 'The target did not accept the connection in time')
 
 const invalid = (detail: string) => new Malformed(RESPONSE_CODES.malformed, detail)

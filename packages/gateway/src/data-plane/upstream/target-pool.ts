@@ -149,6 +149,11 @@ export class TargetPool implements ConnectionKeeper, Swept {
     this.#serveQueue()
   }
 
+  /** What it did was ended in the middle (see broken-off.ts). */
+  mend(): void {
+    this.#serveQueue()
+  }
+
   /** A place came free: whoever waited longest gets a connection of their own. */
   #serveQueue(): void {
     while (this.#queue.length > 0 && this.#all.size < this.plan.connectionsMax) {

@@ -1,0 +1,137 @@
+import type { GatewayError } from '../../base/errors.ts'
+import type { Sweeper, Swept } from '../sweeper.ts'
+import type { Chain } from './chain.ts'
+import type { HookContext } from './context.ts'
+import type { ChainUser } from './exchange-view.ts'
+import { HookTimeout } from './hook-failure.ts'
+
+export type Hook = 'handle' | 'onResponse' | 'onError' | 'onFinish'
+
+/** A hook that returned a promise. */
+interface PendingHook {
+  readonly context: HookContext
+  readonly hook: Hook
+  /** By the sweeper's clock. It moves on while the hook waits for bytes of a body. */
+  deadlineMs: number
+}
+
+/**
+ * The part of a chain's run that waits for promises of hooks, one at a time. A hook that is given up (timeout, abort) is
+ * pending no more: what it settles with later changes nothing.
+ */
+export abstract class HookWait implements Swept {
+  protected readonly chain: Chain
+  protected readonly user: ChainUser
+  protected readonly sweeper: Sweeper
+  /** The one that was called last. */
+  protected hook: Hook = 'handle'
+  #pending: PendingHook | null = null
+  #waitingSinceMs = 0
+  #waiting = 0
+
+  constructor(chain: Chain, user: ChainUser, sweeper: Sweeper) {
+    this.chain = chain
+    this.user = user
+    this.sweeper = sweeper
+  }
+
+  /** A hook has returned a promise that has not settled. */
+  get isWaiting(): boolean {
+    return this.#pending !== null
+  }
+
+  protected get pendingContext(): HookContext | null {
+    return this.#pending?.context ?? null
+  }
+
+  protected abstract onSettled(context: HookContext, hook: Hook, result: unknown): void
+  protected abstract onRejected(context: HookContext, hook: Hook, error: unknown): void
+
+  /** Waits for what `hook` returned, as long as its instance may take. */
+  protected await(context: HookContext, promise: Promise<unknown>, startMs: number): void {
+    const deadlineMs = this.sweeper.clock.nowMs() + context.entry.plan.timeoutMs
+    const pending: PendingHook = { context, hook: this.hook, deadlineMs }
+    this.#pending = pending
+    this.sweeper.add(this)
+    promise.then(
+      (result) => {
+        if (this.#pending !== pending) return
+        this.#settle(pending, startMs)
+        this.#goOn(() => this.onSettled(context, pending.hook, result))
+      },
+      (error: unknown) => {
+        if (this.#pending !== pending) return
+        this.#settle(pending, startMs)
+        this.#goOn(() => this.onRejected(context, pending.hook, error))
+      },
+    )
+  }
+
+  /** What a mistake of ours throws there would go to nobody but the log, and the exchange would wait for ever. */
+  #goOn(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.user.onMistake(error)
+    }
+  }
+
+  #settle({ hook, context: { times } }: PendingHook, startMs: number): void {
+    this.abandonPending()
+    if (times === null) return
+    const tookMs = this.sweeper.clock.nowMs() - startMs
+    if (hook === 'handle') times.handleMs = tookMs
+    else if (hook === 'onResponse') times.onResponseMs = tookMs
+  }
+
+  protected abandonPending(): void {
+    this.#waiting = 0
+    if (this.#pending === null) return
+    this.#pending = null
+    this.sweeper.remove(this)
+  }
+
+  /** The pending hook runs on, but nothing that it does counts any more. */
+  protected giveUp(context: HookContext): void {
+    this.abandonPending()
+    context.revoke()
+    this.user.unshare()
+  }
+
+  /** The pending hook waits for bytes of a body: its clock stands meanwhile. */
+  onWaiting(waiting: boolean): void {
+    if (waiting) {
+      if (this.#waiting++ === 0) this.#waitingSinceMs = this.sweeper.clock.nowMs()
+    } else if (this.#waiting > 0 && --this.#waiting === 0) {
+      if (this.#pending === null) return
+      this.#pending.deadlineMs += this.sweeper.clock.nowMs() - this.#waitingSinceMs
+    }
+  }
+
+  sweep(nowMs: number): void {
+    const pending = this.#pending
+    if (pending === null || this.#waiting > 0 || nowMs < pending.deadlineMs) return
+    const { context, hook } = pending
+    this.giveUp(context)
+    this.onRejected(context, hook, new HookTimeout(hook, context.entry.plan.timeoutMs))
+  }
+
+  // For the watchdog.
+
+  /** Whether it waits for an instance that `isBlamed`; from now on its time stands, until `fail` is called. */
+  holdIf(isBlamed: (key: string) => boolean): boolean {
+    const pending = this.#pending
+    if (pending === null || !isBlamed(pending.context.entry.plan.key)) return false
+    pending.deadlineMs = Number.POSITIVE_INFINITY
+    return true
+  }
+
+  /** The pending hook may never settle. Nothing happens when it has. */
+  fail(error: GatewayError): void {
+    const pending = this.#pending
+    if (pending === null) return
+    const { context, hook } = pending
+    this.giveUp(context)
+    this.onRejected(context, hook, error)
+  }
+}
