@@ -1,4 +1,4 @@
-import { compilePattern } from './pattern.ts'
+import { compilePatterns } from './pattern.ts'
 
 /** What an origin of a browser looks like: a scheme and a host of at most 253 characters, with or without a port. */
 const ORIGIN_LENGTH_MAX = 300
@@ -19,11 +19,7 @@ export class Origins {
   /** What patterns said of an origin. Bounded, for anyone can send any. */
   readonly #known = new Map<string, boolean>()
 
-  /** Throws an Error, for the user, on what is no origin, and on patterns that match too much. */
-  constructor(origins: readonly string[], patterns: readonly string[]) {
-    if (origins.length + patterns.length === 0) {
-      throw new Error('it names no origin: set "origins", or "origin_patterns"')
-    }
+  private constructor(origins: readonly string[], patterns: readonly ((origin: string) => boolean)[]) {
     this.isAny = origins.includes('*')
     if (this.isAny && origins.length + patterns.length > 1) {
       throw new Error(
@@ -31,7 +27,15 @@ export class Origins {
       )
     }
     for (const text of this.isAny ? [] : origins) this.#add(text)
-    for (const text of patterns) this.#wildcards.push(patternOf(text))
+    this.#wildcards.push(...patterns)
+  }
+
+  /** Rejects with an Error, for the user, on what is no origin, and on patterns that match too much. */
+  static async of(origins: readonly string[], patterns: readonly string[]): Promise<Origins> {
+    if (origins.length + patterns.length === 0) {
+      throw new Error('it names no origin: set "origins", or "origin_patterns"')
+    }
+    return new Origins(origins, await compilePatterns(patterns))
   }
 
   allows(origin: string): boolean {
@@ -51,14 +55,6 @@ export class Origins {
   #add(text: string): void {
     if (text.includes('*')) this.#wildcards.push(wildcardOf(text))
     else this.#exact.add(exactOrigin(text))
-  }
-}
-
-function patternOf(text: string): (origin: string) => boolean {
-  try {
-    return compilePattern(text)
-  } catch (error) {
-    throw new Error(`the pattern ${JSON.stringify(text)} of "origin_patterns" ${(error as Error).message}`)
   }
 }
 

@@ -21,9 +21,9 @@ interface Config {
  * The fields of the protocol are this plugin's: those that an upstream sets are removed, or it would allow what is not
  * allowed here.
  */
-export function PluginMain(config: Config): Middleware<Config> {
+export async function PluginMain(config: Config): Promise<Middleware<Config>> {
   refuseCredentialsForAll(config)
-  const origins = new Origins(config.origins, config.origin_patterns)
+  const origins = await Origins.of(config.origins, config.origin_patterns)
   const { credentials, private_network: privateNetwork } = config
   const exposed = listOf(config.expose_headers)
   const methods = listOf(config.methods)
