@@ -2,7 +2,7 @@ import type { QuotaWindow, SpentTokens } from '../../base/spent-tokens.ts'
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 import type { QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
 import { QuotaDemand } from './quota-demand.ts'
-import { flowOf, isAlike, type QuotaShape, spentOf } from './quota-shape.ts'
+import { claimBelowOf, flowOf, isAlike, overdueMsOf, type QuotaShape, spentOf } from './quota-shape.ts'
 
 export type QuotaGrant = QuotaNote & { readonly kind: 'grant' }
 
@@ -23,7 +23,7 @@ export class QuotaLease {
   isQueued = false
 
   readonly #workers: number
-  /** The worker's own part when it is full: what it has without saying anything. */
+  /** What it has without saying anything. */
   #part: number
   /** What flows in; 0 into a window. */
   #ratePerMs: number
@@ -54,7 +54,6 @@ export class QuotaLease {
   #drawnFrom = 0
   #drawnUntil = 0
   readonly #demand: QuotaDemand
-
   // What was last heard.
   #isWaiting = false
   #isRecalled = false
@@ -80,7 +79,7 @@ export class QuotaLease {
     this.#workers = workers
     this.#part = shape.burst / workers
     this.#held = this.#part
-    this.#askBelow = this.#claimBelow()
+    this.#askBelow = claimBelowOf(this.#part, this.burst)
     this.#filledAt = now
     this.#demand = new QuotaDemand(now)
   }
@@ -108,6 +107,10 @@ export class QuotaLease {
     // A full bucket refuses nobody, however small the part: what is more than that becomes a debt of the bucket.
     if (!this.#isLeased) return this.#isFull && cost <= this.burst
     if (silentSince !== null) this.#draw(now, silentSince)
+    else if (this.#isSurelyThere(cost, now)) {
+      this.#drawn += cost - this.#held
+      this.#held = cost
+    }
     return this.#held + EPSILON >= cost
   }
 
@@ -117,7 +120,7 @@ export class QuotaLease {
     if (!this.#isLeased) return now >= this.#claimAt
     if (!this.#isAnswered) return false
     if (isAllowed || !this.#isWaiting || this.#used > this.#usedSaid) return true
-    return now - this.#heardAt > this.#overdueMs
+    return now - this.#heardAt > overdueMsOf(this.#spent, this.#demand.cost, this.#ratePerMs)
   }
 
   /** Tokens of the whole bucket as far as this worker knows, after `take`; negative when too much was used. */
@@ -150,7 +153,6 @@ export class QuotaLease {
     if (spent?.kind === 'fixed') return Math.ceil(spent.endsAt - now)
     const missing = this.burst - this.estimate(now)
     if (missing <= EPSILON) return 0
-    // What others used in this window is unknown.
     if (spent !== null) return Math.ceil(spent.endsAt + spent.windowMs - now)
     return Math.ceil(missing / this.#ratePerMs)
   }
@@ -167,7 +169,7 @@ export class QuotaLease {
     else if (this.#spent !== null) this.#held = this.#part - this.#spent.total
     else this.#held = Math.min(this.#held, this.#part)
     // At once: until the supervisor knows, it fills by the old numbers.
-    this.#askBelow = this.#isLeased ? Number.POSITIVE_INFINITY : this.#claimBelow()
+    this.#askBelow = this.#isLeased ? Number.POSITIVE_INFINITY : claimBelowOf(this.#part, this.burst)
   }
 
   /** What the supervisor is told now. The lease counts as asked from here on. */
@@ -261,7 +263,7 @@ export class QuotaLease {
     this.#isAnswered = true
     this.#filledAt = now
     this.#claimAt = isRefused ? now + QUOTA_LIMITS.idleMs : 0
-    this.#askBelow = this.#claimBelow()
+    this.#askBelow = claimBelowOf(this.#part, this.burst)
   }
 
   /** The sweep's question: whether nothing would be lost without this lease. */
@@ -278,6 +280,7 @@ export class QuotaLease {
     this.#fill(now)
     return (
       this.#used > this.#usedSaid ||
+      this.#drawn > 0 ||
       (this.#spentSaid > 0 && this.#spent?.total === 0) ||
       this.#idleExcess(now) > 0 ||
       (this.#isWaiting && this.#demand.isUnused(now))
@@ -286,8 +289,8 @@ export class QuotaLease {
 
   #say(rest: Pick<QuotaAsk, 'isClaim' | 'want' | 'need' | 'drawn' | 'known'>): QuotaAsk {
     const { plugin, key, rate, burst, window } = this
-    const [held, received, used, returned] = [this.#held, this.#received, this.#used, this.#returned]
-    const spent = this.#spent?.total ?? 0
+    const [held, received, used] = [this.#held, this.#received, this.#used]
+    const [spent, returned] = [this.#spent?.total ?? 0, this.#returned]
     return { plugin, key, rate, burst, window, held, received, used, spent, returned, ...rest }
   }
 
@@ -327,6 +330,15 @@ export class QuotaLease {
     const filled = this.#held + (this.#ratePerMs / this.#workers) * (now - this.#filledAt)
     this.#held = Math.min(this.#part, filled)
     this.#filledAt = now
+  }
+
+  /**
+   * Nothing was heard of the bucket for long, and by all that is known it has enough by now: who came back when he was told
+   * to is not refused because it is not here. Once; then the supervisor has to answer.
+   */
+  #isSurelyThere(cost: number, now: number): boolean {
+    if (!this.#isAnswered || now - this.#heardAt <= QUOTA_LIMITS.idleMs) return false
+    return this.estimate(now) + EPSILON >= cost
   }
 
   get #isFull(): boolean {
@@ -385,16 +397,5 @@ export class QuotaLease {
   #setAskBelow(): void {
     const step = Math.max(QUOTA_LIMITS.untoldRatio * this.burst, this.#low, 1)
     this.#askBelow = Math.max(this.#low, this.#held - step)
-  }
-
-  #claimBelow(): number {
-    // One request alone is nothing to speak of: of a flood of keys the supervisor need not know.
-    return Math.max(this.#part / 2, this.#part - Math.max(QUOTA_LIMITS.untoldRatio * this.burst, 1))
-  }
-
-  /** When a token should long have been pushed: perhaps nobody is there any more. */
-  get #overdueMs(): number {
-    const flowMs = this.#spent === null ? (2 * this.#demand.cost) / this.#ratePerMs : this.#spent.windowMs
-    return Math.max(QUOTA_LIMITS.silentMs, flowMs)
   }
 }

@@ -1,4 +1,5 @@
 import { type QuotaWindow, SpentTokens, windowMsOf } from '../../base/spent-tokens.ts'
+import { QUOTA_LIMITS } from '../../config/limits.ts'
 
 export interface QuotaShape {
   /** Tokens per second. */
@@ -20,4 +21,14 @@ export function spentOf({ rate, burst, window }: QuotaShape, now: number): Spent
 export function isAlike(spent: SpentTokens | null, { rate, burst, window }: QuotaShape): boolean {
   if (spent === null || window === null) return spent === null && window === null
   return spent.kind === window && spent.windowMs === windowMsOf(rate, burst)
+}
+
+/** What a worker may have of its own part without the supervisor knowing. One request alone is nothing to speak of. */
+export function claimBelowOf(part: number, burst: number): number {
+  return Math.max(part / 2, part - Math.max(QUOTA_LIMITS.untoldRatio * burst, 1))
+}
+
+/** When a token should long have been pushed to who waits for it: perhaps nobody is there any more. */
+export function overdueMsOf(spent: SpentTokens | null, cost: number, ratePerMs: number): number {
+  return Math.max(QUOTA_LIMITS.silentMs, spent === null ? (2 * cost) / ratePerMs : spent.windowMs)
 }

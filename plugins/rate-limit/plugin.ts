@@ -1,0 +1,98 @@
+import type { Context, Host, Middleware, QuotaDecision, QuotaRequest } from '@cardea/sdk'
+import { type Config, type Limit, limitsOf } from './config.ts'
+import { type KeyOf, keyOf } from './keys.ts'
+
+/** One limit as it is used: everything that is the same for all requests is made once. */
+interface Gate {
+  readonly limit: Limit
+  readonly keyOf: KeyOf
+  /** The same object for every request: `host.quota` keeps nothing of it. */
+  readonly request: { key: string } & Omit<QuotaRequest, 'key'>
+  /** The limit's item of RateLimit (draft-ietf-httpapi-ratelimit-headers), up to its number. */
+  readonly itemStart: string
+}
+
+export function PluginMain(config: Config, host: Host): Middleware<Config> {
+  const gates = limitsOf(config).map((limit) => gateOf(limit, config))
+  const requests = gates.map(({ request }) => request)
+  const policies = gates.map(({ limit }) => policyOf(limit)).join(', ')
+  const [only] = gates
+
+  const tell = (ctx: Context, items: string): void => {
+    if (!config.headers) return
+    ctx.response.headers.set('ratelimit-policy', policies)
+    ctx.response.headers.set('ratelimit', items)
+  }
+
+  const itemsOf = (decisions: readonly QuotaDecision[]): string =>
+    decisions.map((decision, at) => itemOf(gates[at], decision)).join(', ')
+
+  const refuse = (ctx: Context, decisions: readonly QuotaDecision[]): false => {
+    const violated = gates.filter((_, at) => decisions[at]?.allowed === false)
+    const waitMs = Math.max(...decisions.map(({ allowed, retryAfterMs }) => (allowed ? 0 : retryAfterMs)))
+    const problem = {
+      type: PROBLEM_TYPE,
+      title: 'Too Many Requests',
+      status: 429,
+      code: 'RATE_LIMITED',
+      detail: 'There were more requests than the limit allows.',
+      'violated-policies': violated.map(({ limit }) => limit.name),
+      id: ctx.id,
+    }
+    tell(ctx, itemsOf(decisions))
+    return ctx.response.send(`${JSON.stringify(problem)}\n`, {
+      status: 429,
+      headers: {
+        'content-type': 'application/problem+json',
+        'cache-control': 'no-store',
+        'retry-after': String(Math.max(Math.ceil(waitMs / 1_000), 1)),
+      },
+    })
+  }
+
+  return {
+    name: 'rate-limit',
+    handle(ctx) {
+      if (only !== undefined && gates.length === 1) {
+        only.request.key = only.keyOf(ctx)
+        const decision = host.quota(only.request)
+        if (!decision.allowed) return refuse(ctx, [decision])
+        tell(ctx, itemOf(only, decision))
+        return true
+      }
+      for (const gate of gates) gate.request.key = gate.keyOf(ctx)
+      const decisions = host.quota(requests)
+      if (decisions.some(({ allowed }) => !allowed)) return refuse(ctx, decisions)
+      tell(ctx, itemsOf(decisions))
+      return true
+    },
+  }
+}
+
+/** Registered by draft-ietf-httpapi-ratelimit-headers. */
+const PROBLEM_TYPE = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
+
+/** What is left of one limit, and in how many seconds all of it is there again. */
+function itemOf(gate: Gate | undefined, { remaining, resetMs }: QuotaDecision): string {
+  return `${gate?.itemStart ?? ''}${remaining};t=${Math.ceil(resetMs / 1_000)}`
+}
+
+function gateOf(limit: Limit, config: Config): Gate {
+  const { name, burst, windowMs, algorithm, key } = limit
+  return {
+    limit,
+    keyOf: keyOf(name, key, { ipv4: config.ipv4_prefix, ipv6: config.ipv6_prefix }),
+    request: {
+      key: '',
+      rate: (limit.limit * 1_000) / windowMs,
+      burst,
+      window: algorithm === 'bucket' ? null : algorithm,
+      onFull: config.on_full,
+    },
+    itemStart: `"${name}";r=`,
+  }
+}
+
+function policyOf({ name, limit, windowMs }: Limit): string {
+  return `"${name}";q=${limit};w=${Math.ceil(windowMs / 1_000)}`
+}
