@@ -24,6 +24,26 @@ export const BUILT_IN_CASES: readonly BuiltInCase[] = [
     fields: { 'X-API-Key': keyOf(500) },
     addedMicrosecondsMax: 2,
   },
+  {
+    name: 'rate-limit',
+    plugin: 'rate-limit',
+    config: { limit: 1_000_000_000, window: '1h' },
+    fields: {},
+    addedMicrosecondsMax: 2,
+  },
+  {
+    name: 'rate-limit, three limits at once',
+    plugin: 'rate-limit',
+    config: {
+      limits: [
+        { name: 'bucket', limit: 1_000_000_000, window: '1s', key: ['route', 'ip'] },
+        { name: 'fixed', limit: 1_000_000_000, window: '1h', algorithm: 'fixed', key: 'header:user-agent' },
+        { name: 'sliding', limit: 1_000_000_000, window: '1d', algorithm: 'sliding', key: 'ip' },
+      ],
+    },
+    fields: {},
+    addedMicrosecondsMax: 6,
+  },
 ]
 
 /** As `cardea key new` makes them. */

@@ -268,9 +268,8 @@ export class QuotaLease {
 
   /** The sweep's question: whether nothing would be lost without this lease. */
   isIdle(now: number): boolean {
-    if (this.#isLeased || this.isQueued) return false
     this.#fill(now)
-    return this.#isFull
+    return !this.#isLeased && !this.isQueued && this.#isFull
   }
 
   /** The sweep's question: whether something is to be said although nothing happens any more. */
