@@ -6,7 +6,7 @@ import type { BreakerState, FaultEvent } from '../protocol/faults.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { Reference } from './change.ts'
 import { type ChangeEngine, gatewayRequest } from './change-engine.ts'
-import { editPluginVersion, withIncarnation, withQuarantined } from './overlay-edits.ts'
+import { editTakeBack, withIncarnation, withQuarantined } from './overlay-edits.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import type { StoredPlugin } from './store/types.ts'
 import type { Workers } from './workers.ts'
@@ -151,7 +151,7 @@ export class FaultPolicy {
   }
 
   /** The version before, while the one that runs is on probation; null when there is none or it is not wanted. */
-  async #versionToReturnTo({ plugin, category }: InstancePlan): Promise<StoredPlugin | null> {
+  async #versionToReturnTo({ plugin, category, key }: InstancePlan): Promise<StoredPlugin | null> {
     const faults = this.#reference?.settings.faults
     if (faults === undefined || faults.probationMs === 0) return null
     if (category === 'security' && !faults.probationSecurity) return null
@@ -160,20 +160,27 @@ export class FaultPolicy {
     const previous = versions.find(({ isLive }) => !isLive)
     if (live === undefined || previous === undefined) return null
     if (Date.now() - live.at > faults.probationMs) return null
-    return this.#options.store.findVersion(plugin, previous.contentHash)
+    const found = await this.#options.store.findVersion(plugin, previous.contentHash)
+    return this.#isLive(key) ? found : null
   }
 
-  async #takeBack({ plugin, version }: InstancePlan, previous: StoredPlugin, why: string): Promise<void> {
+  async #takeBack(
+    { plugin, version, key }: InstancePlan,
+    previous: StoredPlugin,
+    why: string,
+  ): Promise<void> {
     const text = `plugin "${plugin}" ${version} is on probation and is taken back to ${previous.version}: ${why}`
     this.#decided(plugin, text)
-    await this.#options.engine.request({
+    const { engine, store } = this.#options
+    await engine.request({
       ...gatewayRequest({ kind: 'probation', plugin, version }),
       base: 'live',
-      edit: editPluginVersion(previous, 'gateway'),
+      edit: (overlay, disk) =>
+        this.#isLive(key) ? editTakeBack(previous, store.latest())(overlay, disk) : overlay,
     })
   }
 
-  #restartLater({ name, plugin }: InstancePlan): void {
+  #restartLater({ name, plugin, key }: InstancePlan): void {
     const planned = this.#restarts.get(name)
     if (planned !== undefined && planned.timer !== null) return
     const delayMs = Math.min(
@@ -182,14 +189,23 @@ export class FaultPolicy {
     )
     const timer = setTimeout(() => {
       this.#restarts.set(name, { timer: null, delayMs })
+      if (!this.#isLive(key)) return
       this.#decided(plugin, `"${name}" is made anew: its breaker opens again and again`)
       void this.#options.engine.request({
         ...gatewayRequest({ kind: 'restart', plugin }),
         base: 'live',
-        edit: (overlay) => withIncarnation(overlay, [name]),
+        edit: (overlay) => (this.#isLive(key) ? withIncarnation(overlay, [name]) : overlay),
       })
     }, delayMs)
     this.#restarts.set(name, { timer, delayMs })
+  }
+
+  /**
+   * Whether the instance that failed still serves. Between a fault and what follows from it a change may go live, such
+   * as the mended file: nothing of what its predecessor did may be laid to its charge.
+   */
+  #isLive(key: string): boolean {
+    return this.#reference?.candidate.plan.instances.some((instance) => instance.key === key) ?? false
   }
 
   #decided(plugin: string, text: string): void {

@@ -13,6 +13,21 @@ export function editPluginVersion(version: StoredPlugin, who: string): OverlayEd
   }
 }
 
+/**
+ * Instead of the version that failed in generation `live`. That one is held back, not what stands on disk by now: files
+ * that were mended since then must not be held with it.
+ */
+export function editTakeBack(version: StoredPlugin, live: StoredGeneration | null): OverlayEdit {
+  return (overlay) => {
+    const { folder } = version
+    const pin = overlay.pins.find(({ unit }) => unit === folder)
+    const failed = live?.plugins.find((plugin) => plugin.folder === folder)
+    const rejected = pin === undefined ? (failed?.fingerprint ?? null) : pin.rejected
+    const pins = withPluginPinned(overlay.pins, version, rejected, { who: 'gateway', since: Date.now() })
+    return { ...overlay, pins }
+  }
+}
+
 /** The whole generation, with the switches that it had. `live`: the one that serves. */
 export function editRollback(
   target: StoredGeneration,

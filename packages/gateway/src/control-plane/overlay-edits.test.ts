@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { editPluginVersion, editTakeBack } from './overlay-edits.ts'
+import { NO_OVERLAY } from './recollect.ts'
+import { type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
+import type { Pin, StoredGeneration, StoredPlugin } from './store/types.ts'
+
+const FOLDER = '/site/plugins/watch'
+const CONFIG = { kind: 'target', url: 'http://a', port: 1, directory: '/site' } as const
+
+function version(number: number): StoredPlugin {
+  return {
+    name: 'watch',
+    version: `${number}.0.0`,
+    origin: 'user',
+    folder: FOLDER,
+    entryFile: `${FOLDER}/plugin.ts`,
+    manifestHash: `manifest ${number}`,
+    bundleHash: `bundle ${number}`,
+    codeHash: `code ${number}`,
+    contentHash: `content ${number}`,
+    fingerprint: `files of ${number}`,
+  }
+}
+
+function diskWith(number: number): DiskState {
+  const { folder, name, fingerprint } = version(number)
+  return { config: CONFIG, plugins: [{ folder, name, fingerprint, isDisabled: false }] }
+}
+
+function serving(number: number): StoredGeneration {
+  return {
+    number: 9,
+    at: 0,
+    cause: { kind: 'start' },
+    who: 'gateway',
+    changes: [],
+    config: CONFIG,
+    plugins: [version(number)],
+    controls: NO_OVERLAY.controls,
+    pins: [],
+  }
+}
+
+const holding = (pins: readonly Pin[], disk: DiskState): number =>
+  pinsThatHold(pins, fingerprintsOf(disk)).length
+
+test('editTakeBack() holds back the version that failed, until its files change', async () => {
+  const { pins } = await editTakeBack(version(1), serving(2))(NO_OVERLAY, diskWith(2))
+  assert.deepEqual(pins[0]?.runs, { kind: 'plugin', contentHash: 'content 1' })
+  assert.equal(holding(pins, diskWith(2)), 1)
+  assert.equal(holding(pins, diskWith(3)), 0)
+})
+
+test('editTakeBack() does not hold back files that were mended before it came to its turn', async () => {
+  const { pins } = await editTakeBack(version(1), serving(2))(NO_OVERLAY, diskWith(3))
+  assert.equal(holding(pins, diskWith(3)), 0)
+})
+
+test('editTakeBack() of a version that somebody rolled back to holds back what that did', async () => {
+  const rolledBack = await editPluginVersion(version(2), 'root')(NO_OVERLAY, diskWith(3))
+  const { pins } = await editTakeBack(version(1), serving(2))(rolledBack, diskWith(3))
+  assert.equal(pins.length, 1)
+  assert.deepEqual(pins[0]?.runs, { kind: 'plugin', contentHash: 'content 1' })
+  assert.equal(holding(pins, diskWith(3)), 1)
+})
