@@ -82,7 +82,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     surroundings: {
       startTimer: (callback, durationMs, repeat) =>
         repeat ? clock.every(durationMs, callback) : clock.after(durationMs, callback),
-      transport: async (url, init) => options.fetch(new Request(url, init)),
+      transport: (url, init) => untilAborted(options.fetch, new Request(url, init)),
       node: node.client,
     },
   })
@@ -94,6 +94,15 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   if (failure !== undefined) throw failure
   undo.move()
   return { plane, clock, log, node }
+}
+
+/** As fetch does: it rejects when its signal aborts, whether or not an answer comes. */
+function untilAborted(answer: EngineOptions['fetch'], request: Request): Promise<Response> {
+  const { signal } = request
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    Promise.try(answer, request).then(resolve, reject)
+  })
 }
 
 interface Prepared {

@@ -1,0 +1,149 @@
+import type { Host, State } from '@cardea/sdk'
+import type { Bounds } from './config.ts'
+import { type Key, KeySet } from './key-set.ts'
+import { type KeySource, KeysUnavailable } from './key-source.ts'
+
+/** What is known of one URL. All instances of a worker share it, and no swap forgets it. */
+export interface RemoteSet {
+  set: KeySet | null
+  /** Unix milliseconds; 0: never. */
+  fetchedAt: number
+  triedAt: number
+  hasFailed: boolean
+  pending: Promise<void> | null
+}
+
+export type RemoteSets = Map<string, RemoteSet>
+
+const SETS_MAX = 100
+const SET_BYTES_MAX = 1024 * 1024
+/** While there are no keys at all, every request waits for some: so often is the URL asked then. */
+const RETRY_MS = 1_000
+
+/** The JWK Set behind a URL: fetched when first needed, again in time, and used on while the URL is down. */
+export class RemoteKeys implements KeySource {
+  readonly #url: URL
+  readonly #host: Host
+  readonly #bounds: Bounds
+  readonly #sets: State<RemoteSets>
+
+  constructor(url: URL, host: Host, bounds: Bounds) {
+    this.#url = url
+    this.#host = host
+    this.#bounds = bounds
+    this.#sets = host.state('jwks', 1, (): RemoteSets => new Map())
+  }
+
+  isReady(nowMs: number): boolean {
+    const remote = this.#remote
+    if (this.#usable(remote, nowMs) === null) return false
+    const { keysAgeMs, cooldownMs } = this.#bounds
+    if (nowMs - remote.fetchedAt >= keysAgeMs && nowMs - remote.triedAt >= cooldownMs)
+      void this.#fetch(remote)
+    return true
+  }
+
+  async find(alg: string, kid: string | null): Promise<readonly Key[]> {
+    const now = Date.now()
+    this.isReady(now)
+    const remote = this.#remote
+    const known = this.#usable(remote, now)?.find(alg, kid) ?? []
+    if (known.length > 0) return known
+    await this.#refresh(remote)
+    const set = this.#usable(remote, Date.now())
+    if (set === null) throw new KeysUnavailable()
+    const found = set.find(alg, kid)
+    // The signer may be new, and the URL cannot be asked: not known is not the same as not trusted.
+    if (found.length === 0 && remote.hasFailed) throw new KeysUnavailable()
+    return found
+  }
+
+  get #remote(): RemoteSet {
+    const sets = this.#sets.value
+    const { href } = this.#url
+    const known = sets.get(href)
+    if (known !== undefined) return known
+    const made = { set: null, fetchedAt: 0, triedAt: 0, hasFailed: false, pending: null }
+    // Of URLs that no config names any more; one that is still in use is fetched again.
+    const [oldest] = sets.keys()
+    if (sets.size >= SETS_MAX && oldest !== undefined) sets.delete(oldest)
+    sets.set(href, made)
+    return made
+  }
+
+  #usable({ set, fetchedAt }: RemoteSet, nowMs: number): KeySet | null {
+    return nowMs - fetchedAt < this.#bounds.keysStaleMs ? set : null
+  }
+
+  /** Asks for the keys, unless that was done just now: tokens with made-up key ids must not become requests to the URL. */
+  async #refresh(remote: RemoteSet): Promise<void> {
+    if (remote.pending !== null) return remote.pending
+    const now = Date.now()
+    const pauseMs = this.#usable(remote, now) === null ? RETRY_MS : this.#bounds.cooldownMs
+    // A clock that was set back would otherwise keep it from asking for as long.
+    const isRecent = now >= remote.triedAt && now - remote.triedAt < pauseMs
+    if (!isRecent) await this.#fetch(remote)
+  }
+
+  #fetch(remote: RemoteSet): Promise<void> {
+    remote.pending ??= this.#fetchAlone(remote).finally(() => {
+      remote.pending = null
+    })
+    return remote.pending
+  }
+
+  /** Never rejects. */
+  async #fetchAlone(remote: RemoteSet): Promise<void> {
+    remote.triedAt = Date.now()
+    try {
+      const set = KeySet.parse(await this.#download(), remote.set)
+      remote.set = set
+      remote.fetchedAt = remote.triedAt
+      remote.hasFailed = false
+    } catch (error) {
+      remote.hasFailed = true
+      // Another instance may ask at once: that this one ended says nothing of the URL.
+      if (this.#host.signal.aborted) remote.triedAt = 0
+      else {
+        const { origin, pathname } = this.#url
+        const reason = error instanceof Error ? error.message : String(error)
+        const kept = remote.set === null ? 'there are none yet' : 'those from before are used on'
+        this.#host.log.warn(`Cannot fetch the keys from ${origin}${pathname}: ${reason}; ${kept}`)
+      }
+    }
+  }
+
+  async #download(): Promise<string> {
+    const late = new AbortController()
+    const { fetchTimeoutMs } = this.#bounds
+    const timer = this.#host.setTimeout(
+      () => late.abort(new Error(`it took longer than ${fetchTimeoutMs} ms`)),
+      fetchTimeoutMs,
+    )
+    try {
+      const response = await this.#host.fetch(this.#url, {
+        headers: { accept: 'application/jwk-set+json, application/json' },
+        redirect: 'error',
+        signal: late.signal,
+      })
+      if (response.status !== 200) {
+        await response.body?.cancel()
+        throw new Error(`the answer is ${response.status}`)
+      }
+      return await textOf(response)
+    } finally {
+      timer.cancel()
+    }
+  }
+}
+
+async function textOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength
+    if (size > SET_BYTES_MAX) throw new Error(`it has more than ${SET_BYTES_MAX} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
