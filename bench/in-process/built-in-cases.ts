@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import type { BuiltInCase } from './built-ins.ts'
 
 /** What an exchange through each built-in plugin is, and what the plugin may add to it. */
@@ -23,6 +24,23 @@ export const BUILT_IN_CASES: readonly BuiltInCase[] = [
     config: { consumers: consumers(1_000) },
     fields: { 'X-API-Key': keyOf(500) },
     addedMicrosecondsMax: 2,
+  },
+  {
+    name: 'jwt',
+    plugin: 'jwt',
+    config: async () => {
+      const jwk = await exportJWK((await issuer()).publicKey)
+      return {
+        algorithms: ['RS256'],
+        keys: { jwks: JSON.stringify({ keys: [{ ...jwk, kid: 'bench' }] }) },
+        issuer: 'https://login.example.com',
+        audience: 'api',
+        require: { scopes_all: ['read'] },
+        upstream_headers: { 'x-user': 'sub' },
+      }
+    },
+    fields: async () => ({ Authorization: `Bearer ${await token()}` }),
+    addedMicrosecondsMax: 3,
   },
   {
     name: 'rate-limit',
@@ -57,4 +75,27 @@ function consumers(count: number): Record<string, unknown> {
     return [`consumer-${number}`, { groups: ['apps'], keys: { current: { hash } } }]
   })
   return Object.fromEntries(entries)
+}
+
+/** Made once, and only when it is asked for: an RSA key takes a moment. */
+let keyPair: ReturnType<typeof generateKeyPair> | undefined
+
+function issuer(): ReturnType<typeof generateKeyPair> {
+  keyPair ??= generateKeyPair('RS256', { extractable: true })
+  return keyPair
+}
+
+async function token(): Promise<string> {
+  const claims = {
+    sub: 'f3b2c1d0-1111-4222-8333-444455556666',
+    scope: 'read write',
+    jti: 'bench',
+    client_id: 'app',
+  }
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: 'RS256', kid: 'bench', typ: 'at+jwt' })
+    .setIssuer('https://login.example.com')
+    .setAudience('api')
+    .setExpirationTime('1h')
+    .sign((await issuer()).privateKey)
 }

@@ -10,8 +10,9 @@ for (const builtIn of BUILT_IN_CASES) {
   test(`the case ${builtIn.name} reaches the upstream, without and with its plugin`, async () => {
     await using stage = await open(builtIn)
     for (const operation of [stage.empty, stage.plugin]) {
+      const before = operation.forwarded
       assert.ok(operation.run() > 0)
-      assert.equal(operation.forwarded, 1)
+      assert.equal(operation.forwarded - before, 1)
     }
     stage.assertQuiet()
   })

@@ -137,15 +137,28 @@ export async function open({ name, plugin, config, fields }: BuiltInCase): Promi
     ...(typeof fields === 'function' ? await fields() : fields),
   })
   const emptied = { ...plan, instances: [], routes: plan.routes.map((route) => ({ ...route, chain: [] })) }
+  const operation = operationOf(name, compile(plan, held.instances), request)
+  await settle(operation)
   const acquired = undo.move()
   return {
     empty: operationOf('empty chain', compile(emptied, new Map()), request),
-    plugin: operationOf(name, compile(plan, held.instances), request),
+    plugin: operation,
     disk,
     assertQuiet() {
       if (logged.length > 0) throw new Error(`${name} is not quiet: ${logged.join('; ')}`)
     },
     [Symbol.asyncDispose]: () => acquired.disposeAsync(),
+  }
+}
+
+const SETTLE_TURNS_MAX = 10_000
+
+/** The first request may wait for what those that follow find done, such as the signature of their token. */
+async function settle(operation: ExchangeOperation): Promise<void> {
+  operation.run()
+  for (let turn = 0; operation.forwarded === 0; turn++) {
+    if (turn === SETTLE_TURNS_MAX) throw new Error(`No exchange of ${operation.name} came to the upstream.`)
+    await nextTurn()
   }
 }
 
