@@ -1,27 +1,19 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { chmod } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
-import { promisify } from 'node:util'
 import {
   configFileOf,
   examplesOf,
   missingFrom,
   optionsOf,
-  type ReadmeCommand,
   type ReadmeExample,
   undescribed,
   withPorts,
 } from './built-ins/readme.ts'
-import { CARDEA } from './support/cardea-command.ts'
-import { startGateway, type TestGateway } from './support/gateway.ts'
+import { runUntilTrue, startEchoUpstream } from './built-ins/run-commands.ts'
+import { startGateway } from './support/gateway.ts'
 import { requireProgram } from './support/programs.ts'
-import { waitFor } from './support/wait-for.ts'
 
 /** What every plugin of `plugins/` owes: its form, and a README whose examples are true. */
 
@@ -63,61 +55,20 @@ for (const name of NAMES) {
         commands.some(({ line, prints }) => line.startsWith('curl ') && prints.length > 0),
         'README.md shows no config with a curl command and, in comment lines below it, what that prints',
       )
-      const upstreamPort = await startUpstream(t)
+      const upstreamPort = await startEchoUpstream(t)
       for (const example of examples) await runExample(t, example, upstreamPort)
     })
   })
 }
 
 async function runExample(t: TestContext, example: ReadmeExample, upstreamPort: number): Promise<void> {
-  const gateway = await startGateway(t, {
-    config: configFileOf(example, 0, upstreamPort),
-    args: ['--strict'],
-  })
-  const { dir, port } = gateway
-  await dir.write({ 'bin/cardea': `#!/bin/sh\nexec '${process.execPath}' '${CARDEA}' "$@"\n` })
-  await chmod(join(dir.path, 'bin/cardea'), 0o755)
+  const config = configFileOf(example, 0, upstreamPort)
+  const gateway = await startGateway(t, { config, args: ['--strict'] })
   for (const command of example.commands) {
-    const line = withPorts(command.line, port, upstreamPort)
-    await runUntilTrue(gateway, { ...command, line })
+    const line = withPorts(command.line, gateway.port, upstreamPort)
+    await runUntilTrue(gateway.dir.path, { ...command, line })
   }
   await gateway.stop()
-}
-
-/** A request is sent once; what only looks (at a log, say) may have to look again. */
-async function runUntilTrue(gateway: TestGateway, { line, prints }: ReadmeCommand): Promise<void> {
-  let output = ''
-  const look = async (): Promise<boolean> => {
-    const path = `${join(gateway.dir.path, 'bin')}:${process.env.PATH}`
-    const result = await promisify(execFile)('sh', ['-c', line], {
-      cwd: gateway.dir.path,
-      env: { ...process.env, PATH: path, NODE_TEST_CONTEXT: undefined },
-    }).catch((error: { stdout?: string; stderr?: string }) => error)
-    output = `${result.stdout ?? ''}${result.stderr ?? ''}`
-    return missingFrom(output, prints).length === 0
-  }
-  if (await look()) return
-  const again = !/\bcurl\b/.test(line)
-  const isTrue = again && (await waitFor(look, `what \`${line}\` should print`, 10_000).catch(() => false))
-  if (!isTrue) {
-    assert.fail(`\`${line}\` does not print ${JSON.stringify(missingFrom(output, prints))} but:\n${output}`)
-  }
-}
-
-/** Answers every request with what it was asked: the request line and its fields. */
-async function startUpstream(t: TestContext): Promise<number> {
-  const server = createServer((request, response) => {
-    const fields = Object.entries(request.headers).map(([field, value]) => `${field}: ${value}`)
-    response.setHeader('content-type', 'text/plain')
-    response.end(`${[`${request.method} ${request.url}`, ...fields].join('\n')}\n`)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return (server.address() as AddressInfo).port
 }
 
 test('examplesOf() reads configs, the commands that follow them, and what these print', () => {

@@ -59,26 +59,36 @@ describe('the quickstart', () => {
 
   test('names the plugins of each route in order, and a command to try', () => {
     const { text } = quickstart.output
-    assert.match(text, /shop: .*request-timer → welcome → /)
-    assert.match(text, /admin: .*request-timer → api-token → welcome → /)
+    assert.match(text, /shop: .*access-log → request-timer → cors → welcome → /)
+    assert.match(text, /admin: .*access-log → request-timer → cors → key-auth → welcome → /)
     assert.match(text, /Try: curl -i http:/)
   })
 
-  test('answers 401 on the admin route without the token, and the other plugins still run', async () => {
-    for (const authorization of ['', 'Bearer wrong', 'Bearer open-sesame2', 'open-sesame']) {
-      const response = await fetch(`${url}/admin/orders`, { headers: { authorization } })
-      assert.equal(response.status, 401, authorization)
-      assert.equal(response.headers.get('www-authenticate'), 'Bearer')
+  test('answers 401 on the admin route without the key, and the other plugins still run', async () => {
+    for (const key of [null, 'wrong', 'open-sesame2', 'Bearer open-sesame']) {
+      const headers = key === null ? {} : { 'x-api-key': key }
+      const response = await fetch(`${url}/admin/orders`, { headers })
+      assert.equal(response.status, 401, String(key))
+      assert.match(response.headers.get('www-authenticate') ?? '', /^ApiKey /)
       assert.match(response.headers.get('server-timing') ?? '', /^gateway;dur=[\d.]+$/)
-      assert.match(await response.text(), /"error":"This route needs a token"/)
     }
   })
 
-  test('passes the admin route with the token', async () => {
-    const headers = { authorization: 'Bearer open-sesame' }
+  test('passes the admin route with the key', async () => {
+    const headers = { 'x-api-key': 'open-sesame' }
     const response = await fetch(`${url}/admin/orders`, { headers })
     assert.equal(response.status, 200)
     assert.deepEqual(await response.json(), [{ order: 17, product: 2, customer: 'Janus' }])
+  })
+
+  test('lets pages of local servers read its answers, and answers their preflights', async () => {
+    const origin = 'http://localhost:5173'
+    const response = await fetch(`${url}/products`, { headers: { origin } })
+    assert.equal(response.headers.get('access-control-allow-origin'), origin)
+    const asked = { origin, 'access-control-request-method': 'PUT' }
+    const preflight = await fetch(`${url}/admin/orders`, { method: 'OPTIONS', headers: asked })
+    assert.equal(preflight.status, 204)
+    assert.equal(preflight.headers.get('access-control-allow-origin'), origin)
   })
 
   test('serves the shop, with a greeting and a timing', async () => {

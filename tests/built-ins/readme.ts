@@ -29,7 +29,8 @@ export function examplesOf(markdown: string): ReadmeExample[] {
   return examples
 }
 
-function commandsOf(text: string): ReadmeCommand[] {
+/** The commands of a `sh` block. */
+export function commandsOf(text: string): ReadmeCommand[] {
   const commands: { line: string; prints: string[] }[] = []
   // A command goes on after a backslash at the end of its line.
   for (const line of text.replaceAll(/\\\n\s*/g, '').split('\n')) {

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { Agent, createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { pluginFolder, testGateway } from '@cardea/sdk/testing'
+import { ACCESS_LOG, LOG_FILES } from './built-ins/corpus/access-log.ts'
+import { BROKEN } from './built-ins/corpus/broken-plugin.ts'
+import { CORS } from './built-ins/corpus/cors.ts'
+import {
+  type CorpusAnswer,
+  type CorpusGroup,
+  type CorpusRequest,
+  comparable,
+  upstreamAnswer,
+  withoutChance,
+} from './built-ins/corpus/exchange.ts'
+import { KEY_AUTH } from './built-ins/corpus/key-auth.ts'
+import { freePort } from './support/free-port.ts'
+import { startGateway } from './support/gateway.ts'
+import { withTempDir } from './support/temp-dir.ts'
+
+/**
+ * One corpus of requests through the harness of plugin authors and through a gateway that runs: what the harness says of a
+ * plugin has to be what clients get.
+ */
+
+const GROUPS: readonly CorpusGroup[] = [CORS, ACCESS_LOG, KEY_AUTH]
+const REQUESTS = GROUPS.flatMap(({ requests }) => requests)
+const ROUTES = GROUPS.flatMap(({ routes }) => routes).map(
+  (route): Readonly<Record<string, unknown>> => ({ upstream: 'app', ...route }),
+)
+const BUILT_INS = join(import.meta.dirname, '../plugins')
+const NAMES = [...new Set(ROUTES.flatMap(({ plugins }) => Object.keys(plugins ?? {})))]
+
+interface Outcome {
+  readonly answers: readonly CorpusAnswer[]
+  /** Lines of the log files. */
+  readonly logs: Readonly<Record<string, readonly string[]>>
+}
+
+test(`${REQUESTS.length} requests get the same answers from the harness and from a gateway`, async (t) => {
+  assert.ok(REQUESTS.length >= 200)
+  const harness = await throughHarness()
+  const gateway = await throughGateway(t)
+  for (const [index, asked] of REQUESTS.entries()) {
+    assert.deepEqual(gateway.answers[index], harness.answers[index], JSON.stringify(asked))
+  }
+  assert.deepEqual(gateway.logs, harness.logs)
+})
+
+async function throughHarness(): Promise<Outcome> {
+  await using dir = await withTempDir()
+  await dir.write({ 'broken/plugin.json': BROKEN['plugin.json'], 'broken/plugin.ts': BROKEN['plugin.ts'] })
+  await using gateway = await testGateway({
+    plugins: NAMES.map((name) =>
+      pluginFolder(existsSync(join(BUILT_INS, name)) ? join(BUILT_INS, name) : join(dir.path, name)),
+    ),
+    config: { upstreams: { app: { targets: ['http://app.test'] }, dead: { targets: ['http://dead.test'] } } },
+    routes: ROUTES,
+    upstream: {
+      connect: ({ upstream }) => (upstream === 'dead' ? 'refuse' : 'accept'),
+      answer: (seen) => upstreamAnswer({ ...seen, headers: seen.fields, body: seen.text() }),
+    },
+  })
+  const answers: CorpusAnswer[] = []
+  for (const { url, ...asked } of REQUESTS) {
+    const headers = { host: HOST, ...asked.headers }
+    const response = await gateway.fetch(url, { ...asked, headers, clientIp: '127.0.0.1' })
+    const body = await response.text()
+    await response.finished
+    answers.push(comparable({ status: response.status, fields: fieldsOf(response.headers), body }))
+  }
+  await gateway.clock.advance(1_000)
+  return { answers, logs: logsOf(LOG_FILES.map((file) => gateway.sink(file))) }
+}
+
+async function throughGateway(t: TestContext): Promise<Outcome> {
+  const app = `http://127.0.0.1:${await startUpstream(t)}`
+  const dead = `http://127.0.0.1:${await freePort()}`
+  const gateway = await startGateway(t, {
+    config: {
+      workers: 1,
+      upstreams: { app: { targets: [app] }, dead: { targets: [dead] } },
+      routes: ROUTES.map((route, index) => ({ name: `route-${index + 1}`, ...route })),
+    },
+    plugins: { broken: BROKEN },
+    args: ['--strict'],
+  })
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.after(() => agent.destroy())
+  const answers: CorpusAnswer[] = []
+  for (const asked of REQUESTS) answers.push(comparable(await send(gateway.port, agent, asked)))
+  await gateway.stop()
+  const logs = LOG_FILES.map((file) => readFile(join(gateway.dir.path, 'logs', file), 'utf8'))
+  return { answers, logs: logsOf((await Promise.all(logs)).map((text) => text.split('\n').slice(0, -1))) }
+}
+
+/** The same in both: as sent, and not that of either side's own choice. */
+const HOST = 'shop.example'
+
+function logsOf(files: readonly (readonly string[])[]): Outcome['logs'] {
+  return Object.fromEntries(LOG_FILES.map((file, index) => [file, (files[index] ?? []).map(withoutChance)]))
+}
+
+/** Lines of one name are one value, but for Set-Cookie (RFC 9110, 5.3). */
+function fieldsOf(headers: Headers): string[] {
+  return [...headers].map(([name, value]) => `${name}: ${value}`).sort()
+}
+
+async function send(port: number, agent: Agent, asked: CorpusRequest): Promise<CorpusAnswer> {
+  const { method = 'GET', url, body } = asked
+  const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+  const headers = { host: HOST, ...asked.headers, ...length }
+  const sent = request({ port, host: '127.0.0.1', agent, method, path: url, headers })
+  sent.end(body)
+  const [response] = await once(sent, 'response')
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) text += chunk
+  return {
+    status: response.statusCode,
+    fields: fieldsOf(new Headers(pairsOf(response.rawHeaders))),
+    body: text,
+  }
+}
+
+async function startUpstream(t: TestContext): Promise<number> {
+  const server = createServer(async (incoming, response) => {
+    let body = ''
+    for await (const chunk of incoming.setEncoding('utf8')) body += chunk
+    const { method = '', url = '' } = incoming
+    const headers = pairsOf(incoming.rawHeaders).map(([name, value]) => [name.toLowerCase(), value] as const)
+    const says = upstreamAnswer({ method, url, headers, body })
+    const length: [string, string][] = [204, 304].includes(says.status)
+      ? []
+      : [['content-length', String(Buffer.byteLength(says.body))]]
+    response.sendDate = false
+    response.writeHead(says.status, [...says.headers, ...length].flat())
+    response.end(says.body)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+function pairsOf(raw: readonly string[]): [name: string, value: string][] {
+  return Array.from({ length: raw.length / 2 }, (_, index) => [
+    raw[index * 2] ?? '',
+    raw[index * 2 + 1] ?? '',
+  ])
+}
