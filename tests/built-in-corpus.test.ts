@@ -139,7 +139,8 @@ async function startUpstream(t: TestContext): Promise<number> {
       : [['content-length', String(Buffer.byteLength(says.body))]]
     response.sendDate = false
     response.writeHead(says.status, [...says.headers, ...length].flat())
-    response.end(says.body)
+    // Together with text, Node would write the head in UTF-8.
+    response.end(Buffer.from(says.body))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => {

@@ -40,7 +40,7 @@ test('docs/guides/write-a-plugin.md does what it says, step by step, in one gate
       }
     } else {
       const [path, text] = fileOf(step)
-      await gateway.dir.write({ [path]: listening(text, gateway.port) })
+      await gateway.dir.write({ [path]: listening(text, 0) })
     }
   }
 })

@@ -4,8 +4,10 @@ import { loadConfigFile, readManifest } from '../config/load.ts'
 import { planSettings } from '../config/plan.ts'
 import { renderProblems } from '../config/render-problems.ts'
 import type { ConfigProblem } from '../config/types.ts'
-import { type BuiltPlugin, buildPlugins } from '../control-plane/build.ts'
+import type { BuiltPlugin } from '../control-plane/build.ts'
+import { BuildCache } from '../control-plane/build-cache.ts'
 import { resolveChains } from '../control-plane/resolve.ts'
+import { Fingerprints } from '../control-plane/store/fingerprint.ts'
 import { verifyPlugins } from '../control-plane/verify.ts'
 import { TestPlane } from '../data-plane/testing/test-plane.ts'
 import type { UpstreamScript } from '../data-plane/testing/upstream-script.ts'
@@ -179,10 +181,22 @@ async function inlinePlugin({ manifest }: InlinePlugin): Promise<BuiltPlugin> {
 async function folderPlugin({ folder }: FolderPlugin): Promise<BuiltPlugin> {
   const { verified, problems } = await verifyPlugins([{ folder, origin: 'user' }])
   if (problems.length > 0) throw refusal(problems, null)
-  const outcome = await buildPlugins(verified)
+  const outcome = await buildCacheOf(folder).build(verified)
   const [built] = outcome.built
   if (built === undefined) throw refusal(outcome.problems, null)
   return built
+}
+
+const fingerprints = new Fingerprints()
+const buildCaches = new Map<string, BuildCache>()
+
+/** A hundred tests of a folder build it once; what changes in it between two of them is built again. */
+function buildCacheOf(folder: string): BuildCache {
+  const known = buildCaches.get(folder)
+  if (known !== undefined) return known
+  const cache = new BuildCache(fingerprints)
+  buildCaches.set(folder, cache)
+  return cache
 }
 
 /** Inline plugins have no code to load. */
