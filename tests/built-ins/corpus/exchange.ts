@@ -88,6 +88,9 @@ const CHANCE: [what: RegExp, instead: string][] = [
   [/("\w+_ms":)[\d.]+/g, '$1MS'],
   [/("target":"http:\/\/)[^"]*"/g, '$1TARGET"'],
   [/\[\d\d\/[A-Z][a-z]{2}\/[^\]]*\]/g, '[TIME]'],
+  // In the gateway's own bodies stands an id, which has another length in every gateway.
+  [/("status":[45]\d\d,.*?"response_bytes":)\d+/g, '$1BYTES'],
+  [/(" [45]\d\d )\d+/g, '$1BYTES'],
   // A window ends when it ends: one run is faster than the other.
   [/^(retry-after: )\d+$/g, '$1SECONDS'],
   [/^(ratelimit: .*?)\bt=\d+/g, '$1t=SECONDS'],
