@@ -93,7 +93,7 @@ const CHANCE: [what: RegExp, instead: string][] = [
   [/(" [45]\d\d )\d+/g, '$1BYTES'],
   // A window ends when it ends: one run is faster than the other.
   [/^(retry-after: )\d+$/g, '$1SECONDS'],
-  [/^(ratelimit: .*?)\bt=\d+/g, '$1t=SECONDS'],
+  [/(;t=)\d+/g, '$1SECONDS'],
 ]
 
 export function withoutChance(text: string): string {
