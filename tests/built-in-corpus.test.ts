@@ -18,6 +18,7 @@ import {
   upstreamAnswer,
   withoutChance,
 } from './built-ins/corpus/exchange.ts'
+import { JWT } from './built-ins/corpus/jwt.ts'
 import { KEY_AUTH } from './built-ins/corpus/key-auth.ts'
 import { RATE_LIMIT } from './built-ins/corpus/rate-limit.ts'
 import { freePort } from './support/free-port.ts'
@@ -29,7 +30,7 @@ import { withTempDir } from './support/temp-dir.ts'
  * plugin has to be what clients get.
  */
 
-const GROUPS: readonly CorpusGroup[] = [CORS, ACCESS_LOG, KEY_AUTH, RATE_LIMIT]
+const GROUPS: readonly CorpusGroup[] = [CORS, ACCESS_LOG, KEY_AUTH, JWT, RATE_LIMIT]
 const REQUESTS = GROUPS.flatMap(({ requests }) => requests)
 const ROUTES = GROUPS.flatMap(({ routes }) => routes).map(
   (route): Readonly<Record<string, unknown>> => ({ upstream: 'app', ...route }),
