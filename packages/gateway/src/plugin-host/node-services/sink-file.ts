@@ -24,6 +24,8 @@ export class SinkFile {
   readonly name: string
   readonly #options: SinkFileOptions
   #lines: string[] = []
+  /** Of `#lines`. */
+  #lineBytes = 0
   /** Of the lines that are not written yet, those on their way included. */
   #pendingBytes = 0
   #file: LineFile | null = null
@@ -52,6 +54,7 @@ export class SinkFile {
       return false
     }
     this.#lines.push(text)
+    this.#lineBytes += bytes
     this.#pendingBytes += bytes
     if (this.#pendingBytes >= SINK_LIMITS.flushBytes) void this.flush()
     else this.#startTimer()
@@ -79,6 +82,7 @@ export class SinkFile {
     if (this.#lines.length === 0) return
     const lines = this.#lines
     this.#lines = []
+    this.#lineBytes = 0
     try {
       this.#file ??= this.#options.files.openSync(this.name)
       let rest: Uint8Array = Buffer.from(`${lines.join('\n')}\n`)
@@ -103,6 +107,7 @@ export class SinkFile {
       if (count === 0) continue
       const lines = this.#lines.splice(0, count)
       const bytes = Buffer.from(`${lines.join('\n')}\n`)
+      this.#lineBytes -= bytes.length
       try {
         this.#file ??= await this.#options.files.open(this.name)
         await this.#append(this.#file, bytes)
@@ -131,6 +136,7 @@ export class SinkFile {
   /** How many lines go into the next write. */
   #nextCount(): number {
     const most = this.name === STDOUT ? PIPE_WRITE_BYTES_MAX : FILE_WRITE_BYTES_MAX
+    if (this.#lineBytes <= most) return this.#lines.length
     let bytes = 0
     let count = 0
     for (const line of this.#lines) {
