@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
-import { failureOf, NOTHING, startTrialRunner, type TrialFailure, trialPids } from './support/trial.ts'
+import { withTempDir } from './support/temp-dir.ts'
+import {
+  failureOf,
+  NOTHING,
+  startTrialRunner,
+  type TrialFailure,
+  trialPids,
+  trialPlan,
+} from './support/trial.ts'
+import { waitFor } from './support/wait-for.ts'
 
 /** Plugins that give no answer at all: they hang, block, eat memory, or end the process. */
 
@@ -34,6 +45,24 @@ test('TrialRunner.try() gives up a step that never settles', async (t) => {
       new RegExp(`Cannot start plugin "bad": ${step} did not settle within 100 ms`),
     )
   }
+})
+
+test('TrialRunner.try() is given up by its signal, whatever it is at; the next trial does not wait', async (t) => {
+  const { runner, ...trials } = startTrialRunner(t)
+  await using dir = await withTempDir()
+  const marker = join(dir.path, 'is at it')
+  const hanging = main(
+    `require('node:fs').writeFileSync(${JSON.stringify(marker)}, ''); await new Promise(() => {})`,
+  )
+  const reason = new Error('not wanted any more')
+  const request = { plan: trialPlan({ bad: hanging }), states: [] }
+  const giveUp = new AbortController()
+  const given = runner.try(request, giveUp.signal)
+  await waitFor(() => existsSync(marker), 'the trial to hang')
+  giveUp.abort(reason)
+  await assert.rejects(given, reason)
+  await assert.rejects(runner.try(request, AbortSignal.abort(reason)), reason)
+  await trials.try({ good: GOOD })
 })
 
 test('TrialRunner.try() ends a step whose deadline the plugin took away from its process', async (t) => {

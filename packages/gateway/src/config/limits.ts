@@ -154,6 +154,10 @@ export const CHANGE_LIMITS = {
   roomPollMs: 1_000,
   /** A change that failed because a process died, which it had nothing to do with, is tried again so often. */
   repeatsMax: 2,
+  /** A change of files that has been made for so long gives way to what was saved since … */
+  supersedeAfterMs: 1_000,
+  /** … unless this long has passed since its first save. */
+  supersedeWithinMs: 10_000,
   /** No generation can be served: how long until the next try; doubles … */
   startRetryMs: 1_000,
   /** … up to here. */

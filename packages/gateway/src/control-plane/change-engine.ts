@@ -67,6 +67,13 @@ export class ChangeEngine {
   #pending: Pending | null = null
   /** Of the latest change, whatever became of it. */
   #lifecycle = new PluginLifecycle()
+  /** The change that is being made, as long as it can be given up. */
+  #current: {
+    readonly request: ChangeRequest
+    readonly startedAt: number
+    readonly giveUp: AbortController
+  } | null = null
+  #supersedeTimer: NodeJS.Timeout | undefined
   #startRetryMs: number = CHANGE_LIMITS.startRetryMs
   #startRetryTimer: NodeJS.Timeout | undefined
 
@@ -147,6 +154,7 @@ export class ChangeEngine {
     } else {
       this.#queue.push({ request, callers: [resolve] })
     }
+    this.#supersedeLater()
     void this.#run()
     return promise
   }
@@ -161,6 +169,7 @@ export class ChangeEngine {
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#startRetryTimer)
+    clearTimeout(this.#supersedeTimer)
   }
 
   async #run(): Promise<void> {
@@ -168,16 +177,44 @@ export class ChangeEngine {
     this.#isRunning = true
     for (let next = this.#queue.shift(); next !== undefined && !this.#isClosed; next = this.#queue.shift()) {
       const report = await this.#make(next.request)
-      for (const resolve of next.callers) resolve(report)
+      if (report === 'superseded') this.#putBefore(next)
+      else for (const resolve of next.callers) resolve(report)
     }
     this.#isRunning = false
   }
 
-  async #make(request: ChangeRequest): Promise<ChangeReport> {
+  /**
+   * A save need not wait for what an earlier one hangs at: the change of that is given up. Not for those that come along
+   * quickly, and not for ever: else files that change all the time would never go live.
+   */
+  #supersedeLater(): void {
+    const current = this.#current
+    const next = this.#queue[0]
+    if (current === null || next === undefined || !isOfFiles(current.request) || !isOfFiles(next.request))
+      return
+    const now = performance.now()
+    const { supersedeAfterMs, supersedeWithinMs } = CHANGE_LIMITS
+    if (now - current.request.firstSignAt > supersedeWithinMs) return
+    const giveUp = (): void => current.giveUp.abort(new Error('Given up: something else was saved since'))
+    clearTimeout(this.#supersedeTimer)
+    this.#supersedeTimer = setTimeout(giveUp, Math.max(0, current.startedAt + supersedeAfterMs - now))
+  }
+
+  /** What was given up is part of the change that it gave way to. */
+  #putBefore({ request, callers }: Waiting): void {
+    const next = this.#queue[0]
+    if (next === undefined) throw new Error('A change gave way to nothing')
+    this.#options.log.info('A change that took long has given way to what was saved since')
+    next.request = merge(request, next.request)
+    next.callers.unshift(...callers)
+  }
+
+  async #make(request: ChangeRequest): Promise<ChangeReport | 'superseded'> {
     let report = await this.#try(request)
     for (let repeat = 1; repeat <= CHANGE_LIMITS.repeatsMax && report === 'again'; repeat++) {
       report = await this.#try({ ...request, firstSignAt: performance.now() }, repeat)
     }
+    if (report === 'superseded') return report
     // The last repeat never says so.
     if (report === 'again') throw new Error('A change was to be tried again once too often')
     this.#note(request, report)
@@ -194,10 +231,13 @@ export class ChangeEngine {
     else if (request.base !== 'live') this.#pending = null
   }
 
-  async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again'> {
+  async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again' | 'superseded'> {
+    const giveUp = new AbortController()
+    this.#current = { request, startedAt: performance.now(), giveUp }
+    this.#supersedeLater()
     const base = { cause: request.cause, who: request.who, live: this.#reference?.candidate.plan.number ?? 0 }
     try {
-      const outcome = await applyChange(request, this.#ground())
+      const outcome = await applyChange(request, this.#ground(), giveUp.signal)
       if (outcome.kind === 'unchanged') {
         if (this.#reference !== null) this.#lifecycle = this.#reference.candidate.lifecycle
         return reportOf(base, { kind: 'unchanged' })
@@ -206,11 +246,15 @@ export class ChangeEngine {
       this.#committed({ candidate, settings: candidate.plan.settings })
       return reportOf(base, { kind: 'committed', parts: report })
     } catch (thrown) {
+      if (giveUp.signal.aborted) return 'superseded'
       const number = this.#options.workshop.store.nextNumber()
       if (thrown instanceof ChangeHeld) return reportOf(base, { kind: 'held', number, held: thrown })
       const failed = failedByThrow('config', null, thrown)
       if (failed.isPassing && repeat < CHANGE_LIMITS.repeatsMax) return 'again'
       return reportOf(base, { kind: 'failed', number, failed })
+    } finally {
+      this.#current = null
+      clearTimeout(this.#supersedeTimer)
     }
   }
 

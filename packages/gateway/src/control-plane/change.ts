@@ -87,9 +87,13 @@ export type CommittedParts = Pick<
  * decide → commit. Up to `decide` a throw is the rollback: what was acquired is let go in reverse order, and nobody
  * notices. From then on everything rolls forward.
  *
- * Throws ChangeFailed and ChangeHeld.
+ * Throws ChangeFailed and ChangeHeld; also something else once the signal is aborted, which counts up to `decide`.
  */
-export async function applyChange(request: ChangeRequest, ground: ChangeGround): Promise<ChangeOutcome> {
+export async function applyChange(
+  request: ChangeRequest,
+  ground: ChangeGround,
+  signal: AbortSignal,
+): Promise<ChangeOutcome> {
   await using undo = new AsyncDisposableStack()
   const stages = new Stages(request.firstSignAt)
   stages.passed('notice')
@@ -97,13 +101,14 @@ export async function applyChange(request: ChangeRequest, ground: ChangeGround):
   stages.passed('wait')
   const candidate = await gatherNext(request, ground)
   stages.passed('prepare')
+  signal.throwIfAborted()
   if (isSame(candidate, ground)) return { kind: 'unchanged' }
   const changes = describeChanges(ground.reference?.candidate.plan ?? null, candidate.plan)
   refuseLosses(candidate, ground, request.approved ?? [], changes)
   const fresh = freshPart(candidate.plan, ground.reference?.candidate.plan ?? null)
-  await tryOut(candidate, fresh, ground)
+  await tryOut(candidate, fresh, ground, signal)
   stages.passed('trial')
-  const counts = await stage(candidate, ground, undo)
+  const counts = await stage(candidate, ground, undo, signal)
   stages.passed('stage')
   const record = await decide(candidate, changes, request, ground)
   stages.passed('decide')
@@ -128,7 +133,7 @@ export async function serveReference({ candidate }: Reference, ground: ChangeGro
   // Where it is an older one than what counts.
   if (ground.former !== null) refuseLosses(candidate, ground, [], [])
   await using undo = new AsyncDisposableStack()
-  await stage(candidate, ground, undo)
+  await stage(candidate, ground, undo, new AbortController().signal)
   undo.move()
   await commit(candidate, ground)
 }
@@ -229,13 +234,19 @@ function freshPart(plan: GenerationPlan, reference: GenerationPlan | null): Gene
   return { ...plan, routes: [], upstreams: [], instances, bundles }
 }
 
-async function tryOut(candidate: Candidate, fresh: GenerationPlan, ground: ChangeGround): Promise<void> {
+async function tryOut(
+  candidate: Candidate,
+  fresh: GenerationPlan,
+  ground: ChangeGround,
+  signal: AbortSignal,
+): Promise<void> {
   if (fresh.instances.length === 0) return
   const plugins = [...new Set(fresh.instances.map(({ plugin }) => plugin))]
   try {
     const states = ground.isServing ? await ground.workers.states(plugins) : []
-    await ground.trials.try({ plan: fresh, states, formerConfigs: formerConfigsOf(fresh, ground) })
+    await ground.trials.try({ plan: fresh, states, formerConfigs: formerConfigsOf(fresh, ground) }, signal)
   } catch (thrown) {
+    signal.throwIfAborted()
     candidate.lifecycle.failedToStart(fresh, thrown)
     throw failedByThrow('trial', candidate.plan, thrown)
   }
@@ -251,18 +262,26 @@ async function stage(
   candidate: Candidate,
   { reference, master, workers }: ChangeGround,
   undo: AsyncDisposableStack,
+  signal: AbortSignal,
 ): Promise<{ readonly carried: number }> {
   const { plan } = candidate
+  const abandon = (): void => workers.abandon(plan.number)
   try {
+    signal.addEventListener('abort', abandon)
     if (!isDeepStrictEqual(reference?.settings.listeners, plan.settings.listeners)) {
       undo.defer(() => master.discardListeners())
       await master.stageListeners(plan.settings.listeners)
     }
     undo.defer(() => workers.discard(plan.number))
-    return await workers.stage(plan)
+    const counts = await workers.stage(plan)
+    signal.throwIfAborted()
+    return counts
   } catch (thrown) {
+    signal.throwIfAborted()
     candidate.lifecycle.failedToStart(plan, thrown)
     throw failedByThrow('stage', plan, thrown)
+  } finally {
+    signal.removeEventListener('abort', abandon)
   }
 }
 

@@ -50,11 +50,13 @@ export class TrialRunner {
    *
    * Rejects with a GatewayError that names the instance at fault, its cause with the stack mapped to the plugin's files:
    * what the start of an instance throws, PLUGIN_STALLED, PLUGIN_MEMORY_EXCEEDED, or PLUGIN_START_FAILED for one that
-   * ended the process. TRIAL_FAILED when there is no trial process to be had, or after `close`.
+   * ended the process. TRIAL_FAILED when there is no trial process to be had, or after `close`. Once the signal is aborted
+   * its reason, at once: whatever the instances are at ends with their process.
    */
-  async try(request: TrialRequest): Promise<void> {
+  async try(request: TrialRequest, signal: AbortSignal = NEVER): Promise<void> {
     if (request.plan.instances.length === 0) return
-    const verdict = await this.#inTurn(() => this.#judge(request))
+    const verdict = await this.#inTurn(() => this.#judge(request, signal))
+    signal.throwIfAborted()
     if (verdict.kind === 'failed') throw verdict.error
   }
 
@@ -73,18 +75,23 @@ export class TrialRunner {
     await this.#turns
   }
 
-  async #judge(request: TrialRequest): Promise<Verdict> {
-    const verdict = await this.#runIn(await this.#fitProcess(), request)
-    if (verdict.kind === 'passed' || verdict.isCertain || this.#isClosed) return verdict
+  async #judge(request: TrialRequest, signal: AbortSignal): Promise<Verdict> {
+    const verdict = await this.#runIn(await this.#fitProcess(), request, signal)
+    const isGivenUp = this.#isClosed || signal.aborted
+    if (verdict.kind === 'passed' || verdict.isCertain || isGivenUp) return verdict
     this.#options.log.info('A trial is repeated in a new process, since an earlier one may be to blame', {
       failure: verdict.error.message,
     })
-    return this.#runIn(await this.#fitProcess(), request)
+    return this.#runIn(await this.#fitProcess(), request, signal)
   }
 
-  async #runIn(trial: TrialProcess, request: TrialRequest): Promise<Verdict> {
+  async #runIn(trial: TrialProcess, request: TrialRequest, signal: AbortSignal): Promise<Verdict> {
+    signal.throwIfAborted()
     clearTimeout(this.#idleTimer)
+    const giveUp = (): void => void trial.kill()
+    signal.addEventListener('abort', giveUp)
     const verdict = await trial.run(request)
+    signal.removeEventListener('abort', giveUp)
     if (this.#isClosed && verdict.kind === 'failed') return { ...verdict, error: closedError() }
     this.#lookAfter(trial)
     return verdict
@@ -170,6 +177,9 @@ export class TrialRunner {
     return done
   }
 }
+
+/** Of a trial that nobody will give up. */
+const NEVER = new AbortController().signal
 
 function closedError(): GatewayError {
   return new GatewayError('TRIAL_FAILED', 'The trial was given up: the gateway ends')

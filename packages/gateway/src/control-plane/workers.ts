@@ -165,6 +165,11 @@ export class Workers {
     return { carried }
   }
 
+  /** Nobody waits any more for a generation to be staged: the worker that is at it fails to. */
+  abandon(generation: number): void {
+    for (const worker of this.#workers.keys()) this.#send(worker, { kind: 'discard', generation })
+  }
+
   /** The staged generation will not be committed. */
   discard(generation: number): void {
     for (const [worker, state] of this.#workers) {
