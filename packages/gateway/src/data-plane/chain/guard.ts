@@ -11,6 +11,8 @@ export type GuardState = (typeof GuardState)[keyof typeof GuardState]
 /** An open breaker waits no longer than this before it probes, however often that failed. */
 const OPEN_MS_MAX = 60_000
 const REPORT_PERIOD_MS = 1_000
+/** Failures of one instance that a worker logs in a second: whoever can make it fail must not be able to fill the disk. */
+const LOGGED_PER_PERIOD_MAX = 10
 
 /** What a guard needs of whoever keeps it. */
 export interface GuardKeeper {
@@ -50,12 +52,16 @@ export class InstanceGuard {
   #failures = 0
   #lastFailure: Failure | null = null
   #reportedMs = 0
+  #logged = 0
+  #leftOut = 0
+  #loggedFromMs: number
 
   constructor(plan: InstancePlan, keeper: GuardKeeper) {
     this.#plan = plan
     this.#keeper = keeper
     this.mark = markOf(plan.key)
     this.#halfEndsMs = keeper.nowMs + keeper.faults.breakerWindowMs / 2
+    this.#loggedFromMs = keeper.nowMs
   }
 
   /**
@@ -95,9 +101,22 @@ export class InstanceGuard {
     } else if (this.#probe === call) this.#open(1, 1)
   }
 
-  onFailure(failure: Failure): void {
+  /** `failure` null: one that is only counted, like those before it. */
+  onFailure(failure: Failure | null): void {
     this.#failures++
-    this.#lastFailure = failure
+    this.#lastFailure = failure ?? this.#lastFailure
+  }
+
+  /** How many failures were left out of the log before this one; null: this one is to be left out too. */
+  admitToLog(): number | null {
+    if (this.#logged >= LOGGED_PER_PERIOD_MAX) {
+      this.#leftOut++
+      return null
+    }
+    this.#logged++
+    const leftOut = this.#leftOut
+    this.#leftOut = 0
+    return leftOut
   }
 
   #open(calls: number, faults: number): void {
@@ -133,6 +152,10 @@ export class InstanceGuard {
     if (this.state === GuardState.open && nowMs >= this.#openUntilMs) {
       this.#enter(GuardState.halfOpen, 'half-open', 0, 0)
     }
+    if (nowMs >= this.#loggedFromMs + REPORT_PERIOD_MS) {
+      this.#loggedFromMs = nowMs
+      this.#logged = 0
+    }
     if (nowMs >= this.#reportedMs + REPORT_PERIOD_MS) this.report()
   }
 
@@ -150,11 +173,10 @@ export class InstanceGuard {
   /** Tells of the failures since the last report, if there are any. */
   report(): void {
     const failure = this.#lastFailure
-    if (failure === null) return
+    if (failure === null || this.#failures === 0) return
     const { key, name: instance, plugin } = this.#plan
     const count = this.#failures
     this.#failures = 0
-    this.#lastFailure = null
     this.#reportedMs = this.#keeper.nowMs
     this.#keeper.onFault({ kind: 'failures', key, instance, plugin, count, failure })
   }

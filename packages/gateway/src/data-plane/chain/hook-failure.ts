@@ -68,7 +68,7 @@ function codeOf(thrown: unknown): ErrorCode | null {
   }
 }
 
-/** Says in the log of the instance what its code did, and counts it. */
+/** Says in the log of the instance what its code did, unless it says that too often, and counts it. */
 export function noteHookFailure(
   context: HookContext,
   hook: string,
@@ -77,15 +77,25 @@ export function noteHookFailure(
 ): void {
   const { plan, instance, guard } = context.entry
   const code = codeOf(thrown) ?? 'HOOK_THREW'
-  const stack = isInstance(thrown, Error) ? instance.mapStack(thrown) : null
-  const message = messageOf(thrown)
-  const { id: requestId, routeName: route } = exchange
-  instance.log.error(`${hook} failed`, { code, requestId, route, stack: stack ?? message })
+  const leftOut = guard.admitToLog()
+  // Mapping stacks is what takes time.
+  const stack = leftOut !== null && isInstance(thrown, Error) ? instance.mapStack(thrown) : null
+  if (leftOut !== null) {
+    const { id: requestId, routeName: route } = exchange
+    const more = leftOut === 0 ? {} : { leftOut }
+    instance.log.error(`${hook} failed`, {
+      code,
+      requestId,
+      route,
+      stack: stack ?? messageOf(thrown),
+      ...more,
+    })
+  }
   if (isInstance(thrown, HookTimeout)) guard.onTimeout(context)
   else guard.onProbed(context)
   const failure = hookFailure(plan, hook, thrown)
-  if (failure.source === 'plugin')
-    guard.onFailure({ code, message: failure.message, plugin: plan.name, stack })
+  if (failure.source !== 'plugin') return
+  guard.onFailure(leftOut === null ? null : { code, message: failure.message, plugin: plan.name, stack })
 }
 
 /** Why no hook of an instance is called at present. */

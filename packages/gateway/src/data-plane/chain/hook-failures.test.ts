@@ -254,3 +254,27 @@ test('an error of ours that a plugin has changed and throws on counts as its own
     assert.equal(logs[0]?.fields.code, 'HOOK_THREW')
   }
 })
+
+test('failures of one instance that come too often are left out of the log, and counted', async (t) => {
+  const oops = (): never => {
+    throw new Error('oops')
+  }
+  const { send, plane, clock, logs } = exchangeBench(t, {
+    chain: [{ handle: oops, plan: { onFailure: OPEN } }],
+  })
+  for (let request = 0; request < 15; request++) assert.equal((await send()).status, 200)
+  assert.equal(logs.length, 10)
+  await clock.advance(2_000)
+  await send()
+  await send()
+  assert.deepEqual(
+    logs.slice(-2).map(({ fields }) => fields.leftOut),
+    [5, undefined],
+  )
+  await clock.advance(2_000)
+  const counts = plane.faults.flatMap((event) => (event.kind === 'failures' ? [event.count] : []))
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    17,
+  )
+})
