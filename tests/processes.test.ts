@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { newConnections } from './support/new-connections.ts'
@@ -61,6 +62,8 @@ test('a killed supervisor is replaced by one that adopts; traffic never notices'
   const gateway = await startWith(t, upstream, 2)
   const workers = gateway.pids(WORKER)
   const killed = gateway.pids(SUPERVISOR)
+  const status = () => askGateway({ command: 'status' }, { directory: gateway.dir.path, who: 'test' })
+  const { startedAt } = await status()
   await using clients = newConnections(gateway.port, 4)
   await clients.traffic()
   await killProcesses(killed)
@@ -71,6 +74,7 @@ test('a killed supervisor is replaced by one that adopts; traffic never notices'
   assert.equal(gateway.pids(SUPERVISOR).length, 1)
   assert.notDeepEqual(gateway.pids(SUPERVISOR), killed)
   assert.deepEqual(gateway.pids(WORKER), workers)
+  assert.equal((await status()).startedAt, startedAt)
 })
 
 test('a worker killed while no supervisor answers serves the committed generation again', async (t) => {

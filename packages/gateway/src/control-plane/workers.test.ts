@@ -172,3 +172,22 @@ test('broadcast() reaches a worker that is being replaced, until it ends', () =>
     [2],
   )
 })
+
+test('trace() reaches workers that start later too, until it is over', () => {
+  const { workers, sent } = withWorkers(1)
+  workers.trace(true)
+  workers.spawned(2)
+  workers.started(2, 7)
+  workers.trace(false)
+  workers.spawned(3)
+  workers.started(3, 7)
+  assert.deepEqual(
+    sent.map(({ worker, message }) => [worker, message]),
+    [
+      [1, { kind: 'tracing', on: true }],
+      [2, { kind: 'tracing', on: true }],
+      [1, { kind: 'tracing', on: false }],
+      [2, { kind: 'tracing', on: false }],
+    ],
+  )
+})

@@ -33,6 +33,7 @@ export class Workers {
   readonly #retiring = new Set<number>()
   readonly #waiting = new Set<Waiting>()
   readonly #waitingForRetirement = new Set<() => void>()
+  #isTracing = false
 
   constructor(send: (worker: number, message: SupervisorToWorker) => void) {
     this.#send = send
@@ -59,6 +60,7 @@ export class Workers {
   started(worker: number, generation: number): void {
     const state = this.#workers.get(worker)
     if (state !== undefined) serve(state, generation)
+    if (this.#isTracing) this.#send(worker, { kind: 'tracing', on: true })
     this.reached(worker, 'started')
   }
 
@@ -260,6 +262,12 @@ export class Workers {
   /** What is not answered. */
   send(worker: number, message: Exclude<SupervisorToWorker, Question>): void {
     this.#send(worker, message)
+  }
+
+  /** Has all workers trace, or not, those that start later too. */
+  trace(on: boolean): void {
+    this.#isTracing = on
+    this.broadcast({ kind: 'tracing', on })
   }
 
   broadcast(message: Exclude<SupervisorToWorker, Question>): void {

@@ -44,6 +44,8 @@ export interface ControlRoomOptions {
   readonly log: GatewayLog
   readonly workers: Workers
   readonly masterPid: number
+  /** Unix time of the gateway's start, milliseconds. */
+  readonly startedAt: number
   readonly master: MasterPort & {
     /** Opens the first listeners, and starts the workers. Throws LISTEN_FAILED. */
     open(settings: GatewaySettings): Promise<void>
@@ -119,7 +121,7 @@ export class ControlRoom {
         faults: this.#faults,
         store,
         events,
-        startedAt: Date.now(),
+        startedAt: options.startedAt,
         directory: directoryOf(serve.source),
         addresses: options.addresses,
       }),
@@ -129,7 +131,7 @@ export class ControlRoom {
       path: controlSocketPath(directoryOf(serve.source)),
       log,
       handle: (command, who) => operations.handle(command, who),
-      onTracing: (on) => workers.broadcast({ kind: 'tracing', on }),
+      onTracing: (on) => workers.trace(on),
     })
     this.#watch = new Watch({
       log,
@@ -195,6 +197,8 @@ export class ControlRoom {
     this.#keepNodeServices(settings.workers)
     for (const worker of workers.numbers) this.workerSpawned(worker)
     await workers.recount()
+    // Whoever watched the predecessor asks again.
+    workers.trace(false)
     // Of a change that died with the predecessor: the next commit must not open what that one was to listen on.
     master.discardListeners()
     const recollection = await this.#recollect(plan)

@@ -43,6 +43,8 @@ export class Master {
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
   readonly #listeners = new ListenerSet()
   readonly #workers: WorkerSet
+  /** Unix time, milliseconds. */
+  readonly #startedAt = Date.now()
   #state: State = 'starting'
   #settings: GatewaySettings | null = null
   /** What workers that are started from now on serve. */
@@ -172,6 +174,7 @@ export class Master {
         kind: 'start',
         id,
         options,
+        startedAt: this.#startedAt,
         running,
       }))
     } catch (thrown) {

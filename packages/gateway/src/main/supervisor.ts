@@ -82,7 +82,7 @@ class Supervisor {
     this.#log.error(message, thrown instanceof Error ? { stack: thrown.stack } : { error: messageOf(thrown) })
   }
 
-  async #start({ id, options, running }: MasterToSupervisor & { kind: 'start' }): Promise<void> {
+  async #start({ id, options, startedAt, running }: MasterToSupervisor & { kind: 'start' }): Promise<void> {
     this.#master.send({ kind: 'started', id })
     this.#addresses = running?.addresses ?? []
     for (const { worker, pid } of running?.workers ?? []) this.#spawned(worker, pid)
@@ -93,6 +93,7 @@ class Supervisor {
       workers: this.#workers,
       // The master is our parent.
       masterPid: process.ppid,
+      startedAt,
       master: {
         open: (settings) => this.#opened((askId) => ({ kind: 'open', id: askId, settings })),
         stageListeners: (listeners) =>

@@ -20,6 +20,8 @@ export type MasterToSupervisor =
       readonly kind: 'start'
       readonly id: number
       readonly options: ServeOptions
+      /** Unix time of the gateway's start, milliseconds. */
+      readonly startedAt: number
       /** What the supervisor's predecessor left; null at the first start. */
       readonly running: RunningGateway | null
     }
