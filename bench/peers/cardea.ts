@@ -11,7 +11,8 @@ const PLUGINS = new URL('../plugins/', import.meta.url)
 /** The plugin folders that each variant finds beside its config. */
 export const PLUGINS_OF: Readonly<Record<Variant, readonly string[]>> = {
   plain: [],
-  logging: ['access-log'],
+  // access-log is built in.
+  logging: [],
   plugins: ['tenant', 'client-kind', 'language', 'cache-hint', 'frame-options'],
 }
 
@@ -20,6 +21,7 @@ export const cardea: Peer = {
   title: 'Cardea',
   variants: ['plain', 'logging', 'plugins'],
   install: 'npm ci',
+  accessLog: 'logs/access.log',
   async find() {
     const version = await firstLineOf(process.execPath, [BIN, '--version'])
     return version === null || version === '' ? null : `Cardea ${version}, Node.js ${process.versions.node}`
@@ -29,7 +31,7 @@ export const cardea: Peer = {
       await cp(new URL(plugin, PLUGINS), join(directory, 'plugins', plugin), { recursive: true })
     }
     const file = join(directory, 'cardea.yaml')
-    const plugins = `plugins:\n  access-log: { config: { file: ${JSON.stringify(`${directory}/access.log`)} } }\n`
+    const plugins = 'plugins:\n  access-log: { config: { format: combined, rotate_size: "0" } }\n'
     await writeFile(
       file,
       `listen: [{ host: 127.0.0.1, port: ${port} }]

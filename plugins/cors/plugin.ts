@@ -90,7 +90,7 @@ function isPreflight({ request: { headers } }: Context): boolean {
 function vary(ctx: Context, name: string): void {
   const fields = ctx.response.headers
   const before = fields.get('vary')
-  if (before === null) fields.set('vary', name)
+  if (before === null) fields.append('vary', name)
   else if (!isListed(before, name)) fields.set('vary', before === '' ? name : `${before}, ${name}`)
 }
 
