@@ -25,6 +25,8 @@ interface InstanceFaults {
   readonly breakers: Map<number, BreakerState>
   /** In a row, without a closed breaker between. */
   opened: number
+  /** It blocked a worker, and is about to be quarantined. */
+  hasStalled: boolean
 }
 
 /**
@@ -97,7 +99,7 @@ export class FaultPolicy {
     const faults = this.#faultsOf(fault.key)
     if (fault.kind === 'failures') faults.failures += fault.count
     else if (fault.kind === 'breaker') this.#onBreaker(worker, fault.state, faults, instance)
-    else this.#onStall(instance)
+    else this.#onStall(instance, faults)
   }
 
   close(): void {
@@ -108,7 +110,7 @@ export class FaultPolicy {
   #faultsOf(key: string): InstanceFaults {
     const known = this.#faults.get(key)
     if (known !== undefined) return known
-    const faults: InstanceFaults = { failures: 0, breakers: new Map(), opened: 0 }
+    const faults: InstanceFaults = { failures: 0, breakers: new Map(), opened: 0, hasStalled: false }
     this.#faults.set(key, faults)
     return faults
   }
@@ -132,17 +134,24 @@ export class FaultPolicy {
     if (opened >= FAULT_LIMITS.opensBeforeRestart) this.#restartLater(instance)
   }
 
-  #onStall(instance: InstancePlan): void {
+  #onStall(instance: InstancePlan, faults: InstanceFaults): void {
     this.#options.workers.broadcast({ kind: 'quarantine', key: instance.key })
+    // The next worker that it blocks adds nothing, and a version that is taken back late would meet a mended one.
+    if (faults.hasStalled || instance.quarantined) return
+    faults.hasStalled = true
     this.#decided(
       instance.plugin,
       `"${instance.name}" blocked the event loop and is quarantined until its code changes`,
     )
     const { engine } = this.#options
-    void engine.request({
+    const quarantined = engine.request({
       ...gatewayRequest({ kind: 'quarantine', plugin: instance.plugin }),
       base: 'live',
       edit: (overlay) => withQuarantined(overlay, instance.key),
+    })
+    this.#later(async () => {
+      await quarantined
+      faults.hasStalled = false
     })
     this.#later(async () => {
       const previous = await this.#versionToReturnTo(instance)

@@ -191,3 +191,56 @@ test('trace() reaches workers that start later too, until it is over', () => {
     ],
   )
 })
+
+test('catchUp() waits for what a change stages in the same worker, and for its end', async () => {
+  const { workers, sent, idFor } = withWorkers(1)
+  const kinds = () => sent.map(({ message }) => message.kind)
+  workers.started(1, 7)
+  const older = { number: 8 } as GenerationPlan
+  const staged = workers.stage({ number: 9 } as GenerationPlan)
+  const caughtUp = workers.catchUp(1, older)
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
+  await staged
+  assert.deepEqual(kinds(), ['stage'])
+  workers.discard(9)
+  await waitFor(() => kinds().length === 3, 'the older one to be staged')
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
+  await waitFor(() => kinds().length === 4, 'the older one to be committed')
+  workers.answered(1, { kind: 'committed', id: idFor(1), at: 1 })
+  await caughtUp
+  assert.deepEqual(kinds(), ['stage', 'discard', 'stage', 'commit'])
+  assert.equal(workers.generationOf(1), 8)
+})
+
+test('stage() waits for a worker that catches up', async () => {
+  const { workers, sent, idFor } = withWorkers(1)
+  const kinds = () => sent.map(({ message }) => message.kind)
+  workers.started(1, 7)
+  const caughtUp = workers.catchUp(1, { number: 8 } as GenerationPlan)
+  const staged = workers.stage({ number: 9 } as GenerationPlan)
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
+  await waitFor(() => kinds().includes('commit'), 'the older one to be committed')
+  workers.answered(1, { kind: 'committed', id: idFor(1), at: 1 })
+  await caughtUp
+  await waitFor(() => kinds().length === 3, 'the newer one to be staged')
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 3, started: 0 })
+  assert.deepEqual(await staged, { carried: 3 })
+})
+
+test('catchUp() does nothing any more when a change has brought the worker further', async () => {
+  const { workers, sent, idFor } = withWorkers(1)
+  workers.started(1, 7)
+  const newest = { number: 9 } as GenerationPlan
+  const staged = workers.stage(newest)
+  const caughtUp = workers.catchUp(1, { number: 8 } as GenerationPlan)
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
+  await staged
+  const committed = workers.commit(newest)
+  await waitFor(() => sent.length === 2, 'the newest to be committed')
+  workers.answered(1, { kind: 'committed', id: idFor(1), at: 1 })
+  await Promise.all([committed, caughtUp])
+  assert.deepEqual(
+    sent.map(({ message }) => message.kind),
+    ['stage', 'commit'],
+  )
+})

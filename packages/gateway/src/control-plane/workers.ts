@@ -53,6 +53,8 @@ export class Workers {
       alive: new Set(),
       failure: null,
       requests,
+      turn: null,
+      onSettled: [],
     })
   }
 
@@ -98,6 +100,7 @@ export class Workers {
     if (state === undefined) return
     this.#workers.delete(worker)
     state.requests.rejectAll(`it ended (${reason})`)
+    noteSettled(state)
     const detail = `Cannot start worker ${worker}: it ended (${reason}) before it was ready. The log has the cause`
     this.#rejectWaiting(new GatewayError('WORKER_START_FAILED', detail))
     this.#noteRetirement()
@@ -155,14 +158,7 @@ export class Workers {
     let carried = 0
     for (const [worker, state] of [...this.#workers]) {
       if (state.step === 'spawned' || this.#workers.get(worker) !== state) continue
-      const answer = await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
-        kind: 'stage',
-        id,
-        plan,
-      }))
-      if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
-      if (answer.kind === 'staged') carried = answer.carried
-      state.staged = plan.number
+      carried = await inTurn(state, () => this.#stageOne(worker, state, plan))
     }
     return { carried }
   }
@@ -172,12 +168,25 @@ export class Workers {
     for (const worker of this.#workers.keys()) this.#send(worker, { kind: 'discard', generation })
   }
 
+  async #stageOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
+    if (this.#workers.get(worker) !== state) throw lost(`Cannot stage in worker ${worker}: it ended`)
+    const answer = await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
+      kind: 'stage',
+      id,
+      plan,
+    }))
+    if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
+    state.staged = plan.number
+    return answer.kind === 'staged' ? answer.carried : 0
+  }
+
   /** The staged generation will not be committed. */
   discard(generation: number): void {
     for (const [worker, state] of this.#workers) {
       if (state.staged !== generation || state.generation === generation) continue
       state.staged = 0
       this.#send(worker, { kind: 'discard', generation })
+      noteSettled(state)
     }
   }
 
@@ -190,7 +199,7 @@ export class Workers {
     const failed: { worker: number; reason: string }[] = []
     const commitOne = async ([worker, state]: [number, WorkerState]): Promise<void> => {
       try {
-        swappedAt.push(await this.#commitOne(worker, state, plan))
+        swappedAt.push(await inTurn(state, () => this.#commitOne(worker, state, plan)))
       } catch (thrown) {
         // Who ended is followed by one that starts on the plan.
         if (this.#workers.get(worker) === state) {
@@ -203,10 +212,23 @@ export class Workers {
     return { swappedAt, failed }
   }
 
-  /** Brings one worker that serves something else to the plan. Throws when it cannot. */
+  /**
+   * Brings one worker that serves something older to the plan. Where a change has staged its own there, that goes first:
+   * the worker would give one of them up. Throws when it cannot.
+   */
   async catchUp(worker: number, plan: GenerationPlan): Promise<void> {
     const state = this.#workers.get(worker)
-    if (state !== undefined && state.generation !== plan.number) await this.#commitOne(worker, state, plan)
+    while (state !== undefined && this.#workers.get(worker) === state && state.generation < plan.number) {
+      const settled = new Promise<void>((resolve) => state.onSettled.push(resolve))
+      const isDone = await inTurn(state, async () => {
+        if (state.generation >= plan.number) return true
+        if (state.staged > plan.number) return false
+        await this.#commitOne(worker, state, plan)
+        return true
+      })
+      if (isDone) return
+      await settled
+    }
   }
 
   /** What the worker serves; 0 for nothing, or one that is not there. */
@@ -276,14 +298,8 @@ export class Workers {
 
   async #commitOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
     const generation = plan.number
-    if (state.staged !== generation && state.generation !== generation) {
-      const answer = await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
-        kind: 'stage',
-        id,
-        plan,
-      }))
-      if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
-    }
+    if (state.staged !== generation && state.generation !== generation)
+      await this.#stageOne(worker, state, plan)
     const answer = await this.#request(worker, 'commit', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
       kind: 'commit',
       id,
@@ -334,6 +350,26 @@ function serve(state: WorkerState, generation: number): void {
   state.generation = generation
   state.staged = 0
   if (generation > 0) state.alive.add(generation)
+  noteSettled(state)
+}
+
+function noteSettled(state: WorkerState): void {
+  for (const resolve of state.onSettled.splice(0)) resolve()
+}
+
+/** A worker gives up what it stages when it is told to stage something else: it is told one thing after the other. */
+function inTurn<T>(state: WorkerState, run: () => Promise<T>): Promise<T> {
+  const result = state.turn === null ? run() : state.turn.then(run)
+  const turn: Promise<void> = result.then(
+    () => endTurn(state, turn),
+    () => endTurn(state, turn),
+  )
+  state.turn = turn
+  return result
+}
+
+function endTurn(state: WorkerState, turn: Promise<void>): void {
+  if (state.turn === turn) state.turn = null
 }
 
 function lost(detail: string): GatewayError {
@@ -350,6 +386,10 @@ interface WorkerState {
   readonly alive: Set<number>
   failure: GatewayError | null
   readonly requests: PendingRequests<Answer>
+  /** Ends when nothing is staged or committed there right now; null when nothing is. */
+  turn: Promise<void> | null
+  /** Called when what is staged is committed or discarded. */
+  readonly onSettled: (() => void)[]
 }
 
 interface Waiting {
