@@ -1,7 +1,6 @@
-import { stackOf } from '../base/errors.ts'
+import { type GatewayError, stackOf } from '../base/errors.ts'
 import { markOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { bundleMapper } from '../plugin-host/load.ts'
-
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 
 /** An instance whose code may run in this process. */
@@ -10,9 +9,18 @@ export interface Suspect {
   mapStack(error: Error): string
 }
 
-/** Those that `live` here, then those that are started for `staged`. */
-export function suspectsOf(live: readonly Suspect[], staged: GenerationPlan | null): readonly Suspect[] {
-  if (staged === null) return live
+/** A generation that is being staged. */
+export interface Staging {
+  readonly plan: GenerationPlan
+  readonly giveUp: AbortController
+  /** For when a plugin blocked in it and was ended: then the stage never settles by itself. */
+  fail(error: GatewayError): void
+}
+
+/** Those that `live` here, then those that are started for `staging`. */
+export function suspectsOf(live: readonly Suspect[], staging: Staging | null): readonly Suspect[] {
+  if (staging === null) return live
+  const staged = staging.plan
   const keys = new Set(live.map(({ plan }) => plan.key))
   const starting = staged.instances.filter(({ key }) => !keys.has(key))
   return [...live, ...starting.map((plan) => ({ plan, mapStack: stackMapperOf(plan, staged) }))]

@@ -90,7 +90,7 @@ async function attend(isUrgent: boolean): Promise<void> {
   let isConfirmed = isUrgent
   let seen: Stall | null = null
   for (let looksInVain = 0; ; ) {
-    let frames = await stopped(probe.pause())
+    let frames = await stopped(probe.pause(), isUrgent)
     if (frames !== null && stallOf(frames).codeHashes.length === 0) frames = await afterStep(probe)
     if (frames === null) return
     if (loop.poll()) {
@@ -115,7 +115,7 @@ async function attend(isUrgent: boolean): Promise<void> {
 async function afterStep(probe: MainThreadProbe): Promise<readonly ProbedFrame[] | null> {
   const frames = await Promise.race([probe.step(), sleep(LIMITS.lookAgainMs, null)])
   // Some loops have no place for a step to end at.
-  return frames ?? stopped(probe.pause())
+  return frames ?? stopped(probe.pause(), false)
 }
 
 /** Gives the main thread the time to go on; more of it on a machine that is short of cores. */
@@ -128,14 +128,20 @@ async function letRun(): Promise<void> {
   }
 }
 
-/** Where the main thread stands; null when it went on before it was stopped. Ends the process when it cannot be stopped. */
-async function stopped(paused: Promise<readonly ProbedFrame[]>): Promise<readonly ProbedFrame[] | null> {
+/**
+ * Where the main thread stands; null when it went on before it was stopped. Ends the process when it cannot be stopped: one
+ * that `isGrowing` may collect garbage for long before it can.
+ */
+async function stopped(
+  paused: Promise<readonly ProbedFrame[]>,
+  isGrowing: boolean,
+): Promise<readonly ProbedFrame[] | null> {
   const cpuBefore = process.cpuUsage()
   for (let waits = 1; ; waits++) {
     const frames = await Promise.race([paused, sleep(LIMITS.lookAgainMs, null)])
     if (frames !== null) return frames
     if (loop.poll()) return null
-    const waitsMax = mark[0] === NOBODY ? LIMITS.unknownLooksMax : LIMITS.looksMax
+    const waitsMax = isGrowing || mark[0] === NOBODY ? LIMITS.unknownLooksMax : LIMITS.looksMax
     if (waits < waitsMax || (isStarved(cpuBefore) && waits < waitsMax * LIMITS.starvedFactor)) continue
     kill('its main thread is in a native call that does not return')
   }

@@ -22,7 +22,7 @@ import type {
 } from '../protocol/supervisor-worker.ts'
 import { childOfMaster } from './child-of-master.ts'
 import { StallRecovery } from './stall-recovery.ts'
-import { markStep, type Suspect, suspectsOf } from './suspects.ts'
+import { markStep, type Staging, type Suspect, suspectsOf } from './suspects.ts'
 import { Watchdog } from './watchdog.ts'
 import { within } from './within.ts'
 
@@ -37,13 +37,6 @@ interface WorkerOptions {
   onRetired(generation: number): void
   /** A plugin blocked the event loop and was ended. */
   onStalled(error: GatewayError): void
-}
-
-interface Staging {
-  readonly plan: GenerationPlan
-  readonly giveUp: AbortController
-  /** For when a plugin blocked in it and was ended: then the stage never settles by itself. */
-  fail(error: GatewayError): void
 }
 
 class Worker {
@@ -242,16 +235,14 @@ class Worker {
   }
 
   get #suspects(): readonly Suspect[] {
-    return suspectsOf(this.#pool.living, this.#staging?.plan ?? null)
+    return suspectsOf(this.#pool.living, this.#staging)
   }
 
   #onRecovered(error: GatewayError, blamed: ReadonlySet<string>): void {
     this.#hasStalled = true
     const living = new Set(this.#pool.living.map(({ plan }) => plan.key))
-    const staging = this.#staging
-    if (staging?.plan.instances.some(({ key }) => blamed.has(key) && !living.has(key)) === true) {
-      staging.fail(error)
-    }
+    const isStarting = this.#staging?.plan.instances.some(({ key }) => blamed.has(key) && !living.has(key))
+    if (isStarting === true) this.#staging?.fail(error)
     this.#onStalled(error)
   }
 
@@ -266,6 +257,8 @@ class Worker {
 
 const master = childOfMaster<WorkerToMaster>('worker')
 let worker: Worker | null = null
+/** Until then what concerns changes is meant for the process that this one replaces. */
+let hasStarted = false
 
 process.on('message', (message: MasterToWorker, handle: unknown) => {
   answer(message, handle).catch((thrown) => {
@@ -311,7 +304,7 @@ async function start(message: MasterToWorker & { kind: 'start' }): Promise<void>
     },
   })
   worker = started
-  if (committed === null) return master.send({ kind: 'started', id, generation: 0 })
+  if (committed === null) return begin(id, 0)
   try {
     const committing = started.stage(committed).then(() => started.commit(committed.number))
     await Promise.race([committing, stalled])
@@ -321,10 +314,16 @@ async function start(message: MasterToWorker & { kind: 'start' }): Promise<void>
     master.sendLast({ kind: 'start-failed', id, failure }, 1)
     return
   }
-  master.send({ kind: 'started', id, generation: committed.number })
+  begin(id, committed.number)
+}
+
+function begin(id: number, generation: number): void {
+  hasStarted = true
+  master.send({ kind: 'started', id, generation })
 }
 
 async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
+  if (!hasStarted && ['stage', 'commit', 'discard'].includes(message.kind)) return
   switch (message.kind) {
     case 'stage':
       return stage(message.id, message.plan)
