@@ -7,7 +7,8 @@ import { hostFault, pathFault, redirectFault, rewriteFault, unknownNames } from 
 const ACTIONS = ['upstream', 'respond', 'redirect'] as const
 
 export function checkRoutes(reader: RuleReader): void {
-  const upstreams = reader.members('/upstreams').map(([, name]) => name)
+  // An entry without a name is a problem of its own, and nothing to be suggested.
+  const upstreams = reader.members('/upstreams').flatMap(([, name]) => (name === '' ? [] : [name]))
   const names = new Set<string>()
   const matches = new Map<string, string>()
   for (const [route, , value] of reader.members('/routes')) {

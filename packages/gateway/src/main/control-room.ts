@@ -283,11 +283,16 @@ export class ControlRoom {
     }
   }
 
+  /** A change that is under way has steps of its own. */
+  get #serving(): PluginLifecycle {
+    return this.#engine.reference?.candidate.lifecycle ?? this.#engine.plugins
+  }
+
   /** The gateway ends: nothing changes any more. */
   drain(): void {
     this.#isClosed = true
     this.#engine.close()
-    this.#engine.plugins.draining()
+    this.#serving.draining()
     void this.#watch.close()
   }
 
@@ -295,9 +300,9 @@ export class ControlRoom {
     this.#isClosed = true
     this.#engine.close()
     this.#faults.close()
-    for (const worker of this.#options.workers.numbers)
-      this.#options.workers.ended(worker, 'the gateway ends')
-    this.#engine.plugins.stopped()
+    const { workers } = this.#options
+    for (const worker of workers.numbers) workers.ended(worker, 'the gateway ends')
+    this.#serving.stopped()
     await Promise.allSettled([
       this.#watch.close(),
       this.#control.close(),
