@@ -7,6 +7,7 @@ import type { MasterPort, Reference } from '../control-plane/change.ts'
 import { ChangeEngine, gatewayRequest } from '../control-plane/change-engine.ts'
 import { controlSocketPath } from '../control-plane/control-path.ts'
 import { ControlServer } from '../control-plane/control-server.ts'
+import { DrainingGenerations } from '../control-plane/draining-generations.ts'
 import { FaultPolicy } from '../control-plane/fault-policy.ts'
 import type { Workshop } from '../control-plane/gather.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
@@ -67,14 +68,14 @@ export class ControlRoom {
   readonly #faults: FaultPolicy
   readonly #control: ControlServer
   readonly #watch: Watch
-  /** Generations that are not served any more but still run somewhere. */
-  readonly #draining = new Map<number, PluginLifecycle>()
+  readonly #draining: DrainingGenerations
   /** From when it is known how many workers there are. */
   #nodes: NodeKeeper | null = null
   #isClosed = false
 
   private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
     const { serve, log, workers, master } = options
+    this.#draining = new DrainingGenerations(workers)
     const fingerprints = new Fingerprints()
     this.#options = options
     this.#store = store
@@ -256,20 +257,20 @@ export class ControlRoom {
     this.#faults.workerEnded(worker)
     this.#nodes?.workerRetiring(worker, as)
     this.#onEvent({ kind: 'worker', at: Date.now(), worker, text: 'is being replaced' })
-    this.#noteRetirement()
+    this.#draining.check()
   }
 
   workerEnded(worker: number, reason: string): void {
     this.#faults.workerEnded(worker)
     if (!this.#isClosed) this.#onEvent({ kind: 'worker', at: Date.now(), worker, text: `ended: ${reason}` })
-    this.#noteRetirement()
+    this.#draining.check()
   }
 
   workerSaid(worker: number, message: Notice): void {
     switch (message.kind) {
       case 'retired':
         this.#options.workers.retired(worker, message.generation)
-        this.#noteRetirement()
+        this.#draining.check()
         break
       case 'fault':
         this.#faults.onFault(worker, message.event)
@@ -382,20 +383,11 @@ export class ControlRoom {
       const { lifecycle, plan } = previous.candidate
       lifecycle.draining()
       this.#draining.set(plan.number, lifecycle)
-      this.#noteRetirement()
     }
     const { generationsMax, pluginVersionsMax } = reference.settings.changes
     this.#store
-      .prune({ generationsMax, pluginVersionsMax }, new Set(this.#draining.keys()))
+      .prune({ generationsMax, pluginVersionsMax }, this.#draining.numbers)
       .catch((thrown) => log.warn(`Cannot remove what is not needed any more: ${messageOf(thrown)}`))
-  }
-
-  #noteRetirement(): void {
-    for (const [generation, lifecycle] of this.#draining) {
-      if (!this.#options.workers.haveRetired(generation)) continue
-      this.#draining.delete(generation)
-      lifecycle.stopped()
-    }
   }
 
   #onEvent(event: ControlEvent): void {

@@ -1,0 +1,32 @@
+import type { PluginLifecycle } from './lifecycle.ts'
+import type { Workers } from './workers.ts'
+
+/** Generations that get no new exchanges and still run somewhere: their plugins drain, and stop when the last worker is done. */
+export class DrainingGenerations {
+  readonly #workers: Workers
+  readonly #lifecycles = new Map<number, PluginLifecycle>()
+
+  constructor(workers: Workers) {
+    this.#workers = workers
+  }
+
+  /** Their numbers. */
+  get numbers(): ReadonlySet<number> {
+    return new Set(this.#lifecycles.keys())
+  }
+
+  add(generation: number, lifecycle: PluginLifecycle): void {
+    lifecycle.draining()
+    this.#lifecycles.set(generation, lifecycle)
+    this.check()
+  }
+
+  /** To be called whenever a worker has retired something, or has ended. */
+  check(): void {
+    for (const [generation, lifecycle] of this.#lifecycles) {
+      if (!this.#workers.haveRetired(generation)) continue
+      this.#lifecycles.delete(generation)
+      lifecycle.stopped()
+    }
+  }
+}
