@@ -381,8 +381,7 @@ export class ControlRoom {
     this.#watchFiles()
     if (previous !== null) {
       const { lifecycle, plan } = previous.candidate
-      lifecycle.draining()
-      this.#draining.set(plan.number, lifecycle)
+      this.#draining.add(plan.number, lifecycle)
     }
     const { generationsMax, pluginVersionsMax } = reference.settings.changes
     this.#store
