@@ -52,8 +52,9 @@ async function served(t: TestContext, guardedFrom: 1 | 2): Promise<TestGateway> 
   await gateway.dir.write(GUARD)
   await meets(gateway, 'guard')
   if (guardedFrom === 1) {
+    const said = sayings(gateway)
     await gateway.dir.write({ 'cardea.yaml': { ...CONFIG, debug: false } })
-    await waitFor(async () => (await recordsIn(gateway)).length === 3, 'the third generation', DEADLINE_MS)
+    await said(/Generation 3 is live/)
   }
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
   return gateway

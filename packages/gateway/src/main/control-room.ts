@@ -233,9 +233,8 @@ export class ControlRoom {
     try {
       await master.stageListeners(plan.settings.listeners)
     } catch (thrown) {
-      log.error(
-        `Generation ${plan.number} is served on the listeners of the one before: ${messageOf(thrown)}`,
-      )
+      const which = `Generation ${plan.number} is served on the listeners of the one before`
+      log.error(`${which}: ${messageOf(thrown)}`)
     }
     await master.commit(plan)
   }
@@ -309,6 +308,7 @@ export class ControlRoom {
       this.#control.close(),
       this.#trials.close(),
       this.#nodes?.close(),
+      this.#store.close(),
       stopBuildService(),
       this.#events[Symbol.asyncDispose](),
     ])

@@ -216,6 +216,11 @@ export class GenerationStore {
     return Math.max(...known.map((number) => number ?? 0), this.#countedFrom)
   }
 
+  /** Resolves when all that was begun is on disk. */
+  async close(): Promise<void> {
+    await this.#turn
+  }
+
   async #decide(record: StoredGeneration, blobs: readonly Blob[]): Promise<void> {
     try {
       await this.#write(record, blobs).catch(async (error) => {
