@@ -36,6 +36,7 @@ async function block(t: TestContext, stage: Stage, one: Case): Promise<Outcome> 
   const { gateway } = stage
   const neighbours = await meetNeighbours(t, stage)
   const fails = one.hook === 'onError' ? 'X-Fail: yes\r\n' : ''
+  const blockedAt = Date.now()
   await neighbours.victim.write(post(BODY, `/block/${nameOf(one)}`, fails))
   const answer = await answerOn(neighbours.victim)
   await neighbours.ask()
@@ -52,6 +53,9 @@ async function block(t: TestContext, stage: Stage, one: Case): Promise<Outcome> 
     new RegExp(`^Plugin "${nameOf(one)}" blocked the event loop for [\\d,]+ ms`),
   )
   assert.match(String(line.stack), placeOf(one.form))
+  const told = await logged(gateway, new RegExp(`^Plugin fault: "${nameOf(one)}" blocked`))
+  const [endedMs, freeMs] = [line, told].map(({ time }) => Date.parse(String(time)) - blockedAt)
+  t.diagnostic(`ended after ${endedMs} ms, all workers told after ${freeMs} ms; the limit is ${STALL_MS} ms`)
 
   neighbours.close()
   await waitFor(
