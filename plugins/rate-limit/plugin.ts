@@ -50,23 +50,46 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
     })
   }
 
+  const finish = (ctx: Context, decisions: readonly QuotaDecision[]): boolean => {
+    if (decisions.some(({ allowed }) => !allowed)) return refuse(ctx, decisions)
+    tell(ctx, itemsOf(decisions))
+    return true
+  }
+
+  /** Limits that hold for several gateways: what is not here may be elsewhere. */
+  const finishLater = async (ctx: Context, first: readonly QuotaDecision[]): Promise<boolean> => {
+    let decisions = first
+    for (let tries = 0; tries < PENDING_TRIES_MAX && isPending(decisions); tries += 1) {
+      await Promise.all(decisions.map(({ pending }) => pending))
+      for (const gate of gates) gate.request.key = gate.keyOf(ctx)
+      decisions = host.quota(requests)
+    }
+    return finish(ctx, decisions)
+  }
+
   return {
     name: 'rate-limit',
     handle(ctx) {
       if (only !== undefined && gates.length === 1) {
         only.request.key = only.keyOf(ctx)
         const decision = host.quota(only.request)
+        if (decision.pending !== undefined) return finishLater(ctx, [decision])
         if (!decision.allowed) return refuse(ctx, [decision])
         tell(ctx, itemOf(only, decision))
         return true
       }
       for (const gate of gates) gate.request.key = gate.keyOf(ctx)
       const decisions = host.quota(requests)
-      if (decisions.some(({ allowed }) => !allowed)) return refuse(ctx, decisions)
-      tell(ctx, itemsOf(decisions))
-      return true
+      return isPending(decisions) ? finishLater(ctx, decisions) : finish(ctx, decisions)
     },
   }
+}
+
+/** Each is one answer of the shared state, between which others may have taken what was there. */
+const PENDING_TRIES_MAX = 5
+
+function isPending(decisions: readonly QuotaDecision[]): boolean {
+  return decisions.some(({ pending }) => pending !== undefined)
 }
 
 /** Registered by draft-ietf-httpapi-ratelimit-headers. */

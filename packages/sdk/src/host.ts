@@ -136,6 +136,11 @@ export interface QuotaDecision {
   readonly remaining: number
   /** Until `cost` tokens should be there; 0 when allowed. */
   readonly retryAfterMs: number
+  /**
+   * Only where limits hold for several gateways, and only of what was not allowed: here are no tokens, and elsewhere there
+   * may be some. Resolves, never rejects, when that is known; then ask again, which may give another one.
+   */
+  readonly pending?: Promise<void>
   /** Until the bucket is full again if nothing more is used; of a fixed window, until it ends. */
   readonly resetMs: number
 }

@@ -268,8 +268,10 @@ export const KV_LIMITS = {
 
 /** `host.quota`: buckets of tokens that the workers of a node share. */
 export const QUOTA_LIMITS = {
-  /** Keys of one plugin that one worker knows, and the supervisor. Those with a full bucket make room for others. */
-  keysMax: 50_000,
+  /** Keys of one plugin that the workers of a node know together. Those with a full bucket make room for others. */
+  keysMax: 60_000,
+  /** Of those the supervisor knows so many. Of further ones each worker has its own part, and no more. */
+  supervisorKeysMax: 16_000,
   /** Keys beyond that share so many buckets for each rate, burst and window, if they may; in all at most `sharedKeysMax`. */
   sharedBuckets: 256,
   sharedKeysMax: 4_096,
@@ -294,6 +296,16 @@ export const QUOTA_LIMITS = {
   settleMs: 1_000,
   /** Asks and notes of one message. */
   batchMax: 1_000,
+} as const
+
+/** The connection to a Redis that several nodes share. */
+export const REDIS_LIMITS = {
+  connectTimeoutMs: 2_000,
+  /** Less than workers wait for the supervisor. */
+  commandTimeoutMs: 200,
+  /** Tried again after this times the number of tries, at most `retryMaxMs`. */
+  retryStepMs: 100,
+  retryMaxMs: 1_000,
 } as const
 
 /** `host.sink`: files that the workers of a node append lines to. */

@@ -61,6 +61,9 @@ function toSettings(value: CardeaFile): GatewaySettings {
       probationMs: milliseconds(value.faults.probation),
       probationSecurity: value.faults.probation_security,
     },
+    ...(value.state === undefined
+      ? {}
+      : { state: { redis: value.state.redis, onLoss: value.state.on_loss } }),
   }
 }
 

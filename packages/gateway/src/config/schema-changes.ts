@@ -3,7 +3,7 @@ import { CHANGE_DEFAULTS, FAULT_DEFAULTS } from './limits.ts'
 import { count, defaulted, duration, section } from './schema-parts.ts'
 import { formatDuration } from './units.ts'
 
-/** The `changes` and `faults` sections of cardea.yaml. */
+/** The `changes`, `faults` and `state` sections of cardea.yaml. */
 
 export const CHANGES_SCHEMA = Type.Object(
   {
@@ -90,4 +90,24 @@ export const FAULTS_SCHEMA = Type.Object(
     ),
   },
   section('When failing plugins have consequences beyond the request that they failed.'),
+)
+
+export const STATE_SCHEMA = Type.Object(
+  {
+    redis: Type.String({
+      pattern: '^rediss?://[^\\s]+$',
+      patternErrorMessage: 'a URL such as "redis://127.0.0.1:6379" or "rediss://:PASSWORD@HOST:PORT"',
+      writeOnly: true,
+      description:
+        'URL of a Redis or Valkey, in which limits of requests (host.quota) are kept: one limit for all gateways that use it.',
+    }),
+    on_loss: defaulted(
+      Type.Enum(['local', 'allow', 'refuse'], {
+        default: 'local',
+        description:
+          'What limits do while it cannot be reached: "local" each gateway by itself, "allow" let everything through, "refuse" refuse everything.',
+      }),
+    ),
+  },
+  { additionalProperties: false, description: 'What several gateways share. Default: nothing.' },
 )

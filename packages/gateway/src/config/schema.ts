@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { HEADER_COUNT_CEILING, LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from './limits.ts'
-import { CHANGES_SCHEMA, FAULTS_SCHEMA } from './schema-changes.ts'
+import { CHANGES_SCHEMA, FAULTS_SCHEMA, STATE_SCHEMA } from './schema-changes.ts'
 import { count, defaulted, duration, NAME, record, section, size, toJsonSchema } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
 import { ROUTE_SCHEMA } from './schema-route.ts'
@@ -221,6 +221,7 @@ const CARDEA_SCHEMA = Type.Object(
     ),
     changes: defaulted(CHANGES_SCHEMA),
     faults: defaulted(FAULTS_SCHEMA),
+    state: Type.Optional(STATE_SCHEMA),
     debug: defaulted(
       Type.Boolean({
         default: false,

@@ -122,6 +122,7 @@ const SETTING_NAMES = {
   debug: 'debug',
   changes: 'changes',
   faults: 'faults',
+  state: 'state',
 } as const satisfies Record<keyof GatewaySettings, string>
 
 function describeSettings(previous: GatewaySettings, next: GatewaySettings): string[] {

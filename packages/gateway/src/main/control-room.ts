@@ -224,6 +224,7 @@ export class ControlRoom {
     lifecycle.committed(plan)
     this.#faults.committed(reference)
     this.#keepOutline(reference)
+    this.#nodes?.share(plan.settings.state)
     log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })
   }
 
@@ -378,6 +379,7 @@ export class ControlRoom {
     log.apply(reference.settings.log)
     this.#faults.committed(reference)
     this.#keepOutline(reference)
+    this.#nodes?.share(reference.settings.state)
     this.#watchFiles()
     if (previous !== null) {
       const { lifecycle, plan } = previous.candidate

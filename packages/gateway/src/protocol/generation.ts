@@ -176,6 +176,14 @@ export interface GatewaySettings {
   readonly debug: boolean
   readonly changes: ChangeSettings
   readonly faults: FaultSettings
+  /** What several nodes share; absent: nothing. */
+  readonly state?: StateSettings
+}
+
+export interface StateSettings {
+  /** URL of a Redis. A secret: it may hold a password. */
+  readonly redis: string
+  readonly onLoss: 'local' | 'allow' | 'refuse'
 }
 
 /** How generations follow one another. */

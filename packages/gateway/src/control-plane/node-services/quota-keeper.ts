@@ -115,7 +115,7 @@ export class QuotaKeeper implements QuotaWorkers {
       buckets = new Map()
       this.#plugins.set(ask.plugin, buckets)
     }
-    if (buckets.size >= QUOTA_LIMITS.keysMax) return null
+    if (buckets.size >= QUOTA_LIMITS.supervisorKeysMax) return null
     const bucket = new QuotaBucket(ask, this, this.#isSettled, now)
     buckets.set(ask.key, bucket)
     this.#startSweep()

@@ -9,6 +9,7 @@ import { KvClient } from './kv-client.ts'
 import { filesOn, type LineFiles } from './line-file.ts'
 import { checkTask, OnceClient } from './once-client.ts'
 import { QuotaClient, type QuotaTable } from './quota-client.ts'
+import { SharedQuotas } from './shared-quota.ts'
 import { SinkClient } from './sink-client.ts'
 
 export interface NodeClientOptions {
@@ -26,6 +27,7 @@ export interface NodeClientOptions {
 export class NodeClient implements ServiceSource<NodeServices> {
   readonly #kv: KvClient
   readonly #quota: QuotaClient
+  readonly #shared: SharedQuotas
   readonly #sinks: SinkClient
   readonly #once: OnceClient
 
@@ -35,6 +37,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
     const files = typeof options.logs === 'string' ? filesOn(options.logs) : options.logs
     this.#kv = new KvClient({ clock, send })
     this.#quota = new QuotaClient({ workers, clock, send })
+    this.#shared = new SharedQuotas({ workers, clock, send })
     this.#sinks = new SinkClient({ files, clock, log, send })
     this.#once = new OnceClient({ clock, send })
   }
@@ -50,7 +53,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
     let isReleased = false
     const services: NodeServices = {
       kv: permitted(plan, 'kv') ? this.#kv.storeOf(plugin, () => isReleased) : deniedKv(plan),
-      quota: quotaOf(buckets),
+      quota: quotaOf(plugin, buckets, this.#shared),
       sink: (file, options): Sink => {
         if (!permitted(plan, 'sink')) throw denied(plan, 'sink')
         if (isReleased) throw stopped(plan)
@@ -101,12 +104,22 @@ export class NodeClient implements ServiceSource<NodeServices> {
         this.#sinks.hello()
         // The last, since it says that all was said: until then the supervisor gives no task to another worker.
         this.#quota.hello(answer.session)
+        this.#shared.hello()
         break
       case 'kv':
         this.#kv.receive(answer.id, answer.result)
         break
       case 'quota':
         this.#quota.receive(answer.notes)
+        break
+      case 'shared-quota':
+        this.#shared.receive(answer.notes)
+        break
+      case 'shared-quota-away':
+        this.#shared.away()
+        break
+      case 'shared-quota-mode':
+        this.#shared.configure(answer.onLoss)
         break
       case 'once-granted':
         this.#once.granted(answer)
@@ -132,16 +145,18 @@ export class NodeClient implements ServiceSource<NodeServices> {
   /** When all instances have been released. Resolves when what they left is written. */
   async close(): Promise<void> {
     this.#quota.close()
+    this.#shared.close()
     this.#kv.close()
     await this.#sinks.flush()
   }
 }
 
-function quotaOf(buckets: QuotaTable): Host['quota'] {
+function quotaOf(plugin: string, buckets: QuotaTable, shared: SharedQuotas): Host['quota'] {
   function quota(request: QuotaRequest): QuotaDecision
   function quota(requests: readonly QuotaRequest[]): readonly QuotaDecision[]
   function quota(given: QuotaRequest | readonly QuotaRequest[]): QuotaDecision | readonly QuotaDecision[] {
-    return isSeveral(given) ? buckets.takeAll(given) : buckets.take(given)
+    if (isSeveral(given)) return shared.take(plugin, given) ?? buckets.takeAll(given)
+    return shared.takeOne(plugin, given) ?? buckets.take(given)
   }
   return quota
 }

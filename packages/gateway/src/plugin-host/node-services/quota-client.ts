@@ -1,10 +1,9 @@
-import { hash } from 'node:crypto'
 import type { QuotaDecision, QuotaRequest } from '@cardea/sdk'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 import type { NodeRequest, QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
 import { QuotaLease } from './quota-lease.ts'
-import type { QuotaShape } from './quota-shape.ts'
+import { boundedKey, checked, type QuotaShape, unshared } from './quota-shape.ts'
 
 export interface QuotaClientOptions {
   /** Workers of the node, this one included. */
@@ -146,6 +145,7 @@ export class QuotaClient {
 export class QuotaTable {
   readonly #plugin: string
   readonly #workers: number
+  readonly #keysMax: number
   readonly #clock: NodeClock
   readonly #client: QuotaClient
   readonly #leases = new Map<string, QuotaLease>()
@@ -156,6 +156,7 @@ export class QuotaTable {
   constructor(plugin: string, workers: number, clock: NodeClock, client: QuotaClient) {
     this.#plugin = plugin
     this.#workers = workers
+    this.#keysMax = Math.floor(QUOTA_LIMITS.keysMax / workers)
     this.#clock = clock
     this.#client = client
   }
@@ -199,7 +200,7 @@ export class QuotaTable {
   #leaseOf(request: QuotaRequest, now: number): QuotaLease | null {
     const { key, rate, burst, cost = 1, window = null } = request
     if (!(cost >= 0)) throw new RangeError(`A quota cannot be charged ${cost} tokens; use 0 or more`)
-    const name = typeof key === 'string' && key.length > QUOTA_LIMITS.keyUnitsMax ? digestOf(key) : key
+    const name = boundedKey(key)
     const lease = this.#leases.get(name)
     if (lease === undefined) return this.#newLease(name, request, now)
     if (lease.rate !== rate || lease.burst !== burst || lease.window !== window) {
@@ -238,9 +239,9 @@ export class QuotaTable {
   }
 
   #add(name: string, shape: QuotaShape, now: number): QuotaLease | null {
-    if (this.#leases.size - this.#sharedCount >= QUOTA_LIMITS.keysMax) {
+    if (this.#leases.size - this.#sharedCount >= this.#keysMax) {
       this.sweep(EVICTION_STEP)
-      if (this.#leases.size - this.#sharedCount >= QUOTA_LIMITS.keysMax) return null
+      if (this.#leases.size - this.#sharedCount >= this.#keysMax) return null
     }
     return this.#make(unshared(name), shape, now)
   }
@@ -273,20 +274,6 @@ export class QuotaTable {
   }
 }
 
-function checked({ key, rate, burst, window = null }: QuotaRequest): QuotaShape {
-  if (typeof key !== 'string') throw new TypeError(`The key of a quota is a string, not ${typeof key}`)
-  if (!(rate > 0 && Number.isFinite(rate))) {
-    throw new RangeError(`A quota cannot be filled at ${rate} tokens per second; use a number above 0`)
-  }
-  if (!(burst >= 1 && Number.isFinite(burst))) {
-    throw new RangeError(`A quota cannot hold ${burst} tokens; use a number from 1`)
-  }
-  if (window !== null && window !== 'fixed' && window !== 'sliding') {
-    throw new RangeError(`A quota has no window "${window}"; use "fixed" or "sliding"`)
-  }
-  return { rate, burst, window }
-}
-
 /** Longer than any key of a plugin, so that none can be taken for one of these. */
 const SHARED_PREFIX = `${'shared'.padEnd(QUOTA_LIMITS.keyUnitsMax, '-')}/`
 
@@ -303,13 +290,3 @@ const NO_ROOM: QuotaDecision = Object.freeze({
   retryAfterMs: QUOTA_LIMITS.idleMs,
   resetMs: QUOTA_LIMITS.idleMs,
 })
-
-/** One unit longer than any key that is not a digest, so that nobody can name another's bucket. */
-function digestOf(key: string): string {
-  return `#${hash('sha256', Buffer.from(key, 'utf16le'), 'hex')}`
-}
-
-/** A part of a longer string keeps all of it in memory: of a key that would be the whole request head. */
-function unshared(text: string): string {
-  return Buffer.from(text, 'utf16le').toString('utf16le')
-}

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+import type { QuotaRequest } from '@cardea/sdk'
 import { type QuotaWindow, SpentTokens, windowMsOf } from '../../base/spent-tokens.ts'
 import { QUOTA_LIMITS } from '../../config/limits.ts'
 
@@ -31,4 +33,34 @@ export function claimBelowOf(part: number, burst: number): number {
 /** When a token should long have been pushed to who waits for it: perhaps nobody is there any more. */
 export function overdueMsOf(spent: SpentTokens | null, cost: number, ratePerMs: number): number {
   return Math.max(QUOTA_LIMITS.silentMs, spent === null ? (2 * cost) / ratePerMs : spent.windowMs)
+}
+
+/** Throws TypeError or RangeError on a request that says nothing sensible. */
+export function checked({ key, rate, burst, window = null }: QuotaRequest): QuotaShape {
+  if (typeof key !== 'string') throw new TypeError(`The key of a quota is a string, not ${typeof key}`)
+  if (!(rate > 0 && Number.isFinite(rate))) {
+    throw new RangeError(`A quota cannot be filled at ${rate} tokens per second; use a number above 0`)
+  }
+  if (!(burst >= 1 && Number.isFinite(burst))) {
+    throw new RangeError(`A quota cannot hold ${burst} tokens; use a number from 1`)
+  }
+  if (window !== null && window !== 'fixed' && window !== 'sliding') {
+    throw new RangeError(`A quota has no window "${window}"; use "fixed" or "sliding"`)
+  }
+  return { rate, burst, window }
+}
+
+/** What a bucket goes by: a table must not keep whatever a client sent. */
+export function boundedKey(key: string): string {
+  return typeof key === 'string' && key.length > QUOTA_LIMITS.keyUnitsMax ? digestOf(key) : key
+}
+
+/** One unit longer than any key that is not a digest, so that nobody can name another's bucket. */
+function digestOf(key: string): string {
+  return `#${hash('sha256', Buffer.from(key, 'utf16le'), 'hex')}`
+}
+
+/** A part of a longer string keeps all of it in memory: of a key that would be the whole request head. */
+export function unshared(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le')
 }

@@ -1,0 +1,204 @@
+import type { QuotaDecision, QuotaRequest } from '@cardea/sdk'
+import type { NodeClock } from '../../base/node-clock.ts'
+import { QUOTA_LIMITS } from '../../config/limits.ts'
+import type { NodeRequest, OnStateLoss, SharedQuotaNote } from '../../protocol/node-services.ts'
+import { boundedKey, checked, type QuotaShape, unshared } from './quota-shape.ts'
+import { SharedLease } from './shared-lease.ts'
+
+export interface SharedQuotaOptions {
+  /** Workers of the node, this one included. */
+  readonly workers: number
+  readonly clock: NodeClock
+  send(request: NodeRequest): void
+}
+
+/** After a loss the shared state is tried again no sooner. */
+const RETRY_MS = 1_000
+const EVICTION_STEP = 64
+
+/**
+ * `host.quota` in a worker where limits hold for several nodes. A request that finds no tokens here may wait for the
+ * answer (`pending`), which is one round trip to the supervisor and from there to Redis.
+ */
+export class SharedQuotas {
+  readonly #options: SharedQuotaOptions
+  readonly #keysMax: number
+  readonly #leases = new Map<string, SharedLease>()
+  #cursor: MapIterator<SharedLease> = this.#leases.values()
+  #onLoss: OnStateLoss | null = null
+  #awayUntil = 0
+  #queue: SharedLease[] = []
+  /** Asked, in the order of the answers. */
+  readonly #asked = new Set<SharedLease>()
+  #askedAt = 0
+  #cancelWatch: (() => void) | null = null
+  #cancelSweep: (() => void) | null = null
+
+  constructor(options: SharedQuotaOptions) {
+    this.#options = options
+    this.#keysMax = Math.floor(QUOTA_LIMITS.keysMax / options.workers)
+  }
+
+  /** Null: limits are the node's own. */
+  configure(onLoss: OnStateLoss | null): void {
+    this.#onLoss = onLoss
+    this.#awayUntil = 0
+    if (onLoss === null) this.#giveUp()
+  }
+
+  /** The decisions, all or none; null where the node's own limits hold. */
+  take(plugin: string, requests: readonly QuotaRequest[]): QuotaDecision[] | null {
+    if (this.#onLoss === null) return null
+    const now = this.#options.clock.nowMs()
+    if (now < this.#awayUntil) return this.#onLoss === 'local' ? null : this.#withoutState(requests)
+    const leases = requests.map((request) => this.#leaseOf(plugin, request, now))
+    const has = leases.map((lease, at) => lease.has(requests[at]?.cost ?? 1, now))
+    const areAllowed = !has.includes(false)
+    return leases.map((lease, at) => {
+      const cost = requests[at]?.cost ?? 1
+      if (areAllowed) lease.use(cost, now)
+      const isAllowed = has[at] === true
+      if (isAllowed ? lease.isLow(now) : lease.require(cost, now)) this.#enqueue(lease)
+      return lease.decision(isAllowed, cost, now)
+    })
+  }
+
+  takeOne(plugin: string, request: QuotaRequest): QuotaDecision | null {
+    return this.#onLoss === null ? null : (this.take(plugin, [request])?.[0] ?? null)
+  }
+
+  hello(): void {
+    // What was asked of the supervisor before this one has no answer any more.
+    const asked = [...this.#asked]
+    this.#asked.clear()
+    for (const lease of asked) {
+      lease.isAsked = false
+      if (lease.isWaitedFor) this.#enqueue(lease)
+    }
+  }
+
+  receive(notes: readonly SharedQuotaNote[]): void {
+    const now = this.#options.clock.nowMs()
+    this.#askedAt = now
+    for (const note of notes) {
+      const lease = this.#leases.get(`${note.plugin} ${note.key}`)
+      if (lease === undefined) continue
+      this.#asked.delete(lease)
+      lease.grant(note, now)
+    }
+  }
+
+  /** Nothing is asked for a while, and who waits is told. */
+  away(): void {
+    this.#awayUntil = this.#options.clock.nowMs() + RETRY_MS
+    this.#giveUp()
+  }
+
+  close(): void {
+    this.#cancelWatch?.()
+    this.#cancelSweep?.()
+    this.#cancelWatch = null
+    this.#cancelSweep = null
+    this.#giveUp()
+  }
+
+  #giveUp(): void {
+    for (const lease of [...this.#asked, ...this.#queue]) lease.giveUp()
+    this.#asked.clear()
+    this.#queue = []
+  }
+
+  #withoutState(requests: readonly QuotaRequest[]): QuotaDecision[] {
+    const allowed = this.#onLoss === 'allow'
+    const waitMs = allowed ? 0 : RETRY_MS
+    return requests.map(({ burst }) => ({
+      allowed,
+      remaining: allowed ? Math.floor(burst) : 0,
+      retryAfterMs: waitMs,
+      resetMs: waitMs,
+    }))
+  }
+
+  #leaseOf(plugin: string, request: QuotaRequest, now: number): SharedLease {
+    const { rate, burst, cost = 1, window = null } = request
+    if (!(cost >= 0)) throw new RangeError(`A quota cannot be charged ${cost} tokens; use 0 or more`)
+    const key = boundedKey(request.key)
+    const lease = this.#leases.get(`${plugin} ${key}`)
+    if (lease === undefined) return this.#add(plugin, unshared(key), checked(request), now)
+    if (!lease.isShaped(rate, burst, window)) lease.shape = checked(request)
+    return lease
+  }
+
+  #add(plugin: string, key: string, shape: QuotaShape, now: number): SharedLease {
+    if (this.#leases.size >= this.#keysMax) {
+      this.#sweep(EVICTION_STEP)
+      // What it holds counts as used; what was used is known elsewhere.
+      if (this.#leases.size >= this.#keysMax) this.#evict()
+    }
+    const lease = new SharedLease(plugin, key, shape, now)
+    this.#leases.set(`${plugin} ${key}`, lease)
+    this.#startSweep()
+    return lease
+  }
+
+  #evict(): void {
+    for (const [name, lease] of this.#leases) {
+      if (lease.isAsked || lease.isQueued) continue
+      this.#leases.delete(name)
+      return
+    }
+  }
+
+  #enqueue(lease: SharedLease): void {
+    if (lease.isQueued || lease.isAsked) return
+    lease.isQueued = true
+    if (this.#queue.push(lease) === 1) this.#options.clock.atTurnEnd(() => this.#flush())
+  }
+
+  #flush(): void {
+    const { clock, send } = this.#options
+    const queue = this.#queue.splice(0)
+    if (queue.length === 0) return
+    const now = clock.nowMs()
+    if (this.#asked.size === 0) this.#askedAt = now
+    for (const lease of queue) this.#asked.add(lease)
+    const asks = queue.map((lease) => lease.ask(now))
+    for (let from = 0; from < asks.length; from += QUOTA_LIMITS.batchMax) {
+      send({ kind: 'shared-quota', asks: asks.slice(from, from + QUOTA_LIMITS.batchMax) })
+    }
+    this.#startWatch()
+  }
+
+  /** Nobody waits longer than this for an answer. */
+  #startWatch(): void {
+    this.#cancelWatch ??= this.#options.clock.after(QUOTA_LIMITS.silentMs, () => {
+      this.#cancelWatch = null
+      if (this.#asked.size === 0) return
+      if (this.#options.clock.nowMs() - this.#askedAt >= QUOTA_LIMITS.silentMs) this.away()
+      else this.#startWatch()
+    })
+  }
+
+  #startSweep(): void {
+    this.#cancelSweep ??= this.#options.clock.after(QUOTA_LIMITS.sweepPeriodMs, () => {
+      this.#cancelSweep = null
+      this.#sweep(QUOTA_LIMITS.sweepKeysMax)
+      if (this.#leases.size > 0) this.#startSweep()
+    })
+  }
+
+  #sweep(keys: number): void {
+    const now = this.#options.clock.nowMs()
+    const isAway = now < this.#awayUntil
+    for (let left = Math.min(keys, this.#leases.size); left > 0; left -= 1) {
+      const next = this.#cursor.next()
+      if (next.done) {
+        this.#cursor = this.#leases.values()
+        continue
+      }
+      const lease = next.value
+      if (lease.isIdle(now)) this.#leases.delete(`${lease.plugin} ${lease.key}`)
+      else if (!isAway && lease.isIdling(now)) this.#enqueue(lease)
+    }
+  }
+}
