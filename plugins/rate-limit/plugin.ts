@@ -30,17 +30,8 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
   const refuse = (ctx: Context, decisions: readonly QuotaDecision[]): false => {
     const violated = gates.filter((_, at) => decisions[at]?.allowed === false)
     const waitMs = Math.max(...decisions.map(({ allowed, retryAfterMs }) => (allowed ? 0 : retryAfterMs)))
-    const problem = {
-      type: PROBLEM_TYPE,
-      title: 'Too Many Requests',
-      status: 429,
-      code: 'RATE_LIMITED',
-      detail: 'There were more requests than the limit allows.',
-      'violated-policies': violated.map(({ limit }) => limit.name),
-      id: ctx.id,
-    }
     tell(ctx, itemsOf(decisions))
-    return ctx.response.send(`${JSON.stringify(problem)}\n`, {
+    return ctx.response.send(problemText(ctx, violated), {
       status: 429,
       headers: {
         'content-type': 'application/problem+json',
@@ -94,6 +85,20 @@ function isPending(decisions: readonly QuotaDecision[]): boolean {
 
 /** Registered by draft-ietf-httpapi-ratelimit-headers. */
 const PROBLEM_TYPE = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
+
+/** RFC 9457. */
+function problemText(ctx: Context, violated: readonly Gate[]): string {
+  const problem = {
+    type: PROBLEM_TYPE,
+    title: 'Too Many Requests',
+    status: 429,
+    code: 'RATE_LIMITED',
+    detail: 'There were more requests than the limit allows.',
+    'violated-policies': violated.map(({ limit }) => limit.name),
+    id: ctx.id,
+  }
+  return `${JSON.stringify(problem)}\n`
+}
 
 /** What is left of one limit, and in how many seconds all of it is there again. */
 function itemOf(gate: Gate | undefined, { remaining, resetMs }: QuotaDecision): string {

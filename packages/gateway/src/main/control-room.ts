@@ -223,8 +223,7 @@ export class ControlRoom {
     for (const { worker, reason } of (await workers.commit(plan)).failed) master.replaceWorker(worker, reason)
     lifecycle.committed(plan)
     this.#faults.committed(reference)
-    this.#keepOutline(reference)
-    this.#nodes?.share(plan.settings.state)
+    this.#liveNow(reference)
     log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })
   }
 
@@ -329,10 +328,10 @@ export class ControlRoom {
     })
   }
 
-  #keepOutline({ candidate }: Reference): void {
-    this.#store
-      .keepOutline(outlineOf(candidate, this.#workshop))
-      .catch((thrown) => this.#options.log.warn(messageOf(thrown)))
+  #liveNow({ candidate }: Reference): void {
+    this.#nodes?.share(candidate.plan.settings.state)
+    const kept = this.#store.keepOutline(outlineOf(candidate, this.#workshop))
+    kept.catch((thrown) => this.#options.log.warn(messageOf(thrown)))
   }
 
   #keepNodeServices(workers: number): void {
@@ -378,8 +377,7 @@ export class ControlRoom {
     const { log } = this.#options
     log.apply(reference.settings.log)
     this.#faults.committed(reference)
-    this.#keepOutline(reference)
-    this.#nodes?.share(reference.settings.state)
+    this.#liveNow(reference)
     this.#watchFiles()
     if (previous !== null) {
       const { lifecycle, plan } = previous.candidate

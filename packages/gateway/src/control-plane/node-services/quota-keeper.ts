@@ -1,5 +1,5 @@
 import type { NodeClock } from '../../base/node-clock.ts'
-import { QUOTA_LIMITS } from '../../config/limits.ts'
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { NodeAnswer, NodeRequest, QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
 import { QuotaBucket, type QuotaWorkers } from './quota-bucket.ts'
 

@@ -2,7 +2,8 @@ import { hash } from 'node:crypto'
 
 /**
  * One step of a shared bucket in Redis, by Redis's own clock: takes back what is given back, then grants. What a worker
- * wants beyond its need it gets of half of what is there: others may come.
+ * wants beyond its need it gets of half of what is there: others may come. Whole tokens only: fractions that lie about in
+ * several workers are of no use to any of them.
  *
  * Arguments: rate (tokens per second), burst, window ("", "fixed" or "sliding"), its length in milliseconds, returned,
  * index of the window that this was granted in, need, want. Result: tokens, index, milliseconds to the window's end
@@ -16,7 +17,7 @@ local returned, from, need, want = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumbe
 
 local function granted(free)
   if free < need then return math.max(math.floor(free), 0) end
-  return math.min(want, math.max(need, free / 2))
+  return math.max(need, math.floor(math.min(want, free / 2)))
 end
 local function text(number) return string.format('%.17g', number) end
 

@@ -1,5 +1,5 @@
 import { SpentTokens, windowMsOf } from '../../base/spent-tokens.ts'
-import { QUOTA_LIMITS } from '../../config/limits.ts'
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { QuotaAsk } from '../../protocol/node-services.ts'
 import { EPSILON, type Lease } from './quota-deal.ts'
 

@@ -1,4 +1,4 @@
-import { QUOTA_LIMITS } from '../../config/limits.ts'
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 
 /** How much of one bucket is asked for in this worker, refused requests included. */
 export class QuotaDemand {

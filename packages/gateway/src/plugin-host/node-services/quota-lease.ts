@@ -1,5 +1,5 @@
 import type { QuotaWindow, SpentTokens } from '../../base/spent-tokens.ts'
-import { QUOTA_LIMITS } from '../../config/limits.ts'
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
 import { QuotaDemand } from './quota-demand.ts'
 import { claimBelowOf, flowOf, isAlike, overdueMsOf, type QuotaShape, spentOf } from './quota-shape.ts'

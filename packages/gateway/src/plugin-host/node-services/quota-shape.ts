@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { QuotaRequest } from '@cardea/sdk'
 import { type QuotaWindow, SpentTokens, windowMsOf } from '../../base/spent-tokens.ts'
-import { QUOTA_LIMITS } from '../../config/limits.ts'
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 
 export interface QuotaShape {
   /** Tokens per second. */

@@ -1,5 +1,5 @@
 import type { QuotaDecision } from '@cardea/sdk'
-import { QUOTA_LIMITS } from '../../config/limits.ts'
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { SharedQuotaAsk, SharedQuotaNote } from '../../protocol/node-services.ts'
 import { QuotaDemand } from './quota-demand.ts'
 import type { QuotaShape } from './quota-shape.ts'

@@ -1,6 +1,6 @@
 import type { QuotaDecision, QuotaRequest } from '@cardea/sdk'
 import type { NodeClock } from '../../base/node-clock.ts'
-import { QUOTA_LIMITS } from '../../config/limits.ts'
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { NodeRequest, OnStateLoss, SharedQuotaNote } from '../../protocol/node-services.ts'
 import { boundedKey, checked, type QuotaShape, unshared } from './quota-shape.ts'
 import { SharedLease } from './shared-lease.ts'
