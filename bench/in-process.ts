@@ -1,12 +1,18 @@
 import { codecOperations } from './in-process/codec.ts'
 import { exchangeOperations } from './in-process/exchange.ts'
+import { quotaOperations } from './in-process/quota.ts'
 import { routingOperations } from './in-process/routing.ts'
 import { type OperationTiming, timeOperations } from './in-process/timing.ts'
 import { table } from './report.ts'
 
 /** Times what the data plane does once per exchange, without sockets: nanoseconds and bytes allocated on the heap. */
 export async function measureInProcess(count: number): Promise<OperationTiming[]> {
-  const operations = [...codecOperations(), ...routingOperations(), ...(await exchangeOperations())]
+  const operations = [
+    ...codecOperations(),
+    ...routingOperations(),
+    ...(await exchangeOperations()),
+    ...quotaOperations(),
+  ]
   return timeOperations(operations, count)
 }
 
