@@ -113,6 +113,21 @@ test('SharedQuotas goes by on_loss when the state is away or says nothing, and t
   }
 })
 
+test('SharedQuotas knows what is used up also while the state is away', () => {
+  const { ask, asked, grant, quotas, clock } = stage('local')
+  ask()
+  asked()
+  grant(0, { nextInMs: 5_000 })
+  quotas.away()
+  assert.equal(ask()?.allowed, false)
+  assert.equal(ask({ key: 'other' }), null)
+  clock.advance(4_999)
+  quotas.away()
+  assert.equal(ask()?.allowed, false)
+  clock.advance(1)
+  assert.equal(ask(), null)
+})
+
 test('SharedQuotas asks a new supervisor what the one before did not answer', () => {
   const { ask, asked, quotas } = stage()
   ask()

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '@cardea/sdk'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../../base/errors.ts'
@@ -19,6 +20,8 @@ export class SharedQuotaKeeper {
   #redis: Redis | null = null
   /** Null: nothing is known yet. */
   #isThere: boolean | null = null
+  /** Resolves when something is. */
+  #first: PromiseWithResolvers<void> = Promise.withResolvers()
 
   constructor(options: SharedQuotaKeeperOptions) {
     this.#options = options
@@ -36,6 +39,8 @@ export class SharedQuotaKeeper {
       this.#redis?.disconnect()
       this.#redis = null
       this.#isThere = null
+      this.#first.resolve()
+      this.#first = Promise.withResolvers()
       if (settings !== null) void this.#connect(settings)
     }
     return before?.redis !== settings?.redis || before?.onLoss !== settings?.onLoss
@@ -43,6 +48,8 @@ export class SharedQuotaKeeper {
 
   async request(worker: number, asks: readonly SharedQuotaAsk[]): Promise<void> {
     try {
+      if (this.#isThere === null)
+        await Promise.race([this.#first.promise, delay(REDIS_LIMITS.commandTimeoutMs)])
       const redis = this.#redis
       if (redis?.status !== 'ready') throw new Error('there is no connection')
       const notes = await Promise.all(asks.map((ask) => step(redis, ask)))
@@ -81,6 +88,7 @@ export class SharedQuotaKeeper {
     if (isThere) log.info('Redis is there: limits hold for all gateways that use it')
     else log.warn(`Redis is away, limits follow on_loss (${this.#settings.onLoss}): ${reason}`)
     this.#isThere = isThere
+    this.#first.resolve()
   }
 }
 

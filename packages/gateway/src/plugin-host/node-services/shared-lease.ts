@@ -124,7 +124,12 @@ export class SharedLease {
   isIdle(now: number): boolean {
     this.#expire(now)
     const isBusy = this.isAsked || this.isQueued || this.#waiters !== null
-    return !isBusy && this.#held <= EPSILON && now >= this.#askAt && this.#demand.isUnused(now)
+    return !isBusy && this.#held <= EPSILON && now >= this.#nextAt && this.#demand.isUnused(now)
+  }
+
+  /** By what was last heard nothing is there yet. */
+  isUsedUp(now: number): boolean {
+    return now < this.#nextAt && now < this.#expiresAt
   }
 
   /** It holds what others could use. */

@@ -50,7 +50,7 @@ export class SharedQuotas {
   take(plugin: string, requests: readonly QuotaRequest[]): QuotaDecision[] | null {
     if (this.#onLoss === null) return null
     const now = this.#options.clock.nowMs()
-    if (now < this.#awayUntil) return this.#onLoss === 'local' ? null : this.#withoutState(requests)
+    if (now < this.#awayUntil) return this.#withoutState(plugin, requests, now)
     const leases = requests.map((request) => this.#leaseOf(plugin, request, now))
     const has = leases.map((lease, at) => lease.has(requests[at]?.cost ?? 1, now))
     const areAllowed = !has.includes(false)
@@ -108,7 +108,24 @@ export class SharedQuotas {
     this.#queue = []
   }
 
-  #withoutState(requests: readonly QuotaRequest[]): QuotaDecision[] {
+  #withoutState(plugin: string, requests: readonly QuotaRequest[], now: number): QuotaDecision[] | null {
+    if (this.#onLoss === 'local') {
+      const leases = requests.map(({ key }) => this.#leases.get(`${plugin} ${boundedKey(key)}`))
+      // What is used up stays so, whoever has gone away.
+      if (!leases.some((lease) => lease?.isUsedUp(now))) return null
+      return leases.map((lease, at) => {
+        const { cost = 1, burst = 1 } = requests[at] ?? {}
+        const isThere = lease?.isUsedUp(now) !== true
+        return (
+          lease?.decision(isThere, cost, now) ?? {
+            allowed: true,
+            remaining: burst,
+            retryAfterMs: 0,
+            resetMs: 0,
+          }
+        )
+      })
+    }
     const allowed = this.#onLoss === 'allow'
     const waitMs = allowed ? 0 : RETRY_MS
     return requests.map(({ burst }) => ({
