@@ -64,7 +64,7 @@ export class NodeKeeper {
     this.#options = options
     this.#clock = clock
     this.#quota = new QuotaKeeper({ workers, clock, send })
-    this.#shared = new SharedQuotaKeeper({ log, send })
+    this.#shared = new SharedQuotaKeeper({ log, send, onBack: () => this.#sendModes() })
     this.#once = new OnceKeeper(send)
     this.#sinks = new SinkRotation({
       directory: logsDirectory,
@@ -138,7 +138,7 @@ export class NodeKeeper {
     const isNew = this.#shared.configure(state ?? null)
     if (!isNew && this.#isModeKnown) return
     this.#isModeKnown = true
-    for (const worker of this.#sessions.keys()) this.#sendMode(worker)
+    this.#sendModes()
   }
 
   /** Nothing is answered from now on. */
@@ -155,6 +155,10 @@ export class NodeKeeper {
 
   #send(worker: number, answer: NodeAnswer): void {
     if (!this.#isClosed && this.#sessions.has(worker)) this.#options.send(worker, answer)
+  }
+
+  #sendModes(): void {
+    for (const worker of this.#sessions.keys()) this.#sendMode(worker)
   }
 
   #sendMode(worker: number): void {

@@ -11,6 +11,8 @@ import { QUOTA_SCRIPT, QUOTA_SCRIPT_SHA } from './quota-script.ts'
 export interface SharedQuotaKeeperOptions {
   readonly log: Log
   send(worker: number, answer: NodeAnswer): void
+  /** It can be reached again: workers need not wait any longer. */
+  onBack(): void
 }
 
 /** The node's connection to the Redis that limits of several nodes are kept in. */
@@ -84,7 +86,8 @@ export class SharedQuotaKeeper {
 
   #note(isThere: boolean, reason: string): void {
     if (this.#settings === null || this.#isThere === isThere) return
-    const { log } = this.#options
+    const { log, onBack } = this.#options
+    if (isThere && this.#isThere === false) onBack()
     if (isThere) log.info('Redis is there: limits hold for all gateways that use it')
     else log.warn(`Redis is away, limits follow on_loss (${this.#settings.onLoss}): ${reason}`)
     this.#isThere = isThere
