@@ -50,7 +50,7 @@ export const BUILT_IN_CASES: readonly BuiltInCase[] = [
     addedMicrosecondsMax: 2,
   },
   {
-    name: 'rate-limit, three limits at once',
+    name: 'rate-limit with three limits',
     plugin: 'rate-limit',
     config: {
       limits: [
