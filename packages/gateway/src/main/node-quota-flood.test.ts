@@ -23,7 +23,7 @@ function usedBytes(): number {
 }
 
 for (const window of [null, 'fixed', 'sliding'] as const) {
-  test(`quota() bounds what a flood of keys takes, and forgets no key that is used up (${window ?? 'bucket'})`, () => {
+  test(`quota() bounds what a flood of keys takes, and forgets no key that is used up (${window ?? 'bucket'})`, (t) => {
     const node = new SimulatedNode({ workers: 2 })
     const quotas = [1, 2].map((worker) => node.services(worker).quota)
     const ask = (at: number, key: string): boolean =>
@@ -47,6 +47,7 @@ for (const window of [null, 'fixed', 'sliding'] as const) {
       mostBytes = Math.max(mostBytes, usedBytes() - before)
       for (const at of [0, 1]) if (ask(at, 'used up')) ofUsedUp += 1
     }
+    t.diagnostic(`${(mostBytes / 2 ** 20).toFixed(1)} MiB for ${KEYS} keys`)
     assert.ok(mostBytes <= BYTES_MAX, `${(mostBytes / 2 ** 20).toFixed(1)} MiB`)
     // What flows back into it meanwhile.
     const back = window === null ? ((KEYS / KEYS_PER_MS / 1_000) * 20) / 3_600 : 0
