@@ -71,6 +71,10 @@ async function generationOf({ dir }: TestGateway): Promise<number> {
   return Math.max(...names.map((name) => Number.parseInt(name, 10)))
 }
 
+/** The gateway may be writing there: what comes meanwhile is removed too. */
+const removeStore = ({ dir }: TestGateway): Promise<void> =>
+  rm(join(dir.path, '.cardea'), { recursive: true, maxRetries: 20, retryDelay: 10 })
+
 const guards = (gateway: TestGateway, version: string | null): Promise<boolean> =>
   waitFor(async () => (await guardOf(gateway)) === version, `guard ${version}`, DEADLINE_MS)
 
@@ -169,7 +173,7 @@ test('a gateway whose master was killed can be started again at once, on what wa
 
 test('a store that is deleted while the gateway runs costs the history, and nothing else', async (t) => {
   const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
-  await rm(join(gateway.dir.path, '.cardea'), { recursive: true })
+  await removeStore(gateway)
   await gateway.dir.write({ [PLUGIN]: sourceOf('two') })
   await guards(gateway, 'two')
   await gateway.stop()
@@ -179,7 +183,7 @@ test('a store that is deleted while the gateway runs costs the history, and noth
 test('a supervisor that finds no store any more goes on from what the workers have', async (t) => {
   const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
   const said = sayings(gateway)
-  await rm(join(gateway.dir.path, '.cardea'), { recursive: true })
+  await removeStore(gateway)
   await rm(join(gateway.dir.path, 'plugins/guard'), { recursive: true })
   await killProcesses(gateway.pids(SUPERVISOR))
   await said(/The change is held, generation 1 serves on: .*security plugin \\"guard\\"/)
