@@ -160,4 +160,4 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
 })
 
 /** `npm run kills` does more. */
-const ROUNDS = 10
+const ROUNDS = 5
