@@ -26,7 +26,7 @@ export { AMBIGUOUS, credentialReader } from './credentials.ts'
 export type * from './host.ts'
 export type { TrustedFields } from './trusted-fields.ts'
 export { fieldText, trustedFields } from './trusted-fields.ts'
-export { durationMs, sizeBytes } from './units.ts'
+export { DURATION_UNITS, durationMs, SIZE_UNITS, sizeBytes } from './units.ts'
 
 /** What {@link Context.values} may hold: everything the structured clone algorithm copies, functions excluded. */
 export type Cloneable =

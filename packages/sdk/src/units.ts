@@ -1,5 +1,7 @@
-const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-const SIZE_UNITS = {
+/** Milliseconds of each unit that `format: duration` takes. */
+export const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+/** Bytes of each unit that `format: bytes` takes. */
+export const SIZE_UNITS = {
   B: 1,
   KB: 1_000,
   KiB: 1_024,

@@ -1,15 +1,6 @@
-/** Durations and sizes as config files write them: a number with its unit, or a bare 0. */
+import { DURATION_UNITS, SIZE_UNITS } from '@cardea/sdk'
 
-const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-const SIZE_UNITS = {
-  B: 1,
-  KB: 1_000,
-  KiB: 1_024,
-  MB: 1_000_000,
-  MiB: 1_048_576,
-  GB: 1_000_000_000,
-  GiB: 1_073_741_824,
-} as const
+/** Durations and sizes as config files write them: a number with its unit, or a bare 0. */
 
 /** Node's timers run at once when asked for more, so a longer duration would mean the opposite. */
 export const DURATION_MS_MAX = 2_147_483_647
