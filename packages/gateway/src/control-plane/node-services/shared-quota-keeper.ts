@@ -43,7 +43,9 @@ export class SharedQuotaKeeper {
       this.#isThere = null
       this.#first.resolve()
       this.#first = Promise.withResolvers()
-      if (settings !== null) void this.#connect(settings)
+      if (settings !== null) {
+        this.#connect(settings).catch((thrown) => this.#note(false, messageOf(thrown)))
+      }
     }
     return before?.redis !== settings?.redis || before?.onLoss !== settings?.onLoss
   }
@@ -70,7 +72,8 @@ export class SharedQuotaKeeper {
   async #connect(settings: StateSettings): Promise<void> {
     // Gateways without a Redis need not load its client.
     const { Redis } = await import('ioredis')
-    if (this.#settings !== settings) return
+    // Meanwhile it may be another one that is wanted, or this one again, which has its connection then.
+    if (this.#settings?.redis !== settings.redis || this.#redis !== null) return
     const redis = new Redis(settings.redis, {
       connectTimeout: REDIS_LIMITS.connectTimeoutMs,
       commandTimeout: REDIS_LIMITS.commandTimeoutMs,
