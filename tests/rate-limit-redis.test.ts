@@ -9,6 +9,7 @@ import { waitFor } from './support/wait-for.ts'
 
 /** The plugin rate-limit where several gateways have one limit, in a Redis that the test kills. */
 
+const WORKERS = 2
 const LIMIT = 40
 /** Between 0.95 and 1.05 of it. */
 const ADMITTED_MIN = 38
@@ -19,7 +20,7 @@ const ALGORITHMS = ['bucket', 'fixed', 'sliding'] as const
 /** One route for each algorithm; next to nothing comes back during a test. */
 function configOf(redis: TestRedis, onLoss: string): Record<string, unknown> {
   return {
-    workers: 2,
+    workers: WORKERS,
     state: { redis: redis.url, on_loss: onLoss },
     routes: ALGORITHMS.map((algorithm) => ({
       name: algorithm,
@@ -30,10 +31,12 @@ function configOf(redis: TestRedis, onLoss: string): Record<string, unknown> {
   }
 }
 
-async function start(t: TestContext, redis: TestRedis, onLoss = 'local'): Promise<TestGateway> {
-  const gateway = await startGateway(t, { config: configOf(redis, onLoss) })
-  await logged(gateway, /^Redis is there/)
-  return gateway
+function start(t: TestContext, redis: TestRedis, onLoss = 'local'): Promise<TestGateway> {
+  return startGateway(t, { config: configOf(redis, onLoss) })
+}
+
+function startBoth(t: TestContext, redis: TestRedis): Promise<[TestGateway, TestGateway]> {
+  return Promise.all([start(t, redis), start(t, redis)])
 }
 
 async function admittedOf(gateway: TestGateway, path: string, requests: number): Promise<number> {
@@ -47,12 +50,13 @@ async function admittedOf(gateway: TestGateway, path: string, requests: number):
   return admitted
 }
 
+/** Each worker says it. */
 function timesBack({ stderr }: TestGateway): number {
   return logLines(stderr).filter(({ message }) => String(message).startsWith('Redis is there')).length
 }
 
-/** Asks the gateways in turn until all is admitted that is there, and a little more. */
-async function assertOneLimit(gateways: readonly TestGateway[], path: string, before = 0): Promise<void> {
+/** Asks the gateways in turn until all is admitted that is there, and a little more. Resolves with how many there were. */
+async function assertOneLimit(gateways: readonly TestGateway[], path: string, before = 0): Promise<number> {
   let admitted = before
   const round = async (): Promise<void> => {
     for (const gateway of gateways) admitted += await admittedOf(gateway, path, 5)
@@ -63,35 +67,45 @@ async function assertOneLimit(gateways: readonly TestGateway[], path: string, be
   }, `at least ${ADMITTED_MIN} of ${path} to be admitted`)
   for (let more = 0; more < 3; more += 1) await round()
   assert.ok(admitted <= ADMITTED_MAX, `${admitted} of ${path} admitted`)
+  return admitted
 }
 
-test('rate-limit has one limit for two gateways with a Redis, that no killed supervisor and no swap forgets', async (t) => {
+test('rate-limit has one limit for two gateways with a Redis, that no killed process and no swap forgets', async (t) => {
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
   await using redis = await TestRedis.start(program)
-  const [one, two] = [await start(t, redis), await start(t, redis)]
-  await assertOneLimit([one, two], '/bucket')
-  await assertOneLimit([one, two], '/fixed')
-  // All that one of them had is used up by the other one.
-  await assertOneLimit([two], '/sliding', await admittedOf(one, '/sliding', 10))
+  const [one, two] = await startBoth(t, redis)
+  const admitted = {
+    bucket: await assertOneLimit([one, two], '/bucket'),
+    fixed: await assertOneLimit([one, two], '/fixed'),
+    // All that one of them had is used up by the other one: its workers do not know that.
+    sliding: await assertOneLimit([two], '/sliding', await admittedOf(one, '/sliding', 10)),
+  }
+  const assertStillOneLimit = async (when: string): Promise<void> => {
+    for (const algorithm of ALGORITHMS) {
+      const path = `/${algorithm}`
+      admitted[algorithm] += (await admittedOf(one, path, 8)) + (await admittedOf(two, path, 8))
+      assert.ok(admitted[algorithm] <= ADMITTED_MAX, `${admitted[algorithm]} of ${path} admitted ${when}`)
+    }
+  }
 
   await killProcesses(one.pids('cardea: supervisor'))
+  await assertStillOneLimit('while there was no supervisor')
   await logged(one, /^Adopted generation/)
+  await killProcesses(one.pids('cardea: worker'))
+  await assertStillOneLimit('by workers that were started anew')
   await two.dir.write({
     'cardea.yaml': { ...configOf(redis, 'refuse'), listen: [{ host: '127.0.0.1', port: 0 }] },
   })
   await logged(two, /^Generation 2 is live/)
-  for (const algorithm of ALGORITHMS) {
-    const late = (await admittedOf(one, `/${algorithm}`, 10)) + (await admittedOf(two, `/${algorithm}`, 10))
-    assert.ok(late <= ADMITTED_MAX - ADMITTED_MIN, `${late} more of ${algorithm} admitted`)
-  }
+  await assertStillOneLimit('after a swap')
 })
 
 test('rate-limit goes on by itself while Redis is away, and has one limit again when it is back', async (t) => {
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
   await using redis = await TestRedis.start(program)
-  const [one, two] = [await start(t, redis), await start(t, redis)]
+  const [one, two] = await startBoth(t, redis)
   await assertOneLimit([one, two], '/bucket')
   await redis.kill()
   await logged(one, /^Redis is away/)
@@ -100,7 +114,7 @@ test('rate-limit goes on by itself while Redis is away, and has one limit again 
   await assertOneLimit([one], '/fixed')
   await assertOneLimit([two], '/fixed')
   await redis.start()
-  await waitFor(() => [one, two].every((gateway) => timesBack(gateway) === 2), 'both to see it')
+  await waitFor(() => [one, two].every((gateway) => timesBack(gateway) === 2 * WORKERS), 'all to see it')
   // Until workers try it again they have what they have by themselves, of which nothing is left.
   await waitFor(
     async () => (await admittedOf(one, '/fixed', 1)) + (await admittedOf(two, '/fixed', 1)),
@@ -110,11 +124,11 @@ test('rate-limit goes on by itself while Redis is away, and has one limit again 
   await assertOneLimit([one, two], '/sliding')
 })
 
-test('rate-limit refuses everything, or nothing, while Redis is away, where on_loss says so', async (t) => {
+test('rate-limit refuses everything, or nothing, while Redis is away, and leaves nothing behind when it ends', async (t) => {
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
   await using redis = await TestRedis.start(program)
-  const [refusing, allowing] = [await start(t, redis, 'refuse'), await start(t, redis, 'allow')]
+  const [refusing, allowing] = await Promise.all([start(t, redis, 'refuse'), start(t, redis, 'allow')])
   await redis.kill()
   await logged(refusing, /^Redis is away/)
   await logged(allowing, /^Redis is away/)
@@ -122,4 +136,10 @@ test('rate-limit refuses everything, or nothing, while Redis is away, where on_l
   assert.equal(await admittedOf(allowing, '/bucket', 2 * LIMIT), 2 * LIMIT)
   await redis.start()
   await waitFor(async () => (await admittedOf(refusing, '/bucket', 1)) === 1, 'Redis to be asked again')
+
+  await waitFor(() => timesBack(allowing) === 2 * WORKERS, 'all to see it')
+  // What its workers hold is there for the others when it ends.
+  const before = await admittedOf(allowing, '/sliding', 10)
+  await allowing.stop()
+  await assertOneLimit([refusing], '/sliding', before)
 })

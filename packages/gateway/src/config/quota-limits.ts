@@ -32,11 +32,13 @@ export const QUOTA_LIMITS = {
   batchMax: 1_000,
 } as const
 
-/** The connection to a Redis that several nodes share. */
+/** A worker's connection to a Redis that several nodes share. */
 export const REDIS_LIMITS = {
   connectTimeoutMs: 2_000,
-  /** Less than workers wait for the supervisor. */
-  commandTimeoutMs: 200,
+  /** A connection that is silent for so long although something was asked is given up. Requests wait `silentMs` at most. */
+  silentTimeoutMs: 2_000,
+  /** A worker that ends waits so long for what it gives back to arrive. */
+  closeTimeoutMs: 250,
   /** Tried again after this times the number of tries, at most `retryMaxMs`. */
   retryStepMs: 100,
   retryMaxMs: 1_000,

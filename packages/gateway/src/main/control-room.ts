@@ -329,7 +329,6 @@ export class ControlRoom {
   }
 
   #liveNow({ candidate }: Reference): void {
-    this.#nodes?.share(candidate.plan.settings.state)
     const kept = this.#store.keepOutline(outlineOf(candidate, this.#workshop))
     kept.catch((thrown) => this.#options.log.warn(messageOf(thrown)))
   }

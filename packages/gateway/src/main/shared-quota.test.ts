@@ -1,36 +1,53 @@
 import assert from 'node:assert/strict'
+import { stat } from 'node:fs/promises'
 import { test } from 'node:test'
 import type { QuotaRequest } from '@cardea/sdk'
+import { machineClock } from '../base/node-clock.ts'
+import { QUOTA_LIMITS } from '../config/quota-limits.ts'
+import type { SharedQuotaAsk, SharedQuotaNote } from '../plugin-host/node-services/shared-lease.ts'
 import { SharedQuotas } from '../plugin-host/node-services/shared-quota.ts'
-import type { NodeRequest, SharedQuotaAsk, SharedQuotaNote } from '../protocol/node-services.ts'
 import { SimulatedClock } from './test-node.ts'
 
-/** A worker's part of limits that several nodes share, without a supervisor and a Redis. */
+/** A worker's part of limits that several nodes share, without a Redis. */
 
 const REQUEST: QuotaRequest = { key: 'k', rate: 10, burst: 100 }
 
 function stage(onLoss: 'local' | 'allow' | 'refuse' = 'local') {
   const clock = new SimulatedClock()
   const sent: SharedQuotaAsk[] = []
+  const answers: PromiseWithResolvers<SharedQuotaNote[]>[] = []
+  const silences: number[] = []
   const quotas = new SharedQuotas({
     workers: 1,
     clock,
-    send(request: NodeRequest) {
-      if (request.kind === 'shared-quota') sent.push(...request.asks)
+    ask(asks) {
+      sent.push(...asks)
+      const answer = Promise.withResolvers<SharedQuotaNote[]>()
+      answers.push(answer)
+      return answer.promise
     },
+    onSilent: () => silences.push(clock.nowMs()),
   })
   quotas.configure(onLoss)
   return {
     clock,
     quotas,
+    silences,
     /** What was asked since the last time, at the end of this turn. */
     asked(): SharedQuotaAsk[] {
       clock.advance(0)
       return sent.splice(0)
     },
-    grant(tokens: number, rest: Partial<SharedQuotaNote> = {}): void {
+    /** Answers what was asked first. */
+    async grant(tokens: number, rest: Partial<SharedQuotaNote> = {}): Promise<void> {
       const nothing = { index: 0, endsInMs: null, left: 0, nextInMs: 0, resetInMs: 0 }
-      quotas.receive([{ plugin: 'p', key: 'k', tokens, ...nothing, ...rest }])
+      answers.shift()?.resolve([{ plugin: 'p', key: 'k', tokens, ...nothing, ...rest }])
+      await new Promise(setImmediate)
+    },
+    /** What was asked first has no answer. */
+    async lose(): Promise<void> {
+      answers.shift()?.reject(new Error('Redis has gone away'))
+      await new Promise(setImmediate)
     },
     ask: (request: Partial<QuotaRequest> = {}) => quotas.takeOne('p', { ...REQUEST, ...request }),
   }
@@ -43,7 +60,7 @@ test('SharedQuotas has nothing without a grant, and asks once for all that wait'
   const asks = asked()
   assert.equal(asks.length, 1)
   assert.equal(asks[0]?.need, 3)
-  grant(3)
+  await grant(3)
   await Promise.all(waiting.map((decision) => decision?.pending))
   assert.deepEqual(
     [ask(), ask(), ask(), ask()].map((decision) => decision?.allowed),
@@ -51,11 +68,11 @@ test('SharedQuotas has nothing without a grant, and asks once for all that wait'
   )
 })
 
-test('SharedQuotas does not ask again for what is used up before there may be some', () => {
+test('SharedQuotas does not ask again for what is used up before there may be some', async () => {
   const { ask, asked, grant, clock } = stage()
   ask()
   asked()
-  grant(0, { nextInMs: 400 })
+  await grant(0, { nextInMs: 400 })
   const refused = ask()
   assert.deepEqual([refused?.allowed, refused?.pending, refused?.retryAfterMs], [false, undefined, 400])
   assert.deepEqual(asked(), [])
@@ -64,32 +81,32 @@ test('SharedQuotas does not ask again for what is used up before there may be so
   assert.equal(asked().length, 1)
 })
 
-test('SharedQuotas gives back what it has no use for', () => {
+test('SharedQuotas gives back what it has no use for', async () => {
   const { ask, asked, grant, clock } = stage()
   ask()
   asked()
-  grant(5, { index: 7 })
+  await grant(5, { index: 7 })
   assert.equal(ask()?.allowed, true)
   clock.advance(2_000)
   const back = asked().find(({ returned }) => returned > 0)
   assert.deepEqual([back?.returned, back?.index, back?.want], [4, 7, 0])
 })
 
-test('SharedQuotas lets tokens of a window end with it', () => {
+test('SharedQuotas lets tokens of a window end with it', async () => {
   const { ask, asked, grant, clock } = stage()
   ask({ window: 'fixed' })
   asked()
-  grant(5, { index: 1, endsInMs: 300 })
+  await grant(5, { index: 1, endsInMs: 300 })
   assert.equal(ask({ window: 'fixed' })?.allowed, true)
   clock.advance(300)
   assert.equal(ask({ window: 'fixed' })?.allowed, false)
 })
 
-test('SharedQuotas takes from all or from none', () => {
+test('SharedQuotas takes from all or from none', async () => {
   const { quotas, ask, asked, grant } = stage()
   ask()
   asked()
-  grant(2)
+  await grant(2)
   const both = quotas.take('p', [REQUEST, { ...REQUEST, key: 'other' }])
   assert.deepEqual(
     both?.map(({ allowed }) => allowed),
@@ -100,12 +117,13 @@ test('SharedQuotas takes from all or from none', () => {
 
 test('SharedQuotas goes by on_loss when the state is away or says nothing, and tries again', async () => {
   for (const onLoss of ['local', 'allow', 'refuse'] as const) {
-    const { ask, asked, quotas, clock } = stage(onLoss)
+    const { ask, asked, lose, clock, silences } = stage(onLoss)
     const first = ask()
     asked()
     if (onLoss === 'local') clock.advance(300)
-    else quotas.away()
+    else await lose()
     await first?.pending
+    assert.equal(silences.length, onLoss === 'local' ? 1 : 0)
     const expected = { local: undefined, allow: true, refuse: false }[onLoss]
     assert.equal(ask()?.allowed, expected)
     clock.advance(1_000)
@@ -113,25 +131,79 @@ test('SharedQuotas goes by on_loss when the state is away or says nothing, and t
   }
 })
 
-test('SharedQuotas knows what is used up also while the state is away', () => {
-  const { ask, asked, grant, quotas, clock } = stage('local')
+test('SharedQuotas uses what comes late, and asks again at once when the state is back', async () => {
+  const { ask, asked, grant, clock, quotas } = stage('refuse')
   ask()
   asked()
-  grant(0, { nextInMs: 5_000 })
-  quotas.away()
+  clock.advance(300)
+  assert.equal(ask()?.pending, undefined)
+  await grant(2)
+  quotas.back()
+  assert.deepEqual(
+    [ask(), ask(), ask()].map((decision) => decision?.allowed),
+    [true, true, false],
+  )
+})
+
+test('SharedQuotas knows what is used up also while the state is away', async () => {
+  const { ask, asked, grant, lose, clock } = stage('local')
+  ask()
+  asked()
+  await grant(0, { nextInMs: 5_000 })
+  const loseAnother = async (): Promise<void> => {
+    ask({ key: 'another' })
+    asked()
+    await lose()
+  }
+  await loseAnother()
   assert.equal(ask()?.allowed, false)
   assert.equal(ask({ key: 'other' }), null)
   clock.advance(4_999)
-  quotas.away()
+  await loseAnother()
   assert.equal(ask()?.allowed, false)
   clock.advance(1)
   assert.equal(ask(), null)
 })
 
-test('SharedQuotas asks a new supervisor what the one before did not answer', () => {
-  const { ask, asked, quotas } = stage()
+test('SharedQuotas gives all back to a state that it leaves, and takes nothing more from it', async () => {
+  const { ask, asked, grant, quotas } = stage()
   ask()
-  assert.equal(asked().length, 1)
-  quotas.hello()
-  assert.equal(asked().length, 1)
+  asked()
+  await grant(5, { index: 3 })
+  assert.equal(ask()?.allowed, true)
+  ask({ key: 'other' })
+  asked()
+  quotas.leave()
+  assert.deepEqual(
+    asked().map(({ key, returned, index, need, want }) => ({ key, returned, index, need, want })),
+    [{ key: 'k', returned: 4, index: 3, need: 0, want: 0 }],
+  )
+  assert.equal(ask()?.allowed, false)
+  // What it was asked before.
+  await grant(9)
+  assert.equal(ask()?.allowed, false)
+})
+
+test('SharedQuotas takes no answer for missing that came while the process itself stood still', async (t) => {
+  const silences: number[] = []
+  const quotas = new SharedQuotas({
+    workers: 1,
+    clock: machineClock,
+    // One step that the operating system takes meanwhile, as the way to Redis and back.
+    async ask(asks) {
+      await stat(import.meta.filename)
+      const rest = { index: 0, endsInMs: null, left: 0, nextInMs: 0, resetInMs: 0 }
+      return asks.map(({ plugin, key, need }) => ({ plugin, key, tokens: need, ...rest }))
+    },
+    onSilent: () => silences.push(1),
+  })
+  t.after(() => quotas.close())
+  quotas.configure('local')
+  const waiting = quotas.takeOne('p', REQUEST)
+  await new Promise(setImmediate)
+  const until = performance.now() + 2 * QUOTA_LIMITS.silentMs
+  while (performance.now() < until);
+  await waiting?.pending
+  assert.equal(quotas.takeOne('p', REQUEST)?.allowed, true)
+  assert.deepEqual(silences, [])
 })

@@ -113,6 +113,7 @@ class Worker {
     this.#staging = staging
     try {
       if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
+      await this.#node.prepare(plan.settings.state)
       const held = await Promise.race([this.#pool.stage(plan, staging.giveUp.signal), failed])
       this.#staged = await this.#compile(plan, held)
       return held
@@ -154,7 +155,8 @@ class Worker {
     this.#dataPlane.commit(staged)
     this.#committedAt = performance.timeOrigin + performance.now()
     this.#generation = generation
-    const { log, faults } = staged.generation.settings
+    const { log, faults, state } = staged.generation.settings
+    this.#node.commit(state)
     this.#log.apply(log)
     this.#watchdog.apply(faults.stallMs)
     return this.#committedAt
@@ -251,6 +253,7 @@ class Worker {
     this.#staging = null
     const staged = this.#staged
     this.#staged = null
+    this.#node.discard()
     if (staged !== null) this.#dataPlane.discard(staged)
   }
 }
@@ -332,20 +335,16 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
       master.send({ kind: 'serving', generation: message.generation })
       return
     case 'discard':
-      theWorker().discard(message.generation)
-      return
+      return theWorker().discard(message.generation)
     case 'census':
       relay({ kind: 'census', id: message.id, census: theWorker().census() })
       return
     case 'tracing':
-      theWorker().trace(message.on)
-      return
+      return theWorker().trace(message.on)
     case 'node':
-      theWorker().onNodeAnswer(message.answer)
-      return
+      return theWorker().onNodeAnswer(message.answer)
     case 'quarantine':
-      theWorker().quarantine(message.key)
-      return
+      return theWorker().quarantine(message.key)
     case 'states':
       relay({ kind: 'states', id: message.id, states: theWorker().states(message.plugins) })
   }

@@ -19,8 +19,6 @@ export type NodeRequest =
       /** With this message all is said that the worker knew before the `hello`. */
       readonly isLast: boolean
     }
-  /** As `quota`, of limits that hold for several nodes. Each key has one answer. */
-  | { readonly kind: 'shared-quota'; readonly asks: readonly SharedQuotaAsk[] }
   /**
    * This worker would run the task, or (`held`) runs it already and had it granted by a former supervisor. `claim` is
    * new for every claim of a worker: a grant that was on its way when the worker gave the task back must not be taken
@@ -40,11 +38,6 @@ export type NodeRequest =
 export type NodeAnswer =
   | { readonly kind: 'kv'; readonly id: number; readonly result: KvResult }
   | { readonly kind: 'quota'; readonly notes: readonly QuotaNote[] }
-  | { readonly kind: 'shared-quota'; readonly notes: readonly SharedQuotaNote[] }
-  /** The shared state cannot be reached: nothing that was asked is answered. */
-  | { readonly kind: 'shared-quota-away' }
-  /** Said after `hello` and when it changes: whether limits hold for several nodes. */
-  | { readonly kind: 'shared-quota-mode'; readonly onLoss: OnStateLoss | null }
   | { readonly kind: 'once-granted'; readonly plugin: string; readonly task: string; readonly claim: number }
   /** Another worker runs it, and runs it alone. This one is remembered, and told when it may. */
   | { readonly kind: 'once-denied'; readonly plugin: string; readonly task: string; readonly claim: number }
@@ -175,43 +168,6 @@ export type QuotaNote =
       readonly used: number
       readonly isRefused: boolean
     }
-
-/** What limits do while the shared state is away: each node by itself, let everything through, refuse everything. */
-export type OnStateLoss = 'local' | 'allow' | 'refuse'
-
-/**
- * Limits that hold for several nodes: the bucket is in Redis, and a worker has what it was granted for what it uses within
- * moments. Without a grant it has nothing; what it asked for and got no answer to counts as used.
- */
-export interface SharedQuotaAsk {
-  readonly plugin: string
-  readonly key: string
-  readonly rate: number
-  readonly burst: number
-  readonly window: QuotaWindow | null
-  /** Requests wait for this much. */
-  readonly need: number
-  /** What would be of use; at least `need`. */
-  readonly want: number
-  /** Given back: granted in the window `index`. */
-  readonly returned: number
-  readonly index: number
-}
-
-export interface SharedQuotaNote {
-  readonly plugin: string
-  readonly key: string
-  readonly tokens: number
-  /** The window that they are good for, and until when; null without a window. */
-  readonly index: number
-  readonly endsInMs: number | null
-  /** What nobody holds. */
-  readonly left: number
-  /** Until there is a token; 0: there is one. */
-  readonly nextInMs: number
-  /** Until all of it is there. */
-  readonly resetInMs: number
-}
 
 export interface SinkRotation {
   /** 0: not by size. */

@@ -5,12 +5,10 @@ import { messageOf } from '../../base/errors.ts'
 import { machineClock, type NodeClock } from '../../base/node-clock.ts'
 import { KV_LIMITS } from '../../config/limits.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
-import type { StateSettings } from '../../protocol/generation.ts'
 import type { KvResult, NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
 import { KvStore } from './kv-store.ts'
 import { OnceKeeper } from './once-keeper.ts'
 import { QuotaKeeper } from './quota-keeper.ts'
-import { SharedQuotaKeeper } from './shared-quota-keeper.ts'
 import { SinkRotation } from './sink-rotation.ts'
 
 export interface NodeKeeperOptions {
@@ -38,7 +36,6 @@ export class NodeKeeper {
   readonly #options: NodeKeeperOptions
   readonly #clock: NodeClock
   readonly #quota: QuotaKeeper
-  readonly #shared: SharedQuotaKeeper
   readonly #once: OnceKeeper
   readonly #sinks: SinkRotation
   /** By worker: the session of the process that is there now. */
@@ -48,8 +45,6 @@ export class NodeKeeper {
   /** By chance: what was said to the supervisor before this one must not be taken for said to it. */
   #lastSession = randomInt(2 ** 47)
   #isSettled = false
-  /** Before that, workers go on with what the supervisor before this one said. */
-  #isModeKnown = false
   readonly #cancelSettle: () => void
   #cancelSweep: (() => void) | null = null
   #store: Promise<KvStore> | null = null
@@ -64,7 +59,6 @@ export class NodeKeeper {
     this.#options = options
     this.#clock = clock
     this.#quota = new QuotaKeeper({ workers, clock, send })
-    this.#shared = new SharedQuotaKeeper({ log, send, onBack: () => this.#sendModes() })
     this.#once = new OnceKeeper(send)
     this.#sinks = new SinkRotation({
       directory: logsDirectory,
@@ -85,7 +79,6 @@ export class NodeKeeper {
     this.#sessions.set(worker, this.#lastSession)
     if (!this.#isSettled) this.#unheard.add(worker)
     this.#send(worker, { kind: 'hello', session: this.#lastSession })
-    if (this.#isModeKnown) this.#sendMode(worker)
     this.#quota.workerSpawned(worker)
   }
 
@@ -118,9 +111,6 @@ export class NodeKeeper {
         this.#quota.request(request, worker)
         if (request.isLast) this.#heard(worker)
         break
-      case 'shared-quota':
-        void this.#shared.request(worker, request.asks)
-        break
       case 'once-claim':
         this.#once.claim(request, worker)
         break
@@ -132,22 +122,12 @@ export class NodeKeeper {
     }
   }
 
-  /** What the generation that is live now says of it; undefined: nothing. */
-  share(state: StateSettings | undefined): void {
-    if (this.#isClosed) return
-    const isNew = this.#shared.configure(state ?? null)
-    if (!isNew && this.#isModeKnown) return
-    this.#isModeKnown = true
-    this.#sendModes()
-  }
-
   /** Nothing is answered from now on. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.#cancelSettle()
     this.#cancelSweep?.()
     this.#quota.close()
-    this.#shared.close()
     this.#sinks.close()
     const store = await this.#store?.catch(() => null)
     store?.close()
@@ -155,14 +135,6 @@ export class NodeKeeper {
 
   #send(worker: number, answer: NodeAnswer): void {
     if (!this.#isClosed && this.#sessions.has(worker)) this.#options.send(worker, answer)
-  }
-
-  #sendModes(): void {
-    for (const worker of this.#sessions.keys()) this.#sendMode(worker)
-  }
-
-  #sendMode(worker: number): void {
-    this.#send(worker, { kind: 'shared-quota-mode', onLoss: this.#shared.onLoss })
   }
 
   #heard(worker: number): void {

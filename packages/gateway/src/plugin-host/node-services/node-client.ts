@@ -2,7 +2,7 @@ import type { Host, Log, QuotaDecision, QuotaRequest, Sink } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { machineClock, type NodeClock } from '../../base/node-clock.ts'
 import { ONCE_LIMITS } from '../../config/limits.ts'
-import type { InstancePlan } from '../../protocol/generation.ts'
+import type { InstancePlan, StateSettings } from '../../protocol/generation.ts'
 import type { NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
 import type { NodeServices, Opened, ServiceSource } from '../services.ts'
 import { KvClient } from './kv-client.ts'
@@ -10,6 +10,7 @@ import { filesOn, type LineFiles } from './line-file.ts'
 import { checkTask, OnceClient } from './once-client.ts'
 import { QuotaClient, type QuotaTable } from './quota-client.ts'
 import { SharedQuotas } from './shared-quota.ts'
+import { SharedState } from './shared-state.ts'
 import { SinkClient } from './sink-client.ts'
 
 export interface NodeClientOptions {
@@ -28,6 +29,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
   readonly #kv: KvClient
   readonly #quota: QuotaClient
   readonly #shared: SharedQuotas
+  readonly #state: SharedState
   readonly #sinks: SinkClient
   readonly #once: OnceClient
 
@@ -37,7 +39,13 @@ export class NodeClient implements ServiceSource<NodeServices> {
     const files = typeof options.logs === 'string' ? filesOn(options.logs) : options.logs
     this.#kv = new KvClient({ clock, send })
     this.#quota = new QuotaClient({ workers, clock, send })
-    this.#shared = new SharedQuotas({ workers, clock, send })
+    this.#state = new SharedState({ log, onBack: () => this.#shared.back() })
+    this.#shared = new SharedQuotas({
+      workers,
+      clock,
+      ask: (asks) => this.#state.ask(asks),
+      onSilent: () => this.#state.noteSilence(),
+    })
     this.#sinks = new SinkClient({ files, clock, log, send })
     this.#once = new OnceClient({ clock, send })
   }
@@ -104,22 +112,12 @@ export class NodeClient implements ServiceSource<NodeServices> {
         this.#sinks.hello()
         // The last, since it says that all was said: until then the supervisor gives no task to another worker.
         this.#quota.hello(answer.session)
-        this.#shared.hello()
         break
       case 'kv':
         this.#kv.receive(answer.id, answer.result)
         break
       case 'quota':
         this.#quota.receive(answer.notes)
-        break
-      case 'shared-quota':
-        this.#shared.receive(answer.notes)
-        break
-      case 'shared-quota-away':
-        this.#shared.away()
-        break
-      case 'shared-quota-mode':
-        this.#shared.configure(answer.onLoss)
         break
       case 'once-granted':
         this.#once.granted(answer)
@@ -130,6 +128,23 @@ export class NodeClient implements ServiceSource<NodeServices> {
       case 'sink-reopen':
         this.#sinks.reopen(answer.file)
     }
+  }
+
+  /** Connects to what a generation shares with other nodes. Waits a while for that, and never rejects. */
+  prepare(state: StateSettings | undefined): Promise<void> {
+    return this.#state.prepare(state)
+  }
+
+  /** The generation that was prepared is not to come. */
+  discard(): void {
+    this.#state.discard()
+  }
+
+  /** The generation is live. */
+  commit(state: StateSettings | undefined): void {
+    if (!this.#state.isLive(state)) this.#shared.leave()
+    this.#state.commit(state)
+    this.#shared.configure(state?.onLoss ?? null)
   }
 
   /** On SIGHUP to the gateway: somebody has moved the files of sinks away. */
@@ -147,7 +162,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
     this.#quota.close()
     this.#shared.close()
     this.#kv.close()
-    await this.#sinks.flush()
+    await Promise.all([this.#state.close(), this.#sinks.flush()])
   }
 }
 

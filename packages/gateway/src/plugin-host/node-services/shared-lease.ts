@@ -1,8 +1,42 @@
 import type { QuotaDecision } from '@cardea/sdk'
+import type { QuotaWindow } from '../../base/spent-tokens.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
-import type { SharedQuotaAsk, SharedQuotaNote } from '../../protocol/node-services.ts'
 import { QuotaDemand } from './quota-demand.ts'
 import type { QuotaShape } from './quota-shape.ts'
+
+/**
+ * Limits that hold for several nodes: the bucket is in Redis, and a worker has what it was granted for what it uses within
+ * moments. Without a grant it has nothing; what it asked for and got no answer to counts as used.
+ */
+export interface SharedQuotaAsk {
+  readonly plugin: string
+  readonly key: string
+  readonly rate: number
+  readonly burst: number
+  readonly window: QuotaWindow | null
+  /** Requests wait for this much. */
+  readonly need: number
+  /** What would be of use; at least `need`. */
+  readonly want: number
+  /** Given back: granted in the window `index`. */
+  readonly returned: number
+  readonly index: number
+}
+
+export interface SharedQuotaNote {
+  readonly plugin: string
+  readonly key: string
+  readonly tokens: number
+  /** The window that they are good for, and until when; null without a window. */
+  readonly index: number
+  readonly endsInMs: number | null
+  /** What nobody holds. */
+  readonly left: number
+  /** Until there is a token; 0: there is one. */
+  readonly nextInMs: number
+  /** Until all of it is there. */
+  readonly resetInMs: number
+}
 
 const EPSILON = 1e-9
 
@@ -35,10 +69,6 @@ export class SharedLease {
     this.key = key
     this.shape = shape
     this.#demand = new QuotaDemand(now)
-  }
-
-  get isWaitedFor(): boolean {
-    return this.#waiters !== null
   }
 
   isShaped(rate: number, burst: number, window: QuotaShape['window']): boolean {
@@ -110,6 +140,16 @@ export class SharedLease {
     this.#askAt = note.nextInMs > 0 ? now + Math.min(note.nextInMs, QUOTA_LIMITS.idleMs) : 0
     this.#resetAt = now + note.resetInMs
     this.#wake()
+  }
+
+  /** Gives back all that is held; null when that is nothing. */
+  leave(now: number): SharedQuotaAsk | null {
+    this.#expire(now)
+    if (this.#held <= EPSILON) return null
+    const { plugin, key } = this
+    const returned = this.#held
+    this.#held = 0
+    return { plugin, key, ...this.shape, need: 0, want: 0, returned, index: this.#index }
   }
 
   /** There will be no answer. */

@@ -1,15 +1,18 @@
 import type { QuotaDecision, QuotaRequest } from '@cardea/sdk'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
-import type { NodeRequest, OnStateLoss, SharedQuotaNote } from '../../protocol/node-services.ts'
+import type { StateSettings } from '../../protocol/generation.ts'
 import { boundedKey, checked, type QuotaShape, unshared } from './quota-shape.ts'
-import { SharedLease } from './shared-lease.ts'
+import { SharedLease, type SharedQuotaAsk, type SharedQuotaNote } from './shared-lease.ts'
 
 export interface SharedQuotaOptions {
   /** Workers of the node, this one included. */
   readonly workers: number
   readonly clock: NodeClock
-  send(request: NodeRequest): void
+  /** Answers each of them, in their order; rejects when the shared state cannot be reached. */
+  ask(asks: readonly SharedQuotaAsk[]): Promise<readonly SharedQuotaNote[]>
+  /** That takes too long. */
+  onSilent(): void
 }
 
 /** After a loss the shared state is tried again no sooner. */
@@ -18,14 +21,16 @@ const EVICTION_STEP = 64
 
 /**
  * `host.quota` in a worker where limits hold for several nodes. A request that finds no tokens here may wait for the
- * answer (`pending`), which is one round trip to the supervisor and from there to Redis.
+ * answer (`pending`), which is one round trip to Redis.
  */
 export class SharedQuotas {
   readonly #options: SharedQuotaOptions
   readonly #keysMax: number
   readonly #leases = new Map<string, SharedLease>()
   #cursor: MapIterator<SharedLease> = this.#leases.values()
-  #onLoss: OnStateLoss | null = null
+  #onLoss: StateSettings['onLoss'] | null = null
+  /** What was asked of the state before this one is of no use here. */
+  #epoch = 0
   #awayUntil = 0
   #queue: SharedLease[] = []
   /** Asked, in the order of the answers. */
@@ -40,10 +45,20 @@ export class SharedQuotas {
   }
 
   /** Null: limits are the node's own. */
-  configure(onLoss: OnStateLoss | null): void {
+  configure(onLoss: StateSettings['onLoss'] | null): void {
     this.#onLoss = onLoss
     this.#awayUntil = 0
-    if (onLoss === null) this.#giveUp()
+  }
+
+  /** Gives back all that is held, and forgets what was known: from now on another state has it, or none. */
+  leave(): void {
+    const now = this.#options.clock.nowMs()
+    this.#giveUp()
+    const asks = [...this.#leases.values()].flatMap((lease) => lease.leave(now) ?? [])
+    this.#leases.clear()
+    this.#epoch += 1
+    // Lost, it counts as used.
+    if (asks.length > 0) this.#options.ask(asks).catch(() => {})
   }
 
   /** The decisions, all or none; null where the node's own limits hold. */
@@ -67,17 +82,12 @@ export class SharedQuotas {
     return this.#onLoss === null ? null : (this.take(plugin, [request])?.[0] ?? null)
   }
 
-  hello(): void {
-    // What was asked of the supervisor before this one has no answer any more.
-    const asked = [...this.#asked]
-    this.#asked.clear()
-    for (const lease of asked) {
-      lease.isAsked = false
-      if (lease.isWaitedFor) this.#enqueue(lease)
-    }
+  /** The state can be reached again. */
+  back(): void {
+    this.#awayUntil = 0
   }
 
-  receive(notes: readonly SharedQuotaNote[]): void {
+  #receive(notes: readonly SharedQuotaNote[]): void {
     const now = this.#options.clock.nowMs()
     this.#askedAt = now
     for (const note of notes) {
@@ -89,7 +99,7 @@ export class SharedQuotas {
   }
 
   /** Nothing is asked for a while, and who waits is told. */
-  away(): void {
+  #away(): void {
     this.#awayUntil = this.#options.clock.nowMs() + RETRY_MS
     this.#giveUp()
   }
@@ -99,7 +109,7 @@ export class SharedQuotas {
     this.#cancelSweep?.()
     this.#cancelWatch = null
     this.#cancelSweep = null
-    this.#giveUp()
+    this.leave()
   }
 
   #giveUp(): void {
@@ -173,27 +183,41 @@ export class SharedQuotas {
   }
 
   #flush(): void {
-    const { clock, send } = this.#options
+    const { clock, ask } = this.#options
     const queue = this.#queue.splice(0)
     if (queue.length === 0) return
     const now = clock.nowMs()
     if (this.#asked.size === 0) this.#askedAt = now
     for (const lease of queue) this.#asked.add(lease)
-    const asks = queue.map((lease) => lease.ask(now))
-    for (let from = 0; from < asks.length; from += QUOTA_LIMITS.batchMax) {
-      send({ kind: 'shared-quota', asks: asks.slice(from, from + QUOTA_LIMITS.batchMax) })
-    }
+    const epoch = this.#epoch
+    ask(queue.map((lease) => lease.ask(now))).then(
+      (notes) => epoch === this.#epoch && this.#receive(notes),
+      () => epoch === this.#epoch && this.#away(),
+    )
     this.#startWatch()
   }
 
   /** Nobody waits longer than this for an answer. */
   #startWatch(): void {
-    this.#cancelWatch ??= this.#options.clock.after(QUOTA_LIMITS.silentMs, () => {
-      this.#cancelWatch = null
-      if (this.#asked.size === 0) return
-      if (this.#options.clock.nowMs() - this.#askedAt >= QUOTA_LIMITS.silentMs) this.away()
-      else this.#startWatch()
+    const { clock } = this.#options
+    this.#cancelWatch ??= clock.after(QUOTA_LIMITS.silentMs, () => {
+      // When it is this process that stood still, the answer is there, and is read before the next timer.
+      this.#cancelWatch = clock.after(1, () => {
+        this.#cancelWatch = null
+        this.#lookForSilence()
+      })
     })
+  }
+
+  #lookForSilence(): void {
+    if (this.#asked.size === 0) return
+    const { clock, onSilent } = this.#options
+    if (clock.nowMs() - this.#askedAt < QUOTA_LIMITS.silentMs) {
+      this.#startWatch()
+      return
+    }
+    this.#away()
+    onSilent()
   }
 
   #startSweep(): void {

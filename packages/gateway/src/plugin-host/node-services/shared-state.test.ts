@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { freePort } from '../../../../../tests/support/free-port.ts'
+import { waitFor } from '../../../../../tests/support/wait-for.ts'
+import { SharedState } from './shared-state.ts'
+
+interface SilentServer {
+  readonly redis: string
+  /** So far, and those that are open. */
+  readonly connections: { made: number; open: number }
+}
+
+/** What takes connections and never says anything. */
+async function silentServer(t: TestContext): Promise<SilentServer> {
+  const connections = { made: 0, open: 0 }
+  const server = createServer((socket) => {
+    connections.made += 1
+    connections.open += 1
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      connections.open -= 1
+    })
+    socket.resume()
+    t.after(() => socket.destroy())
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  return { redis: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`, connections }
+}
+
+function stateOf(t: TestContext): { readonly state: SharedState; readonly logged: string[] } {
+  const logged: string[] = []
+  const note = (message: string): void => void logged.push(message)
+  const state = new SharedState({ log: { debug: note, info: note, warn: note, error: note }, onBack() {} })
+  t.after(() => state.close())
+  return { state, logged }
+}
+
+test('SharedState connects once to what a generation names, and stays with what the next names as well', async (t) => {
+  const { redis, connections } = await silentServer(t)
+  const { state } = stateOf(t)
+  void state.prepare({ redis, onLoss: 'local' })
+  // Staged anew before the client was loaded.
+  void state.prepare({ redis, onLoss: 'local' })
+  await waitFor(() => connections.made > 0, 'a connection')
+  state.commit({ redis, onLoss: 'local' })
+  await state.prepare({ redis, onLoss: 'allow' })
+  state.commit({ redis, onLoss: 'allow' })
+  assert.deepEqual(connections, { made: 1, open: 1 })
+  state.commit(undefined)
+  await waitFor(() => connections.open === 0, 'the connection to be closed')
+})
+
+test('SharedState lets go of what a generation names that is given up', async (t) => {
+  const { redis, connections } = await silentServer(t)
+  const { state, logged } = stateOf(t)
+  void state.prepare({ redis, onLoss: 'local' })
+  await waitFor(() => connections.open === 1, 'a connection')
+  state.discard()
+  await waitFor(() => connections.open === 0, 'the connection to be closed')
+  assert.deepEqual(logged, [])
+})
+
+test('SharedState does not hold up a generation whose Redis is not there, and says so when it is live', async (t) => {
+  const { state, logged } = stateOf(t)
+  const settings = { redis: `redis://127.0.0.1:${await freePort()}`, onLoss: 'refuse' } as const
+  await state.prepare(settings)
+  assert.deepEqual(logged, [])
+  state.commit(settings)
+  assert.equal(logged.length, 1)
+  assert.match(logged[0] ?? '', /^Redis is away, limits follow on_loss \(refuse\): connect ECONNREFUSED/)
+  await assert.rejects(state.ask([]), /ECONNREFUSED/)
+})
