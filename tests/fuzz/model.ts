@@ -64,16 +64,18 @@ const FORWARDING =
 const TOO_LATE =
   `age authorization cache-control content-encoding content-range content-type cookie date expect expires
 if-match if-modified-since if-none-match if-range if-unmodified-since location max-forwards pragma proxy-authenticate
-proxy-authorization range retry-after set-cookie trailer vary warning www-authenticate`.split(/\s+/)
+proxy-authorization range retry-after set-cookie trailer vary warning www-authenticate x-cardea-generation`.split(
+    /\s+/,
+  )
 
-/** With `_` for `-` these are dropped too: some servers see no difference (CGI, RFC 3875, 4.1.18). */
-const ALIASED = [...HOP_BY_HOP, ...FORWARDING, 'content-length', 'date', 'expect', 'host']
+const FRAMING = ['content-length', 'host']
 
-export function trailersKept(lines: Lines): Lines {
-  return lines.filter(([name]) => {
-    // Whatever else claims to be of a proxy's making comes from trusted proxies' heads only.
-    if (name.replaceAll('_', '-').startsWith('x-forwarded-')) return false
-    if (name.includes('_') && ALIASED.includes(name.replaceAll('_', '-'))) return false
-    return ![...TOO_LATE, ...HOP_BY_HOP, ...FORWARDING].includes(name)
-  })
+const dashed = (name: string) => name.replaceAll('_', '-')
+
+/** `head`: the lines of the message's head. With `_` for `-` names are the same to some servers (RFC 3875, 4.1.18). */
+export function trailersKept(lines: Lines, head: Lines): Lines {
+  const named = connectionOptions(head).map(dashed)
+  const dropped = new Set([...TOO_LATE, ...HOP_BY_HOP, ...FORWARDING, ...FRAMING, ...named])
+  // Whatever else claims to be of a proxy's making comes from trusted proxies' heads only.
+  return lines.filter(([name]) => !dashed(name).startsWith('x-forwarded-') && !dropped.has(dashed(name)))
 }

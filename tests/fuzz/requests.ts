@@ -40,7 +40,7 @@ function nodesComparable(request: NodeRequest): Comparable {
   const { method, url, minorVersion, body } = request
   const raw = linesOf(request.rawHeaders)
   const { target, lines } = requestTarget(method, url, endToEnd(raw, ['expect']))
-  const trailers = trailersKept(linesOf(request.rawTrailers))
+  const trailers = trailersKept(linesOf(request.rawTrailers), raw)
   return { method, target, minorVersion, lines, body, trailers, keepAlive: request.keepAlive }
 }
 

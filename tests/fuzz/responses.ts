@@ -37,7 +37,7 @@ function nodesComparable(response: NodeResponse): Comparable {
   const { status, minorVersion, body } = response
   const raw = linesOf(response.rawHeaders)
   const upgraded = response.upgraded && connectionOptions(raw).includes('upgrade')
-  const trailers = trailersKept(linesOf(response.rawTrailers))
+  const trailers = trailersKept(linesOf(response.rawTrailers), raw)
   return { status, minorVersion, lines: endToEnd(raw), body, trailers, upgraded }
 }
 

@@ -19,8 +19,10 @@ export const AMBIGUOUS: unique symbol = Symbol('more than one credential')
 export interface CredentialReader {
   /** The credential, `''` if its place is there but empty, or null when the request has none. */
   read(request: Request): string | null | typeof AMBIGUOUS
-  /** Takes what `read` looks at off the request. Only in `handle`. */
+  /** Takes what `read` looks at off the request, and keeps it from coming after the body. Only in `handle`. */
   remove(request: Request): void
+  /** Leaves a credential where it is, and keeps any other from coming after the body (as trailers). Only in `handle`. */
+  close(request: Request): void
 }
 
 /** A reader of these places. Scheme names are compared without case (RFC 9110, 11.1), cookies and parameters with it. */
@@ -43,6 +45,9 @@ export function credentialReader(sources: readonly CredentialSource[]): Credenti
     remove(request) {
       for (const place of places) place.remove(request)
     },
+    close(request) {
+      for (const place of places) place.close(request)
+    },
   }
 }
 
@@ -61,6 +66,7 @@ function headerPlace(name: string): CredentialReader {
       return value?.includes(',') ? AMBIGUOUS : value
     },
     remove: ({ headers }) => headers.delete(name),
+    close: (request) => closeField(request, name),
   }
 }
 
@@ -79,9 +85,16 @@ function schemePlace(name: string, scheme: string): CredentialReader {
     },
     remove({ headers }) {
       const value = headers.get(name)
-      if (value !== null && hasScheme(value, scheme)) headers.delete(name)
+      // Also where there is none: it is not to come in the trailers.
+      if (value === null || hasScheme(value, scheme)) headers.delete(name)
     },
+    close: (request) => closeField(request, name),
   }
+}
+
+/** What is in the head cannot be added to by trailers, and what was deleted from it neither. */
+function closeField({ headers }: Request, name: string): void {
+  if (!headers.has(name)) headers.delete(name)
 }
 
 function hasScheme(value: string, scheme: string): boolean {
@@ -101,6 +114,7 @@ function queryPlace(name: string): CredentialReader {
     remove(request) {
       if (request.url.includes('?') && request.query.has(name)) request.query.delete(name)
     },
+    close() {},
   }
 }
 
@@ -119,6 +133,8 @@ function cookiePlace(name: string): CredentialReader {
       if (kept.length === 0) headers.delete('cookie')
       else headers.set('cookie', kept.join('; '))
     },
+    // No trailers may have cookies (RFC 9110, 6.5.1).
+    close() {},
   }
 }
 

@@ -54,6 +54,26 @@ test('trustedFields() knows names of many parts with dashes and without', async 
   assert.deepEqual(await replaced([name], [null], forged), [])
 })
 
+test('trustedFields() lets nothing come under its names in the trailers', async () => {
+  const fields = trustedFields(['X-User-Id', 'x-mail'])
+  await using gateway = await testGateway({
+    plugins: [
+      {
+        main: () => ({
+          name: 'telling',
+          handle({ request }) {
+            fields.replace(request.headers, ['anna', null])
+            return true
+          },
+        }),
+      },
+    ],
+  })
+  const trailers = { 'X-USER-ID': 'admin', x_user_id: 'admin', 'x-mail': 'm', X_Mail: 'm', 'x-mails': '2' }
+  await gateway.fetch('/', { method: 'POST', body: 'content', trailers })
+  assert.deepEqual([...(gateway.upstreamRequests[0]?.trailers ?? [])], [['x-mails', '2']])
+})
+
 const TEXTS: [unknown, string | null][] = [
   ['anna', 'anna'],
   ['Anna Müller', Buffer.from('Anna Müller').toString('latin1')],

@@ -7,7 +7,7 @@ import type { Fields } from './index.ts'
 export interface TrustedFields {
   /**
    * Removes what the client sent and sets the fields to these values, in the order of the names; null: there is none.
-   * Only in `handle`.
+   * What it sends under these names after the body (trailers) does not go on either. Only in `handle`.
    */
   replace(headers: Fields, values: readonly (string | null)[]): void
 }
@@ -21,11 +21,12 @@ const DASHES_MAX = 4
  */
 export function trustedFields(names: readonly string[]): TrustedFields {
   const lowerCase = names.map((name) => name.toLowerCase())
-  const spoofs = [...new Set(lowerCase.flatMap(spellingsOf))]
+  const aliases = [...new Set(lowerCase.flatMap(spellingsOf))].filter((name) => !lowerCase.includes(name))
   return {
     replace(headers, values) {
-      for (const name of spoofs) {
-        // Asking first: a deletion copies the fields of a head that was read before.
+      // Also one that is not there: by that the gateway knows that it must not come in the trailers.
+      for (const name of lowerCase) headers.delete(name)
+      for (const name of aliases) {
         if (headers.has(name)) headers.delete(name)
       }
       for (let i = 0; i < lowerCase.length; i++) {

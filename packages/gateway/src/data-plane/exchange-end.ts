@@ -27,7 +27,7 @@ export abstract class ExchangeEnd extends RequestSide {
   endResponse(trailers: FieldLines | null): void {
     if (this.ended) return
     this.#complete = true
-    this.client.sendEnd(trailers)
+    this.client.sendEnd(trailers === null ? null : this.responseTrailersToSend(trailers))
     this.finish()
   }
 

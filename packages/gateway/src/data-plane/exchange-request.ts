@@ -251,7 +251,8 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   }
 
   endToUpstream(trailers: FieldLines | null): void {
-    if (!this.responseTaken) this.leg?.sendEnd(trailers)
+    if (this.responseTaken || this.leg === null) return
+    this.leg.sendEnd(trailers === null ? null : this.requestTrailersToSend(trailers))
   }
 
   onUpstreamDrain(): void {

@@ -6,6 +6,7 @@ import { type ExchangeView, type PendingAnswer, Phase } from './chain/exchange-v
 import { type EditStep, ResponseEdits } from './chain/response-edits.ts'
 import { FieldLines } from './fields.ts'
 import type { Forwarding } from './forwarding/forwarded.ts'
+import { withDashes } from './http1/field-names.ts'
 import type { RequestHead } from './http1/request-head.ts'
 import { normalizePath, PathFindings } from './routing/path.ts'
 import type { ClientStream, UpstreamRequest } from './streams.ts'
@@ -17,6 +18,8 @@ const findings = new PathFindings()
 
 /** Fields that describe the old bytes of a body that has been changed (RFC 9110, 8.8.3 and 14; RFC 9530). */
 const DESCRIBE_CONTENT = ['content-md5', 'content-digest', 'repr-digest', 'digest', 'accept-ranges']
+
+const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** What is known of one exchange: the request as it will go on, the response as it came, and what plugins did to them. */
 export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
@@ -48,6 +51,11 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   #edits: ResponseEdits | null = null
   #answer: PendingAnswer | null = null
   #values: Map<string, Cloneable> | null = null
+  /** Names of fields that plugins set, appended or deleted, where trailers can follow; with `-` for every `_`. */
+  #requestEdits: Set<string> | null = null
+  #responseEdits: Set<string> | null = null
+  /** The response's framing has a place for trailers. */
+  protected responseChunked = false
   protected requestFlow: BodyFlow | null = null
   protected responseFlow: BodyFlow | null = null
 
@@ -163,6 +171,41 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     return this.responseStatus === 206
   }
 
+  // Trailers come when all that the head says has been acted on: they neither contradict it nor add to it.
+
+  noteRequestEdit(name: string): void {
+    if (this.head.chunked) this.#requestEdits = withName(this.#requestEdits, name)
+  }
+
+  noteResponseEdit(name: string): void {
+    if (this.responseChunked) this.#responseEdits = withName(this.#responseEdits, name)
+  }
+
+  /**
+   * What of a request's trailers may go upstream. Some servers take trailers for header fields: what plugins vouch for,
+   * took away or let pass in the head must not come after it, by any spelling.
+   */
+  protected requestTrailersToSend(trailers: FieldLines): FieldLines | null {
+    const edited = this.#requestEdits ?? NO_NAMES
+    const inHead = new Set([...this.head.fields.names()].map(withDashes))
+    const changed = this.requestFlow?.changed === true
+    return trailers.without((given) => {
+      const name = withDashes(given)
+      return edited.has(name) || inHead.has(name) || (changed && DESCRIBE_CONTENT.includes(name))
+    })
+  }
+
+  /** The same towards the client, who may see in trailers what the upstream says in the head too. */
+  protected responseTrailersToSend(trailers: FieldLines): FieldLines | null {
+    const recorded = this.#edits?.names().map(withDashes) ?? []
+    const edited = new Set([...recorded, ...(this.#responseEdits ?? NO_NAMES)])
+    const changed = this.responseFlow?.changed === true
+    return trailers.without((given) => {
+      const name = withDashes(given)
+      return edited.has(name) || (changed && (name === 'etag' || DESCRIBE_CONTENT.includes(name)))
+    })
+  }
+
   // The request as the upstream gets it.
 
   get hasContent(): boolean {
@@ -228,6 +271,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
 
   /** Puts right what the request says of a body that plugins have changed. */
   protected settleRequestFields(flow: BodyFlow): void {
+    flow.keepTrailers((trailers) => this.requestTrailersToSend(trailers))
     if (!flow.changed) return
     if (flow.decoded) this.head.fields.delete('content-encoding')
     for (const name of DESCRIBE_CONTENT) this.head.fields.delete(name)
@@ -236,6 +280,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   /** The same for the response. Returns nothing; `responseLength` is right afterwards. */
   protected settleResponseFields(flow: BodyFlow): void {
     const fields = this.responseFields
+    flow.keepTrailers((trailers) => this.responseTrailersToSend(trailers))
     if (!flow.absent) this.#settleResponseLength(flow)
     else if (flow.changed) this.responseLength = -1
     if (!flow.changed) return
@@ -253,3 +298,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
 }
 
 const EMPTY = new FieldLines()
+
+function withName(names: Set<string> | null, name: string): Set<string> {
+  return (names ?? new Set<string>()).add(withDashes(name))
+}

@@ -185,6 +185,16 @@ export class FieldLines {
     if (this.has(name)) deleteFrom(this.lines, name, 0)
   }
 
+  /** The lines whose names are not refused; null when none is left. */
+  without(refuses: (name: string) => boolean): FieldLines | null {
+    const { lines } = this
+    const kept = new FieldLines()
+    for (let i = 0; i < lines.length; i += 2) {
+      if (!refuses(lines[i] as string)) kept.append(lines[i] as string, lines[i + 1] as string)
+    }
+    return kept.size === 0 ? null : kept
+  }
+
   /** Each name once. */
   names(): ReadonlySet<string> {
     return new Set(this.lines.filter((_, index) => index % 2 === 0))

@@ -82,6 +82,11 @@ export class BodyFlow {
     return this.#trailers
   }
 
+  /** Puts in the place of trailers that have come what may go on of them. */
+  keepTrailers(keep: (trailers: FieldLines) => FieldLines | null): void {
+    if (this.#trailers !== null) this.#trailers = keep(this.#trailers)
+  }
+
   /** Why the content cannot go on, or null. A plugin may have caught it, but half a body must not pass for a whole. */
   get failure(): { readonly error: unknown } | null {
     return this.#failure

@@ -44,6 +44,8 @@ export interface ExchangeView {
   setPath(path: string): void
   readonly query: URLSearchParams
   readonly requestFields: FieldLines
+  /** A plugin sets, appends or deletes fields of this lower-case name: what trailers say of it does not go on. */
+  noteRequestEdit(name: string): void
   readonly host: string
   readonly clientIp: string
   readonly scheme: 'http' | 'https'
@@ -53,6 +55,8 @@ export interface ExchangeView {
 
   responseStatus: number
   readonly responseFields: FieldLines
+  /** The same for the response, besides `edits`. */
+  noteResponseEdit(name: string): void
   readonly responseTrailers: FieldLines | null
   readonly responseBody: BodyFlow
   /** A transform was ended in the middle of a call, and all that called it: the content cannot go on. */

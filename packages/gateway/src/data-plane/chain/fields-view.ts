@@ -3,7 +3,7 @@ import { checkedFieldName, checkedFieldValue, FieldLines } from '../fields.ts'
 import { FieldRole, roleOf } from '../http1/field-names.ts'
 import { isHost } from '../http1/syntax.ts'
 import type { HookContext } from './context.ts'
-import { Phase } from './exchange-view.ts'
+import { type ExchangeView, Phase } from './exchange-view.ts'
 
 /** Fields that frame the message or belong to one connection: the gateway's own to write. */
 function refuseFraming(name: string): void {
@@ -100,28 +100,39 @@ export class RequestFieldsView extends ReadableFields implements Fields {
   }
 
   set(name: string, value: string): void {
-    const checked = this.#checkedName(name)
+    const exchange = this.#editable
+    const checked = editableRequestName(name)
     if (checked === 'host' && !isHost(String(value))) {
       throw new TypeError('The Host field can only be set to a host with an optional port (RFC 9110, 7.2)')
     }
-    this.lines().set(checked, checkedFieldValue(checked, value))
+    const text = checkedFieldValue(checked, value)
+    exchange.noteRequestEdit(checked)
+    exchange.requestFields.set(checked, text)
   }
 
   append(name: string, value: string): void {
-    const checked = this.#checkedName(name)
+    const exchange = this.#editable
+    const checked = editableRequestName(name)
     if (checked === 'host') throw new TypeError('There is one Host field (RFC 9112, 3.2); set it')
-    this.lines().append(checked, checkedFieldValue(checked, value))
+    const text = checkedFieldValue(checked, value)
+    exchange.noteRequestEdit(checked)
+    exchange.requestFields.append(checked, text)
   }
 
   delete(name: string): void {
-    this.lines().delete(this.#checkedName(name))
+    const exchange = this.#editable
+    const checked = editableRequestName(name)
+    // Also where there is no such field: what is not to be there must not come in the trailers.
+    exchange.noteRequestEdit(checked)
+    exchange.requestFields.delete(checked)
   }
 
-  #checkedName(name: string): string {
-    if (this.context.exchange.phase !== Phase.handle) {
+  get #editable(): ExchangeView {
+    const { exchange } = this.context
+    if (exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; its fields can be changed in handle only')
     }
-    return editableRequestName(name)
+    return exchange
   }
 }
 
@@ -137,24 +148,26 @@ export class ResponseFieldsView extends ReadableFields implements Fields {
 
   set(name: string, value: string): void {
     const checked = editableName(name)
-    this.#edited().set(checked, checkedFieldValue(checked, value))
+    this.#edited(checked).set(checked, checkedFieldValue(checked, value))
   }
 
   append(name: string, value: string): void {
     const checked = editableName(name)
-    this.#edited().append(checked, checkedFieldValue(checked, value))
+    this.#edited(checked).append(checked, checkedFieldValue(checked, value))
   }
 
   delete(name: string): void {
     const checked = editableName(name)
-    this.#edited().delete(checked)
+    this.#edited(checked).delete(checked)
   }
 
-  #edited(): Pick<FieldLines, 'set' | 'append' | 'delete'> {
+  #edited(name: string): Pick<FieldLines, 'set' | 'append' | 'delete'> {
     const { exchange } = this.context
     if (exchange.phase === Phase.sent)
       throw new TypeError('The response head has been sent; its fields are final')
-    return exchange.phase === Phase.handle ? exchange.edits : exchange.responseFields
+    if (exchange.phase === Phase.handle) return exchange.edits
+    exchange.noteResponseEdit(name)
+    return exchange.responseFields
   }
 }
 

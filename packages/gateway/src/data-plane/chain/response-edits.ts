@@ -40,6 +40,13 @@ export class ResponseEdits {
     this.mark = step
   }
 
+  /** Of all fields that steps so far set, append or delete. */
+  names(): string[] {
+    const names: string[] = []
+    for (let step = this.#first; step !== null; step = step.next) names.push(step.name)
+    return names
+  }
+
   replayOn(fields: FieldLines): void {
     for (let step = this.#first; step !== null; step = step.next) {
       if (step.kind === 'set') fields.set(step.name, step.value)

@@ -116,6 +116,12 @@ const ACCEPTED: readonly [what: string, chunks: string, body: string, trailers: 
     '',
     [['x', 'z']],
   ],
+  [
+    'trailers that come too late, with _ for - as CGI has it, as none',
+    '0\r\nContent_Type: x\r\nSET_COOKIE: y\r\nX_Forwarded_For: z\r\nWWW-Authenticate: a\r\nX-Cardea_Generation: 1\r\n\r\n',
+    '',
+    null,
+  ],
 ]
 
 describe('BodyDecoder', () => {
@@ -143,6 +149,19 @@ describe('BodyDecoder', () => {
       })
     })
   }
+
+  it('drops trailers that Connection names: they are for this hop only (RFC 9110, 7.6.1)', () => {
+    const head = HEAD.replace('Host:a', 'Connection: keep-alive, X-Hop\r\nHost:a\r\nconnection:\tx-OTHER')
+    const trailers = '0\r\nX-HOP: 1\r\nx_hop: 2\r\nX-Other: 3\r\nX-Hop-Not: 4\r\n\r\n'
+    onEverySplit(`${head}${trailers}${HEAD}0\r\nX-Hop: 5\r\n\r\n`, (pieces) => {
+      const { messages, refused } = readRequests(pieces)
+      assert.equal(refused, null)
+      assert.deepEqual(
+        messages.map((message) => message.trailers),
+        [[['x-hop-not', '4']], [['x-hop', '5']]],
+      )
+    })
+  })
 
   const LIMITS: ReadLimits = {
     ...LIMIT_DEFAULTS,

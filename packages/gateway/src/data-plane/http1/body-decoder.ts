@@ -1,7 +1,7 @@
 import { FieldLines } from '../fields.ts'
 import { ExtensionState, readExtensionByte } from './chunk-extension.ts'
-import { FieldRole } from './field-names.ts'
-import { type FieldReader, readScannedFields, scanFields } from './field-section.ts'
+import { FieldRole, withDashes } from './field-names.ts'
+import { type FieldReader, listHas, readScannedFields, scanFields } from './field-section.ts'
 import { Malformed, type MalformedCodes } from './malformed.ts'
 import { CR, HEX_VALUE, LF, SEMICOLON } from './syntax.ts'
 
@@ -38,12 +38,15 @@ const CHUNK_SIZE_DIGITS_MAX = 12
 
 /**
  * What must not come after the content, when all decisions it could change were made (RFC 9110, 6.5.1): conditions and
- * other request modifiers, credentials, control data of a response, and what says how to process the content.
+ * other request modifiers, credentials, control data of a response, what says how to process the content, and what we say
+ * of our own. With `_` for `-` too.
  */
 const FORBIDDEN_IN_TRAILERS: ReadonlySet<string> = new Set(
   `age authorization cache-control content-encoding content-range content-type cookie date expires if-match
 if-modified-since if-none-match if-range if-unmodified-since location max-forwards pragma proxy-authenticate
-proxy-authorization range retry-after set-cookie trailer vary warning www-authenticate`.split(/\s+/),
+proxy-authorization range retry-after set-cookie trailer vary warning www-authenticate x-cardea-generation`.split(
+    /\s+/,
+  ),
 )
 
 /**
@@ -60,6 +63,7 @@ export class BodyDecoder {
   #extensionBytes = 0
   /** An incomplete trailer section, kept until its end comes. */
   #partial: Buffer | null = null
+  #connection: string | null = null
 
   constructor(limits: BodyLimits, codes: MalformedCodes) {
     this.#limits = limits
@@ -86,7 +90,9 @@ export class BodyDecoder {
     this.#state = length === 0 ? State.done : State.length
   }
 
-  startChunked(): void {
+  /** `connection`: what the head's Connection field says. What it names ends here, in trailers too (RFC 9110, 7.6.1). */
+  startChunked(connection: string | null = null): void {
+    this.#connection = connection
     this.#remaining = 0
     this.#digits = 0
     this.#extensionBytes = 0
@@ -102,6 +108,7 @@ export class BodyDecoder {
   abandon(): void {
     this.#state = State.done
     this.#partial = null
+    this.#connection = null
   }
 
   /** Decodes from `start` on and returns the offset after what belongs to this body. Throws Malformed. */
@@ -222,7 +229,9 @@ export class BodyDecoder {
     }
     this.#partial = null
     this.#state = State.done
-    sink.onBodyEnd(this.#readTrailers(whole, from, sectionEnd))
+    const trailers = this.#readTrailers(whole, from, sectionEnd)
+    this.#connection = null
+    sink.onBodyEnd(trailers)
     return partial === null ? sectionEnd : start + sectionEnd - held
   }
 
@@ -233,11 +242,12 @@ export class BodyDecoder {
     if (trailers.refused) {
       throw this.#malformed('A trailer field changes framing, routing or credentials (RFC 9110, 6.5.1)')
     }
-    const lines = trailers.fields.lines
-    for (let i = lines.length - 2; i >= 0; i -= 2) {
-      if (FORBIDDEN_IN_TRAILERS.has(lines[i] as string)) lines.splice(i, 2)
-    }
-    return trailers.fields
+    return trailers.fields.without((name) => this.#isDropped(withDashes(name)))
+  }
+
+  #isDropped(name: string): boolean {
+    if (FORBIDDEN_IN_TRAILERS.has(name)) return true
+    return this.#connection !== null && listHas(withDashes(this.#connection), name)
   }
 
   #malformed(detail: string): Malformed {

@@ -145,7 +145,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#responseEnded = false
     this.#bodyPaused = false
     this.#clock.stop()
-    if (head.chunked) this.#decoder.startChunked()
+    if (head.chunked) this.#decoder.startChunked(head.connection)
     else this.#decoder.startLength(Math.max(head.contentLength, 0))
     if (!this.#decoder.done) this.#clock.startBody()
     this.#user = this.#host.openExchange(this, head)

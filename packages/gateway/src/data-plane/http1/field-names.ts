@@ -124,8 +124,13 @@ export function roleOf(name: string): FieldRole {
  */
 export function isAlias(name: string): boolean {
   if (!name.includes('_')) return false
-  const dashed = name.replaceAll('_', '-')
+  const dashed = withDashes(name)
   return roleOf(dashed) !== FieldRole.none || isForwardedExtension(dashed)
+}
+
+/** The name with `-` for every `_`: equal for names that such servers see no difference between. */
+export function withDashes(name: string): string {
+  return name.includes('_') ? name.replaceAll('_', '-') : name
 }
 
 /** Whether the name (lower case) is one of the X-Forwarded-* that proxies add besides those that the gateway writes. */

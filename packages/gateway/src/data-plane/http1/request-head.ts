@@ -43,6 +43,11 @@ export class RequestHead implements FieldReader {
     return this.chunked || this.contentLength > 0
   }
 
+  /** What the Connection field says, all its lines joined; null without one. */
+  get connection(): string | null {
+    return this.#connection
+  }
+
   /** Takes what the field section of another head said, before `finish` of either. */
   takeSection(from: RequestHead): void {
     this.fields.take(from.fields.share())

@@ -29,6 +29,11 @@ export class ResponseHead implements FieldReader {
   end = 0
   #connection: string | null = null
 
+  /** What the Connection field says, all its lines joined; null without one. */
+  get connection(): string | null {
+    return this.#connection
+  }
+
   readKnown(role: FieldRole, value: string): boolean {
     switch (role) {
       case FieldRole.contentLength:

@@ -94,7 +94,7 @@ export function readRequests(
   const reader = new MessageReader<RequestHead>(new BodyDecoder(limits, REQUEST_CODES), {
     readHead: (buffer, start, end) => readRequestHead(buffer, start, end, limits, memory),
     startBody(head, decoder) {
-      if (head.chunked) decoder.startChunked()
+      if (head.chunked) decoder.startChunked(head.connection)
       else decoder.startLength(Math.max(head.contentLength, 0))
     },
     isLast: (head) => !head.keepAlive || head.upgrade !== null,
@@ -119,9 +119,9 @@ export function readResponses(
   const memory = new HeadMemory<ResponseHead>()
   const reader = new MessageReader<ResponseHead>(new BodyDecoder(limits, RESPONSE_CODES), {
     readHead: (buffer, start, end) => readResponseHead(buffer, start, end, limits, memory),
-    startBody({ status, chunked, contentLength }, decoder) {
+    startBody({ status, chunked, contentLength, connection }, decoder) {
       if (method === 'HEAD' || status < 200 || status === 204 || status === 304) decoder.startLength(0)
-      else if (chunked) decoder.startChunked()
+      else if (chunked) decoder.startChunked(connection)
       else if (contentLength >= 0) decoder.startLength(contentLength)
       else decoder.startUntilClose()
     },

@@ -198,7 +198,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     if (!this.#requestEnded) this.#wire.watchSending(0)
     this.#waiting = Waiting.content
     if (this.#answersHead || status === 204 || status === 304) this.#decoder.abandon()
-    else if (head.chunked) this.#decoder.startChunked()
+    else if (head.chunked) this.#decoder.startChunked(head.connection)
     else if (head.contentLength !== -1) this.#decoder.startLength(head.contentLength)
     else {
       this.#decoder.startUntilClose()

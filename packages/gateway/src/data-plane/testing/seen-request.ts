@@ -68,6 +68,7 @@ export class SeenRequest implements UpstreamRequestSeen {
     })
     this.headers = headersOf(this.fields)
     this.attempts++
+    this.trailers = new Headers()
     this.#chunks = []
     this.#bytes = 0
   }
