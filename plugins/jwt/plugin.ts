@@ -1,21 +1,19 @@
 import {
   AMBIGUOUS,
+  authGate,
   type Consumer,
   type Context,
   consumerOf,
-  credentialReader,
   defineConsumer,
   type Host,
   type Middleware,
-  setConsumer,
-  trustedFields,
+  type Refusal,
 } from '@cardea/sdk'
 import { holds } from './claims.ts'
 import { type Bounds, boundsOf, type Config, keyKindOf } from './config.ts'
 import { fixedKeys, type KeySource } from './key-source.ts'
 import {
-  type Refusal,
-  refuser,
+  challengeOf,
   SCOPE_REQUIRED,
   TOKEN_AMBIGUOUS,
   TOKEN_EXPIRED,
@@ -24,68 +22,65 @@ import {
 } from './refusals.ts'
 import { RemoteKeys } from './remote-keys.ts'
 import { TokenCache } from './token-cache.ts'
-import { type Admission, Verifier } from './verifier.ts'
+import { type Verdict, Verifier } from './verifier.ts'
 
 export async function PluginMain(config: Config, host: Host): Promise<Middleware<Config>> {
   const bounds = boundsOf(config)
   const keys = await keySource(config, bounds, host)
   const verifier = new Verifier(config, bounds, keys)
-  const known = new TokenCache<Admission>(config.cache.tokens_max)
-  const reader = credentialReader(config.sources)
-  const refuse = refuser(config)
-  const fields = trustedFields(Object.keys(config.upstream_headers))
+  const known = new TokenCache<Verdict>(config.cache.tokens_max)
+  const gate = authGate({
+    sources: config.sources,
+    challenges: [challengeOf(config)],
+    upstreamFields: Object.keys(config.upstream_headers),
+    keepsCredential: !config.remove_token,
+    scope: config.require.scopes_all?.join(' '),
+  })
   const nothingToTell = Object.keys(config.upstream_headers).map(() => null)
   const anonymous =
     config.anonymous === undefined
       ? null
       : defineConsumer({ ...config.anonymous, anonymous: true, method: 'jwt' })
 
-  const admit = (ctx: Context, { consumer, refusal, fieldValues }: Admission): boolean => {
-    if (refusal !== null) return refuse(ctx, refusal)
-    if (config.remove_token) reader.remove(ctx.request)
-    fields.replace(ctx.request.headers, fieldValues)
-    setConsumer(ctx, consumer)
-    return true
-  }
+  const decide = (ctx: Context, verdict: Verdict): boolean =>
+    verdict.refusal === null ? gate.admit(ctx, verdict) : gate.refuse(ctx, verdict.refusal)
 
   const verify = async (ctx: Context, token: string, digest: string): Promise<boolean> => {
     const outcome = await verifier.verify(token)
     if (!outcome.ok) {
       known.delete(digest)
-      return refuse(ctx, outcome.refusal)
+      return gate.refuse(ctx, outcome.refusal)
     }
-    known.set(digest, outcome.admission)
-    return admit(ctx, outcome.admission)
+    known.set(digest, outcome.verdict)
+    return decide(ctx, outcome.verdict)
   }
 
   const withoutToken = (ctx: Context): boolean => {
-    if (anonymous === null) return refuse(ctx, TOKEN_MISSING)
+    if (anonymous === null) return gate.refuse(ctx, TOKEN_MISSING)
     // Who proved who it is to a plugin before this one stays that.
     const consumer = consumerOf(ctx) ?? anonymous
     const refusal = refusalOf(consumer, config)
-    if (refusal !== null) return refuse(ctx, refusal)
-    fields.replace(ctx.request.headers, nothingToTell)
-    setConsumer(ctx, consumer)
-    return true
+    if (refusal !== null) return gate.refuse(ctx, refusal)
+    return gate.admit(ctx, { consumer, fieldValues: nothingToTell })
   }
 
   return {
     name: 'jwt',
     /** Without a promise for a token that is known: most are, and nobody waits for what nothing is asked for. */
     handle(ctx) {
-      const token = reader.read(ctx.request)
-      if (token === AMBIGUOUS) return refuse(ctx, TOKEN_AMBIGUOUS)
+      const token = gate.read(ctx.request)
+      if (token === AMBIGUOUS) return gate.refuse(ctx, TOKEN_AMBIGUOUS)
       if (token === null) return withoutToken(ctx)
-      if (token === '' || token.length > bounds.tokenBytesMax) return refuse(ctx, TOKEN_INVALID)
+      if (token === '' || token.length > bounds.tokenBytesMax) return gate.refuse(ctx, TOKEN_INVALID)
       const now = Date.now()
       // Tokens are not kept, only what tells whether one is the same: who reads our memory shall find no way in.
       const digest = host.hash('sha256', token, 'base64url')
-      const admission = known.get(digest)
-      if (admission === undefined || !admission.key.isLive || now >= admission.recheckAt) {
+      const verdict = known.get(digest)
+      if (verdict === undefined || !verdict.key.isLive || now >= verdict.recheckAt) {
         return verify(ctx, token, digest)
       }
-      if (now >= admission.endsAt) return refuse(ctx, TOKEN_EXPIRED)
-      return keys.isReady(now) ? admit(ctx, admission) : verify(ctx, token, digest)
+      if (now >= verdict.endsAt) return gate.refuse(ctx, TOKEN_EXPIRED)
+      return keys.isReady(now) ? decide(ctx, verdict) : verify(ctx, token, digest)
     },
   }
 }

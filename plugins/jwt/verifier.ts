@@ -1,19 +1,16 @@
-import { type Cloneable, type Consumer, defineConsumer, fieldText } from '@cardea/sdk'
+import { type Admission, type Cloneable, defineConsumer, fieldText, type Refusal } from '@cardea/sdk'
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose'
 import { claimAt, consumerId, groupsOf, hasAll, scopesOf } from './claims.ts'
 import type { Bounds, Config } from './config.ts'
 import type { Key } from './key-set.ts'
 import { type KeySource, KeysUnavailable } from './key-source.ts'
-import { KEYS_UNAVAILABLE, type Refusal, SCOPE_REQUIRED, TOKEN_EXPIRED, TOKEN_INVALID } from './refusals.ts'
+import { KEYS_UNAVAILABLE, SCOPE_REQUIRED, TOKEN_EXPIRED, TOKEN_INVALID } from './refusals.ts'
 import { readForm } from './token-form.ts'
 
 /** All that a request with one token needs, so that the next one costs no verification. */
-export interface Admission {
-  readonly consumer: Consumer
+export interface Verdict extends Admission {
   /** What `require` has against it. */
   readonly refusal: Refusal | null
-  /** Of `upstream_headers`, in their order. */
-  readonly fieldValues: readonly (string | null)[]
   /** Whose signature it has: when that is no longer live, neither is this. */
   readonly key: Key
   /** Unix milliseconds from which on the token is not valid any more, the allowed skew of clocks included. */
@@ -23,7 +20,7 @@ export interface Admission {
 }
 
 export type Outcome =
-  | { readonly ok: true; readonly admission: Admission }
+  | { readonly ok: true; readonly verdict: Verdict }
   | { readonly ok: false; readonly refusal: Refusal }
 
 const CREDENTIAL_LENGTH_MAX = 200
@@ -74,7 +71,7 @@ export class Verifier {
       const now = Date.now()
       const options = { ...this.#options, algorithms: [alg], currentDate: new Date(now) }
       const { payload } = await jwtVerify(token, key.material, options)
-      return this.#admit(payload, key, now)
+      return this.#judge(payload, key, now)
     } catch (error) {
       if (error instanceof errors.JWSSignatureVerificationFailed) return null
       if (error instanceof errors.JWTExpired) return refused(TOKEN_EXPIRED)
@@ -85,7 +82,7 @@ export class Verifier {
     }
   }
 
-  #admit(claims: JWTPayload, key: Key, now: number): Outcome {
+  #judge(claims: JWTPayload, key: Key, now: number): Outcome {
     const config = this.#config
     const id = consumerId(claims, config)
     if (id === null) return refused(TOKEN_INVALID)
@@ -103,7 +100,7 @@ export class Verifier {
     })
     const isAllowed = hasAll(config.require, claims, scopesOf(claims, config), groups)
     const { clockSkewMs, cacheAgeMs } = this.#bounds
-    const admission = {
+    const verdict = {
       consumer,
       refusal: isAllowed ? null : SCOPE_REQUIRED,
       fieldValues: Object.values(config.upstream_headers).map((name) => fieldText(claimAt(claims, name))),
@@ -111,7 +108,7 @@ export class Verifier {
       endsAt: expiresAt === null ? Number.POSITIVE_INFINITY : expiresAt + clockSkewMs,
       recheckAt: now + cacheAgeMs,
     }
-    return { ok: true, admission }
+    return { ok: true, verdict }
   }
 
   #metadata(claims: JWTPayload): Readonly<Record<string, Cloneable>> {

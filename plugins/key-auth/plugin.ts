@@ -1,69 +1,67 @@
 import {
+  type Admission,
   AMBIGUOUS,
+  authGate,
   type Consumer,
   type Context,
   consumerOf,
-  credentialReader,
   defineConsumer,
   fieldText,
   type Host,
   type Middleware,
-  setConsumer,
-  trustedFields,
 } from '@cardea/sdk'
 import type { Config, ConsumerConfig } from './config.ts'
 import { KeyTable, parseHash } from './key-table.ts'
-import { GROUP_REQUIRED, KEY_AMBIGUOUS, KEY_EXPIRED, KEY_INVALID, KEY_MISSING, refuser } from './refusals.ts'
+import {
+  challengeOf,
+  GROUP_REQUIRED,
+  KEY_AMBIGUOUS,
+  KEY_EXPIRED,
+  KEY_INVALID,
+  KEY_MISSING,
+} from './refusals.ts'
 
 /** All that a request by one key needs, made when the instance starts. */
-interface Admission {
-  readonly consumer: Consumer
+interface Verdict extends Admission {
   /** What `require` says of the consumer. */
   readonly isAllowed: boolean
-  /** Of `upstream_headers`, in their order. */
-  readonly fieldValues: readonly (string | null)[]
 }
 
 export function PluginMain(config: Config, host: Host): Middleware<Config> {
   const table = keyTable(config, host)
-  const anonymous = config.anonymous === undefined ? null : anonymousAdmission(config, config.anonymous)
-  const reader = credentialReader(config.sources)
-  const refuse = refuser(config.sources, config.realm)
-  const fields = trustedFields(Object.keys(config.upstream_headers))
-
-  const admit = (ctx: Context, { consumer, isAllowed, fieldValues }: Admission): boolean => {
-    if (!isAllowed) return refuse(ctx, GROUP_REQUIRED)
-    fields.replace(ctx.request.headers, fieldValues)
-    setConsumer(ctx, consumer)
-    return true
-  }
+  const anonymous = config.anonymous === undefined ? null : anonymousVerdict(config, config.anonymous)
+  const gate = authGate({
+    sources: config.sources,
+    challenges: config.sources.map((source) => challengeOf(source, config.realm)),
+    upstreamFields: Object.keys(config.upstream_headers),
+  })
+  const decide = (ctx: Context, verdict: Verdict): boolean =>
+    verdict.isAllowed ? gate.admit(ctx, verdict) : gate.refuse(ctx, GROUP_REQUIRED)
 
   return {
     name: 'key-auth',
     handle(ctx) {
-      const { request } = ctx
-      const key = reader.read(request)
-      if (key === AMBIGUOUS) return refuse(ctx, KEY_AMBIGUOUS)
+      const key = gate.read(ctx.request)
+      if (key === AMBIGUOUS) return gate.refuse(ctx, KEY_AMBIGUOUS)
       if (key === null) {
         const other = consumerOf(ctx)
         if (other?.anonymous === false && (config.unless_authenticated || anonymous !== null)) {
-          return admit(ctx, admission(config, other))
+          return decide(ctx, verdict(config, other))
         }
-        return anonymous === null ? refuse(ctx, KEY_MISSING) : admit(ctx, anonymous)
+        return anonymous === null ? gate.refuse(ctx, KEY_MISSING) : decide(ctx, anonymous)
       }
       const found = table.find(key)
-      if (found === null) return refuse(ctx, KEY_INVALID)
+      if (found === null) return gate.refuse(ctx, KEY_INVALID)
       const { expiresAt } = found.consumer
-      if (expiresAt !== null && Date.now() >= expiresAt) return refuse(ctx, KEY_EXPIRED)
-      reader.remove(request)
-      return admit(ctx, found)
+      if (expiresAt !== null && Date.now() >= expiresAt) return gate.refuse(ctx, KEY_EXPIRED)
+      return decide(ctx, found)
     },
   }
 }
 
 /** Throws when two keys are one, or a hash needs a pepper that is not there. */
-function keyTable(config: Config, host: Host): KeyTable<Admission> {
-  const table = new KeyTable<Admission>(host, config.pepper ?? null)
+function keyTable(config: Config, host: Host): KeyTable<Verdict> {
+  const table = new KeyTable<Verdict>(host, config.pepper ?? null)
   const all = Object.entries(config.consumers).flatMap(([id, consumer]) =>
     Object.entries(consumer.keys).map(([name, key]) => ({ id, consumer, name, key })),
   )
@@ -76,7 +74,7 @@ function keyTable(config: Config, host: Host): KeyTable<Admission> {
       )
     }
     const expiresAt = key.expires === undefined ? null : Date.parse(key.expires)
-    if (!table.add(hash, admission(config, knownConsumer(id, consumer, name, expiresAt)))) {
+    if (!table.add(hash, verdict(config, knownConsumer(id, consumer, name, expiresAt)))) {
       throw new Error(`Cannot use ${what}: another key is the same. Make a new one with \`cardea key new\`.`)
     }
   }
@@ -97,11 +95,11 @@ function knownConsumer(
   return defineConsumer({ id, groups, metadata, method: 'key-auth', credential, expiresAt })
 }
 
-function anonymousAdmission(config: Config, given: NonNullable<Config['anonymous']>): Admission {
-  return admission(config, defineConsumer({ ...given, anonymous: true, method: 'key-auth' }))
+function anonymousVerdict(config: Config, given: NonNullable<Config['anonymous']>): Verdict {
+  return verdict(config, defineConsumer({ ...given, anonymous: true, method: 'key-auth' }))
 }
 
-function admission({ require, upstream_headers }: Config, consumer: Consumer): Admission {
+function verdict({ require, upstream_headers }: Config, consumer: Consumer): Verdict {
   const { groups_any: any, groups_all: all = [] } = require
   const isIn = (group: string): boolean => consumer.groups.includes(group)
   return {

@@ -19,11 +19,15 @@
 
 import type { Host } from './host.ts'
 
+export type { Admission, AuthGate, AuthGateOptions, Challenge, Refusal } from './auth-gate.ts'
+export { authGate } from './auth-gate.ts'
 export type { Consumer } from './consumer.ts'
 export { consumerOf, defineConsumer, setConsumer } from './consumer.ts'
 export type { CredentialReader, CredentialSource } from './credentials.ts'
 export { AMBIGUOUS, credentialReader } from './credentials.ts'
 export type * from './host.ts'
+export type { Problem } from './problem.ts'
+export { sendProblem } from './problem.ts'
 export type { TrustedFields } from './trusted-fields.ts'
 export { fieldText, trustedFields } from './trusted-fields.ts'
 export { DURATION_UNITS, durationMs, SIZE_UNITS, sizeBytes } from './units.ts'
@@ -161,7 +165,11 @@ export interface Request extends Body {
   readonly protocol: Protocol
   /** As `text`, parsed. Rejects with `BODY_UNREADABLE` when it is not JSON. */
   json(options?: BodyOptions): Promise<unknown>
-  /** Fields after the body (RFC 9110, 6.5); empty until the body has been read to its end. */
+  /**
+   * Fields after the body (RFC 9110, 6.5); empty until the body has been read to its end. They cannot be edited. Those go on
+   * whose names are in the head neither as it came nor as plugins left it: what a plugin sets, appends or deletes in
+   * `headers` does not come from the client in the trailers.
+   */
   readonly trailers: Fields
 }
 
@@ -173,6 +181,7 @@ export interface Response extends Body {
    * own fields.
    */
   readonly headers: Fields
+  /** As those of the request. Those go on to the client whose names no plugin set, appended or deleted in `headers`. */
   readonly trailers: Fields
   /** Makes `ctx.response` the answer, status 200 unless said. Only in `handle`. Returns false. */
   send(body?: string | Uint8Array | null, init?: ResponseInit): false
