@@ -1,6 +1,7 @@
-import { cpuRatio, findRow, type Row } from './results.ts'
+import { BUILT_IN_CASES } from './in-process/built-in-cases.ts'
+import { cpuAdded, cpuRatio, findRow, type Row } from './results.ts'
 
-/** The bars that a comparison is held to: CPU per request of Cardea over that of another row of the same run. */
+/** The bars that a comparison is held to: CPU per request of Cardea against that of another row of the same run. */
 
 interface Bar {
   readonly says: string
@@ -48,7 +49,11 @@ export interface Verdict {
 }
 
 /** Every bar, whether or not this run measured it. */
-export function judgeRatios(rows: readonly Row[]): Verdict[] {
+export function judgeComparison(rows: readonly Row[]): Verdict[] {
+  return [...judgeRatios(rows), ...judgeBuiltInRows(rows)]
+}
+
+function judgeRatios(rows: readonly Row[]): Verdict[] {
   return BARS.map(({ says, ratioMax, scenario, base, variant }) => {
     const ratio = cpuRatio(
       findRow(rows, scenario, 'cardea', variant),
@@ -57,6 +62,16 @@ export function judgeRatios(rows: readonly Row[]): Verdict[] {
     const bar = `≤ ${ratioMax}`
     if (ratio === null) return { says, bar, found: '–', outcome: 'not measured' }
     return { says, bar, found: ratio.median.toFixed(2), outcome: ratio.median <= ratioMax ? 'met' : 'missed' }
+  })
+}
+
+function judgeBuiltInRows(rows: readonly Row[]): Verdict[] {
+  return BUILT_IN_CASES.map(({ name, addedMicrosecondsMax }) => {
+    const added = cpuAdded(findRow(rows, name, 'cardea', 'built-in'), findRow(rows, name, 'cardea', 'plain'))
+    const verdict = { says: `${name}, end to end`, bar: `≤ ${addedMicrosecondsMax} µs` }
+    if (added === null) return { ...verdict, found: '–', outcome: 'not measured' }
+    const outcome = added.median <= addedMicrosecondsMax ? 'met' : 'missed'
+    return { ...verdict, found: `${added.median.toFixed(2)} µs`, outcome }
   })
 }
 

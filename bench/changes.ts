@@ -6,6 +6,7 @@ import type { ChangeReport } from '../packages/gateway/src/protocol/control.ts'
 import { ChangeWatch } from '../tests/support/change-watch.ts'
 import type { Verdict } from './bars.ts'
 import { Poller } from './changes/poller.ts'
+import { now } from './changes/polling.ts'
 import { freePort, startPinned } from './processes.ts'
 import { table } from './report.ts'
 import { percentile } from './statistics.ts'
@@ -68,7 +69,7 @@ export async function measureChanges({ changes, signal, say }: ChangesBench): Pr
     saved = isConfig ? { ...saved, config: saved.config + 1 } : { ...saved, code: saved.code + 1 }
     let savedAt = 0
     const report = await watch.change(async () => {
-      savedAt = performance.now()
+      savedAt = now()
       if (isConfig) await writeFile(join(directory, 'cardea.yaml'), configText(port, saved.config))
       else await writeFile(join(directory, 'plugins/stamp/plugin.ts'), stampText(saved.code))
     })
@@ -77,16 +78,15 @@ export async function measureChanges({ changes, signal, say }: ChangesBench): Pr
   for (let index = 0; index < WARM_UP_CHANGES; index++) await change()
   const reports: ChangeReport[] = []
   const toFirstAnswer: number[] = []
-  poller.takeLatencies()
+  await poller.takeLatencies()
   for (let index = 0; index < changes; index++) {
     const { report, ms } = await change()
     reports.push(report)
     toFirstAnswer.push(ms)
     if ((index + 1) % 100 === 0) say(`${index + 1} changes`)
   }
-  const requestsChanging = poller.takeLatencies()
-  await poller.requests(requestsChanging.length)
-  const requestsQuiet = poller.takeLatencies()
+  const requestsChanging = await poller.takeLatencies()
+  const requestsQuiet = await poller.latenciesOf(requestsChanging.length)
   return {
     toFirstAnswer,
     skew: reports.flatMap(({ skewMs }) => skewMs ?? []),

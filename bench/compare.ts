@@ -84,7 +84,7 @@ async function compareIn(
     const { proxyCore: core } = comparison
     try {
       const at = { directory: place, core, upstreamPort: upstream.port }
-      entrant.proxy = cleanUp.use(await startProxy(entrant.peer, entrant.variant, at))
+      entrant.proxy = cleanUp.use(await startProxy(entrant.peer, entrant.variant, scenario, at))
       const faults = answerFaults(await ask(entrant.proxy.port, scenario), scenario)
       if (faults.length > 0) throw new Error(`Its answer is wrong: ${faults.join('; ')}.`)
     } catch (error) {
@@ -100,7 +100,7 @@ async function compareIn(
   })
 }
 
-/** The plugins variant is Cardea's alone, so a scenario that has it is about Cardea alone. */
+/** The variants with plugins are Cardea's alone, so a scenario that has one is about Cardea alone. */
 export function enter(scenario: Scenario, peers: readonly Peer[]): Entrant[] {
   const able = peers.filter(
     ({ variants, scenarios }) =>
@@ -109,10 +109,21 @@ export function enter(scenario: Scenario, peers: readonly Peer[]): Entrant[] {
   )
   return able.flatMap((peer) =>
     scenario.variants.map((variant) => {
-      const title = variant === 'plugins' ? `${peer.title}, five plugins` : peer.title
-      return { peer, variant, title, proxy: null, problem: null, samples: [] }
+      return {
+        peer,
+        variant,
+        title: titleOf(peer, variant, scenario),
+        proxy: null,
+        problem: null,
+        samples: [],
+      }
     }),
   )
+}
+
+function titleOf({ title }: Peer, variant: Variant, { builtIn }: Scenario): string {
+  if (variant === 'plugins') return `${title}, five plugins`
+  return variant === 'built-in' && builtIn !== null ? `${title}, ${builtIn.name}` : title
 }
 
 async function measureEntrant(

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fieldsOf } from './in-process/built-in-cases.ts'
 import { type Load, runWrk, wrkFaults } from './load/wrk.ts'
 import { busiestBetween, cpuNanosecondsBetween, readCoreBusy, readTree, residentBytes } from './proc.ts'
 import type { RunningProxy } from './proxy.ts'
@@ -103,13 +104,14 @@ async function loggedBytes({ accessLog }: RunningProxy): Promise<number> {
   return accessLog === null ? 0 : (await stat(accessLog)).size
 }
 
-function load(cell: Cell, seconds: number) {
+async function load(cell: Cell, seconds: number) {
   const { scenario, proxy, timing, loadCore, signal } = cell
   const wanted: Load = {
     url: `http://127.0.0.1:${proxy.port}${scenario.path}`,
     method: scenario.method,
     requestBytes: scenario.requestBytes,
     closes: scenario.closes,
+    fields: scenario.builtIn === null ? {} : await fieldsOf(scenario.builtIn),
     connections: timing.connections,
     seconds,
     core: loadCore,

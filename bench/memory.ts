@@ -8,6 +8,7 @@ import type { Peer } from './peers/peer.ts'
 import { freePort } from './processes.ts'
 import { startProxy } from './proxy.ts'
 import { table } from './report.ts'
+import { SMALL } from './scenarios.ts'
 import { startUpstream } from './upstream.ts'
 
 export interface MemoryBench {
@@ -75,7 +76,7 @@ async function measurePhase(
 ): Promise<number | null> {
   const { proxyCore: core, loadCore, signal, timing, say } = bench
   try {
-    await using proxy = await startProxy(peer, 'plain', { directory, core, upstreamPort })
+    await using proxy = await startProxy(peer, 'plain', SMALL, { directory, core, upstreamPort })
     const context = { proxy, connections: timing.connections, seconds: timing.seconds, loadCore, signal }
     const bytes = await runPhase(phase, context)
     say(`${peer.title}, ${PHASES[phase].title}: ${show(phase, bytes)}`)

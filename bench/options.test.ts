@@ -42,6 +42,7 @@ test('enter() lets a peer in only where it has all variants and is meant for the
   const names = (name: string) =>
     enter(scenario(name), PEERS).map(({ peer, variant }) => `${peer.name} ${variant}`)
   assert.deepEqual(names('plugins'), ['cardea plain', 'cardea plugins'])
+  assert.deepEqual(names('key-auth'), ['cardea plain', 'cardea built-in'])
   assert.ok(names('64k').includes('nginx-large-buffers plain'))
   assert.ok(!names('small').includes('nginx-large-buffers plain'))
   assert.ok(names('logging').every((name) => name.endsWith(' logging')))

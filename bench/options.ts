@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util'
-import { BUILT_IN_CASES } from './in-process/built-in-cases.ts'
-import type { BuiltInCase } from './in-process/built-ins.ts'
+import { BUILT_IN_CASES, type BuiltInCase } from './in-process/built-in-cases.ts'
 import type { Timing } from './measure.ts'
 import { PEERS } from './peers/all.ts'
 import type { Peer } from './peers/peer.ts'

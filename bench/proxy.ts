@@ -2,9 +2,10 @@ import { mkdir } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fieldsOf } from './in-process/built-in-cases.ts'
 import type { Peer } from './peers/peer.ts'
 import { freePort, type RunningProcess, startPinned } from './processes.ts'
-import { SCENARIOS, type Scenario, type Variant } from './scenarios.ts'
+import type { Scenario, Variant } from './scenarios.ts'
 
 const READY_WITHIN_MS = 30_000
 const READY_POLL_MS = 50
@@ -25,30 +26,34 @@ export interface ProxyPlace {
   readonly upstreamPort: number
 }
 
-/** Starts a peer and waits until it answers through to the upstream. Rejects when it ends or stays silent. */
-export async function startProxy(peer: Peer, variant: Variant, place: ProxyPlace): Promise<RunningProxy> {
+/** Starts a peer and waits until it answers as the scenario expects. Rejects when it ends or stays silent. */
+export async function startProxy(
+  peer: Peer,
+  variant: Variant,
+  scenario: Scenario,
+  place: ProxyPlace,
+): Promise<RunningProxy> {
   await mkdir(place.directory, { recursive: true })
   const port = await freePort()
   const { directory, core, upstreamPort } = place
-  const launch = await peer.prepare({ directory, port, upstreamPort, variant })
+  const launch = await peer.prepare({ directory, port, upstreamPort, variant, builtIn: scenario.builtIn })
   const running = await startPinned(launch, { core, directory })
   try {
-    await Promise.race([waitUntilReady(port), running.died])
+    await Promise.race([waitUntilReady(port, scenario), running.died])
   } catch (error) {
     await running[Symbol.asyncDispose]()
     throw error
   }
-  const accessLog = variant === 'logging' ? join(directory, peer.accessLog ?? 'access.log') : null
+  const logs = variant === 'logging' || (variant === 'built-in' && scenario.builtIn?.plugin === 'access-log')
+  const accessLog = logs ? join(directory, peer.accessLog ?? 'access.log') : null
   return { peer, port, running, accessLog, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
 }
 
-async function waitUntilReady(port: number): Promise<void> {
-  const [first] = SCENARIOS
-  if (first === undefined) throw new Error('There is no scenario.')
+async function waitUntilReady(port: number, scenario: Scenario): Promise<void> {
   const giveUpAt = performance.now() + READY_WITHIN_MS
   for (;;) {
     try {
-      const faults = answerFaults(await ask(port, first), first)
+      const faults = answerFaults(await ask(port, scenario), scenario)
       if (faults.length === 0) return
       if (performance.now() > giveUpAt) throw new Error(faults.join('; '))
     } catch (error) {
@@ -68,8 +73,8 @@ export interface Answer {
 /** Asks once, as wrk will in the scenario. */
 export async function ask(port: number, scenario: Scenario): Promise<Answer> {
   const agent = new Agent({ keepAlive: !scenario.closes })
-  const { method, path } = scenario
-  const headers = { 'content-length': scenario.requestBytes }
+  const { method, path, builtIn, requestBytes } = scenario
+  const headers = { ...(builtIn === null ? {} : await fieldsOf(builtIn)), 'content-length': requestBytes }
   try {
     return await new Promise<Answer>((resolve, reject) => {
       const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)

@@ -1,35 +1,56 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { exitCodeOf, judgeRatios, showVerdicts } from './bars.ts'
+import { exitCodeOf, judgeComparison, showVerdicts } from './bars.ts'
 import { ratioTable, report, table } from './report.ts'
 import { chart } from './svg.ts'
 import { resultsOf, rowOf, sampleOf } from './test-rows.ts'
 
-test('judgeRatios() does not count an invalid row as met', () => {
+test('judgeComparison() does not count an invalid row as met', () => {
   const samples = [sampleOf({ faults: ['1 read errors'], cpuMicrosecondsPerRequest: 1 })]
-  const verdicts = judgeRatios([rowOf('cardea', [], { samples }), rowOf('haproxy', [20])])
+  const verdicts = judgeComparison([rowOf('cardea', [], { samples }), rowOf('haproxy', [20])])
   assert.deepEqual([...new Set(verdicts.map(({ outcome }) => outcome))], ['not measured'])
 })
 
-test('judgeRatios() misses a bar by the smallest excess and meets it exactly', () => {
+test('judgeComparison() misses a bar by the smallest excess and meets it exactly', () => {
   const outcome = (cardea: number) =>
-    judgeRatios([rowOf('cardea', [cardea]), rowOf('haproxy', [10])]).find(({ says }) =>
+    judgeComparison([rowOf('cardea', [cardea]), rowOf('haproxy', [10])]).find(({ says }) =>
       says.endsWith('HAProxy'),
     )
   assert.equal(outcome(14.01)?.outcome, 'missed')
   assert.equal(outcome(14)?.outcome, 'met')
 })
 
-test('judgeRatios() holds five plugins against the empty chain of the same scenario', () => {
+test('judgeComparison() holds five plugins against the empty chain of the same scenario', () => {
   const plugins = (cpu: number) => [
     rowOf('cardea', [5]),
     rowOf('cardea', [20], { scenario: 'plugins' }),
     rowOf('cardea', [cpu], { scenario: 'plugins', variant: 'plugins' }),
   ]
   const outcomeOf = (cpu: number) =>
-    judgeRatios(plugins(cpu)).find(({ says }) => says.startsWith('five plugins'))?.outcome
+    judgeComparison(plugins(cpu)).find(({ says }) => says.startsWith('five plugins'))?.outcome
   assert.equal(outcomeOf(22.5), 'missed')
   assert.equal(outcomeOf(21), 'met')
+})
+
+test('judgeComparison() takes what a built-in plugin adds from the rounds that it shares with the empty chain', () => {
+  const rows = (cpu: readonly number[]) => [
+    rowOf('cardea', [20, 200, 21], { scenario: 'cors' }),
+    rowOf('cardea', cpu, { scenario: 'cors', variant: 'built-in' }),
+  ]
+  const of = (cpu: readonly number[]) =>
+    judgeComparison(rows(cpu)).find(({ says }) => says === 'cors, end to end')
+  assert.deepEqual(of([21, 200.5, 22]), {
+    says: 'cors, end to end',
+    bar: '≤ 1 µs',
+    found: '1.00 µs',
+    outcome: 'met',
+  })
+  assert.equal(of([21.1, 201.5, 21.5])?.outcome, 'missed')
+  assert.equal(of([])?.outcome, 'not measured')
+  assert.match(
+    report(resultsOf(rows([21, 201, 22]))),
+    /that a built-in plugin adds\n\n.*\n.*\n\| cors +\| +1\.00 /,
+  )
 })
 
 test('exitCodeOf() fails on a missed bar, and on an unmeasured one unless only a part was asked for', () => {
@@ -41,7 +62,7 @@ test('exitCodeOf() fails on a missed bar, and on an unmeasured one unless only a
 })
 
 test('showVerdicts() gives one line per bar with figure and bar', () => {
-  const lines = showVerdicts(judgeRatios([rowOf('cardea', [13]), rowOf('haproxy', [10])])).split('\n')
+  const lines = showVerdicts(judgeComparison([rowOf('cardea', [13]), rowOf('haproxy', [10])])).split('\n')
   assert.match(lines[0] ?? '', /^met .*HAProxy .* 1\.30 \(bar ≤ 1\.4\)$/)
 })
 

@@ -1,5 +1,14 @@
 import { OTHERS_SHARE_MAX, REUSE_SHARE_MAX } from './measure.ts'
-import { cpuRatio, faultsOf, findRow, type Measure, type Results, type Row, spreadOf } from './results.ts'
+import {
+  cpuAdded,
+  cpuRatio,
+  faultsOf,
+  findRow,
+  type Measure,
+  type Results,
+  type Row,
+  spreadOf,
+} from './results.ts'
 import { SCENARIOS } from './scenarios.ts'
 import type { Spread } from './statistics.ts'
 
@@ -16,6 +25,7 @@ export function report(results: Results): string {
     '## CPU per request: Cardea / peer',
     '',
     ...ratioTable(results.rows),
+    ...builtInTable(results.rows),
   ]
   for (const scenario of SCENARIOS) {
     const rows = results.rows.filter((row) => row.scenario === scenario.name)
@@ -26,10 +36,9 @@ export function report(results: Results): string {
 
 /** Peers down, scenarios across. Below 1, Cardea needs less. Lines of Markdown. */
 export function ratioTable(rows: readonly Row[]): string[] {
-  const scenarios = [...new Set(rows.map((row) => row.scenario))].filter((name) => name !== 'plugins')
-  const peers = new Map(
-    rows.filter((row) => row.peer !== 'cardea').map((row) => [row.peer, row.title] as const),
-  )
+  const others = rows.filter((row) => row.peer !== 'cardea')
+  const scenarios = [...new Set(others.map((row) => row.scenario))]
+  const peers = new Map(others.map((row) => [row.peer, row.title] as const))
   const head = ['', ...scenarios]
   const body = [...peers].map(([peer, title]) => [
     title,
@@ -41,6 +50,19 @@ export function ratioTable(rows: readonly Row[]): string[] {
     }),
   ])
   return table(head, body)
+}
+
+/** What each built-in plugin costs end to end. Lines of Markdown; none where none was measured. */
+function builtInTable(rows: readonly Row[]): string[] {
+  const body = SCENARIOS.flatMap(({ name, builtIn }) => {
+    const row = findRow(rows, name, 'cardea', 'built-in')
+    if (builtIn === null || row === undefined) return []
+    const added = cpuAdded(row, findRow(rows, name, 'cardea', 'plain'))
+    return [[name, show(added, (value) => value.toFixed(2)), `${builtIn.addedMicrosecondsMax}`]]
+  })
+  if (body.length === 0) return []
+  const head = ['', 'added µs', 'bar']
+  return ['', '## CPU per request that a built-in plugin adds', '', ...table(head, body)]
 }
 
 const COLUMNS = [

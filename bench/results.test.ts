@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cpuRatio, faultsOf, findRow, isValid, spreadOf } from './results.ts'
+import { cpuAdded, cpuRatio, faultsOf, findRow, isValid, spreadOf } from './results.ts'
 import { percentile, rotate, spread } from './statistics.ts'
 import { rowOf, sampleOf } from './test-rows.ts'
 
@@ -34,6 +34,15 @@ test('cpuRatio() is null when either row is invalid, missing or has no common ro
 test('cpuRatio() compares round by round, so that a slow round of the machine cancels out', () => {
   const ratio = cpuRatio(rowOf('cardea', [30, 300, 33]), rowOf('nginx', [20, 200, 20]))
   assert.deepEqual(ratio, { median: 1.5, min: 1.5, max: 1.65 })
+})
+
+test('cpuAdded() is what a row takes above another in the same round', () => {
+  assert.deepEqual(cpuAdded(rowOf('cardea', [30, 303, 31]), rowOf('cardea', [29, 301, 31])), {
+    median: 1,
+    min: 0,
+    max: 2,
+  })
+  assert.equal(cpuAdded(rowOf('cardea', [30]), undefined), null)
 })
 
 test('faultsOf() names each fault once, the problem first', () => {

@@ -55,14 +55,26 @@ export function spreadOf(row: Row, measure: Measure): Spread | null {
  * disturbed both. Null unless both are valid and have rounds in common.
  */
 export function cpuRatio(row: Row | undefined, base: Row | undefined): Spread | null {
+  return cpuByRound(row, base, (cpu, baseCpu) => (baseCpu === 0 ? null : cpu / baseCpu))
+}
+
+/** Microseconds of CPU per request of `row` above those of `base`, taken round by round as by `cpuRatio()`. */
+export function cpuAdded(row: Row | undefined, base: Row | undefined): Spread | null {
+  return cpuByRound(row, base, (cpu, baseCpu) => cpu - baseCpu)
+}
+
+function cpuByRound(
+  row: Row | undefined,
+  base: Row | undefined,
+  compare: (cpu: number, baseCpu: number) => number | null,
+): Spread | null {
   if (row === undefined || base === undefined || !isValid(row) || !isValid(base)) return null
-  const ratios: number[] = []
-  for (const sample of row.samples) {
-    const other = base.samples.find((candidate) => candidate.round === sample.round)
-    if (other === undefined || other.cpuMicrosecondsPerRequest === 0) continue
-    ratios.push(sample.cpuMicrosecondsPerRequest / other.cpuMicrosecondsPerRequest)
-  }
-  return ratios.length === 0 ? null : spread(ratios)
+  const found = row.samples.flatMap(({ round, cpuMicrosecondsPerRequest }) => {
+    const other = base.samples.find((candidate) => candidate.round === round)
+    return other === undefined ? [] : [compare(cpuMicrosecondsPerRequest, other.cpuMicrosecondsPerRequest)]
+  })
+  const compared = found.filter((value) => value !== null)
+  return compared.length === 0 ? null : spread(compared)
 }
 
 export function findRow(rows: readonly Row[], scenario: string, peer: string, variant?: Variant) {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { exitCodeOf, judgeRatios, showVerdicts, type Verdict } from './bars.ts'
+import { exitCodeOf, judgeComparison, showVerdicts, type Verdict } from './bars.ts'
 import { judgeChanges, measureChanges, reportChanges } from './changes.ts'
 import { compare } from './compare.ts'
 import { judgeBuiltIns, measureBuiltIns, reportBuiltIns } from './in-process/built-ins.ts'
@@ -64,7 +64,7 @@ async function runComparison(options: Options, signal: AbortSignal): Promise<num
     'chart.svg': chart(results),
   })
   say(`\n${text}`)
-  return options.check ? announce(judgeRatios(results.rows), options.partial) : 0
+  return options.check ? announce(judgeComparison(results.rows), options.partial) : 0
 }
 
 async function runMemory(options: Options, signal: AbortSignal): Promise<number> {

@@ -1,7 +1,12 @@
+import { BUILT_IN_CASES, type BuiltInCase } from './in-process/built-in-cases.ts'
+
 /** What is asked of every peer. */
 
-/** How a peer is set up: nothing extra; every access logged to a file; Cardea with five plugins in its chain. */
-export type Variant = 'plain' | 'logging' | 'plugins'
+/**
+ * How a peer is set up: nothing extra; every access logged to a file; Cardea with five plugins in its chain, or with
+ * the one built-in plugin of the scenario.
+ */
+export type Variant = 'plain' | 'logging' | 'plugins' | 'built-in'
 
 export interface Scenario {
   readonly name: string
@@ -16,6 +21,8 @@ export interface Scenario {
   readonly closes: boolean
   /** Every peer that knows a variant enters once per variant. */
   readonly variants: readonly Variant[]
+  /** What the variant `built-in` runs; its fields are in the requests of every variant. Null where there is none. */
+  readonly builtIn: BuiltInCase | null
 }
 
 const KIB = 1024
@@ -30,10 +37,14 @@ const small = {
   answerBytes: SMALL_BODY.length,
   closes: false,
   variants: ['plain'],
+  builtIn: null,
 } as const
 
+/** What a peer is asked to see that it works, where no scenario is named. */
+export const SMALL: Scenario = { ...small, name: 'small', title: '54-byte answer, keep-alive' }
+
 export const SCENARIOS: readonly Scenario[] = [
-  { ...small, name: 'small', title: '54-byte answer, keep-alive' },
+  SMALL,
   { ...small, name: '64k', title: '64 KiB answer, keep-alive', path: '/64k', answerBytes: 64 * KIB },
   { ...small, name: '1m', title: '1 MiB answer, keep-alive', path: '/1m', answerBytes: KIB * KIB },
   {
@@ -52,4 +63,11 @@ export const SCENARIOS: readonly Scenario[] = [
     title: '54-byte answer, empty chain and five plugins',
     variants: ['plain', 'plugins'],
   },
+  ...BUILT_IN_CASES.map((builtIn) => ({
+    ...small,
+    name: builtIn.name,
+    title: `54-byte answer, empty chain and built-in ${builtIn.name}`,
+    variants: ['plain', 'built-in'] as const,
+    builtIn,
+  })),
 ]

@@ -34,10 +34,12 @@ const STYLE = `
 
 /** An SVG document. Rows that are invalid or unmeasured are left out. */
 export function chart(results: Results): string {
-  const panels = SCENARIOS.map(({ name, title }) => {
-    const rows = results.rows.filter((row) => row.scenario === name)
-    return { title, bars: rows.flatMap(toBar).sort((a, b) => a.cpu.median - b.cpu.median) }
-  }).filter(({ bars }) => bars.length > 0)
+  const panels = SCENARIOS.filter(({ builtIn }) => builtIn === null)
+    .map(({ name, title }) => {
+      const rows = results.rows.filter((row) => row.scenario === name)
+      return { title, bars: rows.flatMap(toBar).sort((a, b) => a.cpu.median - b.cpu.median) }
+    })
+    .filter(({ bars }) => bars.length > 0)
   const parts: string[] = []
   let top = HEAD_HEIGHT
   for (const panel of panels) {

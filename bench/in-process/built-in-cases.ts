@@ -1,6 +1,26 @@
 import { createHash } from 'node:crypto'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
-import type { BuiltInCase } from './built-ins.ts'
+
+export interface BuiltInCase {
+  /** Of the row; the plugin's own when there is one case for it. */
+  readonly name: string
+  /** Its folder in plugins/. */
+  readonly plugin: string
+  /** Its config; a function where it has to be made. */
+  readonly config: Readonly<Record<string, unknown>> | (() => Promise<Readonly<Record<string, unknown>>>)
+  /** Field lines of the request, besides Host, User-Agent and Accept. */
+  readonly fields: Readonly<Record<string, string>> | (() => Promise<Readonly<Record<string, string>>>)
+  /** Microseconds of CPU that it may add to an exchange. */
+  readonly addedMicrosecondsMax: number
+}
+
+export async function configOf({ config }: BuiltInCase): Promise<Readonly<Record<string, unknown>>> {
+  return typeof config === 'function' ? config() : config
+}
+
+export async function fieldsOf({ fields }: BuiltInCase): Promise<Readonly<Record<string, string>>> {
+  return typeof fields === 'function' ? fields() : fields
+}
 
 /** What an exchange through each built-in plugin is, and what the plugin may add to it. */
 export const BUILT_IN_CASES: readonly BuiltInCase[] = [

@@ -21,23 +21,11 @@ import type { GenerationPlan } from '../../packages/gateway/src/protocol/generat
 import type { Verdict } from '../bars.ts'
 import { table } from '../report.ts'
 import { type Spread, spread } from '../statistics.ts'
+import { type BuiltInCase, configOf, fieldsOf } from './built-in-cases.ts'
 import { head } from './codec.ts'
 import { compile, type ExchangeOperation, operationOf } from './exchange.ts'
 
 /** What the built-in plugins add to an exchange: the same request through a chain without and with one of them. */
-
-export interface BuiltInCase {
-  /** Of the row; the plugin's own when there is one case for it. */
-  readonly name: string
-  /** Its folder in plugins/. */
-  readonly plugin: string
-  /** Its config; a function where it has to be made. */
-  readonly config: Readonly<Record<string, unknown>> | (() => Promise<Readonly<Record<string, unknown>>>)
-  /** Field lines of the request, besides Host, User-Agent and Accept. */
-  readonly fields: Readonly<Record<string, string>> | (() => Promise<Readonly<Record<string, string>>>)
-  /** Microseconds of CPU that it may add to an exchange. */
-  readonly addedMicrosecondsMax: number
-}
 
 export interface BuiltInRow {
   readonly name: string
@@ -115,12 +103,12 @@ interface Stage extends AsyncDisposable {
 }
 
 /** Starts the plugin as a worker does: bundled, with its config checked, and with the node's services behind its host. */
-export async function open({ name, plugin, config, fields }: BuiltInCase): Promise<Stage> {
+export async function open(builtIn: BuiltInCase): Promise<Stage> {
+  const { name, plugin } = builtIn
   await using undo = new AsyncDisposableStack()
   const directory = await mkdtemp(join(tmpdir(), 'cardea-bench-'))
   undo.defer(() => rm(directory, { recursive: true, force: true }))
-  const given = typeof config === 'function' ? await config() : config
-  const plan = await planOf(directory, plugin, given)
+  const plan = await planOf(directory, plugin, await configOf(builtIn))
   const logged: string[] = []
   const log = recordingLog(logged)
   const disk = new Disk(filesOn(join(directory, LOGS_FOLDER)))
@@ -134,7 +122,7 @@ export async function open({ name, plugin, config, fields }: BuiltInCase): Promi
     Host: '127.0.0.1:8080',
     'User-Agent': 'wrk',
     Accept: '*/*',
-    ...(typeof fields === 'function' ? await fields() : fields),
+    ...(await fieldsOf(builtIn)),
   })
   const emptied = { ...plan, instances: [], routes: plan.routes.map((route) => ({ ...route, chain: [] })) }
   const operation = operationOf(name, compile(plan, held.instances), request)

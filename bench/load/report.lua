@@ -1,4 +1,4 @@
--- wrk -s report.lua URL -- METHOD REQUEST_BYTES CLOSES
+-- wrk -s report.lua URL -- METHOD REQUEST_BYTES CLOSES [FIELD VALUE]…
 -- Shapes the request, and prints the result as one line of JSON: wrk's own text rounds to three digits.
 
 function init(args)
@@ -10,6 +10,7 @@ function init(args)
     wrk.headers["Content-Type"] = "application/octet-stream"
   end
   if args[3] == "true" then wrk.headers["Connection"] = "close" end
+  for at = 4, #args, 2 do wrk.headers[args[at]] = args[at + 1] end
 end
 
 function done(summary, latency, requests)

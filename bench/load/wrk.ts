@@ -29,6 +29,8 @@ export interface Load {
   readonly method: string
   readonly requestBytes: number
   readonly closes: boolean
+  /** Besides Host, User-Agent and Accept. */
+  readonly fields: Readonly<Record<string, string>>
   readonly connections: number
   readonly seconds: number
   readonly core: number
@@ -38,7 +40,12 @@ export interface Load {
 /** Runs wrk, one thread, pinned to `load.core`. Rejects when wrk cannot run or prints no result. */
 export async function runWrk(load: Load): Promise<WrkResult> {
   const wrk = ['wrk', '-t1', `-c${load.connections}`, `-d${load.seconds}s`, '--latency', '-s', REPORT_SCRIPT]
-  const shape = [load.method, String(load.requestBytes), String(load.closes)]
+  const shape = [
+    load.method,
+    String(load.requestBytes),
+    String(load.closes),
+    ...Object.entries(load.fields).flat(),
+  ]
   const { stdout } = await run('taskset', ['-c', String(load.core), ...wrk, load.url, '--', ...shape], {
     signal: load.signal,
   })

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { runWrk } from '../load/wrk.ts'
 import { busiestBetween, readProcess, readTree } from '../proc.ts'
 import type { RunningProxy } from '../proxy.ts'
-import { SCENARIOS } from '../scenarios.ts'
+import { SMALL } from '../scenarios.ts'
 import { startHelper } from './helper.ts'
 
 const BULK_BYTES = 2 ** 30
@@ -66,11 +66,9 @@ export function startBulkUpstream(port: number, core: number) {
 }
 
 async function smallLoad({ proxy, connections, loadCore, signal }: PhaseContext, seconds: number) {
-  const [small] = SCENARIOS
-  if (small === undefined) throw new Error('There is no scenario.')
-  const { method, path, requestBytes, closes } = small
+  const { method, path, requestBytes, closes } = SMALL
   const url = `http://127.0.0.1:${proxy.port}${path}`
-  const load = { url, method, requestBytes, closes, connections, seconds, core: loadCore, signal }
+  const load = { url, method, requestBytes, closes, fields: {}, connections, seconds, core: loadCore, signal }
   await Promise.race([runWrk(load), proxy.running.died])
 }
 

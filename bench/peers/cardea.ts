@@ -1,9 +1,10 @@
 import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { configOf } from '../in-process/built-in-cases.ts'
 import { firstLineOf } from '../processes.ts'
 import type { Variant } from '../scenarios.ts'
-import type { Peer } from './peer.ts'
+import type { Peer, PeerSetup } from './peer.ts'
 
 const BIN = fileURLToPath(new URL('../../packages/gateway/bin/cardea.js', import.meta.url))
 const PLUGINS = new URL('../plugins/', import.meta.url)
@@ -13,25 +14,26 @@ export const PLUGINS_OF: Readonly<Record<Variant, readonly string[]>> = {
   plain: [],
   // access-log is built in.
   logging: [],
+  'built-in': [],
   plugins: ['tenant', 'client-kind', 'language', 'cache-hint', 'frame-options'],
 }
 
 export const cardea: Peer = {
   name: 'cardea',
   title: 'Cardea',
-  variants: ['plain', 'logging', 'plugins'],
+  variants: ['plain', 'logging', 'plugins', 'built-in'],
   install: 'npm ci',
   accessLog: 'logs/access.log',
   async find() {
     const version = await firstLineOf(process.execPath, [BIN, '--version'])
     return version === null || version === '' ? null : `Cardea ${version}, Node.js ${process.versions.node}`
   },
-  async prepare({ directory, port, upstreamPort, variant }) {
+  async prepare(setup) {
+    const { directory, port, upstreamPort, variant } = setup
     for (const plugin of PLUGINS_OF[variant]) {
       await cp(new URL(plugin, PLUGINS), join(directory, 'plugins', plugin), { recursive: true })
     }
     const file = join(directory, 'cardea.yaml')
-    const plugins = 'plugins:\n  access-log: { config: { format: combined, rotate_size: "0" } }\n'
     await writeFile(
       file,
       `listen: [{ host: 127.0.0.1, port: ${port} }]
@@ -41,7 +43,8 @@ upstreams:
   origin: { targets: ["http://127.0.0.1:${upstreamPort}"] }
 routes:
   - { name: all, path: "/*", upstream: origin }
-${variant === 'logging' ? plugins : ''}`,
+plugins: ${JSON.stringify(await builtInsOf(setup))}
+`,
     )
     return {
       command: process.execPath,
@@ -49,4 +52,15 @@ ${variant === 'logging' ? plugins : ''}`,
       env: { NODE_ENV: 'production' },
     }
   },
+}
+
+/** Logs are not rotated, so that their growth can be read from one file. */
+async function builtInsOf({ variant, builtIn }: PeerSetup): Promise<Record<string, unknown>> {
+  const rotation = { rotate_size: '0' }
+  if (variant === 'logging') return { 'access-log': { config: { format: 'combined', ...rotation } } }
+  if (variant !== 'built-in' || builtIn === null) return {}
+  const config = await configOf(builtIn)
+  return {
+    [builtIn.plugin]: { config: builtIn.plugin === 'access-log' ? { ...config, ...rotation } : config },
+  }
 }

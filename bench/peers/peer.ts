@@ -1,3 +1,4 @@
+import type { BuiltInCase } from '../in-process/built-in-cases.ts'
 import type { Launch } from '../processes.ts'
 import type { Variant } from '../scenarios.ts'
 
@@ -27,4 +28,6 @@ export interface PeerSetup {
   readonly port: number
   readonly upstreamPort: number
   readonly variant: Variant
+  /** Of the scenario. */
+  readonly builtIn: BuiltInCase | null
 }
