@@ -19,8 +19,9 @@ const FLAGS = [
 ]
 
 const ownFolder = dirname(dirname(realpathSync(fileURLToPath(import.meta.url))))
+const isInstalled = ownFolder.split(sep).includes('node_modules')
 
-function main() {
+async function main() {
   const node = findNode()
   if (node === null) {
     return fail(
@@ -29,23 +30,23 @@ function main() {
         `"npm install node-${process.platform}-${process.arch}" beside cardea.`,
     )
   }
-  const program = findProgram()
+  const program = await findProgram()
   if (program === null) {
     return fail(`Cardea is not complete: ${ownFolder} holds neither dist/ nor src/. Install it again.`)
   }
   const args = [...FLAGS, program, ...process.argv.slice(2)]
-  const env = environmentFor(program)
+  const env = isInstalled ? process.env : environmentOfSources()
   if (typeof process.execve === 'function') process.execve(node, [node, ...args], env)
   runAsChild(node, args, env)
 }
 
 /**
- * Sources lose their types once and not in every process of every start: 36 MB less in each worker (measured), since
- * the compiler is never loaded, and half the time to start. The cache holds code, so it stands where only those write
- * who may write the code itself, and never in a shared temporary folder.
+ * V8 compiles once and not in every process of every start. Where the sources themselves run they lose their types once
+ * as well: 36 MB less in each worker (measured), since the compiler is never loaded. The cache holds code, so it stands
+ * where only those write who may write the code itself, and never in a shared temporary folder.
  */
-function environmentFor(program) {
-  if (!program.endsWith('.ts') || process.env.NODE_COMPILE_CACHE !== undefined) return process.env
+function environmentOfSources() {
+  if (process.env.NODE_COMPILE_CACHE !== undefined) return process.env
   const cache = join(ownFolder, '..', '..', 'node_modules', '.cache', 'cardea')
   return { ...process.env, NODE_COMPILE_CACHE: cache }
 }
@@ -75,12 +76,21 @@ function nodeOfPackage(require, name) {
   return Number.parseInt(version, 10) >= NODE_MAJOR_MIN && existsSync(node) ? node : null
 }
 
-/** The sources where they are, else what was built from them: Node runs no TypeScript below node_modules. */
-function findProgram() {
+/** What the package brings; beside the sources what was made of them as they are now, else the sources themselves. */
+async function findProgram() {
+  if (isInstalled) {
+    const shipped = join(ownFolder, 'dist', 'main', 'cli.js')
+    return existsSync(shipped) ? shipped : null
+  }
   const source = join(ownFolder, 'src', 'main', 'cli.ts')
-  const built = join(ownFolder, 'dist', 'main', 'cli.js')
-  const isInstalled = ownFolder.split(sep).includes('node_modules')
-  return [...(isInstalled ? [] : [source]), built].find((file) => existsSync(file)) ?? null
+  if (!existsSync(source)) return null
+  try {
+    const { builtProgram } = await import('../build/bundle.js')
+    return builtProgram()
+  } catch {
+    // A mistake in the sources: Node says best what it is. Or nothing can be written here.
+    return source
+  }
 }
 
 /** For a Node without `execve`: a child that gets our signals, and whose end is ours. */
@@ -107,4 +117,4 @@ function fail(sentence) {
   process.exitCode = 1
 }
 
-main()
+await main()

@@ -1,7 +1,9 @@
-import { STATUS_CODES } from 'node:http'
 import { type FieldLines, flatText } from '../fields.ts'
 
 /** Heads as text. What leaves is written anew from what was parsed, never copied raw. */
+
+// An import would also load what stands behind each export: the WebSocket and fetch of undici, HTTP/2.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 const STATUS_LINES: readonly string[] = Array.from({ length: 600 }, (_, status) =>
   flatText(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`),

@@ -1,14 +1,20 @@
 import net from 'node:net'
-import tls from 'node:tls'
+import type * as tls from 'node:tls'
 import type { TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
 import { Wire, type WireOwner } from '../wire.ts'
 import type { AddressBook } from './addresses.ts'
+
+/** TLS is loaded for targets that need it: most upstreams do not, and it is large. */
+interface Secure {
+  readonly tls: typeof tls
+  readonly options: tls.ConnectionOptions
+}
 
 /** Opens connections to one target, with TLS when its scheme says so. */
 export class Connector {
   readonly #options: net.TcpSocketConnectOpts
   readonly #relayBufferBytes: number
-  readonly #secure: tls.ConnectionOptions | null
+  readonly #secure: Secure | null
   #session: Buffer | undefined
 
   constructor(plan: UpstreamPlan, target: TargetPlan, relayBufferBytes: number, addresses: AddressBook) {
@@ -18,16 +24,16 @@ export class Connector {
       port: target.port,
       lookup: addresses.lookupFor(plan.dnsRefreshMs),
     }
-    this.#secure = target.scheme === 'https' ? secureOptions(plan, target) : null
+    this.#secure = target.scheme === 'https' ? secureFor(plan, target) : null
   }
 
   open(owner: WireOwner, onConnected: () => void): Wire {
     if (this.#secure === null) {
       return Wire.connect(this.#options, this.#relayBufferBytes, owner, onConnected)
     }
-    const socket = tls.connect({
+    const socket = this.#secure.tls.connect({
       ...this.#options,
-      ...this.#secure,
+      ...this.#secure.options,
       allowHalfOpen: true,
       highWaterMark: this.#relayBufferBytes,
       ...(this.#session === undefined ? {} : { session: this.#session }),
@@ -40,9 +46,10 @@ export class Connector {
   }
 }
 
-function secureOptions(plan: UpstreamPlan, target: TargetPlan): tls.ConnectionOptions {
+function secureFor(plan: UpstreamPlan, target: TargetPlan): Secure {
+  const tls = process.getBuiltinModule('node:tls')
   const name = plan.tls.serverName === '' ? target.hostname : plan.tls.serverName
-  return {
+  const options: tls.ConnectionOptions = {
     // SNI is for names only (RFC 6066, 3).
     ...(net.isIP(name) === 0 ? { servername: name } : {}),
     ...(plan.tls.ca === '' ? {} : { ca: plan.tls.ca }),
@@ -50,4 +57,5 @@ function secureOptions(plan: UpstreamPlan, target: TargetPlan): tls.ConnectionOp
     checkServerIdentity: (_host, certificate) => tls.checkServerIdentity(name, certificate),
     ALPNProtocols: ['http/1.1'],
   }
+  return { tls, options }
 }

@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { buildSync } from 'esbuild'
+
+/**
+ * Makes of the sources what runs: a file for each process and thread, and one for each part that they share. A gateway
+ * is five processes, each of which would load hundreds of small files one by one. Plain JavaScript, as the launcher.
+ */
+
+const PACKAGE = dirname(dirname(fileURLToPath(import.meta.url)))
+const SOURCES = [join(PACKAGE, 'src'), join(PACKAGE, '..', 'sdk', 'src')]
+const OTHER_INPUTS = [fileURLToPath(import.meta.url), join(PACKAGE, '..', '..', 'package-lock.json')]
+
+/** Each of them starts a process or a thread. */
+const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread']
+
+/**
+ * These are found beside the package when they run: esbuild is a program, pino-pretty is for terminals only, ioredis for
+ * those who name a Redis.
+ */
+const EXTERNAL = ['esbuild', 'pino-pretty', 'ioredis']
+
+/** CommonJS packages that are bundled ask for Node's own modules by it. */
+const BANNER =
+  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);"
+
+const BUILD_PREFIX = 'dist-'
+/** A gateway that still runs from an older build may yet start a process of it. */
+const KEPT_MS = 7 * 24 * 3_600_000
+
+/**
+ * Writes `main/cli.js` and all that it needs into the folder `out`. Throws what esbuild says when it cannot.
+ *
+ * @param {string} out
+ */
+export function bundle(out) {
+  buildSync({
+    absWorkingDir: PACKAGE,
+    entryPoints: ENTRIES.map((entry) => join(PACKAGE, 'src', 'main', `${entry}.ts`)),
+    // All in one folder: each finds its neighbours, and the package two folders above, as its source does.
+    outdir: join(out, 'main'),
+    entryNames: '[name]',
+    chunkNames: 'part-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    external: EXTERNAL,
+    banner: { js: BANNER },
+    sourcemap: 'linked',
+    sourcesContent: false,
+    logLevel: 'silent',
+  })
+}
+
+/**
+ * The program made of the sources as they are now; made only when nobody did since they changed. Throws when it cannot
+ * be made or written.
+ *
+ * @returns {string}
+ */
+export function builtProgram() {
+  const folder = join(PACKAGE, `${BUILD_PREFIX}${fingerprint()}`)
+  const program = join(folder, 'main', 'cli.js')
+  if (existsSync(program)) return program
+  const making = `${folder}.${process.pid}`
+  try {
+    mkdirSync(making)
+    bundle(making)
+    put(making, folder)
+  } finally {
+    rmSync(making, { recursive: true, force: true })
+  }
+  removeOld(folder)
+  return program
+}
+
+/** @param {string} making @param {string} folder */
+function put(making, folder) {
+  try {
+    renameSync(making, folder)
+  } catch (error) {
+    // Somebody else made the same meanwhile.
+    if (!existsSync(folder)) throw error
+  }
+}
+
+/** @param {string} current */
+function removeOld(current) {
+  for (const name of readdirSync(PACKAGE)) {
+    const path = join(PACKAGE, name)
+    if (!name.startsWith(BUILD_PREFIX) || path === current) continue
+    if (Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path, { recursive: true, force: true })
+  }
+}
+
+/** Of name, size and time of every source: reading them all would take as long as running them. */
+function fingerprint() {
+  const hash = createHash('sha256')
+  const files = SOURCES.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+  )
+  for (const file of [...files, ...OTHER_INPUTS].filter(isInput).sort()) {
+    const { size, mtimeMs } = statSync(file)
+    hash.update(`${relative(PACKAGE, file)}\0${size}\0${mtimeMs}\n`)
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** @param {string} file */
+function isInput(file) {
+  return /\.(ts|js|json)$/.test(file) && !file.endsWith('.test.ts')
+}
