@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
+import { mkdir, symlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { startGateway } from '../tests/support/gateway.ts'
 import { withTempDir } from '../tests/support/temp-dir.ts'
 import { packGateway } from './pack.ts'
 
@@ -18,6 +20,7 @@ test('packGateway() packs the program with the built-in plugins where an install
     'README.md',
     'bin/cardea.js',
     'schemas/cardea.schema.json',
+    'dist/main/worker.js',
   ]) {
     assert.ok(files.includes(`package/${file}`), file)
   }
@@ -34,3 +37,33 @@ test('packGateway() packs the program with the built-in plugins where an install
     [],
   )
 })
+
+test('what packGateway() packs runs where it is installed, with its built-in plugins', async (t) => {
+  await using dir = await withTempDir()
+  const program = await install(await packGateway(dir.path), join(dir.path, 'node_modules'))
+  const route = {
+    name: 'all',
+    path: '/*',
+    respond: { status: 200, body: 'ok' },
+    plugins: { cors: { config: { origins: ['https://app.example.com'] } } },
+  }
+  const gateway = await startGateway(t, { program, config: { workers: 1, routes: [route] } })
+  const response = await fetch(gateway.url, { headers: { origin: 'https://app.example.com' } })
+  assert.equal(await response.text(), 'ok')
+  assert.equal(response.headers.get('access-control-allow-origin'), 'https://app.example.com')
+})
+
+/** As npm does, with the packages that the workspace has; returns the program. */
+async function install(tarball: string, modules: string): Promise<string> {
+  const folder = join(modules, 'cardea')
+  await mkdir(folder, { recursive: true })
+  await promisify(execFile)('tar', ['-xzf', tarball, '--strip-components=1', '-C', folder])
+  const { dependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  for (const name of Object.keys(dependencies)) {
+    await mkdir(dirname(join(modules, name)), { recursive: true })
+    await symlink(join(import.meta.dirname, '../node_modules', name), join(modules, name))
+  }
+  return join(folder, 'bin', 'cardea.js')
+}

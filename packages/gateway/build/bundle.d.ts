@@ -1,0 +1,5 @@
+/** Writes `main/cli.js` and all that it needs into the folder `out`. Throws what esbuild says when it cannot. */
+export function bundle(out: string): void
+
+/** The program made of the sources as they are now; made only when nobody did since they changed. */
+export function builtProgram(): string
