@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { glob, readFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import { runCommand } from './support/cardea-command.ts'
-import { startGateway } from './support/gateway.ts'
+import { startGateway, startGatewayIn } from './support/gateway.ts'
 import { waitFor } from './support/wait-for.ts'
 
 /** key-auth and jwt in a gateway with processes: what the harness cannot show. */
@@ -32,6 +34,13 @@ async function startKeyServer(t: TestContext): Promise<KeyServer> {
   t.after(close)
   const { port } = server.address() as AddressInfo
   return Object.assign(state, { url: `http://127.0.0.1:${port}/jwks.json`, [Symbol.asyncDispose]: close })
+}
+
+/** Whether keys are in the store of `host.kv`, or its journal. */
+async function keptIn(directory: string): Promise<boolean> {
+  const files = await Array.fromAsync(glob('.cardea/**/kv.db*', { cwd: directory }))
+  const texts = await Promise.all(files.map((file) => readFile(join(directory, file), 'latin1')))
+  return texts.some((text) => text.includes('jwks:'))
 }
 
 async function signer(kid: string) {
@@ -82,6 +91,54 @@ test('jwt fetches its keys, and keeps them over a change of its config while the
   await gateway.dir.write({ 'cardea.yaml': configOf('third', `${server.url}?other`) })
   await waitFor(async () => (await ask(null))[1] === 'Bearer realm="third"', 'the config that was saved last')
   assert.deepEqual(await ask(await one.sign('anna')), [503, null])
+})
+
+test('jwt knows its keys after a start of the gateway while their URL is down', async (t) => {
+  const server = await startKeyServer(t)
+  const [one, other] = [await signer('one'), await signer('other')]
+  server.keys = [one.jwk]
+  const ask = async ({ url }: { readonly url: string }, by: typeof one): Promise<number> => {
+    const headers = { authorization: `Bearer ${await by.sign('anna')}`, connection: 'close' }
+    const response = await fetch(url, { headers })
+    await response.arrayBuffer()
+    return response.status
+  }
+  const configOf = (keys: Record<string, string>) => ({
+    workers: 2,
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    routes: [
+      {
+        name: 'all',
+        path: '/*',
+        respond: { body: 'in' },
+        plugins: { jwt: { config: { algorithms: ['ES256'], keys } } },
+      },
+    ],
+  })
+  const first = await startGateway(t, { config: configOf({ url: server.url }) })
+  assert.equal(await ask(first, one), 200)
+  // The request does not wait for that.
+  await waitFor(() => keptIn(first.dir.path), 'the keys on disk')
+  assert.deepEqual(await first.stop(), { code: 0, signal: null })
+
+  await server[Symbol.asyncDispose]()
+  const second = await startGatewayIn(t, first.dir)
+  // Each worker has to look for itself.
+  for (let i = 0; i < 8; i++) assert.equal(await ask(second, one), 200)
+  // Its key may be new.
+  assert.equal(await ask(second, other), 503)
+  assert.deepEqual(await second.stop(), { code: 0, signal: null })
+
+  // Their age counts from when they were fetched, not from the start.
+  await first.dir.write({ 'cardea.yaml': configOf({ url: server.url, stale_max: '1s' }) })
+  const third = await startGatewayIn(t, first.dir)
+  assert.equal(await ask(third, one), 503)
+  assert.deepEqual(await third.stop(), { code: 0, signal: null })
+
+  // What is known of one URL says nothing of another.
+  await first.dir.write({ 'cardea.yaml': configOf({ url: `${server.url}?other` }) })
+  const fourth = await startGatewayIn(t, first.dir)
+  assert.equal(await ask(fourth, one), 503)
 })
 
 test('plugin info shows neither hashes nor the pepper of key-auth, wherever they are written', async (t) => {

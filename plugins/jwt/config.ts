@@ -32,6 +32,7 @@ export interface KeysConfig {
   readonly secret?: string
   readonly secret_encoding: 'utf8' | 'base64url'
   readonly max_age: string
+  readonly max_age_longest: string
   readonly cooldown: string
   readonly stale_max: string
   readonly timeout: string
@@ -52,8 +53,10 @@ export interface Bounds {
   readonly clockSkewMs: number
   readonly tokenBytesMax: number
   readonly cacheAgeMs: number
-  /** Keys are fetched again after this time, */
+  /** Keys are fetched again after this time, or after what their issuer says, between the cooldown */
   readonly keysAgeMs: number
+  /** and this, */
+  readonly keysAgeLongestMs: number
   /** used while that fails until this, */
   readonly keysStaleMs: number
   /** and never asked for more often than this. */
@@ -67,6 +70,7 @@ export function boundsOf({ clock_skew, token_bytes_max, cache, keys }: Config): 
     tokenBytesMax: sizeBytes(token_bytes_max),
     cacheAgeMs: durationMs(cache.max_age),
     keysAgeMs: durationMs(keys.max_age),
+    keysAgeLongestMs: Math.max(durationMs(keys.max_age_longest), durationMs(keys.max_age)),
     keysStaleMs: durationMs(keys.stale_max),
     cooldownMs: durationMs(keys.cooldown),
     fetchTimeoutMs: durationMs(keys.timeout),

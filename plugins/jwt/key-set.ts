@@ -58,6 +58,11 @@ export class KeySet {
     return new KeySet(members, listed.length - usable.length)
   }
 
+  /** The usable keys as a JWK Set, for `parse`. */
+  get text(): string {
+    return JSON.stringify({ keys: this.#members.map(({ jwk }) => jwk) })
+  }
+
   /** The keys with which a token of that header may have been signed; none: the signer is not known. */
   find(alg: string, kid: string | null): readonly Key[] {
     const fitting = this.#members.filter(

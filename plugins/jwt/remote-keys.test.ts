@@ -118,6 +118,57 @@ test('keys are fetched again in time, and nobody waits for it', async (t) => {
   assert.equal(at.asked, 2)
 })
 
+const withCacheControl =
+  (value: string, headers: Record<string, string> = {}) =>
+  (): Response =>
+    new Response(jwks(one), { headers: { 'cache-control': value, ...headers } })
+
+test('the issuer says when keys are fetched again, within the bounds of the config', async (t) => {
+  await using at = await issuer(t, { max_age: '10m', max_age_longest: '2h', cooldown: '30s' })
+  const known = await token(one)
+  const fetchesAfter = async (durationMs: number): Promise<number> => {
+    const before = at.asked
+    await at.pass(durationMs)
+    await at.ask(known)
+    // Nobody waits for it; it is there when the next one asks.
+    await at.gateway.clock.advance(0)
+    return at.asked - before
+  }
+  const cases: [cacheControl: string, headers: Record<string, string>, ageMs: number][] = [
+    ['max-age=60', {}, 60_000],
+    ['public, max-age=3600', {}, 3_600_000],
+    ['max-age=3600', { age: '600' }, 3_000_000],
+    ['max-age=0', {}, 30_000],
+    ['max-age=5', {}, 30_000],
+    ['max-age=86400', {}, 7_200_000],
+    ['no-cache', {}, 600_000],
+    ['max-age=much', {}, 600_000],
+  ]
+  await at.ask(known)
+  let ageMs = 600_000
+  for (const [cacheControl, headers, nextMs] of cases) {
+    at.answer = withCacheControl(cacheControl, headers)
+    assert.equal(await fetchesAfter(ageMs - 1), 0, `before ${cacheControl}`)
+    assert.equal(await fetchesAfter(1), 1, `at ${cacheControl}`)
+    ageMs = nextMs
+  }
+  assert.equal(await fetchesAfter(ageMs - 1), 0)
+  assert.equal(await fetchesAfter(1), 1)
+})
+
+test('what the issuer says never makes max_age shorter than the config has it', async (t) => {
+  await using at = await issuer(t, { max_age: '3h', max_age_longest: '1h' })
+  const known = await token(one)
+  at.answer = withCacheControl('max-age=86400')
+  await at.ask(known)
+  await at.pass(3 * 3_600_000 - 1)
+  await at.ask(known)
+  assert.equal(at.asked, 1)
+  await at.pass(1)
+  await at.ask(known)
+  assert.equal(at.asked, 2)
+})
+
 test('a key that is no longer published ends, and what was found out of its tokens with it', async (t) => {
   await using at = await issuer(t)
   at.publish(one, two)

@@ -1,5 +1,6 @@
 import type { Host, State } from '@cardea/sdk'
 import type { Bounds } from './config.ts'
+import { freshnessOf, KeptKeys } from './kept-keys.ts'
 import { type Key, KeySet } from './key-set.ts'
 import { type KeySource, KeysUnavailable } from './key-source.ts'
 
@@ -10,7 +11,11 @@ export interface RemoteSet {
   fetchedAt: number
   triedAt: number
   hasFailed: boolean
+  /** How long the issuer says that they are good; null: it does not say. */
+  maxAgeMs: number | null
   pending: Promise<void> | null
+  /** Looking on the disk; settled once that was done, which is once in the life of a worker. */
+  reading: Promise<void> | null
 }
 
 export type RemoteSets = Map<string, RemoteSet>
@@ -20,27 +25,37 @@ const SET_BYTES_MAX = 1024 * 1024
 /** While there are no keys at all, every request waits for some: so often is the URL asked then. */
 const RETRY_MS = 1_000
 
-/** The JWK Set behind a URL: fetched when first needed, again in time, and used on while the URL is down. */
+/**
+ * The JWK Set behind a URL: fetched when first needed, again in time, and used on while the URL is down, from the disk too
+ * when the gateway was started meanwhile.
+ */
 export class RemoteKeys implements KeySource {
   readonly #url: URL
   readonly #host: Host
   readonly #bounds: Bounds
   readonly #sets: State<RemoteSets>
+  readonly #kept: KeptKeys
 
   constructor(url: URL, host: Host, bounds: Bounds) {
     this.#url = url
     this.#host = host
     this.#bounds = bounds
-    this.#sets = host.state('jwks', 1, (): RemoteSets => new Map())
+    this.#sets = host.state('jwks', 2, (): RemoteSets => new Map())
+    this.#kept = new KeptKeys(host, url)
   }
 
   isReady(nowMs: number): boolean {
     const remote = this.#remote
     if (this.#usable(remote, nowMs) === null) return false
-    const { keysAgeMs, cooldownMs } = this.#bounds
-    if (nowMs - remote.fetchedAt >= keysAgeMs && nowMs - remote.triedAt >= cooldownMs)
+    if (nowMs - remote.fetchedAt >= this.#ageOf(remote) && nowMs - remote.triedAt >= this.#bounds.cooldownMs)
       void this.#fetch(remote)
     return true
+  }
+
+  /** After which time they are fetched again: what the issuer says, within bounds. */
+  #ageOf({ maxAgeMs }: RemoteSet): number {
+    const { keysAgeMs, keysAgeLongestMs, cooldownMs } = this.#bounds
+    return maxAgeMs === null ? keysAgeMs : Math.min(Math.max(maxAgeMs, cooldownMs), keysAgeLongestMs)
   }
 
   async find(alg: string, kid: string | null): Promise<readonly Key[]> {
@@ -49,7 +64,14 @@ export class RemoteKeys implements KeySource {
     const remote = this.#remote
     const known = this.#usable(remote, now)?.find(alg, kid) ?? []
     if (known.length > 0) return known
-    await this.#refresh(remote)
+    if (remote.set === null) {
+      // At once, not one after the other: neither is sure to answer.
+      const refreshing = this.#refresh(remote)
+      await this.#read(remote)
+      const kept = this.#usable(remote, Date.now())?.find(alg, kid) ?? []
+      if (kept.length > 0) return kept
+      await refreshing
+    } else await this.#refresh(remote)
     const set = this.#usable(remote, Date.now())
     if (set === null) throw new KeysUnavailable()
     const found = set.find(alg, kid)
@@ -63,7 +85,7 @@ export class RemoteKeys implements KeySource {
     const { href } = this.#url
     const known = sets.get(href)
     if (known !== undefined) return known
-    const made = { set: null, fetchedAt: 0, triedAt: 0, hasFailed: false, pending: null }
+    const made = newRemoteSet()
     // Of URLs that no config names any more; one that is still in use is fetched again.
     const [oldest] = sets.keys()
     if (sets.size >= SETS_MAX && oldest !== undefined) sets.delete(oldest)
@@ -73,6 +95,24 @@ export class RemoteKeys implements KeySource {
 
   #usable({ set, fetchedAt }: RemoteSet, nowMs: number): KeySet | null {
     return nowMs - fetchedAt < this.#bounds.keysStaleMs ? set : null
+  }
+
+  /** Takes what an earlier gateway has kept, with the age that it has. Never rejects. */
+  #read(remote: RemoteSet): Promise<void> {
+    remote.reading ??= this.#kept.read().then((kept) => {
+      // What was fetched meanwhile is newer.
+      if (kept === null || remote.set !== null) return
+      try {
+        remote.set = KeySet.parse(kept.text, null)
+      } catch {
+        // Nothing of use on the disk is as good as nothing.
+        return
+      }
+      // A clock that was set back would make them younger than they are.
+      remote.fetchedAt = Math.min(kept.fetchedAt, Date.now())
+      remote.maxAgeMs = kept.maxAgeMs
+    })
+    return remote.reading
   }
 
   /** Asks for the keys, unless that was done just now: tokens with made-up key ids must not become requests to the URL. */
@@ -96,10 +136,15 @@ export class RemoteKeys implements KeySource {
   async #fetchAlone(remote: RemoteSet): Promise<void> {
     remote.triedAt = Date.now()
     try {
-      const set = KeySet.parse(await this.#download(), remote.set)
-      remote.set = set
+      const { text, headers } = await this.#download()
+      remote.set = KeySet.parse(text, remote.set)
       remote.fetchedAt = remote.triedAt
       remote.hasFailed = false
+      const { maxAgeMs, mayBeStored } = freshnessOf(headers)
+      remote.maxAgeMs = maxAgeMs
+      const answer = { text: remote.set.text, fetchedAt: remote.fetchedAt, maxAgeMs }
+      if (mayBeStored) void this.#kept.write(answer, this.#bounds.keysStaleMs)
+      else void this.#kept.forget()
     } catch (error) {
       remote.hasFailed = true
       // Another instance may ask at once: that this one ended says nothing of the URL.
@@ -113,7 +158,7 @@ export class RemoteKeys implements KeySource {
     }
   }
 
-  async #download(): Promise<string> {
+  async #download(): Promise<{ readonly text: string; readonly headers: Headers }> {
     const late = new AbortController()
     const { fetchTimeoutMs } = this.#bounds
     const timer = this.#host.setTimeout(
@@ -130,10 +175,22 @@ export class RemoteKeys implements KeySource {
         await response.body?.cancel()
         throw new Error(`the answer is ${response.status}`)
       }
-      return await textOf(response)
+      return { text: await textOf(response), headers: response.headers }
     } finally {
       timer.cancel()
     }
+  }
+}
+
+function newRemoteSet(): RemoteSet {
+  return {
+    set: null,
+    fetchedAt: 0,
+    triedAt: 0,
+    hasFailed: false,
+    maxAgeMs: null,
+    pending: null,
+    reading: null,
   }
 }
 
