@@ -21,6 +21,12 @@ const DESCRIBE_CONTENT = ['content-md5', 'content-digest', 'repr-digest', 'diges
 
 const NO_NAMES: ReadonlySet<string> = new Set()
 
+/** Names of fields that plugins set, appended or deleted where trailers can follow, with `-` for every `_`. */
+class EditedNames {
+  readonly inRequest = new Set<string>()
+  readonly inResponse = new Set<string>()
+}
+
 /** What is known of one exchange: the request as it will go on, the response as it came, and what plugins did to them. */
 export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   readonly client: ClientStream
@@ -51,11 +57,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   #edits: ResponseEdits | null = null
   #answer: PendingAnswer | null = null
   #values: Map<string, Cloneable> | null = null
-  /** Names of fields that plugins set, appended or deleted, where trailers can follow; with `-` for every `_`. */
-  #requestEdits: Set<string> | null = null
-  #responseEdits: Set<string> | null = null
-  /** The response's framing has a place for trailers. */
-  protected responseChunked = false
+  #edited: EditedNames | null = null
   protected requestFlow: BodyFlow | null = null
   protected responseFlow: BodyFlow | null = null
 
@@ -174,11 +176,16 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   // Trailers come when all that the head says has been acted on: they neither contradict it nor add to it.
 
   noteRequestEdit(name: string): void {
-    if (this.head.chunked) this.#requestEdits = withName(this.#requestEdits, name)
+    if (!this.head.chunked) return
+    this.#edited ??= new EditedNames()
+    this.#edited.inRequest.add(withDashes(name))
   }
 
   noteResponseEdit(name: string): void {
-    if (this.responseChunked) this.#responseEdits = withName(this.#responseEdits, name)
+    // Where the length is known there are no chunks, and so no trailers.
+    if (this.responseLength !== -1) return
+    this.#edited ??= new EditedNames()
+    this.#edited.inResponse.add(withDashes(name))
   }
 
   /**
@@ -186,7 +193,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
    * took away or let pass in the head must not come after it, by any spelling.
    */
   protected requestTrailersToSend(trailers: FieldLines): FieldLines | null {
-    const edited = this.#requestEdits ?? NO_NAMES
+    const edited = this.#edited?.inRequest ?? NO_NAMES
     const inHead = new Set([...this.head.fields.names()].map(withDashes))
     const changed = this.requestFlow?.changed === true
     return trailers.without((given) => {
@@ -198,7 +205,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   /** The same towards the client, who may see in trailers what the upstream says in the head too. */
   protected responseTrailersToSend(trailers: FieldLines): FieldLines | null {
     const recorded = this.#edits?.names().map(withDashes) ?? []
-    const edited = new Set([...recorded, ...(this.#responseEdits ?? NO_NAMES)])
+    const edited = new Set([...recorded, ...(this.#edited?.inResponse ?? NO_NAMES)])
     const changed = this.responseFlow?.changed === true
     return trailers.without((given) => {
       const name = withDashes(given)
@@ -298,7 +305,3 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
 }
 
 const EMPTY = new FieldLines()
-
-function withName(names: Set<string> | null, name: string): Set<string> {
-  return (names ?? new Set<string>()).add(withDashes(name))
-}

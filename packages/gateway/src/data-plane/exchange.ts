@@ -36,7 +36,6 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
     this.#cameEmpty = status === 304 || status === 204
     // A plugin made HEAD of another method: the length is that of content which will not come.
     const isEmpty = this.method === 'HEAD' && this.head.method !== 'HEAD'
-    this.responseChunked = response.chunked
     this.#takeResponse(status, response.fields, isEmpty ? 0 : contentLength)
     if (status === 101) this.#prepareTunnel(response.upgrade ?? '')
     else if (!this.requestEnded) this.client.pauseBody()

@@ -172,6 +172,16 @@ test('the plugin itself sees the trailers as they came', async (t) => {
   assert.deepEqual(seen, ['admin'])
 })
 
+test('what may not come late does not, and what frames the message breaks it, here as on a socket', async (t) => {
+  const headers = { connection: 'x-hop' }
+  const trailers = { authorization: 'a', Via: 'b', 'X-Hop': 'c', x_forwarded_for: 'd', 'x-sum': '7' }
+  assert.deepEqual(await trailersSeen(t, [], trailers, { headers }), { 'x-sum': '7' })
+  const { send } = exchangeBench(t)
+  assert.equal((await send({ ...POST, trailers: { 'content-length': '7' } })).status, 400)
+  const bad = exchangeBench(t, { upstream: { body: ['a'], trailers: { host: 'b' } } })
+  assert.equal((await bad.send()).status, 502)
+})
+
 // The other way.
 
 const UPSTREAM = { body: ['con', 'tent'], headers: { 'x-stays': 'head' } }

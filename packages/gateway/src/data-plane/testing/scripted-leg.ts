@@ -1,13 +1,14 @@
 import { type ErrorCode, GatewayError } from '../../base/errors.ts'
 import type { Limits, UpstreamPlan } from '../../protocol/generation.ts'
 import { FieldLines } from '../fields.ts'
-import { Malformed } from '../http1/malformed.ts'
+import { Malformed, RESPONSE_CODES } from '../http1/malformed.ts'
 import { requestText } from '../http1/request-text.ts'
 import { type ResponseHead, readResponseHead } from '../http1/response-head.ts'
 import type { UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { bytesIn, pairsOf, piecesOf, scribble } from './body-source.ts'
 import { SeenRequest } from './seen-request.ts'
+import { decodedTrailers } from './trailer-section.ts'
 import type { UpstreamAnswer, UpstreamScript } from './upstream-script.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -198,7 +199,7 @@ export class ScriptedLeg implements UpstreamLeg {
         typeof piece === 'number' ? { kind: 'pause', pauseMs: piece } : { kind: 'data', data: piece },
       )
     }
-    this.#trailers = trailersOf(answer)
+    this.#trailers = decodedTrailers(answer.trailers, head.connection, this.#owner.limits, RESPONSE_CODES)
     if (answer.ends === 'cut') items.push({ kind: 'cut' })
     else if (answer.ends !== 'stall') items.push({ kind: 'end' })
     return items
@@ -339,11 +340,4 @@ export class ScriptedLeg implements UpstreamLeg {
   endTunnel(): void {
     this.#seen.complete = true
   }
-}
-
-function trailersOf(answer: UpstreamAnswer): FieldLines | null {
-  if (answer.trailers === undefined) return null
-  const lines = new FieldLines()
-  for (const [name, value] of pairsOf(answer.trailers)) lines.append(name.toLowerCase(), value)
-  return lines
 }

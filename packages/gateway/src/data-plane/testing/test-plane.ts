@@ -6,19 +6,19 @@ import type { StagedInstances } from '../../protocol/instance.ts'
 import { GuardBook } from '../chain/guard.ts'
 import { Exchange } from '../exchange.ts'
 import type { ExchangeHost, RequestSide } from '../exchange-request.ts'
-import { FieldLines } from '../fields.ts'
 import { AddressBlocks } from '../forwarding/cidr.ts'
 import { ForwardingFields, type TrustedProxies } from '../forwarding/forwarded.ts'
 import { Generation } from '../generation.ts'
-import { Malformed } from '../http1/malformed.ts'
+import { Malformed, REQUEST_CODES } from '../http1/malformed.ts'
 import { type RequestHead, readRequestHead } from '../http1/request-head.ts'
-import type { UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
+import type { RequestFault, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
 import { Sweeper } from '../sweeper.ts'
 import { AddressBook } from '../upstream/addresses.ts'
 import { type Upstream, UpstreamRegistry } from '../upstream/upstream.ts'
 import { type BodySource, bytesIn, type FieldsInit, pairsOf, piecesOf } from './body-source.ts'
 import { ScriptedLeg } from './scripted-leg.ts'
 import { TestClient } from './test-client.ts'
+import { decodedTrailers } from './trailer-section.ts'
 import type { UpstreamRequestSeen, UpstreamScript } from './upstream-script.ts'
 import type { VirtualClock } from './virtual-clock.ts'
 
@@ -128,7 +128,9 @@ export class TestPlane implements ExchangeHost {
       this.#clients.set(exchange, client)
       return exchange
     })
-    if (head.hasBody && request.streamed !== true) this.#sendBody(client, pieces, 0, request)
+    if (head.hasBody && request.streamed !== true) {
+      this.#sendBody(client, pieces, 0, () => this.#sendTrailers(client, head, request))
+    }
     return client
   }
 
@@ -155,23 +157,25 @@ export class TestPlane implements ExchangeHost {
     }
   }
 
-  #sendBody(
-    client: TestClient,
-    pieces: readonly (Buffer | number)[],
-    from: number,
-    request: TestRequest,
-  ): void {
+  #sendBody(client: TestClient, pieces: readonly (Buffer | number)[], from: number, end: () => void): void {
     for (let i = from; i < pieces.length; i++) {
       const piece = pieces[i]
       if (typeof piece === 'number') {
-        this.#options.clock.after(piece, () => this.#sendBody(client, pieces, i + 1, request))
+        this.#options.clock.after(piece, () => this.#sendBody(client, pieces, i + 1, end))
         return
       }
       if (piece !== undefined) client.write(piece)
     }
-    const trailers = new FieldLines()
-    for (const [name, value] of pairsOf(request.trailers)) trailers.append(name.toLowerCase(), value)
-    client.end(trailers.size === 0 ? null : trailers)
+    end()
+  }
+
+  #sendTrailers(client: TestClient, { connection }: RequestHead, { trailers }: TestRequest): void {
+    try {
+      client.end(decodedTrailers(trailers, connection, this.settings.limits, REQUEST_CODES))
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error
+      client.breakBody(error.code as RequestFault, error.message)
+    }
   }
 
   openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg {
