@@ -45,6 +45,11 @@ for (const [name, schema] of [
     )
   })
 
+  test(`the schema of ${name} is a JSON Schema`, () => {
+    const compiled = compileSchema(schema)
+    assert.ok(compiled.ok, compiled.ok ? '' : `${compiled.pointer}: ${compiled.reason}`)
+  })
+
   test(`the schema of ${name} accepts its own defaults`, () => {
     for (const [path, key] of keysOf(schema)) {
       if (!('default' in key)) continue

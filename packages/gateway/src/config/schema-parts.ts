@@ -1,4 +1,5 @@
-import { type Static, type TSchema, Type } from 'typebox'
+import type { Static, TSchema } from 'typebox'
+import { Type } from './schema-types.ts'
 
 /** The building blocks that the schemas of cardea.yaml and plugin.json share. */
 

@@ -1,8 +1,9 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { Ajv2020, type ErrorObject, type Options, type ValidateFunction } from 'ajv/dist/2020.js'
-import { validRange, valid as validVersion } from 'semver'
+import validVersion from 'semver/functions/valid.js'
+import validRange from 'semver/ranges/valid.js'
 import { readPointer, replaceAtPointer } from './pointer.ts'
-import type { JsonSchema } from './types.ts'
+import type { JsonObject, JsonSchema } from './types.ts'
 import { DURATION_FORM, parseDuration, parseSize, SIZE_FORM } from './units.ts'
 
 /** JSON Schema 2020-12 as Cardea speaks it: the formats and keywords, for its own files and for plugins' configs. */
@@ -131,7 +132,7 @@ export function compileSchema(given: JsonSchema): CompileResult {
     }
     const validate = createCompiler().compile(schema) as ValidateFunction
     if ('$async' in validate) return { ok: false, pointer: '/$async', reason: 'it is asynchronous' }
-    return { ok: true, validator: { check: (value) => run(validate, value) } }
+    return { ok: true, validator: validatorOf(validate) }
   } catch (error) {
     return {
       ok: false,
@@ -141,12 +142,22 @@ export function compileSchema(given: JsonSchema): CompileResult {
   }
 }
 
-/** Compiles a schema of ours; throws when it is invalid, which is our mistake. */
-export function compileOwnSchema(schema: JsonSchema): Validator {
-  const compiled = compileSchema(schema)
-  if (!compiled.ok)
-    throw new Error(`Cannot compile a schema of Cardea at "${compiled.pointer}": ${compiled.reason}`)
-  return compiled.validator
+/**
+ * A schema of ours, compiled when it is first used. Whether it is a schema at all is what a test looks at: compiling the
+ * schema of schemas takes as long as compiling ours, at every start.
+ */
+export function compileOwnSchema(schema: JsonObject): Validator {
+  let compiled: Validator | null = null
+  return {
+    check(value) {
+      compiled ??= validatorOf(createCompiler().compile(withoutId(schema)))
+      return compiled.check(value)
+    },
+  }
+}
+
+function validatorOf(validate: ValidateFunction): Validator {
+  return { check: (value) => run(validate, value) }
 }
 
 function withoutId(schema: Readonly<Record<string, unknown>>): Record<string, unknown> {

@@ -1,4 +1,4 @@
-import { satisfies } from 'semver'
+import satisfies from 'semver/functions/satisfies.js'
 import { nearestOf } from '../config/nearest.ts'
 import type { PluginOverrides } from '../config/types.ts'
 import { type PluginProblem, problemAt } from './problem.ts'

@@ -14,7 +14,6 @@ import {
 import type { StatusBoard } from './status-board.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import type { StoredGeneration } from './store/types.ts'
-import { unifiedDiff } from './text-diff.ts'
 
 export interface OperationsOptions {
   readonly engine: ChangeEngine
@@ -164,6 +163,8 @@ export class Operations {
     const fromName = `generation ${from.number}`
     const to = await this.#options.configText()
     const toName = to === null ? 'no config file' : 'the file on disk'
+    // Only this command needs it, and few supervisors are ever asked.
+    const { unifiedDiff } = await import('./text-diff.ts')
     return {
       from: fromName,
       to: toName,
