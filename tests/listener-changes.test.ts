@@ -15,7 +15,6 @@ import { waitFor } from './support/wait-for.ts'
 
 /** Listeners come and go while the gateway runs; what cannot change says so. */
 
-const DEADLINE_MS = 60_000
 const SUPERVISOR = 'cardea: supervisor'
 
 interface Settings {
@@ -32,7 +31,7 @@ const configOf = ({ ports, body, workers = 2 }: Settings) => ({
 })
 
 async function start(t: TestContext, settings: Settings): Promise<TestGateway> {
-  return startGateway(t, { config: configOf(settings), readyDeadlineMs: DEADLINE_MS })
+  return startGateway(t, { config: configOf(settings) })
 }
 
 const save = (gateway: TestGateway, settings: Settings): Promise<void> =>
@@ -49,7 +48,7 @@ async function bodyAt(port: number): Promise<string | null> {
 }
 
 const serves = (port: number, body: string | null): Promise<boolean> =>
-  waitFor(async () => (await bodyAt(port)) === body, `${body} on port ${port}`, DEADLINE_MS)
+  waitFor(async () => (await bodyAt(port)) === body, `${body} on port ${port}`)
 
 async function ask(connection: TestConnection): Promise<string> {
   await connection.request('GET', '/')

@@ -18,7 +18,6 @@ const CONFIG = {
 }
 const PLUGIN = 'plugins/guard/plugin.ts'
 const SUPERVISOR = 'cardea: supervisor'
-const DEADLINE_MS = 60_000
 
 const sourceOf = (version: string, start = ''): string => `export const PluginMain = () => {
   ${start}
@@ -42,15 +41,13 @@ async function served(t: TestContext, version = 'one'): Promise<TestGateway> {
   const gateway = await startGateway(t, {
     config: CONFIG,
     plugins: { guard: guard(version) },
-    readyDeadlineMs: DEADLINE_MS,
   })
   assert.equal(await guardOf(gateway), version)
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
   return gateway
 }
 
-const again = (t: TestContext, { dir }: TestGateway): Promise<TestGateway> =>
-  startGatewayIn(t, dir, { readyDeadlineMs: DEADLINE_MS })
+const again = (t: TestContext, { dir }: TestGateway): Promise<TestGateway> => startGatewayIn(t, dir)
 
 async function answerOf({ url }: TestGateway): Promise<Response> {
   const response = await fetch(url, { headers: { connection: 'close' } })
@@ -76,7 +73,7 @@ const removeStore = ({ dir }: TestGateway): Promise<void> =>
   rm(join(dir.path, '.cardea'), { recursive: true, maxRetries: 20, retryDelay: 10 })
 
 const guards = (gateway: TestGateway, version: string | null): Promise<boolean> =>
-  waitFor(async () => (await guardOf(gateway)) === version, `guard ${version}`, DEADLINE_MS)
+  waitFor(async () => (await guardOf(gateway)) === version, `guard ${version}`)
 
 const cardea = ({ dir }: TestGateway, t: TestContext, ...args: string[]) =>
   runCommand(t, args, { cwd: dir.path })
@@ -166,7 +163,7 @@ test('a gateway whose master was killed can be started again at once, on what wa
   await first.dir.write({ [PLUGIN]: 'export const' })
   const gateway = await again(t, first)
   assert.equal(await guardOf(gateway), 'two')
-  await waitFor(() => !pids.some(isAlive), 'the processes of the first to end', DEADLINE_MS)
+  await waitFor(() => !pids.some(isAlive), 'the processes of the first to end')
   await gateway.dir.write({ [PLUGIN]: sourceOf('three') })
   await guards(gateway, 'three')
 })

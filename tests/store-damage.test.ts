@@ -13,7 +13,6 @@ import { waitFor } from './support/wait-for.ts'
  * where nothing tells which ones those were it waits for somebody's word.
  */
 
-const DEADLINE_MS = 60_000
 const CONFIG = {
   listen: [{ host: '127.0.0.1', port: 0 }],
   workers: 1,
@@ -44,11 +43,11 @@ async function met({ url }: TestGateway): Promise<Met> {
 }
 
 const meets = (gateway: TestGateway, what: Met): Promise<boolean> =>
-  waitFor(async () => (await met(gateway)) === what, what, DEADLINE_MS)
+  waitFor(async () => (await met(gateway)) === what, what)
 
 /** A gateway that has served, with `guard` from its first generation on or from its second, and has ended. */
 async function served(t: TestContext, guardedFrom: 1 | 2): Promise<TestGateway> {
-  const gateway = await startGateway(t, { config: CONFIG, readyDeadlineMs: DEADLINE_MS })
+  const gateway = await startGateway(t, { config: CONFIG })
   await gateway.dir.write(GUARD)
   await meets(gateway, 'guard')
   if (guardedFrom === 1) {
@@ -82,8 +81,7 @@ async function bundleIn(gateway: TestGateway): Promise<string> {
   return join(gateway.dir.path, '.cardea/blobs', plugins[0]?.bundleHash ?? '')
 }
 
-const again = (t: TestContext, { dir }: TestGateway): Promise<TestGateway> =>
-  startGatewayIn(t, dir, { readyDeadlineMs: DEADLINE_MS })
+const again = (t: TestContext, { dir }: TestGateway): Promise<TestGateway> => startGatewayIn(t, dir)
 
 const cardea = ({ dir }: TestGateway, t: TestContext, ...args: string[]) =>
   runCommand(t, args, { cwd: dir.path })
@@ -168,7 +166,7 @@ test('a start that can read nothing of its last generation waits for approve, wh
   await killProcesses(gateway.pids('cardea: supervisor'))
   await said(/Supervisor|supervisor ended/)
   assert.equal(await met(gateway), 'refusal')
-  await waitFor(async () => (await cardea(gateway, t, 'approve')).code === 0, 'approve', DEADLINE_MS)
+  await waitFor(async () => (await cardea(gateway, t, 'approve')).code === 0, 'approve')
   await meets(gateway, 'guard')
 })
 

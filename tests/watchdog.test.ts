@@ -61,7 +61,6 @@ async function block(t: TestContext, stage: Stage, one: Case): Promise<Outcome> 
   await waitFor(
     () => gateway.pids(WORKER).length === 2 && !gateway.pids(WORKER).includes(neighbours.pid),
     'the worker to be replaced',
-    30_000,
   )
   return { answer, later }
 }
@@ -83,7 +82,6 @@ const isQuarantined = ({ gateway }: Stage, instance: string) =>
         String(line.message).includes(` live: ${instance} quarantined`),
       ),
     `${instance} to be quarantined`,
-    30_000,
   )
 
 async function answerOn(connection: TestConnection): Promise<Answer> {
@@ -236,7 +234,6 @@ test('a PluginMain that blocks in a worker that starts is ended, and the next on
   await waitFor(
     () => gateway.pids(WORKER).length === 2 && gateway.pids(WORKER).includes(kept),
     'another worker to stay',
-    30_000,
   )
   const connection = await TestConnection.open(t, gateway.port)
   await connection.write(get(`/block/${nameOf(one)}`))

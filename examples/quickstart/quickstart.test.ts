@@ -47,11 +47,7 @@ describe('the quickstart', () => {
   before(async () => {
     quickstart = start(0)
     const { process: child, output } = quickstart
-    await waitFor(
-      () => child.exitCode !== null || READY.test(output.text),
-      'the quickstart to listen',
-      30_000,
-    )
+    await waitFor(() => child.exitCode !== null || READY.test(output.text), 'the quickstart to listen')
     url = READY.exec(output.text)?.[1] ?? assert.fail(`The quickstart ended:\n${output.text}`)
   })
 

@@ -34,7 +34,7 @@ export async function runUntilTrue(
     return missingFrom(output, prints).length === 0
   }
   if (await look()) return
-  const isTrue = again && (await waitFor(look, `what \`${line}\` should print`, 30_000).catch(() => false))
+  const isTrue = again && (await waitFor(look, `what \`${line}\` should print`).catch(() => false))
   if (!isTrue) {
     assert.fail(`\`${line}\` does not print ${JSON.stringify(missingFrom(output, prints))} but:\n${output}`)
   }

@@ -71,7 +71,6 @@ export class Stage {
           faults: { breaker_calls_min: 20, breaker_open: '200ms' },
         },
         plugins: { guard: filesOf('security'), watch: filesOf('observe') },
-        readyDeadlineMs: 60_000,
       })
     const started = starting.then(begin)
     starting = started.catch(() => {})

@@ -57,7 +57,7 @@ export class Stage {
     })
     const plugin = new SteppedPlugin(steps.path)
     const plugins = { stepped: await plugin.files(1) }
-    const gateway = await startGateway(t, { config: configOf('here'), plugins, readyDeadlineMs: 60_000 })
+    const gateway = await startGateway(t, { config: configOf('here'), plugins })
     stage = new Stage(gateway, plugin, 1)
     await stage.agrees()
     return stage
@@ -67,7 +67,7 @@ export class Stage {
   static async restart(t: TestScope, { gateway, plugin, version }: Stage): Promise<Stage> {
     let stage: Stage | null = null
     t.after(() => stage?.traffic.stop())
-    stage = new Stage(await startGatewayIn(t, gateway.dir, { readyDeadlineMs: 60_000 }), plugin, version)
+    stage = new Stage(await startGatewayIn(t, gateway.dir), plugin, version)
     return stage
   }
 
@@ -116,7 +116,7 @@ export class Stage {
     await killProcesses([gateway.pid])
     const isStopped = traffic.stop()
     return async () => {
-      await waitFor(() => !pids.some(isAlive), 'the end of all processes', 60_000)
+      await waitFor(() => !pids.some(isAlive), 'the end of all processes')
       await isStopped
     }
   }

@@ -33,16 +33,12 @@ export class SteppedPlugin {
   async reached(version: number, step: Step, count: number): Promise<string[]> {
     const folder = join(this.#folder, `${version}`)
     const prefix = `reached ${step} `
-    return waitFor(
-      async () => {
-        const found = (await readdir(folder)).filter((name) => name.startsWith(prefix))
-        const waiting = found.map((name) => name.slice(prefix.length))
-        const held = waiting.filter((name) => existsSync(join(folder, `hold ${step} ${name}`)))
-        return held.length >= count && held
-      },
-      `${count} processes to be at ${step} of version ${version}`,
-      60_000,
-    )
+    return waitFor(async () => {
+      const found = (await readdir(folder)).filter((name) => name.startsWith(prefix))
+      const waiting = found.map((name) => name.slice(prefix.length))
+      const held = waiting.filter((name) => existsSync(join(folder, `hold ${step} ${name}`)))
+      return held.length >= count && held
+    }, `${count} processes to be at ${step} of version ${version}`)
   }
 
   /** Lets that process go on, or all. */

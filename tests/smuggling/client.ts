@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import { readStrictResponse, type StrictResponse } from '../support/strict-http.ts'
 
-const DEADLINE_MS = 10_000
+const DEADLINE_MS = 60_000
 
 /** A client on a raw socket that reads answers by the strict reader, and knows how many it may expect. */
 export class Client {

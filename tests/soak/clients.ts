@@ -51,7 +51,7 @@ export class Clients {
   /** Resolves when so many more were answered. */
   async traffic(count: number): Promise<void> {
     const goal = this.answered + count
-    await waitFor(() => this.answered + this.failed >= goal, `${count} answers`, 60_000)
+    await waitFor(() => this.answered + this.failed >= goal, `${count} answers`)
   }
 
   close(): void {

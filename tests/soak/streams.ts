@@ -4,7 +4,6 @@ import { waitFor } from '../support/wait-for.ts'
 
 const ECHO_PERIOD_MS = 2_000
 const OPEN_AT_ONCE = 25
-const OPEN_DEADLINE_MS = 60_000
 
 /** Streams that stay open for the whole soak: WebSockets that echo now and then, and responses of numbered events. */
 export class Streams {
@@ -45,7 +44,7 @@ export class Streams {
   }
 
   #haveOpened(count: number): Promise<unknown> {
-    return waitFor(() => this.cut > 0 || this.#opened >= count, `${count} open streams`, OPEN_DEADLINE_MS)
+    return waitFor(() => this.cut > 0 || this.#opened >= count, `${count} open streams`)
   }
 
   #openWebSocket(index: number): void {
@@ -115,7 +114,7 @@ class EchoClient {
   async echoes(): Promise<void> {
     this.#send()
     const goal = this.#sent
-    await waitFor(() => this.#isCut || this.#received >= goal, 'the echo of a WebSocket', 60_000)
+    await waitFor(() => this.#isCut || this.#received >= goal, 'the echo of a WebSocket')
   }
 
   close(): void {

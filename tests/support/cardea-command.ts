@@ -72,7 +72,6 @@ export function startCommand(
       const ready = await waitFor(
         () => ended ?? /^Cardea is listening on http:\/\/\S+:(\d+)$/m.exec(output.stdout),
         'the start output',
-        30_000,
       )
       if (Array.isArray(ready)) return Number(ready[1])
       throw new Error(`The command ended instead: ${JSON.stringify(ready)}\n${output.stderr}`)

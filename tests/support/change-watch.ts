@@ -2,8 +2,6 @@ import { watchGateway } from '../../packages/gateway/src/cli/control-client.ts'
 import type { ChangeReport } from '../../packages/gateway/src/protocol/control.ts'
 import { waitFor } from './wait-for.ts'
 
-const CHANGE_DEADLINE_MS = 60_000
-
 /** What becomes of the changes of a gateway, as its control socket tells. */
 export class ChangeWatch implements AsyncDisposable {
   readonly reports: ChangeReport[] = []
@@ -39,7 +37,7 @@ export class ChangeWatch implements AsyncDisposable {
   async change(save: () => Promise<void>): Promise<ChangeReport> {
     const before = this.reports.length
     await save()
-    const report = await waitFor(() => this.reports[before], 'the report of a change', CHANGE_DEADLINE_MS)
+    const report = await waitFor(() => this.reports[before], 'the report of a change')
     if (report.outcome === 'committed') return report
     const reasons = report.problems.map(({ message }) => message)
     throw new Error(`The change is ${report.outcome}: ${reasons.join('; ')} ${JSON.stringify(report.held)}`)

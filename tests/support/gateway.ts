@@ -26,7 +26,7 @@ export interface GatewayOptions {
   readonly args?: readonly string[]
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>
-  /** From the start to the ready line. Default 30 s, since CI machines are slow and busy. */
+  /** From the start to the ready line. Default as for `waitFor`. */
   readonly readyDeadlineMs?: number
   /** The program to start; only the tests of this helper have another one. */
   readonly program?: string
@@ -94,7 +94,7 @@ export async function startGatewayIn(
   await prepare()
   const child = startProgram(dir, options, marker)
   const exited = watch(child, output)
-  const url = await readyUrl(exited, output, options.readyDeadlineMs ?? 30_000)
+  const url = await readyUrl(exited, output, options.readyDeadlineMs)
   const pid = child.pid ?? 0
   const processes = (): ProcessInfo[] => descendantsOf(pid)
   return {
@@ -156,7 +156,7 @@ async function watch(child: ChildProcess, output: { stdout: string; stderr: stri
 async function readyUrl(
   exited: Promise<ExitStatus>,
   output: { readonly stdout: string; readonly stderr: string },
-  deadlineMs: number,
+  deadlineMs: number | undefined,
 ): Promise<string> {
   let ended: ExitStatus | null = null
   exited.then((status) => {

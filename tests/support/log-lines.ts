@@ -21,7 +21,7 @@ export function sayings(source: { readonly stderr: string }): (said: RegExp) => 
   const from = source.stderr.lastIndexOf('\n') + 1
   return async (said) => {
     try {
-      const [found] = await waitFor(() => said.exec(source.stderr.slice(from)), `${said}`, 60_000)
+      const [found] = await waitFor(() => said.exec(source.stderr.slice(from)), `${said}`)
       return found
     } catch (cause) {
       throw new Error(`${said} is not in the log, which says:\n${source.stderr.slice(from)}`, { cause })

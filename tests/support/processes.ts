@@ -9,24 +9,17 @@ export interface ProcessInfo {
   readonly command: string
 }
 
-/** All processes of this machine that have not ended; zombies have, and do not count. */
-export function listProcesses(): ProcessInfo[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => readProcess(Number(name)))
-    .filter((found) => found !== null)
-}
-
-/** The processes below `rootPid`, itself not included, nearest first. */
+/**
+ * The processes below `rootPid`, itself not included, nearest first. Zombies have ended, and do not count. It is asked
+ * again and again, so it reads what it has to and no more: a machine has hundreds of processes.
+ */
 export function descendantsOf(rootPid: number): ProcessInfo[] {
-  const all = listProcesses()
   const found: ProcessInfo[] = []
-  const parents = new Set([rootPid])
-  for (let grown = true; grown; ) {
-    const next = all.filter(({ pid, parentPid }) => parents.has(parentPid) && !parents.has(pid))
-    for (const child of next) parents.add(child.pid)
+  for (let parents = [rootPid]; parents.length > 0; ) {
+    const children = parents.flatMap(childrenOf).map(readProcess)
+    const next = children.filter((child) => child !== null)
     found.push(...next)
-    grown = next.length > 0
+    parents = next.map(({ pid }) => pid)
   }
   return found
 }
@@ -37,7 +30,10 @@ export function descendantsOf(rootPid: number): ProcessInfo[] {
  */
 export function processesWithEnvironment(variable: string, value: string): ProcessInfo[] {
   const entry = `${variable}=${value}`
-  return listProcesses().filter(({ pid }) => readProcFile(pid, 'environ')?.split('\0').includes(entry))
+  return listPids()
+    .filter((pid) => readProcFile(pid, 'environ')?.split('\0').includes(entry))
+    .map(readProcess)
+    .filter((found) => found !== null)
 }
 
 /** Kills what was started with `variable=value`, and what that starts meanwhile; resolves with all that it killed. */
@@ -70,6 +66,17 @@ export function signalProcesses(pids: Iterable<number>, signal: NodeJS.Signals):
 export async function killProcesses(pids: readonly number[]): Promise<void> {
   signalProcesses(pids, 'SIGKILL')
   await waitFor(() => !pids.some(isAlive), `the killed processes ${pids.join(', ')} to end`)
+}
+
+function listPids(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+}
+
+/** What the main thread started; Node starts processes nowhere else. */
+function childrenOf(pid: number): number[] {
+  return (readProcFile(pid, `task/${pid}/children`) ?? '').trim().split(' ').filter(Boolean).map(Number)
 }
 
 function readProcess(pid: number): ProcessInfo | null {

@@ -63,7 +63,6 @@ export class Traffic<Answer extends BaseAnswer = BaseAnswer> {
         return [...counts.values()].filter((count) => count >= answers).length >= workers
       },
       `${answers} answers of each worker; ${this.describe(from)}`,
-      60_000,
     )
   }
 
@@ -77,7 +76,7 @@ export class Traffic<Answer extends BaseAnswer = BaseAnswer> {
       return latest.size >= workers && [...latest.values()].every(isSuch)
     }
     try {
-      await waitFor(isEverywhere, what, 60_000)
+      await waitFor(isEverywhere, what)
     } catch (cause) {
       const latest = JSON.stringify(this.answers.slice(from).slice(-this.clients))
       throw new Error(`It did not come to ${what}: ${this.describe(from)}; the latest: ${latest}`, { cause })
@@ -87,11 +86,7 @@ export class Traffic<Answer extends BaseAnswer = BaseAnswer> {
   /** Resolves when every request that is in flight now has ended. */
   async turnsOver(): Promise<void> {
     const from = [...this.#ended]
-    await waitFor(
-      () => this.#ended.every((count, client) => count > (from[client] ?? 0)),
-      'requests to end',
-      60_000,
-    )
+    await waitFor(() => this.#ended.every((count, client) => count > (from[client] ?? 0)), 'requests to end')
   }
 
   /** What the answers since then were, for people. */

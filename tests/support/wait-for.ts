@@ -1,6 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-const POLL_INTERVAL_MS = 10
+/**
+ * What comes soon is found soon, and long waits leave the machine to what they wait for: the pause grows with the wait,
+ * which gets longer by a tenth of itself at most.
+ */
+const POLL_SHARE = 0.1
+const POLL_INTERVAL_MS_MIN = 5
+const POLL_INTERVAL_MS_MAX = 50
+
+/** Bites only when the condition never comes, so slow and busy machines have all the time they need. */
+const DEADLINE_MS = 60_000
 
 /**
  * Resolves with the first truthy value of `condition`, asked again and again; a throw counts as "not yet".
@@ -11,9 +20,9 @@ const POLL_INTERVAL_MS = 10
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
   what: string,
-  deadlineMs = 10_000,
+  deadlineMs = DEADLINE_MS,
 ): Promise<Exclude<T, false | null | undefined | 0 | ''>> {
-  const end = performance.now() + deadlineMs
+  const startedAt = performance.now()
   let lastError: unknown
   for (;;) {
     try {
@@ -23,9 +32,10 @@ export async function waitFor<T>(
     } catch (error) {
       lastError = error
     }
-    if (performance.now() >= end)
+    const waitedMs = performance.now() - startedAt
+    if (waitedMs >= deadlineMs)
       throw new Error(waitedInVain(what, deadlineMs, lastError), { cause: lastError })
-    await delay(POLL_INTERVAL_MS)
+    await delay(Math.min(Math.max(waitedMs * POLL_SHARE, POLL_INTERVAL_MS_MIN), POLL_INTERVAL_MS_MAX))
   }
 }
 
