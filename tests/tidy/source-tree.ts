@@ -43,11 +43,14 @@ export interface Import {
 const PLACES = ['packages', 'plugins', 'examples', 'bench', 'deploy', 'tests']
 const FILES = ['**/*.{ts,tsx,js,mjs,cjs}', '**/package.json', '**/plugin.json']
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'fixtures', 'results', '.cardea'])
+/** Of the folders into which packages/gateway/build/bundle.js writes. */
+const BUILD_PREFIX = 'dist-'
 const SOURCE = /\.(ts|tsx|js|mjs|cjs)$/
 
 /** Reads what the rules look at, from the files on disk: path relative to `root` → text. */
 export function readTree(root: string): Record<string, string> {
-  const exclude = (name: string): boolean => SKIPPED_FOLDERS.has(posix.basename(name))
+  const exclude = (name: string): boolean =>
+    SKIPPED_FOLDERS.has(posix.basename(name)) || posix.basename(name).startsWith(BUILD_PREFIX)
   const found = PLACES.flatMap((place) =>
     globSync(FILES, { cwd: join(root, place), exclude }).map((file) => posix.join(place, file)),
   )

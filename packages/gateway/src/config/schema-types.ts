@@ -2,8 +2,8 @@ import type { Type as TypeBox } from 'typebox'
 
 /**
  * What our schemas use of TypeBox: its types, and constructors that make the same JSON Schema. TypeBox itself is 373
- * modules that every supervisor and every command would load to write down what is plain JSON: a quarter of the time
- * that its code takes to load (*measured*). A test beside this file holds each constructor to TypeBox's own.
+ * modules, 273 of which a bundle keeps, and every supervisor and every test of a config would load them to write down
+ * what is plain JSON. A test beside this file holds each constructor to TypeBox's own.
  */
 
 type Used =
