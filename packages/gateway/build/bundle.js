@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { buildSync } from 'esbuild'
 
 /**
  * Makes of the sources what runs: a file for each process and thread, and one for each part that they share. A gateway
@@ -36,7 +36,7 @@ const KEPT_MS = 7 * 24 * 3_600_000
  * @param {string} out
  */
 export function bundle(out) {
-  buildSync({
+  loadEsbuild().buildSync({
     absWorkingDir: PACKAGE,
     entryPoints: ENTRIES.map((entry) => join(PACKAGE, 'src', 'main', `${entry}.ts`)),
     // All in one folder: each finds its neighbours, and the package two folders above, as its source does.
@@ -54,6 +54,23 @@ export function bundle(out) {
     sourcesContent: false,
     logLevel: 'silent',
   })
+}
+
+/**
+ * As it works without threads: it waits for the process that it starts. Otherwise that one would be left to whom this
+ * process becomes, a gateway, which knows nothing of it and would have it as a zombie.
+ *
+ * @returns {typeof import('esbuild')}
+ */
+function loadEsbuild() {
+  const { ESBUILD_WORKER_THREADS: before } = process.env
+  process.env.ESBUILD_WORKER_THREADS = '0'
+  try {
+    return createRequire(import.meta.url)('esbuild')
+  } finally {
+    if (before === undefined) delete process.env.ESBUILD_WORKER_THREADS
+    else process.env.ESBUILD_WORKER_THREADS = before
+  }
 }
 
 /**
