@@ -136,7 +136,7 @@ test('one Ctrl-C that arrives twice, from the terminal and from npm, still drain
 })
 
 test('the drain deadline cuts what is still in flight, and says so', async (t) => {
-  const { gateway, exchange } = await startWithRequest(t, { timeouts: { drain: '4s' } })
+  const { gateway, exchange } = await startWithRequest(t, { timeouts: { drain: '10s' } })
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
   await exchange
   const line = await logged(gateway, /^Exchanges were cut/)

@@ -166,6 +166,7 @@ test("undeclaredPackages() holds built-in plugins to the gateway's own dependenc
 describe('deadFiles()', () => {
   const live = {
     'packages/gateway/bin/cardea.js': `const file = join(folder, 'src', 'main.ts')`,
+    'packages/gateway/bin/cardea.d.ts': '',
     'packages/gateway/src/main.ts': `import { x } from './x.ts'\nfork(new URL('./worker.ts', import.meta.url))`,
     'packages/gateway/src/x.ts': '',
     'packages/gateway/src/worker.ts': '',

@@ -16,8 +16,8 @@ const MARKER = 'CARDEA_TEST_RUN'
 /** One test, on a slow machine; what is waited for has deadlines of its own. */
 const TEST_TIMEOUT_MS = 400_000
 
-/** Test files that run at one time. */
-const FILES_PER_CORE = 2
+/** Test files that run at one time. Those of whole gateways are six processes each, which want a core now and then. */
+const FILES_PER_CORE = 1.5
 
 /** What the gateway's own processes run with (see packages/gateway/bin/cardea.js); tests of its parts need the same. */
 const GATEWAY_FLAGS = ['--no-compilation-cache', '--disable-sigusr1']
@@ -87,7 +87,7 @@ function testRunnerFlags(): string[] {
     '--test-reporter=spec',
     `--test-timeout=${TEST_TIMEOUT_MS}`,
     // Files wait for processes about half of their time; Node's default, one less than the cores, would have them idle.
-    `--test-concurrency=${availableParallelism() * FILES_PER_CORE}`,
+    `--test-concurrency=${Math.ceil(availableParallelism() * FILES_PER_CORE)}`,
   ]
 }
 

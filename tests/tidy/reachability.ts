@@ -43,6 +43,8 @@ function reach(tree: SourceTree, entries: readonly string[]): Set<string> {
     const unit = units.get(path)
     if (unit === undefined || reached.has(path)) continue
     reached.add(path)
+    // The types of plain JavaScript, which stand beside it.
+    if (path.endsWith('.js')) waiting.push(path.replace(/\.js$/, '.d.ts'))
     for (const { target } of unit.imports) if (target !== null) waiting.push(target)
     waiting.push(...filesNamedIn(unit, tree))
   }
