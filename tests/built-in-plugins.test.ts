@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { readManifest } from '../packages/gateway/src/config/load.ts'
 import {
   configFileOf,
   examplesOf,
@@ -37,7 +38,10 @@ for (const name of NAMES) {
       }
     })
 
-    test('describes every option, in config_schema and in the README', () => {
+    test('describes every option, in config_schema and in the README', async () => {
+      // Gateways take it for granted that it is a schema, until they use it.
+      const checked = await readManifest(join(PLUGINS, name))
+      assert.ok(checked.ok, JSON.stringify(checked))
       assert.ok(typeof manifest.config_schema === 'object')
       assert.deepEqual(undescribed(manifest.config_schema), [])
       const readme = read(name, 'README.md')

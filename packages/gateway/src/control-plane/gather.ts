@@ -236,9 +236,12 @@ async function restorePlugins(
 /** The plugin as it was when it was stored. Throws ChangeFailed when its manifest is not valid any more. */
 async function restorePlugin(store: GenerationStore, plugin: StoredPlugin): Promise<BuiltPlugin> {
   const { manifestText, bundle } = await store.loadPlugin(plugin)
-  const read = await readManifest(plugin.folder, { readFile: async () => manifestText })
-  if (!read.ok) throw failedByFiles(read.problems)
   const { origin, entryFile } = plugin
+  const read = await readManifest(plugin.folder, {
+    readFile: async () => manifestText,
+    isBuiltIn: origin === 'built-in',
+  })
+  if (!read.ok) throw failedByFiles(read.problems)
   return { manifest: read.manifest, origin, entryFile, bundle, libraryFiles: [] }
 }
 

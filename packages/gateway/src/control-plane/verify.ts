@@ -34,7 +34,7 @@ export async function verifyPlugins(
 }
 
 async function verifyPlugin({ folder, origin }: FoundPlugin): Promise<Verification> {
-  const read = await readManifest(join(folder, 'plugin.json'))
+  const read = await readManifest(join(folder, 'plugin.json'), { isBuiltIn: origin === 'built-in' })
   if (!read.ok) return { verified: [], problems: problemsOf(folder, read.problems) }
   const { manifest } = read
   try {
