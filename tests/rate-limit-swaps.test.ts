@@ -7,7 +7,7 @@ import { type Answer, ask } from './soak/clients.ts'
 import { ChangeWatch } from './support/change-watch.ts'
 import { startGateway } from './support/gateway.ts'
 
-/** A rate limiter that is swapped in the middle of its window, by code and by config in turns: it must forget nothing. */
+/** Rate limiters that are swapped in the middle of their window, by code and by config in turns: they must forget nothing. */
 
 const BUILT_IN = join(import.meta.dirname, '../plugins/rate-limit')
 const SWAPS = 100
@@ -38,66 +38,12 @@ export const PluginMain: Main<{ note: number }> = ({ note }, host) => {
 `
 }
 
-function configOf(note: number): Record<string, unknown> {
-  return {
-    listen: [{ host: '127.0.0.1', port: 0 }],
-    workers: 2,
-    log: { level: 'warn' },
-    routes: [{ name: 'all', path: '/*', respond: { status: 404 } }],
-    plugins: { limiter: { config: { note } } },
-  }
-}
-
 interface Verdict {
   readonly pid: number
   readonly byState: boolean
   readonly byQuota: boolean
   readonly made: string
 }
-
-test('a limiter on host.state and host.quota admits its limit however often it is swapped, on one worker as on two', async (t) => {
-  const gateway = await startGateway(t, {
-    config: configOf(0),
-    plugins: {
-      limiter: {
-        'plugin.json': { name: 'limiter', version: '1.0.0', config: { note: 0 } },
-        'plugin.ts': limiterCode(0),
-      },
-    },
-    readyDeadlineMs: 120_000,
-  })
-  await using changes = await ChangeWatch.start(gateway.dir.path)
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  t.after(() => agent.destroy())
-  const verdicts = { spread: [] as Verdict[], alone: [] as Verdict[] }
-  const traffic = async (): Promise<void> => {
-    for (let asked = 0; asked < ASKED_PER_SWAP; asked++) {
-      verdicts.spread.push(verdictOf(await ask(gateway.port, { path: '/spread', agent: false })))
-      // One connection: one worker has all of it.
-      verdicts.alone.push(verdictOf(await ask(gateway.port, { path: '/alone', agent })))
-    }
-  }
-  for (let swap = 1; swap <= SWAPS; swap++) {
-    const save =
-      swap % 2 === 0
-        ? () => writeFile(join(gateway.dir.path, 'cardea.yaml'), JSON.stringify(configOf(swap)))
-        : () => writeFile(join(gateway.dir.path, 'plugins/limiter/plugin.ts'), limiterCode(swap))
-    await Promise.all([changes.change(save), traffic()])
-  }
-
-  assert.equal(new Set(verdicts.alone.map(({ pid }) => pid)).size, 1)
-  const seen = new Set([...verdicts.spread, ...verdicts.alone].map(({ made }) => made))
-  assert.ok(seen.size > SWAPS / 2, `Only ${seen.size} of the limiters answered`)
-  for (const [name, given] of Object.entries(verdicts)) {
-    const admitted = given.filter(({ byQuota }) => byQuota).length
-    const ratio = admitted / LIMIT
-    assert.ok(ratio >= 0.95 && ratio <= 1.05, `${name}: ${admitted} of ${LIMIT} were admitted`)
-    for (const [pid, ofWorker] of Map.groupBy(given, (verdict) => verdict.pid)) {
-      const byState = ofWorker.filter((verdict) => verdict.byState).length
-      assert.equal(byState, Math.min(STATE_LIMIT, ofWorker.length), `${name}, worker ${pid}`)
-    }
-  }
-})
 
 /** The built-in plugin under another name, so that its code can be changed. */
 async function builtInFiles(version: number): Promise<Record<string, string>> {
@@ -116,53 +62,107 @@ async function builtInFiles(version: number): Promise<Record<string, string>> {
   }
 }
 
-/** What changes with `note` is one of its options. */
-function builtInConfig(note: number): Record<string, unknown> {
-  const config = { limit: LIMIT, window: '20d', algorithm: 'fixed', headers: note % 4 < 2 }
+/** What changes with `note` is the config of both: of the built-in one, one of its options. */
+function configOf(note: number): Record<string, unknown> {
+  const limit = { limit: LIMIT, window: '20d', algorithm: 'fixed', headers: note % 4 < 2 }
+  const builtIn = ['spread', 'alone'].map((name) => ({
+    name,
+    path: `/built-in/${name}`,
+    respond: { status: 200 },
+    plugins: { limiter: false },
+  }))
   return {
     listen: [{ host: '127.0.0.1', port: 0 }],
     workers: 2,
     log: { level: 'warn' },
-    routes: ['spread', 'alone'].map((name) => ({ name, path: `/${name}`, respond: { status: 200 } })),
-    plugins: { 'copied-limit': { config } },
+    routes: [
+      ...builtIn,
+      { name: 'all', path: '/*', respond: { status: 404 }, plugins: { 'copied-limit': false } },
+    ],
+    plugins: { limiter: { config: { note } }, 'copied-limit': { config: limit } },
   }
 }
 
-test('the plugin rate-limit admits its limit however often it is swapped, on one worker as on two', async (t) => {
+/** What clients saw of one limiter, by how they came. */
+interface Seen {
+  readonly spread: Answer[]
+  readonly alone: Answer[]
+}
+
+/** New connections, which the workers share, and one connection, of which one worker has all. */
+async function askBoth(port: number, prefix: string, agent: Agent, seen: Seen): Promise<void> {
+  seen.spread.push(await ask(port, { path: `${prefix}/spread`, agent: false }))
+  seen.alone.push(await ask(port, { path: `${prefix}/alone`, agent }))
+}
+
+function assertLimit(name: string, admitted: number): void {
+  const ratio = admitted / LIMIT
+  assert.ok(ratio >= 0.95 && ratio <= 1.05, `${name}: ${admitted} of ${LIMIT} were admitted`)
+}
+
+function assertOwn(seen: Seen): void {
+  const verdicts = { spread: seen.spread.map(verdictOf), alone: seen.alone.map(verdictOf) }
+  assert.equal(new Set(verdicts.alone.map(({ pid }) => pid)).size, 1)
+  const made = new Set([...verdicts.spread, ...verdicts.alone].map((verdict) => verdict.made))
+  assert.ok(made.size > SWAPS / 2, `Only ${made.size} of the limiters answered`)
+  for (const [name, given] of Object.entries(verdicts)) {
+    assertLimit(name, given.filter(({ byQuota }) => byQuota).length)
+    for (const [pid, ofWorker] of Map.groupBy(given, (verdict) => verdict.pid)) {
+      const byState = ofWorker.filter((verdict) => verdict.byState).length
+      assert.equal(byState, Math.min(STATE_LIMIT, ofWorker.length), `${name}, worker ${pid}`)
+    }
+  }
+}
+
+function assertBuiltIn(seen: Seen): void {
+  const withFields = seen.alone.filter((answer) => answer.field('ratelimit') !== '').length
+  // Both configs have served.
+  assert.ok(withFields > 0 && withFields < seen.alone.length, `${withFields} answers with fields`)
+  for (const name of ['spread', 'alone'] as const) {
+    assertLimit(`rate-limit, ${name}`, seen[name].filter(({ status }) => status === 200).length)
+  }
+}
+
+test('a limiter on host.state and host.quota, and rate-limit, admit their limit however often they are swapped, on one worker as on two', async (t) => {
   const gateway = await startGateway(t, {
-    config: builtInConfig(0),
-    plugins: { 'copied-limit': await builtInFiles(0) },
+    config: configOf(0),
+    plugins: {
+      limiter: {
+        'plugin.json': { name: 'limiter', version: '1.0.0', config: { note: 0 } },
+        'plugin.ts': limiterCode(0),
+      },
+      'copied-limit': await builtInFiles(0),
+    },
     readyDeadlineMs: 120_000,
   })
   await using changes = await ChangeWatch.start(gateway.dir.path)
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.after(() => agent.destroy())
-  const admitted = { spread: 0, alone: 0 }
-  let withFields = 0
+  const own: Seen = { spread: [], alone: [] }
+  const builtIn: Seen = { spread: [], alone: [] }
   const traffic = async (): Promise<void> => {
     for (let asked = 0; asked < ASKED_PER_SWAP; asked++) {
-      const spread = await ask(gateway.port, { path: '/spread', agent: false })
-      const alone = await ask(gateway.port, { path: '/alone', agent })
-      if (spread.status === 200) admitted.spread += 1
-      if (alone.status === 200) admitted.alone += 1
-      if (alone.field('ratelimit') !== '') withFields += 1
+      await askBoth(gateway.port, '/own', agent, own)
+      await askBoth(gateway.port, '/built-in', agent, builtIn)
     }
   }
+  const plugins = join(gateway.dir.path, 'plugins')
   for (let swap = 1; swap <= SWAPS; swap++) {
-    const code = join(gateway.dir.path, 'plugins/copied-limit/plugin.ts')
     const save = async (): Promise<void> => {
       if (swap % 2 === 0) {
-        await writeFile(join(gateway.dir.path, 'cardea.yaml'), JSON.stringify(builtInConfig(swap)))
-      } else await writeFile(code, (await builtInFiles(swap))['plugin.ts'] ?? '')
+        await writeFile(join(gateway.dir.path, 'cardea.yaml'), JSON.stringify(configOf(swap)))
+        return
+      }
+      const code = (await builtInFiles(swap))['plugin.ts'] ?? ''
+      await Promise.all([
+        writeFile(join(plugins, 'limiter/plugin.ts'), limiterCode(swap)),
+        writeFile(join(plugins, 'copied-limit/plugin.ts'), code),
+      ])
     }
     await Promise.all([changes.change(save), traffic()])
   }
-  // Both configs have served.
-  assert.ok(withFields > 0 && withFields < SWAPS * ASKED_PER_SWAP, `${withFields} answers with fields`)
-  for (const [name, count] of Object.entries(admitted)) {
-    const ratio = count / LIMIT
-    assert.ok(ratio >= 0.95 && ratio <= 1.05, `${name}: ${count} of ${LIMIT} were admitted`)
-  }
+  assertOwn(own)
+  assertBuiltIn(builtIn)
 })
 
 function verdictOf(answer: Answer): Verdict {
