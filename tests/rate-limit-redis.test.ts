@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { startGateway, type TestGateway } from './support/gateway.ts'
-import { logged, logLines } from './support/log-lines.ts'
+import { logged, logLines, sayings } from './support/log-lines.ts'
 import { killProcesses } from './support/processes.ts'
 import { requireProgram } from './support/programs.ts'
 import { TestRedis } from './support/redis.ts'
 import { waitFor } from './support/wait-for.ts'
 
-/** The plugin rate-limit where several gateways have one limit, in a Redis that the test kills. */
+/** The plugin rate-limit where two gateways have one limit, in a Redis that the test kills. */
 
 const WORKERS = 2
 const LIMIT = 40
@@ -16,27 +16,47 @@ const ADMITTED_MIN = 38
 const ADMITTED_MAX = 42
 
 const ALGORITHMS = ['bucket', 'fixed', 'sliding'] as const
+/** Each has routes, and so limits, of its own. */
+const PARTS = ['deaths', 'loss', 'policies'] as const
+
+type OnLoss = 'local' | 'allow' | 'refuse'
+type Both = readonly [TestGateway, TestGateway]
 
 /** One route for each algorithm; next to nothing comes back during a test. */
-function configOf(redis: TestRedis, onLoss: string): Record<string, unknown> {
-  return {
-    workers: WORKERS,
-    state: { redis: redis.url, on_loss: onLoss },
-    routes: ALGORITHMS.map((algorithm) => ({
-      name: algorithm,
-      path: `/${algorithm}`,
+function configOf(redis: TestRedis, onLoss: OnLoss): Record<string, unknown> {
+  const routes = PARTS.flatMap((part) =>
+    ALGORITHMS.map((algorithm) => ({
+      name: `${part}-${algorithm}`,
+      path: `/${part}/${algorithm}`,
       respond: { status: 200 },
       plugins: { 'rate-limit': { config: { limit: LIMIT, window: '20d', algorithm, key: 'route' } } },
     })),
-  }
+  )
+  const listen = [{ host: '127.0.0.1', port: 0 }]
+  return { listen, workers: WORKERS, state: { redis: redis.url, on_loss: onLoss }, routes }
 }
 
-function start(t: TestContext, redis: TestRedis, onLoss = 'local'): Promise<TestGateway> {
-  return startGateway(t, { config: configOf(redis, onLoss) })
+/** Saves that config, and waits until it is live. */
+async function swap(gateway: TestGateway, redis: TestRedis, onLoss: OnLoss): Promise<void> {
+  const said = sayings(gateway)
+  await gateway.dir.write({ 'cardea.yaml': configOf(redis, onLoss) })
+  await said(/Generation \d+ is live/)
 }
 
-function startBoth(t: TestContext, redis: TestRedis): Promise<[TestGateway, TestGateway]> {
-  return Promise.all([start(t, redis), start(t, redis)])
+/** Makes Redis go away or come back, and waits until every worker has said so. */
+async function untilAllSay(
+  what: 'there' | 'away',
+  gateways: Both,
+  change: () => Promise<void>,
+): Promise<void> {
+  const timesSaid = ({ stderr }: TestGateway): number =>
+    logLines(stderr).filter(({ message }) => String(message).startsWith(`Redis is ${what}`)).length
+  const before = gateways.map(timesSaid)
+  await change()
+  await waitFor(
+    () => gateways.every((gateway, at) => timesSaid(gateway) === (before[at] ?? 0) + WORKERS),
+    `all workers to say that Redis is ${what}`,
+  )
 }
 
 async function admittedOf(gateway: TestGateway, path: string, requests: number): Promise<number> {
@@ -48,11 +68,6 @@ async function admittedOf(gateway: TestGateway, path: string, requests: number):
     else assert.equal(response.status, 429)
   }
   return admitted
-}
-
-/** Each worker says it. */
-function timesBack({ stderr }: TestGateway): number {
-  return logLines(stderr).filter(({ message }) => String(message).startsWith('Redis is there')).length
 }
 
 /** Asks the gateways in turn until all is admitted that is there, and a little more. Resolves with how many there were. */
@@ -70,76 +85,72 @@ async function assertOneLimit(gateways: readonly TestGateway[], path: string, be
   return admitted
 }
 
-test('rate-limit has one limit for two gateways with a Redis, that no killed process and no swap forgets', async (t) => {
-  const program = requireProgram(t, 'redis-server')
-  if (program === null) return
-  await using redis = await TestRedis.start(program)
-  const [one, two] = await startBoth(t, redis)
+async function assertNoDeathForgets([one, two]: Both, redis: TestRedis): Promise<void> {
   const admitted = {
-    bucket: await assertOneLimit([one, two], '/bucket'),
-    fixed: await assertOneLimit([one, two], '/fixed'),
+    bucket: await assertOneLimit([one, two], '/deaths/bucket'),
+    fixed: await assertOneLimit([one, two], '/deaths/fixed'),
     // All that one of them had is used up by the other one: its workers do not know that.
-    sliding: await assertOneLimit([two], '/sliding', await admittedOf(one, '/sliding', 10)),
+    sliding: await assertOneLimit([two], '/deaths/sliding', await admittedOf(one, '/deaths/sliding', 10)),
   }
   const assertStillOneLimit = async (when: string): Promise<void> => {
     for (const algorithm of ALGORITHMS) {
-      const path = `/${algorithm}`
+      const path = `/deaths/${algorithm}`
       admitted[algorithm] += (await admittedOf(one, path, 8)) + (await admittedOf(two, path, 8))
       assert.ok(admitted[algorithm] <= ADMITTED_MAX, `${admitted[algorithm]} of ${path} admitted ${when}`)
     }
   }
-
   await killProcesses(one.pids('cardea: supervisor'))
   await assertStillOneLimit('while there was no supervisor')
-  await logged(one, /^Adopted generation/)
   await killProcesses(one.pids('cardea: worker'))
   await assertStillOneLimit('by workers that were started anew')
-  await two.dir.write({
-    'cardea.yaml': { ...configOf(redis, 'refuse'), listen: [{ host: '127.0.0.1', port: 0 }] },
-  })
-  await logged(two, /^Generation 2 is live/)
+  await swap(two, redis, 'refuse')
   await assertStillOneLimit('after a swap')
-})
+  await logged(one, /^Adopted generation/)
+}
 
-test('rate-limit goes on by itself while Redis is away, and has one limit again when it is back', async (t) => {
+async function assertEachByItself(gateways: Both, redis: TestRedis): Promise<void> {
+  const [one, two] = gateways
+  await swap(two, redis, 'local')
+  await assertOneLimit(gateways, '/loss/bucket')
+  await untilAllSay('away', gateways, () => redis.kill())
+  await assertOneLimit([one], '/loss/fixed')
+  await assertOneLimit([two], '/loss/fixed')
+  await untilAllSay('there', gateways, () => redis.start())
+  assert.equal(await redis.command('DBSIZE'), ':0\r\n')
+  await assertOneLimit(gateways, '/loss/sliding')
+  assert.notEqual(await redis.command('DBSIZE'), ':0\r\n')
+}
+
+async function assertPolicies(gateways: Both, redis: TestRedis): Promise<void> {
+  const [allowing, refusing] = gateways
+  await swap(allowing, redis, 'allow')
+  await swap(refusing, redis, 'refuse')
+  await untilAllSay('away', gateways, () => redis.kill())
+  assert.equal(await admittedOf(refusing, '/policies/bucket', 10), 0)
+  assert.equal(await admittedOf(allowing, '/policies/bucket', 2 * LIMIT), 2 * LIMIT)
+  await untilAllSay('there', gateways, () => redis.start())
+  assert.equal(await admittedOf(refusing, '/policies/bucket', 1), 1)
+}
+
+async function assertNothingIsLeftBehind([ending, other]: Both): Promise<void> {
+  const before = await admittedOf(ending, '/policies/sliding', 10)
+  assert.equal(before, 10)
+  await ending.stop()
+  await assertOneLimit([other], '/policies/sliding', before)
+}
+
+test('rate-limit has one limit for two gateways with a Redis', async (t: TestContext) => {
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
   await using redis = await TestRedis.start(program)
-  const [one, two] = await startBoth(t, redis)
-  await assertOneLimit([one, two], '/bucket')
-  await redis.kill()
-  await logged(one, /^Redis is away/)
-  await logged(two, /^Redis is away/)
-  // Each by itself.
-  await assertOneLimit([one], '/fixed')
-  await assertOneLimit([two], '/fixed')
-  await redis.start()
-  await waitFor(() => [one, two].every((gateway) => timesBack(gateway) === 2 * WORKERS), 'all to see it')
-  // Until workers try it again they have what they have by themselves, of which nothing is left.
-  await waitFor(
-    async () => (await admittedOf(one, '/fixed', 1)) + (await admittedOf(two, '/fixed', 1)),
-    'Redis',
+  const config = configOf(redis, 'local')
+  const both: Both = await Promise.all([startGateway(t, { config }), startGateway(t, { config })])
+  await t.test('that no killed process and no swap forgets', () => assertNoDeathForgets(both, redis))
+  await t.test('each has by itself while Redis is away, until it is back', () =>
+    assertEachByItself(both, redis),
   )
-  await waitFor(async () => (await redis.command('DBSIZE')) !== ':0\r\n', 'a limit in Redis')
-  await assertOneLimit([one, two], '/sliding')
-})
-
-test('rate-limit refuses everything, or nothing, while Redis is away, and leaves nothing behind when it ends', async (t) => {
-  const program = requireProgram(t, 'redis-server')
-  if (program === null) return
-  await using redis = await TestRedis.start(program)
-  const [refusing, allowing] = await Promise.all([start(t, redis, 'refuse'), start(t, redis, 'allow')])
-  await redis.kill()
-  await logged(refusing, /^Redis is away/)
-  await logged(allowing, /^Redis is away/)
-  assert.equal(await admittedOf(refusing, '/bucket', 10), 0)
-  assert.equal(await admittedOf(allowing, '/bucket', 2 * LIMIT), 2 * LIMIT)
-  await redis.start()
-  await waitFor(async () => (await admittedOf(refusing, '/bucket', 1)) === 1, 'Redis to be asked again')
-
-  await waitFor(() => timesBack(allowing) === 2 * WORKERS, 'all to see it')
-  // What its workers hold is there for the others when it ends.
-  const before = await admittedOf(allowing, '/sliding', 10)
-  await allowing.stop()
-  await assertOneLimit([refusing], '/sliding', before)
+  await t.test('that refuses everything, or nothing, while Redis is away, where on_loss says so', () =>
+    assertPolicies(both, redis),
+  )
+  await t.test('to which one that ends gives back what it holds', () => assertNothingIsLeftBehind(both))
 })
