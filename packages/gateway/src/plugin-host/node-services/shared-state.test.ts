@@ -3,8 +3,23 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { freePort } from '../../../../../tests/support/free-port.ts'
+import { requireProgram } from '../../../../../tests/support/programs.ts'
+import { TestRedis } from '../../../../../tests/support/redis.ts'
 import { waitFor } from '../../../../../tests/support/wait-for.ts'
+import type { SharedQuotaAsk } from './shared-lease.ts'
 import { SharedState } from './shared-state.ts'
+
+const ASK: SharedQuotaAsk = {
+  plugin: 'p',
+  key: 'k',
+  rate: 0.001,
+  burst: 10,
+  window: null,
+  need: 1,
+  want: 1,
+  returned: 0,
+  index: 0,
+}
 
 interface SilentServer {
   readonly redis: string
@@ -72,4 +87,20 @@ test('SharedState does not hold up a generation whose Redis is not there, and sa
   assert.equal(logged.length, 1)
   assert.match(logged[0] ?? '', /^Redis is away, limits follow on_loss \(refuse\): connect ECONNREFUSED/)
   await assert.rejects(state.ask([]), /ECONNREFUSED/)
+})
+
+test('SharedState can be asked from the first moment of a generation on, of what that generation names', async (t) => {
+  const program = requireProgram(t, 'redis-server')
+  if (program === null) return
+  await using first = await TestRedis.start(program)
+  await using second = await TestRedis.start(program)
+  const { state, logged } = stateOf(t)
+  for (const { url } of [first, second]) {
+    await state.prepare({ redis: url, onLoss: 'local' })
+    state.commit({ redis: url, onLoss: 'local' })
+    const [note] = await state.ask([{ ...ASK, need: 4 }])
+    assert.deepEqual([note?.tokens, Math.floor(note?.left ?? 0)], [4, 6])
+  }
+  assert.equal(logged.length, 2)
+  assert.ok(logged.every((message) => message.startsWith('Redis is there')))
 })
