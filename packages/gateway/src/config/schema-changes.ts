@@ -1,6 +1,6 @@
+import { Type } from 'typebox'
 import { CHANGE_DEFAULTS, FAULT_DEFAULTS } from './limits.ts'
 import { count, defaulted, duration, section } from './schema-parts.ts'
-import { Type } from './schema-types.ts'
 import { formatDuration } from './units.ts'
 
 /** The `changes`, `faults` and `state` sections of cardea.yaml. */

@@ -1,5 +1,5 @@
 import type { Static, TSchema } from 'typebox'
-import { Type } from './schema-types.ts'
+import { Type } from 'typebox'
 
 /** The building blocks that the schemas of cardea.yaml and plugin.json share. */
 

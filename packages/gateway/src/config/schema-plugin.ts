@@ -1,4 +1,5 @@
 import type { Static } from 'typebox'
+import { Type } from 'typebox'
 import { CATEGORIES } from '../protocol/generation.ts'
 import { HOOK_TIMEOUT_DEFAULT_MS } from './limits.ts'
 import {
@@ -11,7 +12,6 @@ import {
   TIMEOUT_MS,
   toJsonSchema,
 } from './schema-parts.ts'
-import { Type } from './schema-types.ts'
 
 /** The file form of plugin.json, and of the entries under `plugins:` that refer to it. */
 

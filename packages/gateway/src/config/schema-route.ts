@@ -1,6 +1,6 @@
+import { Type } from 'typebox'
 import { defaulted, FIELD_MATCHES, FIELDS, NAME, size } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
-import { Type } from './schema-types.ts'
 
 const HOST =
   'A host name in any case, or "*.example.com" for every name below it. Without a port it matches on all of them.'

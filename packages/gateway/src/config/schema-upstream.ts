@@ -1,6 +1,6 @@
+import { Type } from 'typebox'
 import { UPSTREAM_DEFAULTS } from './limits.ts'
 import { count, defaulted, duration } from './schema-parts.ts'
-import { Type } from './schema-types.ts'
 import { formatDuration } from './units.ts'
 
 const closed = (description: string) => ({ additionalProperties: false, default: {}, description })

@@ -1,10 +1,10 @@
 import type { Static } from 'typebox'
+import { Type } from 'typebox'
 import { HEADER_COUNT_CEILING, LIMIT_DEFAULTS, TIMEOUT_DEFAULTS } from './limits.ts'
 import { CHANGES_SCHEMA, FAULTS_SCHEMA, STATE_SCHEMA } from './schema-changes.ts'
 import { count, defaulted, duration, NAME, record, section, size, toJsonSchema } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
 import { ROUTE_SCHEMA } from './schema-route.ts'
-import { Type } from './schema-types.ts'
 import { UPSTREAM_SCHEMA } from './schema-upstream.ts'
 import { formatDuration, formatSize } from './units.ts'
 
