@@ -1,5 +1,5 @@
 /** Writes `main/cli.js` and all that it needs into the folder `out`. Throws what esbuild says when it cannot. */
-export function bundle(out: string): void
+export function bundle(out: string, folder?: string): void
 
 /** The program made of the sources as they are now; made only when nobody did since they changed. */
-export function builtProgram(): string
+export function builtProgram(folder?: string): string

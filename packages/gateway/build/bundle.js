@@ -10,8 +10,6 @@ import { fileURLToPath } from 'node:url'
  */
 
 const PACKAGE = dirname(dirname(fileURLToPath(import.meta.url)))
-const SOURCES = [join(PACKAGE, 'src'), join(PACKAGE, '..', 'sdk', 'src')]
-const OTHER_INPUTS = [fileURLToPath(import.meta.url), join(PACKAGE, '..', '..', 'package-lock.json')]
 
 /** Each of them starts a process or a thread. */
 const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread']
@@ -34,11 +32,12 @@ const KEPT_MS = 7 * 24 * 3_600_000
  * Writes `main/cli.js` and all that it needs into the folder `out`. Throws what esbuild says when it cannot.
  *
  * @param {string} out
+ * @param {string} folder the package's; another one in tests only.
  */
-export function bundle(out) {
+export function bundle(out, folder = PACKAGE) {
   loadEsbuild().buildSync({
-    absWorkingDir: PACKAGE,
-    entryPoints: ENTRIES.map((entry) => join(PACKAGE, 'src', 'main', `${entry}.ts`)),
+    absWorkingDir: folder,
+    entryPoints: ENTRIES.map((entry) => join(folder, 'src', 'main', `${entry}.ts`)),
     // All in one folder: each finds its neighbours, and the package two folders above, as its source does.
     outdir: join(out, 'main'),
     entryNames: '[name]',
@@ -77,52 +76,58 @@ function loadEsbuild() {
  * The program made of the sources as they are now; made only when nobody did since they changed. Throws when it cannot
  * be made or written.
  *
+ * @param {string} folder as for `bundle()`.
  * @returns {string}
  */
-export function builtProgram() {
-  const folder = join(PACKAGE, `${BUILD_PREFIX}${fingerprint()}`)
-  const program = join(folder, 'main', 'cli.js')
+export function builtProgram(folder = PACKAGE) {
+  const build = join(folder, `${BUILD_PREFIX}${fingerprint(folder)}`)
+  const program = join(build, 'main', 'cli.js')
   if (existsSync(program)) return program
-  const making = `${folder}.${process.pid}`
+  const making = `${build}.${process.pid}`
   try {
     mkdirSync(making)
-    bundle(making)
-    put(making, folder)
+    bundle(making, folder)
+    put(making, build)
   } finally {
     rmSync(making, { recursive: true, force: true })
   }
-  removeOld(folder)
+  removeOld(folder, build)
   return program
 }
 
-/** @param {string} making @param {string} folder */
-function put(making, folder) {
+/** @param {string} making @param {string} build */
+function put(making, build) {
   try {
-    renameSync(making, folder)
+    renameSync(making, build)
   } catch (error) {
     // Somebody else made the same meanwhile.
-    if (!existsSync(folder)) throw error
+    if (!existsSync(build)) throw error
   }
 }
 
-/** @param {string} current */
-function removeOld(current) {
-  for (const name of readdirSync(PACKAGE)) {
-    const path = join(PACKAGE, name)
+/** @param {string} folder @param {string} current */
+function removeOld(folder, current) {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
     if (!name.startsWith(BUILD_PREFIX) || path === current) continue
     if (Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path, { recursive: true, force: true })
   }
 }
 
-/** Of name, size and time of every source: reading them all would take as long as running them. */
-function fingerprint() {
+/**
+ * Of name, size and time of every source: reading them all would take as long as running them.
+ *
+ * @param {string} folder
+ */
+function fingerprint(folder) {
   const hash = createHash('sha256')
-  const files = SOURCES.flatMap((folder) =>
-    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+  const files = [join(folder, 'src'), join(folder, '..', 'sdk', 'src')].flatMap((sources) =>
+    readdirSync(sources, { recursive: true, encoding: 'utf8' }).map((name) => join(sources, name)),
   )
-  for (const file of [...files, ...OTHER_INPUTS].filter(isInput).sort()) {
+  const others = [fileURLToPath(import.meta.url), join(folder, '..', '..', 'package-lock.json')]
+  for (const file of [...files, ...others].filter(isInput).sort()) {
     const { size, mtimeMs } = statSync(file)
-    hash.update(`${relative(PACKAGE, file)}\0${size}\0${mtimeMs}\n`)
+    hash.update(`${relative(folder, file)}\0${size}\0${mtimeMs}\n`)
   }
   return hash.digest('hex').slice(0, 16)
 }
