@@ -58,11 +58,11 @@ test('runTests() passes with the flags of the gateway in each test file', async 
 test('findTestFiles() passes over installed, built and fixture files', async () => {
   await using dir = await withTempDir()
   const kept = [
-    'tests/deep/er/c.test.ts',
-    'plugins/p/plugin.test.ts',
     'bench/b.test.ts',
     'packages/x/src/a.test.ts',
     'packages/x/src/b.test.ts',
+    'plugins/p/plugin.test.ts',
+    'tests/deep/er/c.test.ts',
   ]
   const passedOver = [
     'packages/x/node_modules/y/a.test.ts',
@@ -75,8 +75,8 @@ test('findTestFiles() passes over installed, built and fixture files', async () 
   await dir.write(Object.fromEntries([...kept, ...passedOver].map((file) => [file, ''])))
   assert.deepEqual(findTestFiles(dir.path), kept)
   assert.deepEqual(findTestFiles(dir.path, ['deep', 'plugins/']), [
-    'tests/deep/er/c.test.ts',
     'plugins/p/plugin.test.ts',
+    'tests/deep/er/c.test.ts',
   ])
 })
 

@@ -8,8 +8,7 @@ import { pathToFileURL } from 'node:url'
 import { killProcessesWithEnvironment } from './processes.ts'
 import { findProgram, missingProgram, programsNeeded } from './programs.ts'
 
-/** In the order in which they run: what takes long, the tests of whole gateways, is not what all wait for at the end. */
-const FOLDERS = ['tests', 'examples', 'plugins', 'bench', 'deploy', 'packages']
+const FOLDERS = ['packages', 'plugins', 'examples', 'bench', 'deploy', 'tests']
 const SKIPPED_FOLDERS = new Set(['node_modules', 'dist', 'fixtures'])
 const MARKER = 'CARDEA_TEST_RUN'
 
@@ -23,18 +22,16 @@ const FILES_PER_CORE = 1.5
 const GATEWAY_FLAGS = ['--no-compilation-cache', '--disable-sigusr1']
 
 /**
- * The test files below `root`, folder by folder, as paths relative to it. With filters only those whose path contains
- * one of them.
+ * The test files below `root`, sorted, as paths relative to it. With filters only those whose path contains one of
+ * them.
  */
 export function findTestFiles(root: string, filters: readonly string[] = []): string[] {
   const found = FOLDERS.flatMap((folder) =>
     globSync('**/*.test.ts', {
       cwd: join(root, folder),
       exclude: (name) => SKIPPED_FOLDERS.has(name.split('/').at(-1) ?? ''),
-    })
-      .map((file) => join(folder, file))
-      .sort(),
-  )
+    }).map((file) => join(folder, file)),
+  ).sort()
   return filters.length === 0 ? found : found.filter((file) => filters.some((part) => file.includes(part)))
 }
 

@@ -32,6 +32,12 @@ async function printed(program: string): Promise<string> {
   return (await run(process.execPath, [program])).stdout
 }
 
+/** For a process of its own, which writes the program's path. */
+function askingFor(folder: string): string {
+  const module = JSON.stringify(join(import.meta.dirname, 'bundle.js'))
+  return `import { builtProgram } from ${module}; console.log(builtProgram(${JSON.stringify(folder)}))`
+}
+
 function builds(folder: string): string[] {
   return readdirSync(folder).filter((name) => name.startsWith('dist-'))
 }
@@ -84,13 +90,23 @@ test('builtProgram() removes builds that are older than a week, and nothing else
   assert.deepEqual(left.sort(), ['dist-young', 'distant', 'src'])
 })
 
+test('builtProgram() leaves no process of the compiler behind, which a gateway would have as a zombie', async () => {
+  await using dir = await withTempDir()
+  const folder = await writeTree(dir)
+  const script = `${askingFor(folder)}; const { readdirSync, readFileSync } = await import('node:fs')
+    for (const task of readdirSync('/proc/self/task')) console.log(readFileSync('/proc/self/task/' + task + '/children', 'utf8'))`
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script])
+  const [program, ...children] = stdout.split('\n').filter((line) => line.trim() !== '')
+  assert.match(program ?? '', /cli\.js$/)
+  assert.deepEqual(children, [])
+})
+
 test('builtProgram() can be asked by several processes at one time', async () => {
   await using dir = await withTempDir()
   const folder = await writeTree(dir)
-  const module = JSON.stringify(join(import.meta.dirname, 'bundle.js'))
-  const script = `import { builtProgram } from ${module}; process.stdout.write(builtProgram(${JSON.stringify(folder)}))`
+  const script = askingFor(folder)
   const asked = Array.from({ length: 3 }, () => run(process.execPath, ['--input-type=module', '-e', script]))
-  const programs = new Set((await Promise.all(asked)).map(({ stdout }) => stdout))
+  const programs = new Set((await Promise.all(asked)).map(({ stdout }) => stdout.trim()))
   assert.equal(programs.size, 1)
   assert.equal(builds(folder).length, 1)
   const [program = ''] = programs

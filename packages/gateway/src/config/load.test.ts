@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { resolve } from 'node:path'
 import { test } from 'node:test'
-import { configForTarget, loadConfigFile } from './load.ts'
+import { configForTarget, loadConfigFile, readManifest } from './load.ts'
+import { checkPluginConfig } from './plugin-config.ts'
 import { loadText, manifestOf, readerOf, readManifestText } from './test-support.ts'
 
 test('loadConfigFile() reports a file that cannot be read', async () => {
@@ -121,6 +122,18 @@ for (const [what, text, key] of [
     )
   })
 }
+
+test('readManifest() leaves what is wrong with the schema of a built-in plugin to the config that it is used for', async () => {
+  const text = manifest({ config_schema: { type: 'no such type' } })
+  const codesOf = (problems: readonly { readonly code: string }[]) => problems.map(({ code }) => code)
+  const file = (folder: string) => readerOf({ [`${folder}/plugin.json`]: text })
+  const user = await readManifest('/plugins/odd', { readFile: file('/plugins/odd') })
+  assert.deepEqual(user.ok || codesOf(user.problems), ['PLUGIN_MANIFEST_INVALID'])
+  const builtIn = await readManifest('/built-in/odd', { readFile: file('/built-in/odd'), isBuiltIn: true })
+  assert.ok(builtIn.ok)
+  const used = checkPluginConfig(builtIn.manifest, [])
+  assert.deepEqual(used.ok || codesOf(used.problems), ['PLUGIN_MANIFEST_INVALID'])
+})
 
 test('readManifest() applies the defaults', async () => {
   const { source, text, ...read } = await manifestOf()

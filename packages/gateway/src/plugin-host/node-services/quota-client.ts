@@ -4,6 +4,7 @@ import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { NodeRequest, QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
 import { QuotaLease } from './quota-lease.ts'
 import { boundedKey, checked, type QuotaShape, unshared } from './quota-shape.ts'
+import { Rounds } from './rounds.ts'
 
 export interface QuotaClientOptions {
   /** Workers of the node, this one included. */
@@ -149,7 +150,7 @@ export class QuotaTable {
   readonly #clock: NodeClock
   readonly #client: QuotaClient
   readonly #leases = new Map<string, QuotaLease>()
-  #cursor: MapIterator<QuotaLease> = this.#leases.values()
+  readonly #rounds = new Rounds(this.#leases)
   /** Of the leases, those of buckets that several keys share. */
   #sharedCount = 0
 
@@ -226,16 +227,10 @@ export class QuotaTable {
   /** Looks at the next so many keys: drops those that say nothing, and lets those speak that have long been silent. */
   sweep(keys: number): void {
     const now = this.#clock.nowMs()
-    for (let left = Math.min(keys, this.#leases.size); left > 0; left -= 1) {
-      const next = this.#cursor.next()
-      if (next.done) {
-        this.#cursor = this.#leases.values()
-        continue
-      }
-      const lease = next.value
+    this.#rounds.go(keys, (lease) => {
       if (lease.isIdle(now)) this.#delete(lease.key)
       else if (lease.isOverdue(now)) this.#client.enqueue(lease)
-    }
+    })
   }
 
   #add(name: string, shape: QuotaShape, now: number): QuotaLease | null {

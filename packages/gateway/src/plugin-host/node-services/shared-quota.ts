@@ -3,6 +3,7 @@ import type { NodeClock } from '../../base/node-clock.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { StateSettings } from '../../protocol/generation.ts'
 import { boundedKey, checked, type QuotaShape, unshared } from './quota-shape.ts'
+import { Rounds } from './rounds.ts'
 import { SharedLease, type SharedQuotaAsk, type SharedQuotaNote } from './shared-lease.ts'
 
 export interface SharedQuotaOptions {
@@ -27,7 +28,7 @@ export class SharedQuotas {
   readonly #options: SharedQuotaOptions
   readonly #keysMax: number
   readonly #leases = new Map<string, SharedLease>()
-  #cursor: MapIterator<SharedLease> = this.#leases.values()
+  readonly #rounds = new Rounds(this.#leases)
   #onLoss: StateSettings['onLoss'] | null = null
   /** What was asked of the state before this one is of no use here. */
   #epoch = 0
@@ -231,15 +232,9 @@ export class SharedQuotas {
   #sweep(keys: number): void {
     const now = this.#options.clock.nowMs()
     const isAway = now < this.#awayUntil
-    for (let left = Math.min(keys, this.#leases.size); left > 0; left -= 1) {
-      const next = this.#cursor.next()
-      if (next.done) {
-        this.#cursor = this.#leases.values()
-        continue
-      }
-      const lease = next.value
+    this.#rounds.go(keys, (lease) => {
       if (lease.isIdle(now)) this.#leases.delete(`${lease.plugin} ${lease.key}`)
       else if (!isAway && lease.isIdling(now)) this.#enqueue(lease)
-    }
+    })
   }
 }
