@@ -223,7 +223,7 @@ export class ControlRoom {
     for (const { worker, reason } of (await workers.commit(plan)).failed) master.replaceWorker(worker, reason)
     lifecycle.committed(plan)
     this.#faults.committed(reference)
-    this.#liveNow(reference)
+    this.#keepOutline(reference)
     log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })
   }
 
@@ -328,7 +328,7 @@ export class ControlRoom {
     })
   }
 
-  #liveNow({ candidate }: Reference): void {
+  #keepOutline({ candidate }: Reference): void {
     const kept = this.#store.keepOutline(outlineOf(candidate, this.#workshop))
     kept.catch((thrown) => this.#options.log.warn(messageOf(thrown)))
   }
@@ -376,7 +376,7 @@ export class ControlRoom {
     const { log } = this.#options
     log.apply(reference.settings.log)
     this.#faults.committed(reference)
-    this.#liveNow(reference)
+    this.#keepOutline(reference)
     this.#watchFiles()
     if (previous !== null) {
       const { lifecycle, plan } = previous.candidate

@@ -118,7 +118,11 @@ class Worker {
       this.#staged = await this.#compile(plan, held)
       return held
     } finally {
-      if (this.#staging === staging) this.#staging = null
+      if (this.#staging === staging) {
+        this.#staging = null
+        // It failed: nobody needs what it has connected to.
+        if (this.#staged === null) this.#node.discard()
+      }
     }
   }
 
@@ -332,13 +336,11 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
       return stage(message.id, message.plan)
     case 'commit':
       relay({ kind: 'committed', id: message.id, at: theWorker().commit(message.generation) })
-      master.send({ kind: 'serving', generation: message.generation })
-      return
+      return master.send({ kind: 'serving', generation: message.generation })
     case 'discard':
       return theWorker().discard(message.generation)
     case 'census':
-      relay({ kind: 'census', id: message.id, census: theWorker().census() })
-      return
+      return relay({ kind: 'census', id: message.id, census: theWorker().census() })
     case 'tracing':
       return theWorker().trace(message.on)
     case 'node':
