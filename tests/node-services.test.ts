@@ -69,7 +69,7 @@ async function admittedOf(gateway: TestGateway, path: string, requests: number):
  * Asks until all is admitted that is there, and a little more. What one worker holds must get to where the requests come
  * in, which takes its time on a machine that is busy; nothing to speak of flows in meanwhile.
  */
-async function assertLimit(gateway: TestGateway, path: string): Promise<void> {
+async function assertLimit(gateway: TestGateway, path: string): Promise<number> {
   let admitted = 0
   await waitFor(async () => {
     admitted += await admittedOf(gateway, path, 10)
@@ -77,6 +77,7 @@ async function assertLimit(gateway: TestGateway, path: string): Promise<void> {
   }, `at least ${ADMITTED_MIN} to be admitted`)
   admitted += await admittedOf(gateway, path, 20)
   assert.ok(admitted <= ADMITTED_MAX, `${admitted} admitted`)
+  return admitted
 }
 
 async function killSupervisor(gateway: TestGateway): Promise<void> {
@@ -102,13 +103,15 @@ test('host.kv is one store for all workers, and outlives the supervisor and a sw
 
 test('host.quota is one limit for all workers, that neither a swap nor a supervisor that dies forgets', async (t) => {
   const gateway = await start(t)
-  await assertLimit(gateway, '/one')
+  // The last tokens may lie in the other worker until then: what counts is that all of it is one limit.
+  let admitted = await assertLimit(gateway, '/one')
   await killSupervisor(gateway)
-  const late = await admittedOf(gateway, '/one', 20)
-  assert.ok(late <= 1, `${late} more admitted`)
+  admitted += await admittedOf(gateway, '/one', 20)
+  assert.ok(admitted <= ADMITTED_MAX, `${admitted} admitted with a supervisor killed`)
   await gateway.dir.write({ 'plugins/shared/plugin.ts': `${PLUGIN}\n/* next */ export const next = 1\n` })
   await logged(gateway, /^Generation 2 is live/)
-  assert.ok((await admittedOf(gateway, '/one', 20)) <= 1)
+  admitted += await admittedOf(gateway, '/one', 20)
+  assert.ok(admitted <= ADMITTED_MAX, `${admitted} admitted with a swap`)
   await assertLimit(gateway, '/other')
 })
 
