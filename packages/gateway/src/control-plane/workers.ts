@@ -1,20 +1,19 @@
 import { GatewayError } from '../base/errors.ts'
-import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import type {
-  PluginStateCopy,
-  SupervisorToWorker,
-  WorkerCensus,
-  WorkerToSupervisor,
-} from '../protocol/supervisor-worker.ts'
+import type { PluginStateCopy, SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
+import {
+  inTurn,
+  noteSettled,
+  serve,
+  spawnedWorker,
+  type WorkerAnswer,
+  type WorkerState,
+  type WorkerStep,
+} from './worker-state.ts'
 
-type Answer = Extract<WorkerToSupervisor, { readonly id: number }>
 type Question = Extract<SupervisorToWorker, { readonly id: number }>
-
-/** How far a worker has come. Each step implies those before it. */
-export type WorkerStep = 'spawned' | 'started' | 'listening'
 
 const STEPS: readonly WorkerStep[] = ['spawned', 'started', 'listening']
 
@@ -45,17 +44,7 @@ export class Workers {
 
   /** A process exists. Also for those that a predecessor of this supervisor left. */
   spawned(worker: number): void {
-    const requests = new PendingRequests<Answer>()
-    this.#workers.set(worker, {
-      step: 'spawned',
-      generation: 0,
-      staged: 0,
-      alive: new Set(),
-      failure: null,
-      requests,
-      turn: null,
-      onSettled: [],
-    })
+    this.#workers.set(worker, spawnedWorker())
   }
 
   /** It takes messages. `generation` is what it serves, or 0. */
@@ -106,7 +95,7 @@ export class Workers {
     this.#noteRetirement()
   }
 
-  answered(worker: number, message: Answer): void {
+  answered(worker: number, message: WorkerAnswer): void {
     this.#workers.get(worker)?.requests.settle(message.id, message)
   }
 
@@ -317,7 +306,7 @@ export class Workers {
     what: string,
     timeoutMs: number,
     message: (id: number) => Question,
-  ): Promise<Answer> {
+  ): Promise<WorkerAnswer> {
     const state = this.#workers.get(worker)
     if (state === undefined) throw lost(`Cannot ${what} in worker ${worker}: it ended`)
     const { id, answer } = state.requests.start(`Cannot ${what} in worker ${worker}`, timeoutMs)
@@ -346,50 +335,8 @@ export class Workers {
   }
 }
 
-function serve(state: WorkerState, generation: number): void {
-  state.generation = generation
-  state.staged = 0
-  if (generation > 0) state.alive.add(generation)
-  noteSettled(state)
-}
-
-function noteSettled(state: WorkerState): void {
-  for (const resolve of state.onSettled.splice(0)) resolve()
-}
-
-/** A worker gives up what it stages when it is told to stage something else: it is told one thing after the other. */
-function inTurn<T>(state: WorkerState, run: () => Promise<T>): Promise<T> {
-  const result = state.turn === null ? run() : state.turn.then(run)
-  const turn: Promise<void> = result.then(
-    () => endTurn(state, turn),
-    () => endTurn(state, turn),
-  )
-  state.turn = turn
-  return result
-}
-
-function endTurn(state: WorkerState, turn: Promise<void>): void {
-  if (state.turn === turn) state.turn = null
-}
-
 function lost(detail: string): GatewayError {
   return new GatewayError('WORKER_LOST', detail)
-}
-
-interface WorkerState {
-  step: WorkerStep
-  /** What it serves; 0 for nothing yet. */
-  generation: number
-  /** What it has staged; 0 for nothing. */
-  staged: number
-  /** Generations that it has not retired. */
-  readonly alive: Set<number>
-  failure: GatewayError | null
-  readonly requests: PendingRequests<Answer>
-  /** Ends when nothing is staged or committed there right now; null when nothing is. */
-  turn: Promise<void> | null
-  /** Called when what is staged is committed or discarded. */
-  readonly onSettled: (() => void)[]
 }
 
 interface Waiting {

@@ -1,0 +1,256 @@
+import { join } from 'node:path'
+import { GatewayError, messageOf } from '../base/errors.ts'
+import { LOGS_FOLDER } from '../base/own-folders.ts'
+import { PLUGIN_LIMITS } from '../config/limits.ts'
+import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
+import { createLog, type GatewayLog } from '../observe/log.ts'
+import { SYSTEM } from '../plugin-host/host.ts'
+import { InstancePool } from '../plugin-host/instance-pool.ts'
+import { NodeClient } from '../plugin-host/node-services/node-client.ts'
+import type { Failure } from '../protocol/failure.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
+import type { StagedInstances } from '../protocol/instance.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
+import type { ListenHandle } from '../protocol/listen-handle.ts'
+import type { MasterToWorker } from '../protocol/master-worker.ts'
+import type { NodeAnswer } from '../protocol/node-services.ts'
+import type { PluginStateCopy, WorkerCensus, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import { StallRecovery } from './stall-recovery.ts'
+import { markStep, type Staging, type Suspect, suspectsOf } from './suspects.ts'
+import { Watchdog } from './watchdog.ts'
+import { within } from './within.ts'
+
+/** The parts of a worker, and how they are wired: this is the only place that knows all of them. */
+
+export interface WorkerEngineOptions {
+  readonly start: MasterToWorker & { readonly kind: 'start' }
+  /** Gets what is for the supervisor. */
+  tell(message: WorkerToSupervisor): void
+  /** Told each generation that was live and of which nothing is left. */
+  onRetired(generation: number): void
+  /** A plugin blocked the event loop and was ended. */
+  onStalled(error: GatewayError): void
+}
+
+export class WorkerEngine {
+  readonly #dataPlane: DataPlane
+  readonly #pool: InstancePool
+  readonly #node: NodeClient
+  readonly #log: GatewayLog
+  readonly #onRetired: (generation: number) => void
+  readonly #onStalled: (error: GatewayError) => void
+  readonly #watchdog: Watchdog
+  readonly #recovery: StallRecovery
+  /** A plugin was ended: promises of ours may never settle. */
+  #hasStalled = false
+  /** The one that is being staged, and what gives it up. */
+  #staging: Staging | null = null
+  #staged: StagedGeneration | null = null
+  /** What was committed here and is not retired yet. */
+  readonly #unretired = new Set<number>()
+  #generation = 0
+  #committedAt = 0
+  #isDraining = false
+
+  constructor({ start, tell, onRetired, onStalled }: WorkerEngineOptions) {
+    const { worker: number, settings, directory } = start
+    this.#onStalled = onStalled
+    this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
+    this.#dataPlane = new DataPlane({
+      settings,
+      log: this.#log,
+      workerNumber: number,
+      onFault: (event) => tell({ kind: 'fault', event }),
+      onTrace: (trace) => tell({ kind: 'trace', trace }),
+    })
+    this.#node = new NodeClient({
+      workers: settings.workers,
+      logs: join(directory, LOGS_FOLDER),
+      log: this.#log,
+      send: (request) => tell({ kind: 'node', request }),
+    })
+    this.#pool = new InstancePool({
+      log: this.#log,
+      surroundings: { ...SYSTEM, node: this.#node },
+      onStep: (instance) => markStep(instance, this.#suspects),
+    })
+    this.#onRetired = onRetired
+    this.#recovery = new StallRecovery({
+      log: this.#log,
+      dataPlane: this.#dataPlane,
+      suspects: () => this.#suspects,
+      onFault: (event) => tell({ kind: 'fault', event }),
+      onRecovered: (error, blamed) => this.#onRecovered(error, blamed),
+    })
+    this.#watchdog = new Watchdog({
+      log: this.#log,
+      onSeized: (stall, ...stack) => this.#recovery.seize(stall, stack),
+      onEnded: () => this.#recovery.recover(),
+      onPassed: (stall) => this.#recovery.notePassed(stall),
+    })
+  }
+
+  /** The number of the committed one; 0 before the first. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /**
+   * Makes everything of a generation that may fail, in place of one that was staged before. Throws what
+   * `InstancePool.stage` and `DataPlane.stage` throw.
+   */
+  async stage(plan: GenerationPlan): Promise<StagedInstances> {
+    this.#giveUpStaging('another generation is to be staged')
+    const { promise: failed, reject: fail } = Promise.withResolvers<never>()
+    const staging = { plan, giveUp: new AbortController(), fail }
+    this.#staging = staging
+    try {
+      if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
+      await this.#node.prepare(plan.settings.state)
+      const held = await Promise.race([this.#pool.stage(plan, staging.giveUp.signal), failed])
+      this.#staged = await this.#compile(plan, held)
+      return held
+    } finally {
+      if (this.#staging === staging) {
+        this.#staging = null
+        // It failed: nobody needs what it has connected to.
+        if (this.#staged === null) this.#node.discard()
+      }
+    }
+  }
+
+  async #compile(plan: GenerationPlan, held: StagedInstances): Promise<StagedGeneration> {
+    try {
+      return this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
+    } catch (thrown) {
+      await held.release()
+      throw thrown
+    }
+  }
+
+  async #release(generation: number, held: StagedInstances): Promise<void> {
+    await held.release()
+    this.#retire(generation)
+  }
+
+  #retire(generation: number): void {
+    if (this.#unretired.delete(generation)) this.#onRetired(generation)
+  }
+
+  /**
+   * From here on new exchanges run on the staged generation. Returns when it was committed, also when that was before:
+   * Unix time in milliseconds.
+   */
+  commit(generation: number): number {
+    if (generation === this.#generation) return this.#committedAt
+    const staged = this.#staged
+    if (staged?.generation.number !== generation) {
+      throw new GatewayError('INTERNAL_ERROR', `Cannot commit generation ${generation}: it is not staged`)
+    }
+    this.#staged = null
+    this.#unretired.add(generation)
+    this.#dataPlane.commit(staged)
+    this.#committedAt = performance.timeOrigin + performance.now()
+    this.#generation = generation
+    const { log, faults, state } = staged.generation.settings
+    this.#node.commit(state)
+    this.#log.apply(log)
+    this.#watchdog.apply(faults.stallMs)
+    return this.#committedAt
+  }
+
+  /** Nothing happens unless that one is staged, or about to be. */
+  discard(generation: number): void {
+    const number = this.#staging?.plan.number ?? this.#staged?.generation.number
+    if (number === generation) this.#giveUpStaging('it was discarded')
+  }
+
+  census(): WorkerCensus {
+    return this.#dataPlane.census()
+  }
+
+  trace(on: boolean): void {
+    this.#dataPlane.setTracing(on)
+  }
+
+  quarantine(key: string): void {
+    this.#dataPlane.quarantine(key)
+  }
+
+  onNodeAnswer(answer: NodeAnswer): void {
+    this.#node.receive(answer)
+  }
+
+  reopenLogs(): void {
+    this.#node.reopenSinks()
+  }
+
+  /** The process ends at once: what sinks hold is written. */
+  flushSync(): void {
+    this.#node.flushSync()
+  }
+
+  states(plugins: readonly string[]): readonly PluginStateCopy[] {
+    return this.#pool.states(plugins)
+  }
+
+  listen(handle: ListenHandle, address: ListenAddress): void {
+    if (this.#isDraining) handle.close()
+    else this.#dataPlane.accept(handle, address)
+  }
+
+  unlisten(address: ListenAddress): void {
+    this.#dataPlane.stopAccepting(address)
+  }
+
+  /** Returns the exchanges that the deadline cut. */
+  async drain(deadlineMs: number, idleGraceMs: number): Promise<number> {
+    this.#isDraining = true
+    const { cutExchanges } = await this.#dataPlane.drain(deadlineMs, idleGraceMs)
+    return cutExchanges
+  }
+
+  async stopInstances(): Promise<void> {
+    this.#giveUpStaging('the worker ends')
+    const closed = this.#pool.close()
+    if (this.#hasStalled) await within(closed, PLUGIN_LIMITS.stopTimeoutMs)
+    else await closed
+    await this.#node.close()
+    for (const generation of this.#unretired) this.#retire(generation)
+  }
+
+  /** An exception that nobody caught, with its stack mapped if it came from a plugin. */
+  report(message: string, thrown: unknown): void {
+    if (!(thrown instanceof Error)) {
+      this.#log.error(message, { error: messageOf(thrown) })
+      return
+    }
+    const mapped = this.#pool.mapStack(thrown)
+    this.#log.error(message, mapped ?? { stack: thrown.stack })
+  }
+
+  reportFailure(failure: Failure): void {
+    this.#log.error(failure.message, { code: failure.code, plugin: failure.plugin, stack: failure.stack })
+  }
+
+  get #suspects(): readonly Suspect[] {
+    return suspectsOf(this.#pool.living, this.#staging)
+  }
+
+  #onRecovered(error: GatewayError, blamed: ReadonlySet<string>): void {
+    this.#hasStalled = true
+    const living = new Set(this.#pool.living.map(({ plan }) => plan.key))
+    const isStarting = this.#staging?.plan.instances.some(({ key }) => blamed.has(key) && !living.has(key))
+    if (isStarting === true) this.#staging?.fail(error)
+    this.#onStalled(error)
+  }
+
+  #giveUpStaging(reason: string): void {
+    this.#staging?.giveUp.abort(new Error(`Given up: ${reason}`))
+    this.#staging = null
+    const staged = this.#staged
+    this.#staged = null
+    this.#node.discard()
+    if (staged !== null) this.#dataPlane.discard(staged)
+  }
+}
