@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import { Workers } from '../packages/gateway/src/control-plane/workers.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../packages/gateway/src/protocol/generation.ts'
+import { type SlimPlan, slimPlan } from '../packages/gateway/src/protocol/slim-plan.ts'
 import { planOf, respond } from './support/data-plane.ts'
 import { LoneWorker } from './support/lone-worker.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -15,7 +17,10 @@ const PLUGIN = bundleOf(`
 let go = () => {}
 exports.PluginMain = async (config, host) => {
   const hits = host.state('hits', config.version ?? 1, (previous) => ({ count: previous?.value.count ?? 0 }))
-  if (config.hang) await new Promise(() => {})
+  if (config.hang) {
+    host.log.info('hangs')
+    await new Promise(() => {})
+  }
   if (config.fail) throw new Error('does not start')
   host.log.info('started ' + config.answer)
   return {
@@ -181,4 +186,75 @@ test('a drain stops what is live and staged, and retires the generation before i
   await waitFor(() => worker.exitCode === 0, 'the worker to end')
   assert.match(worker.log, /stopped one/)
   assert.match(worker.log, /stopped two/)
+})
+
+test('a plan that only names code is staged by what lives in the worker, and by nothing else', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const stage = (plan: SlimPlan) => worker.request((id) => ({ kind: 'stage', id, plan }))
+  const named = (number: number, config: Config) => {
+    const plan = generation(number, config)
+    return slimPlan(plan, plan)
+  }
+  assert.equal((await stage(named(2, { answer: 'two' }))).kind, 'staged')
+  await worker.request((id) => ({ kind: 'commit', id, generation: 2 }))
+  await worker.retired(1)
+  assert.equal((await get(worker)).answer, 'two')
+  // Nothing is kept of what nothing runs.
+  await worker.serve({ ...generation(3, { answer: '' }), routes: BASE.routes, instances: [], bundles: [] })
+  await worker.retired(2)
+  const failing = worker.request((id) => ({
+    kind: 'stage',
+    id,
+    plan: generation(4, { answer: 'four', hang: true }),
+  }))
+  const missing = await stage({
+    ...named(4, { answer: 'four' }),
+    bundles: [{ codeHash: 'other', code: null }],
+  })
+  assert.equal(missing.kind, 'bundles-missing')
+  worker.send({ kind: 'discard', generation: 4 })
+  assert.equal((await failing).kind, 'stage-failed')
+  assert.equal((await stage(named(4, { answer: 'four' }))).kind, 'bundles-missing')
+  assert.equal((await fetch(`http://127.0.0.1:${worker.port}/`)).status, 404)
+  await worker.serve(generation(4, { answer: 'four' }))
+  assert.equal((await get(worker)).answer, 'four')
+})
+
+test('a worker that lost its code, or takes the place of one that ended while it staged, gets all of it', async (t) => {
+  const plans: SlimPlan[] = []
+  const workers = new Workers((_, message) => {
+    worker.send(message)
+    if (message.kind === 'stage') plans.push(message.plan)
+  })
+  const begin = async (committed: GenerationPlan | null = null): Promise<LoneWorker> => {
+    const begun = await start(t, committed)
+    begun.onAnswer = (answer) => workers.answered(1, answer)
+    return begun
+  }
+  let worker = await begin()
+  workers.spawned(1)
+  workers.started(1, 0)
+  const serve = async (plan: GenerationPlan): Promise<void> => {
+    await workers.stage(plan)
+    assert.deepEqual((await workers.commit(plan)).failed, [])
+    assert.equal((await get(worker)).answer, plan.instances[0]?.config.answer)
+  }
+  const carried = () => plans.splice(0).map(({ bundles }) => bundles.map(({ code }) => code !== null))
+  await serve(generation(1, { answer: 'one' }))
+  await serve(generation(2, { answer: 'two' }))
+  assert.deepEqual(carried(), [[true], [false]])
+  // Behind the back of the supervisor: nothing of what it gave is there.
+  worker = await begin()
+  await serve(generation(3, { answer: 'three' }))
+  assert.deepEqual(carried(), [[false], [true]])
+  const failed = assert.rejects(workers.stage(generation(4, { answer: 'four', hang: true })))
+  await logged(worker, 'hangs')
+  worker.kill()
+  workers.ended(1, 'SIGKILL')
+  await failed
+  worker = await begin(generation(3, { answer: 'three' }))
+  workers.spawned(1)
+  workers.started(1, 3)
+  await serve(generation(4, { answer: 'four' }))
+  assert.deepEqual(carried(), [[false], [true]])
 })

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import type { WorkerAnswer } from '../../packages/gateway/src/control-plane/worker-state.ts'
 import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
 import type { GatewaySettings, GenerationPlan } from '../../packages/gateway/src/protocol/generation.ts'
 import type { MasterToWorker, WorkerToMaster } from '../../packages/gateway/src/protocol/master-worker.ts'
@@ -19,6 +20,8 @@ export class LoneWorker {
   readonly port: number
   /** What it told the supervisor, in order; kept without what answers a request. */
   readonly told: WorkerToSupervisor[] = []
+  /** Gets what it answers to the supervisor. */
+  onAnswer: (answer: WorkerAnswer) => void = () => {}
   readonly #child: ChildProcess
   readonly #answers = new Map<number, WorkerToMaster | WorkerToSupervisor>()
   #lastId = 0
@@ -68,6 +71,10 @@ export class LoneWorker {
     return this.#child.exitCode
   }
 
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
   send(message: SupervisorToWorker): void {
     this.#send({ kind: 'relay', message })
   }
@@ -113,6 +120,7 @@ export class LoneWorker {
   #heard(message: WorkerToMaster): void {
     const inner = message.kind === 'relay' ? message.message : message
     if ('id' in inner) this.#answers.set(inner.id, inner)
+    if (message.kind === 'relay' && 'id' in message.message) this.onAnswer(message.message)
     else if (message.kind === 'relay') this.told.push(message.message)
   }
 }

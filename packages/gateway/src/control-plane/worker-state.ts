@@ -1,5 +1,6 @@
 import type { GatewayError } from '../base/errors.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 
 /** What a worker answers to a request. */
@@ -13,8 +14,10 @@ export interface WorkerState {
   step: WorkerStep
   /** What it serves; 0 for nothing yet. */
   generation: number
-  /** What it has staged; 0 for nothing. */
-  staged: number
+  /** The plan of `generation`, if this supervisor brought it there. */
+  given: GenerationPlan | null
+  /** What it has staged. */
+  staged: GenerationPlan | null
   /** Generations that it has not retired. */
   readonly alive: Set<number>
   failure: GatewayError | null
@@ -30,7 +33,8 @@ export function spawnedWorker(): WorkerState {
   return {
     step: 'spawned',
     generation: 0,
-    staged: 0,
+    given: null,
+    staged: null,
     alive: new Set(),
     failure: null,
     requests: new PendingRequests(),
@@ -42,7 +46,8 @@ export function spawnedWorker(): WorkerState {
 /** It serves this generation, 0 for none, and nothing is staged there. */
 export function serve(state: WorkerState, generation: number): void {
   state.generation = generation
-  state.staged = 0
+  state.given = [state.staged, state.given].find((plan) => plan?.number === generation) ?? null
+  state.staged = null
   if (generation > 0) state.alive.add(generation)
   noteSettled(state)
 }

@@ -5,8 +5,12 @@ import type { GenerationPlan } from '../protocol/generation.ts'
 import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
 
-/** Only the number matters here: the plan is carried, not read. */
-const plan = { number: 7 } as GenerationPlan
+/** All that is read of a plan here. */
+function planOf(number: number, parts: Partial<GenerationPlan> = {}): GenerationPlan {
+  return { number, instances: [], bundles: [], ...parts } as unknown as GenerationPlan
+}
+
+const plan = planOf(7)
 
 function withWorkers(count: number) {
   const sent: { worker: number; message: SupervisorToWorker }[] = []
@@ -196,8 +200,8 @@ test('catchUp() waits for what a change stages in the same worker, and for its e
   const { workers, sent, idFor } = withWorkers(1)
   const kinds = () => sent.map(({ message }) => message.kind)
   workers.started(1, 7)
-  const older = { number: 8 } as GenerationPlan
-  const staged = workers.stage({ number: 9 } as GenerationPlan)
+  const older = planOf(8)
+  const staged = workers.stage(planOf(9))
   const caughtUp = workers.catchUp(1, older)
   workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
   await staged
@@ -216,8 +220,8 @@ test('stage() waits for a worker that catches up', async () => {
   const { workers, sent, idFor } = withWorkers(1)
   const kinds = () => sent.map(({ message }) => message.kind)
   workers.started(1, 7)
-  const caughtUp = workers.catchUp(1, { number: 8 } as GenerationPlan)
-  const staged = workers.stage({ number: 9 } as GenerationPlan)
+  const caughtUp = workers.catchUp(1, planOf(8))
+  const staged = workers.stage(planOf(9))
   workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
   await waitFor(() => kinds().includes('commit'), 'the older one to be committed')
   workers.answered(1, { kind: 'committed', id: idFor(1), at: 1 })
@@ -230,9 +234,9 @@ test('stage() waits for a worker that catches up', async () => {
 test('catchUp() does nothing any more when a change has brought the worker further', async () => {
   const { workers, sent, idFor } = withWorkers(1)
   workers.started(1, 7)
-  const newest = { number: 9 } as GenerationPlan
+  const newest = planOf(9)
   const staged = workers.stage(newest)
-  const caughtUp = workers.catchUp(1, { number: 8 } as GenerationPlan)
+  const caughtUp = workers.catchUp(1, planOf(8))
   workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
   await staged
   const committed = workers.commit(newest)

@@ -2,6 +2,7 @@ import { GatewayError } from '../base/errors.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
+import { type SlimPlan, slimPlan } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy, SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import {
   inTurn,
@@ -33,6 +34,8 @@ export class Workers {
   readonly #waiting = new Set<Waiting>()
   readonly #waitingForRetirement = new Set<() => void>()
   #isTracing = false
+  /** The number of the generation whose stage was given up last; 0 once another begins. */
+  #abandoned = 0
 
   constructor(send: (worker: number, message: SupervisorToWorker) => void) {
     this.#send = send
@@ -143,6 +146,7 @@ export class Workers {
    * one of them. Throws the first failure; WORKER_LOST when that is a worker's end.
    */
   async stage(plan: GenerationPlan): Promise<{ readonly carried: number }> {
+    this.#abandoned = 0
     if (!this.#haveReached('started', 1)) await this.haveReached('started', 1)
     let carried = 0
     for (const [worker, state] of [...this.#workers]) {
@@ -154,26 +158,35 @@ export class Workers {
 
   /** Nobody waits any more for a generation to be staged: the worker that is at it fails to. */
   abandon(generation: number): void {
+    this.#abandoned = generation
     for (const worker of this.#workers.keys()) this.#send(worker, { kind: 'discard', generation })
   }
 
   async #stageOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
     if (this.#workers.get(worker) !== state) throw lost(`Cannot stage in worker ${worker}: it ended`)
-    const answer = await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
+    let answer = await this.#askToStage(worker, slimPlan(plan, state.given))
+    if (answer.kind === 'bundles-missing') {
+      if (this.#abandoned === plan.number) throw new Error(`Generation ${plan.number} is given up`)
+      answer = await this.#askToStage(worker, plan)
+    }
+    if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
+    state.staged = plan
+    return answer.kind === 'staged' ? answer.carried : 0
+  }
+
+  #askToStage(worker: number, plan: SlimPlan): Promise<WorkerAnswer> {
+    return this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
       kind: 'stage',
       id,
       plan,
     }))
-    if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
-    state.staged = plan.number
-    return answer.kind === 'staged' ? answer.carried : 0
   }
 
   /** The staged generation will not be committed. */
   discard(generation: number): void {
     for (const [worker, state] of this.#workers) {
-      if (state.staged !== generation || state.generation === generation) continue
-      state.staged = 0
+      if (state.staged?.number !== generation || state.generation === generation) continue
+      state.staged = null
       this.#send(worker, { kind: 'discard', generation })
       noteSettled(state)
     }
@@ -211,7 +224,7 @@ export class Workers {
       const settled = new Promise<void>((resolve) => state.onSettled.push(resolve))
       const isDone = await inTurn(state, async () => {
         if (state.generation >= plan.number) return true
-        if (state.staged > plan.number) return false
+        if (state.staged !== null && state.staged.number > plan.number) return false
         await this.#commitOne(worker, state, plan)
         return true
       })
@@ -287,7 +300,7 @@ export class Workers {
 
   async #commitOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
     const generation = plan.number
-    if (state.staged !== generation && state.generation !== generation)
+    if (state.staged?.number !== generation && state.generation !== generation)
       await this.#stageOne(worker, state, plan)
     const answer = await this.#request(worker, 'commit', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
       kind: 'commit',

@@ -12,6 +12,7 @@ import type {
   ServeOptions,
   SupervisorToMaster,
 } from '../protocol/master-supervisor.ts'
+import { type SlimPlan, wholePlan } from '../protocol/slim-plan.ts'
 import { ChildSlot } from './child-slot.ts'
 import { ListenerSet } from './listener-set.ts'
 import { directoryOf } from './serve-source.ts'
@@ -208,8 +209,7 @@ export class Master {
         this.#listeners.discard()
         break
       case 'commit':
-        this.#commit(message.plan)
-        this.#supervisor.send({ kind: 'committed', id: message.id })
+        this.#answerCommit(message.id, message.plan)
         break
       case 'listen-anyway':
         this.#workers.listenAnyway()
@@ -261,6 +261,13 @@ export class Master {
     } catch (thrown) {
       return { ok: false, failure: failureOf(thrown) }
     }
+  }
+
+  #answerCommit(id: number, slim: SlimPlan): void {
+    const held = new Map(this.#committed?.bundles.map((bundle) => [bundle.codeHash, bundle]))
+    const plan = wholePlan(slim, (codeHash) => held.get(codeHash))
+    if (plan !== null) this.#commit(plan)
+    this.#supervisor.send({ kind: plan === null ? 'bundles-missing' : 'committed', id })
   }
 
   #commit(plan: GenerationPlan): void {

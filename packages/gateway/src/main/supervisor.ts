@@ -5,8 +5,10 @@ import { PROCESS_LIMITS } from '../config/limits.ts'
 import { Workers } from '../control-plane/workers.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { errorOf } from '../protocol/failure.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { MasterToSupervisor, SupervisorToMaster } from '../protocol/master-supervisor.ts'
+import { type SlimPlan, slimPlan } from '../protocol/slim-plan.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster, type MasterChannel } from './child-of-master.ts'
 import { ControlRoom } from './control-room.ts'
@@ -19,7 +21,7 @@ import { StartRefused } from './start-outcome.ts'
  * processes; what it does stands in control-room.ts.
  */
 
-type Answer = Extract<MasterToSupervisor, { kind: 'opened' | 'committed' }>
+type Answer = Extract<MasterToSupervisor, { kind: 'opened' | 'committed' | 'bundles-missing' }>
 type Question = Extract<SupervisorToMaster, { kind: 'open' | 'commit' | 'stage-listeners' }>
 
 class Supervisor {
@@ -30,6 +32,8 @@ class Supervisor {
   readonly #questions = new PendingRequests<Answer>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'supervisor' })
   #addresses: readonly ListenAddress[] = []
+  /** What the master has from us. */
+  #given: GenerationPlan | null = null
   #room: ControlRoom | null = null
 
   constructor() {
@@ -44,6 +48,7 @@ class Supervisor {
         break
       case 'opened':
       case 'committed':
+      case 'bundles-missing':
         this.#questions.settle(message.id, message)
         break
       case 'worker-spawned':
@@ -100,7 +105,7 @@ class Supervisor {
           this.#opened((askId) => ({ kind: 'stage-listeners', id: askId, listeners })),
         discardListeners: () => this.#master.send({ kind: 'discard-listeners' }),
         listenAnyway: () => this.#master.send({ kind: 'listen-anyway' }),
-        commit: async (plan) => void (await this.#ask((askId) => ({ kind: 'commit', id: askId, plan }))),
+        commit: (plan) => this.#commit(plan),
         replaceWorker: (worker, reason) => this.#master.send({ kind: 'replace', worker, reason }),
         ready: (summary) => this.#master.send({ kind: 'ready', summary }),
       },
@@ -117,6 +122,16 @@ class Supervisor {
     if (answer.kind !== 'opened') return
     if (!answer.result.ok) throw errorOf(answer.result.failure)
     this.#addresses = answer.result.addresses
+  }
+
+  async #commit(plan: GenerationPlan): Promise<void> {
+    const given = this.#given
+    // Until it answers nobody knows what it has.
+    this.#given = null
+    const ask = (sent: SlimPlan): Promise<Answer> => this.#ask((id) => ({ kind: 'commit', id, plan: sent }))
+    const answer = await ask(slimPlan(plan, given))
+    if (answer.kind === 'bundles-missing') await ask(plan)
+    this.#given = plan
   }
 
   #ask(message: (id: number) => Question): Promise<Answer> {

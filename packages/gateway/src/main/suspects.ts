@@ -32,7 +32,8 @@ function stackMapperOf({ codeHash }: InstancePlan, { bundles }: GenerationPlan):
 }
 
 /** Code of the instance of this name runs now, in one step of its life. */
-export function markStep(name: string, suspects: readonly Suspect[]): void {
-  const suspect = suspects.findLast(({ plan }) => plan.name === name)
-  runningMark[0] = suspect === undefined ? NOBODY : markOf(suspect.plan.key)
+export function markStep(name: string, live: readonly Suspect[], staging: Staging | null): void {
+  const starting = staging?.plan.instances.find((plan) => plan.name === name)
+  const plan = starting ?? live.findLast((suspect) => suspect.plan.name === name)?.plan
+  runningMark[0] = plan === undefined ? NOBODY : markOf(plan.key)
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { LOGS_FOLDER } from '../base/own-folders.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
@@ -14,6 +15,7 @@ import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker } from '../protocol/master-worker.ts'
 import type { NodeAnswer } from '../protocol/node-services.ts'
+import type { SlimPlan } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy, WorkerCensus, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { StallRecovery } from './stall-recovery.ts'
 import { markStep, type Staging, type Suspect, suspectsOf } from './suspects.ts'
@@ -72,7 +74,7 @@ export class WorkerEngine {
     this.#pool = new InstancePool({
       log: this.#log,
       surroundings: { ...SYSTEM, node: this.#node },
-      onStep: (instance) => markStep(instance, this.#suspects),
+      onStep: (instance) => markStep(instance, this.#pool.living, this.#staging),
     })
     this.#onRetired = onRetired
     this.#recovery = new StallRecovery({
@@ -95,8 +97,14 @@ export class WorkerEngine {
     return this.#generation
   }
 
+  /** What `stage` takes; null when the plan names what this worker does not have. */
+  whole(plan: SlimPlan): GenerationPlan | null {
+    return this.#pool.whole(plan)
+  }
+
   /**
-   * Makes everything of a generation that may fail, in place of one that was staged before. Throws what
+   * Makes everything of a generation that may fail, in place of one that was staged before, and lets requests have their
+   * turns meanwhile: it takes longer than all that they need themselves. Throws what
    * `InstancePool.stage` and `DataPlane.stage` throw.
    */
   async stage(plan: GenerationPlan): Promise<StagedInstances> {
@@ -107,8 +115,9 @@ export class WorkerEngine {
     try {
       if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
       await this.#node.prepare(plan.settings.state)
+      await turn()
       const held = await Promise.race([this.#pool.stage(plan, staging.giveUp.signal), failed])
-      this.#staged = await this.#compile(plan, held)
+      this.#staged = await this.#compile(plan, held, staging.giveUp.signal)
       return held
     } finally {
       if (this.#staging === staging) {
@@ -119,8 +128,14 @@ export class WorkerEngine {
     }
   }
 
-  async #compile(plan: GenerationPlan, held: StagedInstances): Promise<StagedGeneration> {
+  async #compile(
+    plan: GenerationPlan,
+    held: StagedInstances,
+    signal: AbortSignal,
+  ): Promise<StagedGeneration> {
     try {
+      await turn()
+      signal.throwIfAborted()
       return this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
     } catch (thrown) {
       await held.release()

@@ -1,10 +1,10 @@
 import { GatewayError } from '../base/errors.ts'
 import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { failureOf } from '../protocol/failure.ts'
-import type { GenerationPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
+import type { SlimPlan } from '../protocol/slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster } from './child-of-master.ts'
 import { WorkerEngine } from './worker-engine.ts'
@@ -106,7 +106,9 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
   }
 }
 
-async function stage(id: number, plan: GenerationPlan): Promise<void> {
+async function stage(id: number, slim: SlimPlan): Promise<void> {
+  const plan = theWorker().whole(slim)
+  if (plan === null) return relay({ kind: 'bundles-missing', id })
   try {
     const { carried, started } = await theWorker().stage(plan)
     relay({ kind: 'staged', id, carried, started: started.length })

@@ -8,6 +8,8 @@ export interface BundleHold {
 }
 
 interface CachedBundle {
+  /** Costs nothing: V8 keeps the code, and whoever maps stacks the rest. */
+  readonly plan: BundlePlan
   readonly bundle: LoadedBundle
   users: number
 }
@@ -28,10 +30,15 @@ export class BundleCache {
     return this.#bundles.size
   }
 
+  /** What a bundle that somebody holds was loaded from. */
+  planOf(codeHash: string): BundlePlan | undefined {
+    return this.#bundles.get(codeHash)?.plan
+  }
+
   /** Throws what `loadBundle` throws; nothing is held then. */
   hold(plan: BundlePlan, plugin: string): BundleHold {
     const known = this.#bundles.get(plan.codeHash)
-    const cached = known ?? { bundle: this.#load(plan, plugin), users: 0 }
+    const cached = known ?? { plan, bundle: this.#load(plan, plugin), users: 0 }
     this.#bundles.set(plan.codeHash, cached)
     cached.users++
     return {

@@ -90,6 +90,26 @@ test('stage() gives up when its signal aborts, and what it acquired with it', as
   assert.deepEqual(pool.size, { instances: 0, bundles: 0 })
 })
 
+test('stage() lets others have a turn between load and start, and starts nothing when that gives it up', async () => {
+  for (const isGivenUp of [false, true]) {
+    told.length = 0
+    const giveUp = new AbortController()
+    const onStep = (_: string, step: string): void => {
+      if (step !== 'load') return
+      setImmediate(() => {
+        told.push('a turn')
+        if (isGivenUp) giveUp.abort(new Error('discarded'))
+      })
+    }
+    const pool = new InstancePool({ log: recordingLog().log, onStep })
+    const staging = pool.stage(planOf('a'), giveUp.signal)
+    if (isGivenUp) await assert.rejects(staging, /discarded/)
+    else await (await staging).release()
+    assert.deepEqual(told, ['loaded', 'a turn', ...(isGivenUp ? [] : ['start a', 'stop a'])])
+    assert.deepEqual(pool.size, { instances: 0, bundles: 0 })
+  }
+})
+
 test('stage() waits for the one before: no key is started twice', async () => {
   const { pool, saw } = openPool()
   const slow = pool.stage(planOf({ key: 'a', config: { wait: true } }))

@@ -1,8 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance, StagedInstances } from '../protocol/instance.ts'
 import { familyKey } from '../protocol/instance-family.ts'
+import { type SlimPlan, wholePlan } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy } from '../protocol/supervisor-worker.ts'
 import { BundleCache } from './bundle-cache.ts'
 import { type Surroundings, SYSTEM } from './host.ts'
@@ -74,6 +76,11 @@ export class InstancePool {
   /** What is held, for tests and the curious. */
   get size(): { readonly instances: number; readonly bundles: number } {
     return { instances: this.#residents.size, bundles: this.#bundles.size }
+  }
+
+  /** The plan with the text of what lives here; null when it names a bundle of which nothing does. */
+  whole(plan: SlimPlan): GenerationPlan | null {
+    return wholePlan(plan, (codeHash) => this.#bundles.planOf(codeHash))
   }
 
   /**
@@ -163,6 +170,9 @@ export class InstancePool {
     this.#options.onStep?.(plan.name, 'load')
     const code = this.#bundles.hold(bundlePlan, plan.name)
     try {
+      // Whoever else has work in this process goes first: to load and to start are the longest steps.
+      await turn()
+      staging.signal?.throwIfAborted()
       const family = familyKey(plan, (id) => staging.plansById.get(id)?.key)
       const old = this.#updatable(family, staging)
       const made =

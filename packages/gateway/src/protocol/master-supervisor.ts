@@ -1,6 +1,7 @@
 import type { Failure } from './failure.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan } from './generation.ts'
 import type { ListenAddress } from './listen-address.ts'
+import type { SlimPlan } from './slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from './supervisor-worker.ts'
 
 /**
@@ -27,6 +28,8 @@ export type MasterToSupervisor =
     }
   | { readonly kind: 'opened'; readonly id: number; readonly result: OpenResult }
   | { readonly kind: 'committed'; readonly id: number }
+  /** Not committed: not all that the plan only names is there. The whole one is asked for. */
+  | { readonly kind: 'bundles-missing'; readonly id: number }
   /** The process exists; it may be anything but ready. */
   | { readonly kind: 'worker-spawned'; readonly worker: number; readonly pid: number }
   /** It takes messages. `generation` is the one it serves already, or 0. */
@@ -54,7 +57,7 @@ export type SupervisorToMaster =
   /** Close what was opened by `stage-listeners`: the change failed. */
   | { readonly kind: 'discard-listeners' }
   /** From now on workers start with this generation; staged listeners replace those there are. */
-  | { readonly kind: 'commit'; readonly id: number; readonly plan: GenerationPlan }
+  | { readonly kind: 'commit'; readonly id: number; readonly plan: SlimPlan }
   /** There is no generation that could serve: accept connections all the same, and answer 503. */
   | { readonly kind: 'listen-anyway' }
   /** End this worker now; its successor starts on the committed generation. */

@@ -1,7 +1,7 @@
 import type { Failure } from './failure.ts'
 import type { FaultEvent } from './faults.ts'
-import type { GenerationPlan } from './generation.ts'
 import type { NodeAnswer, NodeRequest } from './node-services.ts'
+import type { SlimPlan } from './slim-plan.ts'
 import type { ExchangeTrace } from './trace.ts'
 
 /**
@@ -9,7 +9,7 @@ import type { ExchangeTrace } from './trace.ts'
  * may fail (instances), `commit` is one pointer swap. Every request is answered once, with its `id`.
  */
 export type SupervisorToWorker =
-  | { readonly kind: 'stage'; readonly id: number; readonly plan: GenerationPlan }
+  | { readonly kind: 'stage'; readonly id: number; readonly plan: SlimPlan }
   /** Only for the generation staged last. Answers `committed`, also when it is committed already. */
   | { readonly kind: 'commit'; readonly id: number; readonly generation: number }
   /** Not a request: the staged generation will not be committed. Nothing happens when another one is staged. */
@@ -25,6 +25,8 @@ export type SupervisorToWorker =
 
 export type WorkerToSupervisor =
   | { readonly kind: 'staged'; readonly id: number; readonly carried: number; readonly started: number }
+  /** It has not all that the plan only names. Nothing is staged, and the whole plan is asked for. */
+  | { readonly kind: 'bundles-missing'; readonly id: number }
   | { readonly kind: 'stage-failed'; readonly id: number; readonly failure: Failure }
   | {
       readonly kind: 'committed'
