@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, symlink } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { constants, getPriority } from 'node:os'
@@ -147,7 +148,12 @@ test('the start output names address, chain in order and a curl line; logs are J
   assert.ok(logLines(gateway.stderr).every((line) => typeof line.time === 'string'))
 })
 
-test('supervisor and trial have a lower priority than the workers', async (t) => {
+/** Linux gives each of them a priority of its own. */
+function threadsOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).map(Number)
+}
+
+test('supervisor and trial have a lower priority than the workers, with all their threads', async (t) => {
   const gateway = await startGateway(t, {
     config: { listen: LISTEN, workers: 1, routes: ROUTES },
     plugins: {
@@ -157,11 +163,17 @@ test('supervisor and trial have a lower priority than the workers', async (t) =>
       },
     },
   })
-  const prioritiesOf = (process: string): number[] => gateway.pids(`cardea: ${process}`).map(getPriority)
-  const [normal = 0] = prioritiesOf('worker')
+  const prioritiesOf = (process: string): number[] =>
+    gateway.pids(`cardea: ${process}`).flatMap((pid) => threadsOf(pid).map((thread) => getPriority(thread)))
+  const [normal = 0, ...others] = prioritiesOf('worker')
+  assert.ok(others.length > 0 && others.every((priority) => priority === normal))
   const below = normal + constants.priority.PRIORITY_BELOW_NORMAL
-  assert.deepEqual(prioritiesOf('supervisor'), [below])
-  assert.deepEqual(prioritiesOf('trial'), [below])
+  assert.deepEqual(new Set(prioritiesOf('supervisor')), new Set([below]))
+  assert.deepEqual(new Set(prioritiesOf('trial')), new Set([below]))
+  // Its session is its own, with a share of its own where the kernel groups by sessions. Others than root may have to wait.
+  if (!existsSync('/proc/self/autogroup') || process.getuid?.() !== 0) return
+  const groups = gateway.pids('cardea: trial').map((pid) => readFileSync(`/proc/${pid}/autogroup`, 'utf8'))
+  assert.match(groups.join(), /^\/autogroup-\d+ nice 10$/m)
 })
 
 test('--to proxies without a file, from any folder, through a link in node_modules/.bin', async (t) => {

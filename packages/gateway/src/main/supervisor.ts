@@ -1,6 +1,6 @@
-import { constants, getPriority, setPriority } from 'node:os'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
+import { lowerPriority } from '../base/priority.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { Workers } from '../control-plane/workers.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
@@ -193,9 +193,7 @@ process.title = 'cardea: supervisor'
  * and its children (esbuild, the trial) take what is left. Measured with `npm run bench -- changes` on two cores: the
  * p99 of a request while one change follows the other went from 2.7 ms to 1.9 ms; changes took as long as before.
  */
-setPriority(
-  Math.min(constants.priority.PRIORITY_LOW, getPriority() + constants.priority.PRIORITY_BELOW_NORMAL),
-)
+lowerPriority()
 const supervisor = new Supervisor()
 process.on('message', (message: MasterToSupervisor) => supervisor.onMessage(message))
 process.on('uncaughtException', (thrown) => {
