@@ -5,6 +5,7 @@ import { mkdir, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { runCommand } from '../tests/support/cardea-command.ts'
 import { startGateway } from '../tests/support/gateway.ts'
 import { withTempDir } from '../tests/support/temp-dir.ts'
 import { packGateway } from './pack.ts'
@@ -21,6 +22,7 @@ test('packGateway() packs the program with the built-in plugins where an install
     'bin/cardea.js',
     'schemas/cardea.schema.json',
     'dist/main/worker.js',
+    'dist/main/sdk-testing.js',
   ]) {
     assert.ok(files.includes(`package/${file}`), file)
   }
@@ -51,6 +53,22 @@ test('what packGateway() packs runs where it is installed, with its built-in plu
   const response = await fetch(gateway.url, { headers: { origin: 'https://app.example.com' } })
   assert.equal(await response.text(), 'ok')
   assert.equal(response.headers.get('access-control-allow-origin'), 'https://app.example.com')
+})
+
+test('what packGateway() packs makes a plugin and tests it, in a folder that knows no package', async (t) => {
+  await using dir = await withTempDir()
+  await using project = await withTempDir()
+  const bin = await install(await packGateway(dir.path), join(dir.path, 'node_modules'))
+  const cardea = (...args: string[]) => runCommand(t, args, { bin, cwd: project.path })
+  const made = await cardea('plugin', 'new', 'hello')
+  assert.equal(made.code, 0, made.stdout + made.stderr)
+  const tested = await cardea('plugin', 'test', 'hello')
+  assert.equal(tested.code, 0, tested.stdout + tested.stderr)
+  assert.match(tested.stdout, /^ℹ pass 2$/m)
+  assert.equal(tested.stderr, '')
+  await project.write({ 'plugins/hello/plugin.ts': "export const PluginMain = () => ({ name: 'hello' })" })
+  const broken = await cardea('plugin', 'test', 'hello')
+  assert.equal(broken.code, 1, broken.stdout + broken.stderr)
 })
 
 /** As npm does, with the packages that the workspace has; returns the program. */

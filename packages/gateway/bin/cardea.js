@@ -4,10 +4,10 @@
 
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import * as modules from 'node:module'
 import { dirname, join, sep } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const NODE_MAJOR_MIN = 24
 
@@ -34,10 +34,23 @@ async function main() {
   if (program === null) {
     return fail(`Cardea is not complete: ${ownFolder} holds neither dist/ nor src/. Install it again.`)
   }
+  const isTest = process.argv[2] === 'plugin' && process.argv[3] === 'test'
+  if (isTest && node === process.execPath) return runHere(program)
   const args = [...FLAGS, program, ...process.argv.slice(2)]
-  const env = isInstalled ? process.env : environmentOfSources()
+  const env = isInstalled && !isTest ? process.env : withCompileCache()
   if (typeof process.execve === 'function') process.execve(node, [node, ...args], env)
   runAsChild(node, args, env)
+}
+
+/**
+ * Somebody waits for tests, and they need none of the flags: this process itself runs them. That is one start of Node
+ * less, and Node's own modules come from the cache that it brings, which `--no-compilation-cache` does without.
+ */
+async function runHere(program) {
+  const env = withCompileCache()
+  process.env.NODE_COMPILE_CACHE = env.NODE_COMPILE_CACHE
+  modules.enableCompileCache(env.NODE_COMPILE_CACHE)
+  await import(pathToFileURL(program).href)
 }
 
 /**
@@ -45,10 +58,10 @@ async function main() {
  * as well: 36 MB less in each worker (measured), since the compiler is never loaded. The cache holds code, so it stands
  * where only those write who may write the code itself, and never in a shared temporary folder.
  */
-function environmentOfSources() {
+function withCompileCache() {
   if (process.env.NODE_COMPILE_CACHE !== undefined) return process.env
-  const cache = join(ownFolder, '..', '..', 'node_modules', '.cache', 'cardea')
-  return { ...process.env, NODE_COMPILE_CACHE: cache }
+  const root = isInstalled ? dirname(ownFolder) : join(ownFolder, '..', '..', 'node_modules')
+  return { ...process.env, NODE_COMPILE_CACHE: join(root, '.cache', 'cardea') }
 }
 
 /** This Node when it is new enough, else the one that a platform package brings, else null. */
@@ -57,7 +70,7 @@ function findNode() {
   const platform = `${process.platform}-${process.arch}`
   for (const from of [join(ownFolder, 'package.json'), join(process.cwd(), 'package.json')]) {
     for (const name of [`node-${platform}`, `node-bin-${platform}`]) {
-      const node = nodeOfPackage(createRequire(from), name)
+      const node = nodeOfPackage(modules.createRequire(from), name)
       if (node !== null) return node
     }
   }

@@ -11,8 +11,11 @@ import { fileURLToPath } from 'node:url'
 
 const PACKAGE = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** Each of them starts a process or a thread. */
-const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread']
+/** Each of them starts a process or a thread, or is loaded by a process of tests before all else. */
+const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread', 'test-imports']
+
+/** To this src/main/test-imports.ts leads the tests of plugins. */
+const HARNESS = { sdk: '../sdk/src/index.ts', 'sdk-testing': '../sdk/src/testing/index.ts' }
 
 /**
  * These are found beside the package when they run: esbuild is a program, pino-pretty is for terminals only, ioredis for
@@ -35,9 +38,24 @@ const KEPT_MS = 7 * 24 * 3_600_000
  * @param {string} folder the package's; another one in tests only.
  */
 export function bundle(out, folder = PACKAGE) {
-  loadEsbuild().buildSync({
+  const { buildSync } = loadEsbuild()
+  const processes = ENTRIES.map((entry) => [entry, `src/main/${entry}.ts`])
+  // By themselves: what the harness has in common with supervisor and worker would be parts that those load one by one.
+  for (const entries of [Object.fromEntries(processes), HARNESS]) buildSync(optionsOf(entries, out, folder))
+}
+
+/**
+ * @param {Readonly<Record<string, string>>} entries sources by the name of what is made of them
+ * @param {string} out
+ * @param {string} folder
+ * @returns {import('esbuild').BuildOptions}
+ */
+function optionsOf(entries, out, folder) {
+  return {
     absWorkingDir: folder,
-    entryPoints: ENTRIES.map((entry) => join(folder, 'src', 'main', `${entry}.ts`)),
+    entryPoints: Object.fromEntries(
+      Object.entries(entries).map(([name, source]) => [name, join(folder, source)]),
+    ),
     // All in one folder: each finds its neighbours, and the package two folders above, as its source does.
     outdir: join(out, 'main'),
     entryNames: '[name]',
@@ -52,7 +70,7 @@ export function bundle(out, folder = PACKAGE) {
     sourcemap: 'linked',
     sourcesContent: false,
     logLevel: 'silent',
-  })
+  }
 }
 
 /**

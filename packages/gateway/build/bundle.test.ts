@@ -8,7 +8,7 @@ import { type TempDir, withTempDir } from '../../../tests/support/temp-dir.ts'
 import { builtProgram } from './bundle.js'
 
 const run = promisify(execFile)
-const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread']
+const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread', 'test-imports']
 const DAY_SECONDS = 24 * 3600
 
 /** A working tree with the least that a build needs; returns its gateway's folder. */
@@ -19,6 +19,7 @@ async function writeTree(dir: TempDir): Promise<string> {
     'packages/gateway/src/shared.ts': says('one'),
     'packages/gateway/src/shared.test.ts': 'not even TypeScript (',
     'packages/sdk/src/index.ts': 'export {}\n',
+    'packages/sdk/src/testing/index.ts': 'export {}\n',
     'package-lock.json': {},
   })
   return join(dir.path, 'packages/gateway')

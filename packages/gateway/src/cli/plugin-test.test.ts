@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, symlink } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { runCommand } from '../../../../tests/support/cardea-command.ts'
@@ -65,10 +65,42 @@ test('`cardea plugin test` runs the tests of one plugin or of all, and its exit 
 
 test('`cardea plugin new` and `cardea plugin test` go together', async (t) => {
   await using dir = await withTempDir()
-  await symlink(join(import.meta.dirname, '../../../../node_modules'), join(dir.path, 'node_modules'))
   const run = (...args: string[]) => runCommand(t, ['plugin', ...args], { cwd: dir.path })
   assert.equal((await run('new', 'hello')).code, 0)
   const tested = await run('test', 'hello')
   assert.equal(tested.code, 0, tested.stdout + tested.stderr)
   assert.match(tested.stdout, /pass 2/)
+})
+
+test('`cardea plugin test` fails what did not run to its end', async (t) => {
+  await using dir = await withTempDir()
+  const ends = {
+    throws: `${passing}throw new Error('at the top')`,
+    malformed: `${passing}const = 1`,
+    exits: `${passing}test('it exits', () => process.exit(0))`,
+    rejects: `${passing}void Promise.reject(new Error('unheard'))`,
+  }
+  for (const [name, text] of Object.entries(ends)) {
+    await dir.write({ [`plugins/${name}/plugin.json`]: '{}', [`plugins/${name}/plugin.test.ts`]: text })
+  }
+  for (const name of Object.keys(ends)) {
+    const { code, stdout, stderr } = await runCommand(t, ['plugin', 'test', name], { cwd: dir.path })
+    assert.equal(code, 1, `${name}: ${stdout}${stderr}`)
+    assert.match(stdout, /✖ failing tests:/)
+  }
+})
+
+test('`cardea plugin test` gives tests the SDK of the program, by import and by require', async (t) => {
+  await using dir = await withTempDir()
+  await dir.write({
+    'plugins/sample/plugin.json': '{}',
+    'plugins/sample/one.test.mts':
+      "import { consumerOf } from '@cardea/sdk'\nimport { testGateway } from '@cardea/sdk/testing'\nconsumerOf.call\ntestGateway.call",
+    'plugins/sample/package.json': { type: 'commonjs' },
+    'plugins/sample/two.test.js':
+      "require('@cardea/sdk').consumerOf.call\nrequire('@cardea/sdk/testing').testGateway.call",
+  })
+  const { code, stdout, stderr } = await runCommand(t, ['plugin', 'test', 'sample'], { cwd: dir.path })
+  assert.equal(code, 0, stdout + stderr)
+  assert.match(stdout, /^ℹ pass 2$/m)
 })

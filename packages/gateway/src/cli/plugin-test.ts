@@ -1,10 +1,13 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { globSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { pathToFileURL } from 'node:url'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { nearestOf } from '../config/nearest.ts'
+import { childEntryFile } from '../main/child-slot.ts'
 import type { CommandIo } from './io.ts'
 
 export interface PluginTestOptions {
@@ -17,12 +20,16 @@ export interface PluginTestOptions {
 
 const TEST_FILES = '**/*.test.{ts,mts,js,mjs}'
 
+/**
+ * For a test that says nothing else. One that waits for time, and forgets to move the harness's clock, would wait for
+ * ever, and nobody would see which one it is.
+ */
+const TEST_TIMEOUT_MS = 60_000
+
 const FLAGS = [
-  // What the gateway's own processes run with: a plugin is tried as it will run.
-  '--no-compilation-cache',
-  '--disable-sigusr1',
   // A plugin's folder needs no package.json, so nobody has said which modules these are.
   '--disable-warning=MODULE_TYPELESS_PACKAGE_JSON',
+  `--import=${pathToFileURL(childEntryFile('test-imports.ts')).href}`,
 ]
 
 /**
@@ -48,7 +55,7 @@ export async function pluginTest(name: string | null, options: PluginTestOptions
     return 1
   }
   if (untested.length > 0) io.err(`Without tests: ${untested.join(', ')}.\n`)
-  return runTests(dirname(folders[0] ?? ''), files)
+  return runTests(dirname(folders[0] ?? ''), files, io)
 }
 
 /** The folders that are plugins, or the sentence that says why there are none. */
@@ -103,19 +110,29 @@ function nothingToTest(folders: readonly string[]): string {
     : `None of the ${folders.length} plugins of ${dirname(folder)} has a test: *.test.ts beside its plugin.json.`
 }
 
-async function runTests(cwd: string, files: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, [...FLAGS, '--test', '--test-reporter=spec', ...files], {
+/** Each file in a process of its own, as `node --test` does it, and with its report. */
+async function runTests(cwd: string, files: readonly string[], io: CommandIo): Promise<number> {
+  // Inside of another test run this is a run of its own.
+  delete process.env.NODE_TEST_CONTEXT
+  const interrupt = new AbortController()
+  const abort = (): void => interrupt.abort()
+  process.on('SIGINT', abort).on('SIGTERM', abort)
+  let passed = false
+  const events = run({
     cwd,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    // Inside of another test run this is a run of its own.
-    env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+    files,
+    execArgv: FLAGS,
+    concurrency: availableParallelism(),
+    timeout: TEST_TIMEOUT_MS,
+    signal: interrupt.signal,
+  }).on('test:summary', ({ file, success }) => {
+    // A file has a summary too, which comes before that of all.
+    if (file === undefined) passed = success
   })
-  const forward = (signal: NodeJS.Signals): void => void child.kill(signal)
-  process.on('SIGINT', forward).on('SIGTERM', forward)
   try {
-    const [code] = (await once(child, 'exit')) as [number | null]
-    return code === 0 ? 0 : 1
+    for await (const text of events.compose(spec)) io.out(String(text))
+    return passed ? 0 : 1
   } finally {
-    process.off('SIGINT', forward).off('SIGTERM', forward)
+    process.off('SIGINT', abort).off('SIGTERM', abort)
   }
 }
