@@ -12,19 +12,20 @@ export const USAGE = `npm run bench -- [compare] [options]   Cardea and its peer
 npm run bench -- memory [options]      what Cardea holds: under load, per idle connection, with a 1 GiB body
 npm run bench -- in-process            chain and codec alone, without sockets
 npm run bench -- plugins [options]     what each built-in plugin adds to an exchange, without sockets
+npm run bench -- harness [options]     how long \`cardea plugin test\` takes for a hundred tests
 npm run bench -- changes [options]     how long a saved file takes to go live, and what requests feel of it
 
   --quick                 a couple of seconds per cell, 2 repeats
   --only NAME,…           scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}
                           with plugins, their cases: ${BUILT_IN_CASES.map(({ name }) => name).join(', ')}
   --peers NAME,…          peers: ${PEERS.map(({ name }) => name).join(', ')}
-  --seconds N             per cell; --repeats N; --connections N
+  --seconds N             per cell; --repeats N, also of harness; --connections N
   --proxy-core N          1 unless told; --load-core N: 0 unless told
   --changes N             1000 unless told, 100 with --quick
   --out DIR               bench/results unless told
   --check                 prints each bar as met or missed; exits 1 if one is missed`
 
-const BENCHES = ['compare', 'memory', 'in-process', 'plugins', 'changes'] as const
+const BENCHES = ['compare', 'memory', 'in-process', 'plugins', 'harness', 'changes'] as const
 
 export interface Options {
   readonly what: (typeof BENCHES)[number]

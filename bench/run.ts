@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { exitCodeOf, judgeComparison, showVerdicts, type Verdict } from './bars.ts'
 import { judgeChanges, measureChanges, reportChanges } from './changes.ts'
 import { compare } from './compare.ts'
+import { judgeHarness, measureHarness, reportHarness } from './harness.ts'
 import { judgeBuiltIns, measureBuiltIns, reportBuiltIns } from './in-process/built-ins.ts'
 import { measureInProcess, reportInProcess } from './in-process.ts'
 import { judgeMemory, measureMemory, reportMemory } from './memory.ts'
@@ -32,9 +33,11 @@ async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2))
   if (options.what === 'in-process') return runInProcess(options)
   if (options.what === 'plugins') return runBuiltIns(options)
-  if (options.what !== 'changes') await requirePrograms()
+  const needsPrograms = options.what === 'compare' || options.what === 'memory'
+  if (needsPrograms) await requirePrograms()
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort())
+  if (options.what === 'harness') return runHarness(options, interrupt.signal)
   if (options.what === 'changes') return runChanges(options, interrupt.signal)
   return options.what === 'memory'
     ? runMemory(options, interrupt.signal)
@@ -107,6 +110,18 @@ async function runBuiltIns(options: Options): Promise<number> {
   await writeResults(options, { 'plugins.json': `${JSON.stringify(found, null, 2)}\n`, 'plugins.md': text })
   say(`\n${text}`)
   return options.check ? announce(judgeBuiltIns(rows), options.partial) : 0
+}
+
+async function runHarness(options: Options, signal: AbortSignal): Promise<number> {
+  const result = await measureHarness({ runs: options.timing.repeats, signal })
+  const text = reportHarness(result)
+  const found = { at: new Date().toISOString(), ...result }
+  await writeResults(options, {
+    'harness.json': `${JSON.stringify(found, null, 2)}\n`,
+    'harness.md': text,
+  })
+  say(`\n${text}`)
+  return options.check ? announce(judgeHarness(result), false) : 0
 }
 
 async function runChanges(options: Options, signal: AbortSignal): Promise<number> {
