@@ -75,18 +75,17 @@ function headerReader(side: 'request' | 'response', header: string, redaction: R
   }
 }
 
-let secondOfIso = Number.NaN
-let isoSecond = ''
+let millisecondOfIso = Number.NaN
+let iso = ''
 
-/** `2026-11-02T10:00:00.123Z`. The text of a second is made once. */
+/** `2026-11-02T10:00:00.123Z`. The text of a millisecond is made once. */
 function isoTime(unixMs: number): string {
-  const whole = Math.floor(unixMs)
-  const second = Math.floor(whole / 1000)
-  if (second !== secondOfIso) {
-    secondOfIso = second
-    isoSecond = new Date(second * 1000).toISOString().slice(0, -4)
+  const millisecond = Math.floor(unixMs)
+  if (millisecond !== millisecondOfIso) {
+    millisecondOfIso = millisecond
+    iso = new Date(millisecond).toISOString()
   }
-  return `${isoSecond}${String(whole - second * 1000).padStart(3, '0')}Z`
+  return iso
 }
 
 /** Microseconds are as fine as a log needs it. */

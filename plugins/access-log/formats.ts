@@ -1,7 +1,7 @@
 import { type Context, consumerOf, type FinishRecord } from '@cardea/sdk'
 import { type Reader, readerOf } from './fields.ts'
 import type { Redaction } from './redact.ts'
-import { escaped, quoted } from './text.ts'
+import { escaped } from './text.ts'
 
 /** The line of one exchange, without its end. `dropped`: lines that were lost since the last one that was written. */
 export type Format = (ctx: Context, record: FinishRecord, dropped: number) => string
@@ -25,21 +25,6 @@ export function combinedFormat(redaction: Redaction): Format {
   const agent = readerOf('user_agent', redaction)
   return (ctx, record, dropped) =>
     `${common(ctx, record, dropped)} "${textOf(referer(ctx, record))}" "${textOf(agent(ctx, record))}"`
-}
-
-/** A JSON object. What is not there is left out, so that lines are no longer than they need to be. */
-export function jsonFormat(names: readonly string[], redaction: Redaction): Format {
-  const members = names.map((name) => ({ key: `${quoted(name)}:`, read: readerOf(name, redaction) }))
-  return (ctx, record, dropped) => {
-    let text = '{'
-    for (const { key, read } of members) {
-      const value = read(ctx, record)
-      if (value === null) continue
-      text += `${text === '{' ? '' : ','}${key}${typeof value === 'string' ? quoted(value) : value}`
-    }
-    if (dropped > 0) text += `${text === '{' ? '' : ','}"dropped_before":${dropped}`
-    return `${text}}`
-  }
 }
 
 /** Text with fields in braces. Throws an Error, for the user, on braces that do not fit. */

@@ -222,6 +222,9 @@ describe('secrets are not written', () => {
     ['/a?token=a=b&token=c', '/a?token=[redacted]&token=[redacted]'],
     ['/a?keyword=abc&monkey=1&token', '/a?keyword=abc&monkey=1&token'],
     ['/a?%zz=abc&token=b', '/a?%zz=abc&token=[redacted]'],
+    ['/a?&&x&token=b&', '/a?&&x&token=[redacted]&'],
+    ['/a?token&y=token&key=', '/a?token&y=token&key=[redacted]'],
+    ['/a?token', '/a?token'],
   ]
   for (const [url, written] of urls) {
     test(`${url} is written as ${written}`, async () => {

@@ -1,5 +1,6 @@
 import { durationMs, type FinishRecord, type Host, type Middleware, sizeBytes } from '@cardea/sdk'
-import { combinedFormat, commonFormat, type Format, jsonFormat, templateFormat } from './formats.ts'
+import { combinedFormat, commonFormat, type Format, templateFormat } from './formats.ts'
+import { jsonFormat } from './json-format.ts'
 import { redactionOf } from './redact.ts'
 
 /** What config_schema in plugin.json describes. */

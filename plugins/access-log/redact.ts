@@ -29,18 +29,28 @@ export function redactionOf(headers: readonly string[], queryWords: readonly str
     url(url) {
       const at = url.indexOf('?')
       if (at === -1 || secretWords.size === 0) return url
-      const query = url.slice(at + 1)
-      const parts = query.split('&').map((part) => redactedPart(part, isSecret))
-      return `${url.slice(0, at + 1)}${parts.join('&')}`
+      return redactedQuery(url, at + 1, isSecret)
     },
   }
 }
 
-function redactedPart(part: string, isSecret: (name: string) => boolean): string {
-  const equals = part.indexOf('=')
-  if (equals === -1) return part
-  const name = part.slice(0, equals)
-  return isSecret(name) ? `${name}=${REDACTED}` : part
+/** Most queries hold no secret, and are given back as they are. */
+function redactedQuery(url: string, from: number, isSecret: (name: string) => boolean): string {
+  let text = ''
+  let copied = 0
+  // Looked for again only when it has been passed: else a query of nothing but `&` took n² steps.
+  let equals = from - 1
+  for (let start = from; start < url.length && equals !== -1; ) {
+    const ampersand = url.indexOf('&', start)
+    const end = ampersand === -1 ? url.length : ampersand
+    if (equals < start) equals = url.indexOf('=', start)
+    if (equals !== -1 && equals < end && isSecret(url.slice(start, equals))) {
+      text += `${url.slice(copied, equals + 1)}${REDACTED}`
+      copied = end
+    }
+    start = end + 1
+  }
+  return copied === 0 ? url : text + url.slice(copied)
 }
 
 /** `accessToken`, `access_token`, `user[token]` and `access%5Ftoken` are all of the words access (or user) and token. */

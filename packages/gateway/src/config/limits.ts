@@ -238,6 +238,8 @@ export const TRIAL_LIMITS = {
   idleMs: 300_000,
   /** How soon a trial process whose event loop is blocked notices that the supervisor is gone. */
   parentPollMs: 250,
+  /** The same between trials, when only what a trial left behind could block it. */
+  idleParentPollMs: 5_000,
   /** From a kill to the end of the process; only the kernel can take longer. */
   killTimeoutMs: 5_000,
 } as const

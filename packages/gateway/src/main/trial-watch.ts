@@ -12,7 +12,9 @@ import { endProcessGroup } from './process-group.ts'
 
 export interface TrialWatchData {
   readonly parentPid: number
+  /** How often it is asked for during a trial, and between trials. */
   readonly pollMs: number
+  readonly idlePollMs: number
   /** An Int32 that the main thread counts up with each beat. */
   readonly beats: SharedArrayBuffer
 }
@@ -25,7 +27,7 @@ export type TrialWatchOrder = {
   readonly silenceMs: number
 } | null
 
-const { parentPid, pollMs, beats } = workerData as TrialWatchData
+const { parentPid, pollMs, idlePollMs, beats } = workerData as TrialWatchData
 const count = new Int32Array(beats)
 let timer: NodeJS.Timeout | undefined
 
@@ -48,7 +50,7 @@ function watch(order: TrialWatchOrder): void {
         tell(order.id)
       }
     },
-    order === null ? pollMs : Math.min(pollMs, order.beatMs),
+    order === null ? idlePollMs : Math.min(pollMs, order.beatMs),
   )
 }
 

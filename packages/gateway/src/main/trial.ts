@@ -121,6 +121,7 @@ async function startWatch(): Promise<(order: TrialWatchOrder) => void> {
   const data: TrialWatchData = {
     parentPid: Number(process.argv[2]),
     pollMs: TRIAL_LIMITS.parentPollMs,
+    idlePollMs: TRIAL_LIMITS.idleParentPollMs,
     beats: beats.buffer,
   }
   const watch = new Worker(childEntryFile('trial-watch.ts'), {

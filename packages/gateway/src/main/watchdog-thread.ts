@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { NOBODY } from '../base/running-mark.ts'
 import { WATCHDOG_LIMITS } from '../config/limits.ts'
@@ -77,10 +77,14 @@ async function watch(): Promise<never> {
   loop.poll()
   tell({ kind: 'watching' })
   for (;;) {
-    await sleep(loop.nextPollMs)
+    // No timer: that would wake the event loop of this thread ten times a second, in which nothing is ever to be done.
+    Atomics.wait(cells, WatchdogCell.stallMs, loop.stallMs, loop.nextPollMs)
     const isStalled = !loop.poll() && loop.silentMs >= loop.stallMs
     const isGrowing = loop.isGrowing
-    if (isStalled || isGrowing) await attend(isGrowing)
+    if (!isStalled && !isGrowing) continue
+    await attend(isGrowing)
+    // What the inspector has left to do it does now.
+    await turn()
   }
 }
 

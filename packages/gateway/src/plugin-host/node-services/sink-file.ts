@@ -3,11 +3,13 @@ import { messageOf } from '../../base/errors.ts'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import { SINK_LIMITS } from '../../config/limits.ts'
+import { LineChunk } from './line-chunk.ts'
 import { type LineFile, type LineFiles, STDOUT } from './line-file.ts'
 
 /** Writes of several processes to one pipe stay whole up to this size (PIPE_BUF). */
-const PIPE_WRITE_BYTES_MAX = 4_096
-const FILE_WRITE_BYTES_MAX = 256 * 1_024
+const PIPE_CHUNK_BYTES = 4_096
+/** Room for the line with which it is time to write. */
+const FILE_CHUNK_BYTES = SINK_LIMITS.flushBytes + 4_096
 /** A pipe that nobody reads at the moment is tried again after this time. */
 const AGAIN_DELAY_MS = 10
 
@@ -23,9 +25,13 @@ export interface SinkFileOptions {
 export class SinkFile {
   readonly name: string
   readonly #options: SinkFileOptions
-  #lines: string[] = []
-  /** Of `#lines`. */
-  #lineBytes = 0
+  readonly #chunkBytes: number
+  /** Takes the next lines. */
+  #chunk: LineChunk | null = null
+  /** Those before it, in order, that no write has begun with. */
+  #full: LineChunk[] = []
+  /** One that has been written. A new one for every write costs more than its lines: the kernel has to find the memory. */
+  #spare: LineChunk | null = null
   /** Of the lines that are not written yet, those on their way included. */
   #pendingBytes = 0
   #file: LineFile | null = null
@@ -38,6 +44,7 @@ export class SinkFile {
   constructor(options: SinkFileOptions) {
     this.name = options.name
     this.#options = options
+    this.#chunkBytes = options.name === STDOUT ? PIPE_CHUNK_BYTES : FILE_CHUNK_BYTES
   }
 
   /** Lines that never came to the file. */
@@ -48,17 +55,38 @@ export class SinkFile {
   /** False when there is no room. */
   write(line: string): boolean {
     const text = oneLine(line)
-    const bytes = Buffer.byteLength(text) + 1
-    if (this.#pendingBytes + bytes > SINK_LIMITS.pendingBytesMax) {
+    if (this.#pendingBytes + text.length >= SINK_LIMITS.pendingBytesMax) {
       this.#drop(1, 'more is written than the disk takes')
       return false
     }
-    this.#lines.push(text)
-    this.#lineBytes += bytes
-    this.#pendingBytes += bytes
+    this.#add(text)
     if (this.#pendingBytes >= SINK_LIMITS.flushBytes) void this.flush()
     else this.#startTimer()
     return true
+  }
+
+  #add(line: string): void {
+    let chunk = this.#chunk ?? this.#newChunk(line)
+    const bytesBefore = chunk.byteCount
+    if (chunk.add(line)) {
+      this.#chunk = chunk
+      this.#pendingBytes += chunk.byteCount - bytesBefore
+      return
+    }
+    this.#full.push(chunk)
+    chunk = this.#newChunk(line)
+    chunk.add(line)
+    this.#chunk = chunk
+    this.#pendingBytes += chunk.byteCount
+  }
+
+  /** Has room for the line. */
+  #newChunk(line: string): LineChunk {
+    const spare = this.#spare
+    const bytes = Buffer.byteLength(line) + 1
+    if (spare === null || bytes > this.#chunkBytes) return new LineChunk(Math.max(bytes, this.#chunkBytes))
+    this.#spare = null
+    return spare
   }
 
   /** The file has been renamed: what comes from now on goes to a new one. */
@@ -79,17 +107,14 @@ export class SinkFile {
 
   /** What no write has begun with is written now: the process ends. Never throws. */
   flushSync(): void {
-    if (this.#lines.length === 0) return
-    const lines = this.#lines
-    this.#lines = []
-    this.#lineBytes = 0
-    try {
-      this.#file ??= this.#options.files.openSync(this.name)
-      let rest: Uint8Array = Buffer.from(`${lines.join('\n')}\n`)
-      this.#pendingBytes -= rest.length
-      while (rest.length > 0) rest = rest.subarray(this.#file.appendSync(rest))
-    } catch (thrown) {
-      this.#drop(lines.length, messageOf(thrown))
+    for (let chunk = this.#nextChunk(); chunk !== null; chunk = this.#nextChunk()) {
+      try {
+        this.#file ??= this.#options.files.openSync(this.name)
+        for (let rest = chunk.bytes; rest.length > 0; ) rest = rest.subarray(this.#file.appendSync(rest))
+      } catch (thrown) {
+        this.#drop(chunk.lineCount, messageOf(thrown))
+      }
+      this.#pendingBytes -= chunk.byteCount
     }
   }
 
@@ -100,25 +125,38 @@ export class SinkFile {
 
   async #flush(): Promise<void> {
     // Lines that came while others were written follow at once.
-    do {
+    for (;;) {
       if (this.#mustReopen) await this.#closeFile()
       this.#mustReopen = false
-      const count = this.#nextCount()
-      if (count === 0) continue
-      const lines = this.#lines.splice(0, count)
-      const bytes = Buffer.from(`${lines.join('\n')}\n`)
-      this.#lineBytes -= bytes.length
-      try {
-        this.#file ??= await this.#options.files.open(this.name)
-        await this.#append(this.#file, bytes)
-      } catch (thrown) {
-        this.#drop(count, messageOf(thrown))
-        // The next try begins anew: the folder may have been deleted.
-        await this.#closeFile()
-      } finally {
-        this.#pendingBytes -= bytes.length
-      }
-    } while (this.#lines.length > 0 || this.#mustReopen)
+      const chunk = this.#nextChunk()
+      if (chunk !== null) await this.#writeChunk(chunk)
+      else if (!this.#mustReopen) return
+    }
+  }
+
+  /** The lines that come now belong to another. Null when there are none. */
+  #nextChunk(): LineChunk | null {
+    const full = this.#full.shift()
+    if (full !== undefined) return full
+    const chunk = this.#chunk
+    this.#chunk = null
+    return chunk
+  }
+
+  /** Never rejects. */
+  async #writeChunk(chunk: LineChunk): Promise<void> {
+    try {
+      this.#file ??= await this.#options.files.open(this.name)
+      await this.#append(this.#file, chunk.bytes)
+    } catch (thrown) {
+      this.#drop(chunk.lineCount, messageOf(thrown))
+      // The next try begins anew: the folder may have been deleted.
+      await this.#closeFile()
+    }
+    this.#pendingBytes -= chunk.byteCount
+    if (chunk.capacityBytes !== this.#chunkBytes) return
+    chunk.clear()
+    this.#spare = chunk
   }
 
   async #append(file: LineFile, bytes: Uint8Array): Promise<void> {
@@ -131,20 +169,6 @@ export class SinkFile {
         await new Promise<void>((resolve) => this.#options.clock.after(AGAIN_DELAY_MS, resolve))
       }
     }
-  }
-
-  /** How many lines go into the next write. */
-  #nextCount(): number {
-    const most = this.name === STDOUT ? PIPE_WRITE_BYTES_MAX : FILE_WRITE_BYTES_MAX
-    if (this.#lineBytes <= most) return this.#lines.length
-    let bytes = 0
-    let count = 0
-    for (const line of this.#lines) {
-      bytes += Buffer.byteLength(line) + 1
-      if (count > 0 && bytes > most) break
-      count += 1
-    }
-    return count
   }
 
   async #closeFile(): Promise<void> {
