@@ -196,7 +196,11 @@ class Disk implements LineFiles {
   }
 
   async isQuiet(): Promise<void> {
-    while (this.#writes.size > 0) await Promise.all(this.#writes)
+    while (this.#writes.size > 0) {
+      await Promise.all(this.#writes)
+      // Who has more begins with it now.
+      await nextTurn()
+    }
   }
 }
 
