@@ -86,10 +86,10 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   }
 
   get url(): string {
-    return this.path + this.#searchNow
+    return this.path + this.#searchNow()
   }
 
-  get #searchNow(): string {
+  #searchNow(): string {
     if (this.#query === null) return this.search
     const now = this.#query.toString()
     if (now === this.#queryAsRead) return this.search

@@ -114,19 +114,25 @@ describe('FieldLines', () => {
     )
   })
 
-  it('writes a shared block with what each message added, whatever others added', () => {
-    const added = fc.array(
-      fc.tuple(fc.constantFrom('a', 'host', 'content-length'), fc.constantFrom('1', '2')),
-      { maxLength: 2 },
+  it('writes a shared block with what each message added and took away, whatever others did', () => {
+    const edit = fc.tuple(
+      fc.constantFrom('append', 'append', 'delete'),
+      fc.constantFrom('a', 'b', 'host', 'content-length'),
+      fc.constantFrom('1', '2'),
     )
     fc.assert(
-      fc.property(fc.array(added, { maxLength: 60 }), (messages) => {
+      fc.property(fc.array(fc.array(edit, { maxLength: 3 }), { maxLength: 60 }), (messages) => {
         const block = linesOf('host', 'h', 'b', '3').share()
-        for (const pairs of messages) {
+        for (const edits of messages) {
           const taken = new FieldLines()
           taken.take(block)
-          const plain = linesOf('host', 'h', 'b', '3', ...pairs.flat())
-          for (const [name, value] of pairs) taken.append(name, value)
+          const plain = linesOf('host', 'h', 'b', '3')
+          for (const fields of [taken, plain]) {
+            for (const [what, name, value] of edits) {
+              if (what === 'append') fields.append(name, value)
+              else fields.delete(name)
+            }
+          }
           for (const _ of ['first', 'again']) {
             assert.equal(taken.text, plain.text)
             assert.equal(taken.textWithoutHost, plain.textWithoutHost)

@@ -66,9 +66,24 @@ export class FieldBlock {
   readonly lines: readonly string[]
   #text: BlockText | null = null
   #textWithoutHost: BlockText | null = null
+  #withoutName = ''
+  #without: FieldBlock | null = null
 
   constructor(lines: readonly string[]) {
     this.lines = lines
+  }
+
+  /**
+   * The same without a field. The last one is kept: a plugin that takes a credential off takes it off every request, and
+   * the text of what is left is the same as well.
+   */
+  without(name: string): FieldBlock {
+    if (this.#without !== null && this.#withoutName === name) return this.#without
+    const lines = this.lines.slice()
+    deleteFrom(lines, name)
+    this.#withoutName = name
+    this.#without = new FieldBlock(lines)
+    return this.#without
   }
 
   /** Every line but Content-Length, each with CRLF, and those of one message after them. */
@@ -101,7 +116,7 @@ function linesText(lines: readonly string[], left: string): string {
 /**
  * The field lines of one message, in the order received (RFC 9110, 5). A flat list, because a head has a dozen lines
  * and a linear scan over interned names beats a map that has to be built first. The first lines may be a block shared
- * with other messages: what only adds lines leaves it shared, any other edit makes a copy.
+ * with other messages: what adds lines or takes some away leaves it shared, any other edit makes a copy.
  */
 export class FieldLines {
   #block: FieldBlock | null = null
@@ -182,7 +197,10 @@ export class FieldLines {
   }
 
   delete(name: string): void {
-    if (this.has(name)) deleteFrom(this.lines, name, 0)
+    if (this.#block !== null && indexOf(this.#block.lines, name) !== -1) {
+      this.#block = this.#block.without(name)
+    }
+    if (this.#own !== null) deleteFrom(this.#own, name)
   }
 
   /** The lines whose names are not refused; null when none is left. */
@@ -220,7 +238,7 @@ function indexOf(lines: readonly string[], name: string): number {
   return -1
 }
 
-function deleteFrom(lines: string[], name: string, from: number): void {
+function deleteFrom(lines: string[], name: string, from = 0): void {
   let kept = from
   for (let i = from; i < lines.length; i += 2) {
     if (lines[i] === name) continue
@@ -230,7 +248,8 @@ function deleteFrom(lines: string[], name: string, from: number): void {
     }
     kept += 2
   }
-  lines.length = kept
+  // Setting the length is a call into the runtime.
+  while (lines.length > kept) lines.pop()
 }
 
 /** token (RFC 9110, 5.6.2). */
@@ -268,7 +287,7 @@ export function checkedFieldName(name: string): string {
  * wire.
  */
 export function checkedFieldValue(name: string, value: string): string {
-  const text = String(value)
+  const text = typeof value === 'string' ? value : String(value)
   if (isFieldValue(text)) return text
   const trimmed = trimmedValue(text)
   if (!isFieldValue(trimmed)) {

@@ -100,7 +100,7 @@ export class RequestFieldsView extends ReadableFields implements Fields {
   }
 
   set(name: string, value: string): void {
-    const exchange = this.#editable
+    const exchange = this.#editable()
     const checked = editableRequestName(name)
     if (checked === 'host' && !isHost(String(value))) {
       throw new TypeError('The Host field can only be set to a host with an optional port (RFC 9110, 7.2)')
@@ -111,7 +111,7 @@ export class RequestFieldsView extends ReadableFields implements Fields {
   }
 
   append(name: string, value: string): void {
-    const exchange = this.#editable
+    const exchange = this.#editable()
     const checked = editableRequestName(name)
     if (checked === 'host') throw new TypeError('There is one Host field (RFC 9112, 3.2); set it')
     const text = checkedFieldValue(checked, value)
@@ -120,14 +120,15 @@ export class RequestFieldsView extends ReadableFields implements Fields {
   }
 
   delete(name: string): void {
-    const exchange = this.#editable
+    const exchange = this.#editable()
     const checked = editableRequestName(name)
     // Also where there is no such field: what is not to be there must not come in the trailers.
     exchange.noteRequestEdit(checked)
     exchange.requestFields.delete(checked)
   }
 
-  get #editable(): ExchangeView {
+  /** No getter: V8 calls into its runtime for a private one. */
+  #editable(): ExchangeView {
     const { exchange } = this.context
     if (exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; its fields can be changed in handle only')

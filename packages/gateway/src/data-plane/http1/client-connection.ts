@@ -241,13 +241,13 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   sendHead(status: number, fields: FieldLines, contentLength: number, hasContent: boolean): void {
     const http10 = this.#head?.minorVersion === 0
     const untilClose = hasContent && contentLength === -1 && http10
-    if (!this.#contentIsHere || this.#host.draining || untilClose) this.#keepAlive = false
+    if (!this.#contentIsHere() || this.#host.draining || untilClose) this.#keepAlive = false
     const chunked = hasContent && contentLength === -1 && !http10
     this.#outbox.head(responseText(status, fields, contentLength, chunked, this.#keepAlive, http10), chunked)
   }
 
   /** Whether all content has come: what is not read of it is skipped then, and the connection lives on. */
-  get #contentIsHere(): boolean {
+  #contentIsHere(): boolean {
     return this.#decoder.bytesLeft <= (this.#consuming ? this.#cursor.unreadBytes : (this.#held?.length ?? 0))
   }
 

@@ -127,11 +127,11 @@ export class TargetPool implements ConnectionKeeper, Swept {
     // Array.shift is a call out of compiled code even when there is nothing, as nearly always.
     const waiter = this.#queue.length === 0 ? undefined : this.#queue.shift()
     if (waiter !== undefined) waiter.acquirer.onAcquired(connection)
-    else if (this.#keepsNoMore) connection.close()
+    else if (this.#keepsNoMore()) connection.close()
     else this.#idle.push(connection)
   }
 
-  get #keepsNoMore(): boolean {
+  #keepsNoMore(): boolean {
     const { idleConnectionsMax, keepAliveMs } = this.plan
     return !this.#keepsIdle || keepAliveMs === 0 || this.#idle.length >= idleConnectionsMax
   }

@@ -105,7 +105,7 @@ export class QuotaLease {
     this.#fill(now)
     if (this.#held + EPSILON >= cost) return true
     // A full bucket refuses nobody, however small the part: what is more than that becomes a debt of the bucket.
-    if (!this.#isLeased) return this.#isFull && cost <= this.burst
+    if (!this.#isLeased) return this.#isFull() && cost <= this.burst
     if (silentSince !== null) this.#draw(now, silentSince)
     else if (this.#isSurelyThere(cost, now)) {
       this.#drawn += cost - this.#held
@@ -181,7 +181,7 @@ export class QuotaLease {
     // Where requests are refused now comes before where one was a while ago.
     const isNeedy = this.#isNeedy(now) && !(this.#isUrgent && !this.#demand.isBusy(now))
     const spare = this.#isRecalled ? this.#recallable(isNeedy, now) : this.#idleExcess(now)
-    const returned = Math.max(spare, this.#excess, 0)
+    const returned = Math.max(spare, this.#excess(), 0)
     this.#held -= returned
     this.#returned += returned
     const target = this.#demand.target(this.burst)
@@ -269,7 +269,7 @@ export class QuotaLease {
   /** The sweep's question: whether nothing would be lost without this lease. */
   isIdle(now: number): boolean {
     this.#fill(now)
-    return !this.#isLeased && !this.isQueued && this.#isFull
+    return !this.#isLeased && !this.isQueued && this.#isFull()
   }
 
   /** The sweep's question: whether something is to be said although nothing happens any more. */
@@ -322,7 +322,7 @@ export class QuotaLease {
       this.#recycled += back
       this.#held = this.#isLeased ? this.#held + back : this.#part - spent.total
       // The limit was lowered: the supervisor has to hear of what comes back beyond it.
-      if (this.#isLeased && this.#excess > EPSILON) this.#askBelow = Number.POSITIVE_INFINITY
+      if (this.#isLeased && this.#excess() > EPSILON) this.#askBelow = Number.POSITIVE_INFINITY
       return
     }
     if (this.#isLeased) return
@@ -340,12 +340,12 @@ export class QuotaLease {
     return this.estimate(now) + EPSILON >= cost
   }
 
-  get #isFull(): boolean {
+  #isFull(): boolean {
     return this.#held >= this.#part - EPSILON
   }
 
   /** Of a window, what is here beyond its limit. */
-  get #excess(): number {
+  #excess(): number {
     return this.#spent === null ? 0 : this.#held + this.#spent.total - this.burst
   }
 
