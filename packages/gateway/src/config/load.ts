@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { readFile as readFileFromDisk } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { ErrorCode } from '../base/errors.ts'
@@ -45,6 +46,9 @@ const cardea = compileOwnSchema(CARDEA_JSON_SCHEMA)
 const manifest = compileOwnSchema(MANIFEST_JSON_SCHEMA)
 
 const readText = (path: string) => readFileFromDisk(path, 'utf8')
+
+/** Every change reads all manifests: that costs less than to ask another thread for each. */
+const readTextAtOnce = async (path: string) => readFileSync(path, 'utf8')
 
 /** Loads a config file, YAML or (by its name) JSON. Never rejects: what is wrong comes back as problems. */
 export async function loadConfigFile(path: string, options: LoadOptions = {}): Promise<LoadResult> {
@@ -158,7 +162,7 @@ export async function readManifest(
 ): Promise<ManifestResult> {
   const file = resolve(path.endsWith('.json') ? path : join(path, 'plugin.json'))
   const code = 'PLUGIN_MANIFEST_INVALID'
-  const found = await readPlainText(file, options.readFile ?? readText, code)
+  const found = await readPlainText(file, options.readFile ?? readTextAtOnce, code)
   if (!found.ok) return found
   const known = manifests.get(file)
   if (known?.text === found.text) return { ok: true, manifest: known }

@@ -35,8 +35,7 @@ export class BuildCache {
   async build(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
     clearTimeout(this.#idleTimer)
     const folders = plugins.map((plugin) => dirname(plugin.entryFile))
-    const fingerprints = await Promise.all(folders.map((folder) => this.#folders.ofFolder(folder)))
-    this.#fingerprints = new Map(folders.map((folder, index) => [folder, fingerprints[index] ?? null]))
+    this.#fingerprints = new Map(folders.map((folder) => [folder, this.#folders.ofFolder(folder)]))
     const known = await Promise.all(plugins.map((plugin) => this.#find(plugin)))
     const unknown = plugins.filter((_, index) => known[index] === null)
     const outcome = await buildPlugins(unknown)

@@ -12,7 +12,7 @@ import type { StoredConfig } from './store/types.ts'
 /** What stands on disk, whatever is pinned: the config's text, and every plugin folder with its fingerprint. */
 export async function readDisk(source: ServeSource, fingerprints: Fingerprints): Promise<DiskState> {
   const config = await readConfig(source)
-  const { found } = await discover({
+  const { found } = discover({
     user: await pluginsDirectory(source),
     builtIn: builtInPluginsDirectory(),
   })
@@ -45,7 +45,8 @@ async function pluginsDirectory(source: ServeSource): Promise<string> {
 }
 
 async function readPlugin(folder: string, fingerprints: Fingerprints): Promise<DiskPlugin | null> {
-  const [fingerprint, read] = await Promise.all([fingerprints.ofFolder(folder), readManifest(folder)])
+  const fingerprint = fingerprints.ofFolder(folder)
+  const read = await readManifest(folder)
   if (fingerprint === null) return null
   const name = read.ok ? read.manifest.name : basename(folder)
   return { folder, name, fingerprint, isDisabled: read.ok && !read.manifest.enabled }

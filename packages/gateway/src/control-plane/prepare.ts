@@ -57,7 +57,7 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
   const { config, lifecycle } = options
   const settings = planSettings(config)
   const pins = splitPins(options.pinned)
-  const { found, problems: unreadable } = await discoverUnpinned(options)
+  const { found, problems: unreadable } = discoverUnpinned(options)
   lifecycle.discovered([...pins.found, ...found], unreadable)
 
   const { verified: fresh, problems: unverified } = await verifyPlugins(found, pins.plugins)
@@ -104,9 +104,9 @@ function splitPins(pinned: PrepareOptions['pinned']): Pins {
   return { plugins, found: plugins.map(({ manifest, origin }) => ({ folder: manifest.folder, origin })) }
 }
 
-async function discoverUnpinned({ directories, pinned }: PrepareOptions): Promise<Discovery> {
+function discoverUnpinned({ directories, pinned }: PrepareOptions): Discovery {
   if (directories === null) return { found: [], problems: [] }
-  const { found, problems } = await discover(directories)
+  const { found, problems } = discover(directories)
   const isPinned = (folder: string | null): boolean => folder !== null && pinned?.has(folder) === true
   return {
     found: found.filter(({ folder }) => !isPinned(folder)),

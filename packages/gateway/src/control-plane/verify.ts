@@ -38,7 +38,7 @@ async function verifyPlugin({ folder, origin }: FoundPlugin): Promise<Verificati
   if (!read.ok) return { verified: [], problems: problemsOf(folder, read.problems) }
   const { manifest } = read
   try {
-    const entry = await findEntryFile(folder)
+    const entry = findEntryFile(folder)
     if (entry !== null) {
       return { verified: [{ manifest, origin, entryFile: join(folder, entry) }], problems: [] }
     }

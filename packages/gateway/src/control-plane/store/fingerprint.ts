@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { BigIntStats, Dirent } from 'node:fs'
-import { readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { type BigIntStats, type Dirent, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
@@ -35,8 +34,8 @@ export class Fingerprints {
    * Not looked at are node_modules, hidden files, and *.test.ts. Files beyond `FINGERPRINT_LIMITS` are not read: of
    * those with too many bytes size and time count instead, and a folder with too many files counts only as such.
    */
-  async ofFolder(folder: string): Promise<string | null> {
-    const files = await filesOf(folder)
+  ofFolder(folder: string): string | null {
+    const files = filesOf(folder)
     if (files === null) {
       this.#seen.delete(folder)
       return null
@@ -51,7 +50,7 @@ export class Fingerprints {
       const known = before?.get(file)
       let content = stamp
       if (bytes <= FINGERPRINT_LIMITS.bytesMax) {
-        content = known?.stamp === stamp ? known.hash : await hashOf(file)
+        content = known?.stamp === stamp ? known.hash : hashOf(file)
         if (isSettled(stats) && !content.startsWith(UNREADABLE)) seen.set(file, { stamp, hash: content })
       }
       hash.update(`${JSON.stringify(path)} ${content}\n`)
@@ -62,9 +61,9 @@ export class Fingerprints {
   }
 }
 
-async function hashOf(file: string): Promise<string> {
+function hashOf(file: string): string {
   try {
-    return sha256(await readFile(file))
+    return sha256(readFileSync(file))
   } catch (error) {
     // Building the plugin says so in a better place.
     return `${UNREADABLE}${systemErrorCode(error) || messageOf(error)}`
@@ -92,11 +91,11 @@ interface FoundFiles {
 }
 
 /** Sorted by path; null when the folder is not there. */
-async function filesOf(folder: string): Promise<FoundFiles | null> {
-  const entries = await entriesOf(folder)
+function filesOf(folder: string): FoundFiles | null {
+  const entries = entriesOf(folder)
   if (entries === null) return null
   const walk = new Walk()
-  await walk.into(folder, '', entries)
+  walk.into(folder, '', entries)
   return { found: walk.found, isCut: walk.isCut }
 }
 
@@ -106,26 +105,26 @@ class Walk {
   /** Real paths of the folders that links led to: a link may lead to a folder above itself. */
   readonly #linked = new Set<string>()
 
-  async into(folder: string, prefix: string, entries: readonly Dirent[]): Promise<void> {
+  into(folder: string, prefix: string, entries: readonly Dirent[]): void {
     const own = entries.filter(({ name }) => isOwn(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
-    const looks = own.map(async (entry) => ({ entry, stats: await statsOf(join(folder, entry.name)) }))
-    for (const { entry, stats } of await Promise.all(looks)) {
+    for (const entry of own) {
       if (this.isCut) return
       const file = join(folder, entry.name)
+      const stats = statsOf(file)
       const path = `${prefix}${entry.name}`
       if (stats === null) continue
-      if (stats.isDirectory()) await this.#descend(file, path, entry)
+      if (stats.isDirectory()) this.#descend(file, path, entry)
       else if (stats.isFile()) this.#add({ path, file, stats })
     }
   }
 
-  async #descend(folder: string, path: string, entry: Dirent): Promise<void> {
+  #descend(folder: string, path: string, entry: Dirent): void {
     if (entry.isSymbolicLink()) {
-      const target = await realpath(folder).catch(() => folder)
+      const target = realPathOf(folder)
       if (this.#linked.has(target)) return
       this.#linked.add(target)
     }
-    await this.into(folder, `${path}/`, (await entriesOf(folder)) ?? [])
+    this.into(folder, `${path}/`, entriesOf(folder) ?? [])
   }
 
   #add(file: FoundFile): void {
@@ -139,9 +138,9 @@ function isOwn(name: string): boolean {
 }
 
 /** Null when there is no folder of that name (any more). */
-async function entriesOf(folder: string): Promise<Dirent[] | null> {
+function entriesOf(folder: string): Dirent[] | null {
   try {
-    return await readdir(folder, { withFileTypes: true })
+    return readdirSync(folder, { withFileTypes: true })
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return null
     // It is there, and discovery says why it cannot be read.
@@ -150,8 +149,20 @@ async function entriesOf(folder: string): Promise<Dirent[] | null> {
 }
 
 /** Null for what is gone, or leads nowhere. */
-async function statsOf(file: string): Promise<BigIntStats | null> {
-  return stat(file, { bigint: true }).catch(() => null)
+function statsOf(file: string): BigIntStats | null {
+  try {
+    return statSync(file, { bigint: true, throwIfNoEntry: false }) ?? null
+  } catch {
+    return null
+  }
+}
+
+function realPathOf(folder: string): string {
+  try {
+    return realpathSync.native(folder)
+  } catch {
+    return folder
+  }
 }
 
 /** Changes when the file is written, replaced, or its times are set back. */
