@@ -112,10 +112,13 @@ export function withMappedStack(thrown: unknown, mapStack: (error: Error) => str
 
 /** What a bundle may ask for at run time: the contract and Node's own modules. All else was bundled. */
 function pluginRequire(entryFile: string): (specifier: string) => unknown {
-  const nodeRequire = createRequire(entryFile)
+  let nodeRequire: NodeJS.Require | null = null
   return (specifier) => {
     if (specifier === '@cardea/sdk') return sdk
-    if (isBuiltin(specifier)) return nodeRequire(specifier)
+    if (isBuiltin(specifier)) {
+      nodeRequire ??= createRequire(entryFile)
+      return nodeRequire(specifier)
+    }
     throw new Error(
       `Cannot load "${specifier}" at run time: a plugin is one bundle, made when it was built. ` +
         'Import it by a literal name, so that it is bundled.',

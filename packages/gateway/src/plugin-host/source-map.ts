@@ -13,20 +13,22 @@ export interface MappedCode {
 /**
  * Makes a function that rewrites stacks so that frames of `mapped` name the plugin's own files and lines.
  *
- * Node maps the stacks of modules, not those of `vm` code. The map is decoded on the first stack and then kept:
+ * Node maps the stacks of modules, not those of `vm` code. All that takes time is done on the first stack and then kept:
  * most bundles never throw, and those that do, throw again.
  */
 export function stackMapper(mapped: MappedCode): (stack: string) => string {
-  const frame = new RegExp(`${escapeRegExp(mapped.filename)}:(\\d+):(\\d+)`, 'g')
   const folder = dirname(mapped.entryFile)
-  let map: TraceMap | null = null
+  let known: { readonly frame: RegExp; readonly map: TraceMap } | null = null
   return (stack) => {
     if (!stack.includes(mapped.filename)) return stack
-    map ??= new TraceMap(mapped.sourceMap)
-    const decoded = map
+    known ??= {
+      frame: new RegExp(`${escapeRegExp(mapped.filename)}:(\\d+):(\\d+)`, 'g'),
+      map: new TraceMap(mapped.sourceMap),
+    }
+    const { frame, map } = known
     return stack.replace(frame, (_, line: string, column: string) => {
       // V8 counts columns from 1, source maps from 0.
-      const at = originalPositionFor(decoded, { line: Number(line), column: Number(column) - 1 })
+      const at = originalPositionFor(map, { line: Number(line), column: Number(column) - 1 })
       if (at.source === null) return `${mapped.entryFile} (bundled):${line}:${column}`
       return `${resolve(folder, at.source)}:${at.line}:${at.column + 1}`
     })
