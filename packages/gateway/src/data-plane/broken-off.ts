@@ -76,7 +76,7 @@ function callerIn(stack: readonly StackEntry[]): ChainRun | TransformStage | nul
 
 function suspectsOf(sweeper: Sweeper, blamed: ReadonlySet<string>): (ChainRun | TransformStage)[] {
   const isBlamed = (key: string): boolean => blamed.has(key)
-  return [...sweeper.all].filter(
-    (swept) => (swept instanceof ChainRun || swept instanceof TransformStage) && swept.holdIf(isBlamed),
-  ) as (ChainRun | TransformStage)[]
+  return sweeper.all
+    .filter((swept) => swept instanceof ChainRun || swept instanceof TransformStage)
+    .filter((waiting) => waiting.holdIf(isBlamed))
 }

@@ -59,7 +59,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #ids: RequestIds
   readonly #registry: UpstreamRegistry
   readonly #guards: GuardBook
-  readonly #connections = new Set<ClientConnection>()
+  #connectionCount = 0
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
   readonly #trust: { blocks: AddressBlocks }
@@ -186,8 +186,8 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   #open(handle: object, port: number): void {
     const connection = new ClientConnection(handle, port, this)
-    this.#connections.add(connection)
-    if (this.#connections.size > this.settings.limits.connectionsMax) {
+    this.#connectionCount++
+    if (this.#connectionCount > this.settings.limits.connectionsMax) {
       connection.refuse('GATEWAY_OVERLOADED', 'The worker holds as many connections as it may')
     }
   }
@@ -229,9 +229,9 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#exchanges--
   }
 
-  connectionClosed(connection: ClientConnection): void {
-    this.#connections.delete(connection)
-    if (this.#connections.size === 0) this.#onQuiet?.()
+  connectionClosed(): void {
+    this.#connectionCount--
+    if (this.#connectionCount === 0) this.#onQuiet?.()
   }
 
   /**
@@ -243,22 +243,27 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#draining = true
     for (const handle of this.#handles.values()) handle.close()
     this.#handles.clear()
-    for (const connection of this.#connections) connection.closeIfIdle(idleGraceMs)
+    for (const connection of this.#connections()) connection.closeIfIdle(idleGraceMs)
     const quiet = Promise.withResolvers<void>()
     this.#onQuiet = quiet.resolve
     const timer = setTimeout(quiet.resolve, deadlineMs)
-    if (this.#connections.size > 0) await quiet.promise
+    if (this.#connectionCount > 0) await quiet.promise
     clearTimeout(timer)
     const cutExchanges = this.#exchanges
-    for (const connection of this.#connections) connection.destroy()
+    for (const connection of this.#connections()) connection.destroy()
     this.#generations.replace(null)
     this.#guards.report()
     this.sweeper.stop()
     return { cutExchanges }
   }
 
+  /** Each has deadlines, and so is swept. */
+  #connections(): readonly ClientConnection[] {
+    return this.sweeper.all.filter((one) => one instanceof ClientConnection)
+  }
+
   *#exchangesOfConnections(): Iterable<StartedByConnection> {
-    for (const { exchange } of this.#connections) if (exchange !== null) yield exchange
+    for (const { exchange } of this.#connections()) if (exchange !== null) yield exchange
   }
 
   /** What the worker holds. */
@@ -270,7 +275,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   counters(): { connections: number; exchanges: number; requestsTotal: number } {
     return {
-      connections: this.#connections.size,
+      connections: this.#connectionCount,
       exchanges: this.#exchanges,
       requestsTotal: this.#requestsTotal,
     }

@@ -16,6 +16,7 @@ export interface LiveGenerationsOptions {
 
 /** The generations of a worker: the one that new exchanges run on, and those before it that exchanges still hold. */
 export class LiveGenerations implements Swept {
+  sweepIndex = -1
   #current: Generation | null = null
   /** Oldest first, with the time of its replacement; null when its exchanges have been cut. */
   readonly #replaced = new Map<Generation, number | null>()

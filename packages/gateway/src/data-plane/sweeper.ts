@@ -4,6 +4,8 @@
  */
 
 export interface Swept {
+  /** The sweeper's own: its place there; -1 outside. */
+  sweepIndex: number
   /** `nowMs` is on the clock's scale. May remove itself, or others, from the sweep. */
   sweep(nowMs: number): void
 }
@@ -23,7 +25,11 @@ export class Sweeper {
   readonly clock: Clock
   /** The time of the last sweep: good enough for deadlines, and free to read. */
   nowMs: number
-  readonly #swept = new Set<Swept>()
+  /**
+   * No Set: when V8 makes room in one it makes a new table, to which the old one points. Once the old one has been promoted
+   * all that the new ones ever held looks alive to a scavenge, and connections of one request each fill the old generation.
+   */
+  readonly #swept: Swept[] = []
   #stop: () => void
   readonly #onFault: (error: unknown) => void
 
@@ -35,16 +41,27 @@ export class Sweeper {
     this.#stop = clock.every(SWEEP_PERIOD_MS, () => this.#sweep())
   }
 
+  /** Nothing happens when it is there already. */
   add(swept: Swept): void {
-    this.#swept.add(swept)
+    if (swept.sweepIndex !== -1) return
+    swept.sweepIndex = this.#swept.length
+    this.#swept.push(swept)
   }
 
+  /** Nothing happens when it is not there. */
   remove(swept: Swept): void {
-    this.#swept.delete(swept)
+    const at = swept.sweepIndex
+    const last = this.#swept.at(-1)
+    if (at === -1 || last === undefined) return
+    this.#swept[at] = last
+    last.sweepIndex = at
+    swept.sweepIndex = -1
+    this.#swept.pop()
   }
 
-  get all(): Iterable<Swept> {
-    return this.#swept
+  /** As they are now. */
+  get all(): readonly Swept[] {
+    return this.#swept.slice()
   }
 
   /** A sweep was ended in the middle, and with it the timer that it ran in. */
@@ -54,19 +71,21 @@ export class Sweeper {
   }
 
   get size(): number {
-    return this.#swept.size
+    return this.#swept.length
   }
 
   stop(): void {
     this.#stop()
-    this.#swept.clear()
+    for (const swept of this.#swept) swept.sweepIndex = -1
+    this.#swept.length = 0
   }
 
   #sweep(): void {
     this.nowMs = this.clock.nowMs()
-    for (const swept of this.#swept) {
+    // From the end, since the last one takes the place of one that is removed.
+    for (let at = this.#swept.length - 1; at >= 0; at--) {
       try {
-        swept.sweep(this.nowMs)
+        this.#swept[at]?.sweep(this.nowMs)
       } catch (error) {
         this.#onFault(error)
       }

@@ -198,6 +198,7 @@ interface GuardEntry {
 
 /** The guards of a worker by instance key, shared by generations: what is carried over keeps its record. */
 export class GuardBook implements GuardKeeper, Swept {
+  sweepIndex = -1
   /** Of the generation committed last. */
   faults: FaultSettings
   readonly onFault: (event: FaultEvent) => void

@@ -20,6 +20,7 @@ interface PendingHook {
  * pending no more: what it settles with later changes nothing.
  */
 export abstract class HookWait implements Swept {
+  sweepIndex = -1
   protected readonly chain: Chain
   protected readonly user: ChainUser
   protected readonly sweeper: Sweeper

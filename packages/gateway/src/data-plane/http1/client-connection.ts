@@ -28,6 +28,7 @@ type Waiting = (typeof Waiting)[keyof typeof Waiting]
  * comes before its turn (pipelined requests, content that nobody may see yet) is held, and past a bound not read.
  */
 export class ClientConnection implements WireOwner, BodySink, ClientStream, Swept {
+  sweepIndex = -1
   readonly #host: ConnectionHost
   /** Those it was accepted under: limits of sockets and parsing belong to a connection, not to an exchange. */
   readonly #settings: GatewaySettings
@@ -322,7 +323,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#waiting = Waiting.closed
     this.#held = null
     this.#host.sweeper.remove(this)
-    this.#host.connectionClosed(this)
+    this.#host.connectionClosed()
     const user = this.#user
     this.#user = null
     user?.onClientClosed('CLIENT_ABORTED')

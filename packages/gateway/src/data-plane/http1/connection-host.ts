@@ -14,7 +14,7 @@ export interface ConnectionHost {
   forwardingFor(peerAddress: string, localPort: number): ForwardingFields
   /** Makes the exchange of a request whose head is complete; null while there is nothing to serve it with. */
   openExchange(client: ClientStream, head: RequestHead): StartedByConnection | null
-  connectionClosed(connection: ClientStream): void
+  connectionClosed(): void
   /** An invariant of ours did not hold; the connection at hand is closed. */
   onInternalError(error: unknown): void
 }

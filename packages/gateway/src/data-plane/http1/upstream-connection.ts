@@ -19,6 +19,7 @@ type Waiting = (typeof Waiting)[keyof typeof Waiting]
 
 /** One connection to a target: one request at a time, kept alive between them (RFC 9112, 9). */
 export class UpstreamConnection implements WireOwner, BodySink, Swept {
+  sweepIndex = -1
   readonly #keeper: ConnectionKeeper
   readonly #decoder: BodyDecoder
   readonly #wire: Wire

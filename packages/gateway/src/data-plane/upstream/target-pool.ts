@@ -36,6 +36,7 @@ export interface PoolEnvironment {
  * all; and a bounded queue of those who wait for one.
  */
 export class TargetPool implements ConnectionKeeper, Swept {
+  sweepIndex = -1
   readonly plan: UpstreamPlan
   readonly target: TargetPlan
   readonly limits: UpstreamLimits
@@ -47,7 +48,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
   readonly #idle: UpstreamConnection[] = []
   readonly #connecting = new Map<UpstreamConnection, Acquirer | null>()
   readonly #queue: Waiter[] = []
-  readonly #all = new Set<UpstreamConnection>()
+  #connectionCount = 0
   #keepsIdle = true
 
   constructor(
@@ -80,7 +81,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
       acquirer.onAcquired(idle)
       return
     }
-    if (this.#all.size < this.plan.connectionsMax) this.#connect(acquirer)
+    if (this.#connectionCount < this.plan.connectionsMax) this.#connect(acquirer)
     else if (this.#queue.length < this.plan.queueMax) {
       this.#queue.push({ acquirer, deadlineMs: this.sweeper.nowMs + this.plan.queueTimeoutMs })
     } else {
@@ -95,7 +96,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
 
   /** Opens a new connection even when idle ones are there: for the second try after one of them was found dead. */
   acquireNew(acquirer: Acquirer): void {
-    if (this.#all.size < this.plan.connectionsMax) this.#connect(acquirer)
+    if (this.#connectionCount < this.plan.connectionsMax) this.#connect(acquirer)
     else this.acquire(acquirer)
   }
 
@@ -112,7 +113,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
     const connection = new UpstreamConnection(this, (owner, onConnected) =>
       this.#connector.open(owner, onConnected),
     )
-    this.#all.add(connection)
+    this.#connectionCount++
     this.#connecting.set(connection, acquirer)
   }
 
@@ -137,7 +138,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
   }
 
   onConnectionClosed(connection: UpstreamConnection, error: GatewayError | null): void {
-    this.#all.delete(connection)
+    this.#connectionCount--
     const at = this.#idle.indexOf(connection)
     if (at !== -1) this.#idle.splice(at, 1)
     const acquirer = this.#connecting.get(connection) ?? null
@@ -156,7 +157,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
 
   /** A place came free: whoever waited longest gets a connection of their own. */
   #serveQueue(): void {
-    while (this.#queue.length > 0 && this.#all.size < this.plan.connectionsMax) {
+    while (this.#queue.length > 0 && this.#connectionCount < this.plan.connectionsMax) {
       const waiter = this.#queue.shift()
       if (waiter !== undefined) this.#connect(waiter.acquirer)
     }
