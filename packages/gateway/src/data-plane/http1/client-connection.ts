@@ -111,7 +111,8 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     try {
       while (i < end) {
         if (this.#waiting === Waiting.head) {
-          const head = readRequestHead(buffer, i, end, this.#settings.limits, this.#memory)
+          const memory = this.#requests === 0 ? null : this.#memory // Many connections carry one request only.
+          const head = readRequestHead(buffer, i, end, this.#settings.limits, memory)
           if (head === null) {
             this.#clock.continueHead()
             break
