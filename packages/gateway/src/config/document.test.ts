@@ -76,6 +76,36 @@ test('parseText() finds a key that stands twice in a JSON file', () => {
   assert.deepEqual([problem.line, problem.column], [3, 3])
 })
 
+for (const [what, text, column] of [
+  ['a key that stands twice, once escaped', '{ "a": 1, "\\u0061": 2 }', 11],
+  [
+    'a key that stands twice behind strings that look like keys',
+    '{ "x": "\\"a\\": 1", "b": { "a" : 1, "a" : [] } }',
+    36,
+  ],
+  ['the key __proto__', '{ "x": [{ "__proto__": {} }] }', 11],
+  ['the key __proto__, escaped', '{ "x": [{ "\\u005f_proto__": {} }] }', 11],
+] as const) {
+  test(`parseText() refuses ${what} in a JSON file`, () => {
+    const problem = reasonOf(text, 'plugin.json')
+    assert.deepEqual([problem.code, problem.line, problem.column], ['CONFIG_SYNTAX', 1, column])
+  })
+}
+
+test('parseText() tells the places of a JSON file as those of YAML', () => {
+  const text = '{ // first\n  "a": { "b:": ["\\"x\\": 1", { "c": null }] }\n}'
+  const [json, yaml] = ['plugin.json', 'plugin.yaml'].map((file) => {
+    const result = parseText(text.replace('// first', ''), file)
+    assert.ok(result.ok)
+    const { locate, locateKey } = result.parsed
+    return ['', '/a', '/a/b:/1/c', '/a/nowhere']
+      .flatMap((at) => [locate(at), locateKey(at)])
+      .map(({ line, column }) => [line, column])
+  })
+  assert.deepEqual(json, yaml)
+  assert.deepEqual(json?.[4], [2, 36])
+})
+
 test('parseText() names the place of a syntax error in a JSON file behind comments', () => {
   const problem = reasonOf('{ // "x"\n  "a": tru\n}', 'plugin.json')
   assert.deepEqual([problem.line, problem.column], [2, 8])

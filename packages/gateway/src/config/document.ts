@@ -52,10 +52,11 @@ export function parseText(text: string, file: string): ParseResult {
     const isJson = file.endsWith('.json')
     const plainText = isJson ? blankComments(text) : text
     const strict = isJson ? parseJson(plainText) : undefined
-    if (strict !== undefined && 'reason' in strict) {
-      return problem({ file, ...positionOf(text, strict.offset) }, strict.reason)
-    }
-    return parseWithPositions(plainText, file, strict)
+    if (strict === undefined) return parseWithPositions(plainText, file)
+    if ('reason' in strict) return problem({ file, ...positionOf(text, strict.offset) }, strict.reason)
+    return isUnambiguous(plainText, strict.value)
+      ? { ok: true, parsed: { value: strict.value, ...latePlaces(plainText, file) } }
+      : parseWithPositions(plainText, file, strict)
   } catch (error) {
     // Nesting deep enough to exhaust the stack, or too many aliases.
     return problem(
@@ -65,13 +66,26 @@ export function parseText(text: string, file: string): ParseResult {
   }
 }
 
-function parseWithPositions(text: string, file: string, strict: { value: unknown } | undefined): ParseResult {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, stringKeys: true, prettyErrors: false })
-  const at = (offset: number): Position => {
-    const { line, col } = lines.linePos(offset)
-    return { file, line: Math.max(1, line), column: Math.max(1, col) }
+type Places = Pick<ParsedText, 'locate' | 'locateKey'>
+
+/**
+ * The places of JSON that JSON.parse has read and that has nothing to refuse, found when somebody asks: nobody does where
+ * there is nothing to complain of. *Measured*: a test's config is read in a tenth of the time.
+ */
+function latePlaces(text: string, file: string): Places {
+  let places: Places | null = null
+  const found = (): Places => {
+    places ??= readDocument(text, file).places
+    return places
   }
+  return {
+    locate: (pointer) => found().locate(pointer),
+    locateKey: (pointer) => found().locateKey(pointer),
+  }
+}
+
+function parseWithPositions(text: string, file: string, strict?: { value: unknown }): ParseResult {
+  const { document, at, places } = readDocument(text, file)
   // A warning is an unknown tag or directive: what it should have meant would silently not happen.
   const problems: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) =>
     fileProblem(
@@ -89,14 +103,27 @@ function parseWithPositions(text: string, file: string, strict: { value: unknown
   if (problems.length > 0) return { ok: false, problems }
   const value: unknown =
     strict === undefined ? document.toJS({ maxAliasCount: ALIAS_COUNT_MAX }) : strict.value
-  return {
-    ok: true,
-    parsed: {
-      value,
-      locate: (pointer) => at(offsetOf(document, pointer, 'value')),
-      locateKey: (pointer) => at(offsetOf(document, pointer, 'key')),
-    },
+  return { ok: true, parsed: { value, ...places } }
+}
+
+interface ReadDocument {
+  readonly document: Document
+  readonly places: Places
+  at(offset: number): Position
+}
+
+function readDocument(text: string, file: string): ReadDocument {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, stringKeys: true, prettyErrors: false })
+  const at = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset)
+    return { file, line: Math.max(1, line), column: Math.max(1, col) }
   }
+  const places = {
+    locate: (pointer: string) => at(offsetOf(document, pointer, 'value')),
+    locateKey: (pointer: string) => at(offsetOf(document, pointer, 'key')),
+  }
+  return { document, at, places }
 }
 
 interface Fault {
@@ -181,6 +208,33 @@ function parseJson(text: string): { value: unknown } | Fault {
       offset: offset === undefined ? findNonJson(text) : Number(offset),
     }
   }
+}
+
+/** More than any file needs, and far less than what would exhaust the stack of the other parser. */
+const NESTING_MAX = 100
+const JSON_STRING = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g
+
+/** Whether no object has a key twice, nor one that changes prototypes: JSON.parse takes both without a word. */
+function isUnambiguous(text: string, value: unknown): boolean {
+  const kept = keysIn(value, 0)
+  if (kept === null) return false
+  let written = 0
+  for (const [, colon] of text.matchAll(JSON_STRING)) if (colon !== undefined) written++
+  return written === kept
+}
+
+/** How many keys all objects in it have; null when one is `__proto__`, or it is nested deeply. */
+function keysIn(value: unknown, depth: number): number | null {
+  if (typeof value !== 'object' || value === null) return 0
+  if (depth > NESTING_MAX || Object.hasOwn(value, '__proto__')) return null
+  const members: readonly unknown[] = Object.values(value)
+  let count = Array.isArray(value) ? 0 : members.length
+  for (const member of members) {
+    const within = keysIn(member, depth + 1)
+    if (within === null) return null
+    count += within
+  }
+  return count
 }
 
 const JSON_LITERAL = /^(true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)$/

@@ -11,7 +11,7 @@ import {
 } from 'cardea/testing-engine'
 import type { FinishRecord, PluginMain } from '../index.ts'
 import { cloningMain } from './cloning.ts'
-import { headersOf, TestResponse } from './response.ts'
+import { TestResponse } from './response.ts'
 
 export type {
   BodyPiece,
@@ -110,7 +110,7 @@ export class TestGateway implements AsyncDisposable {
     const client = this.#engine.plane.open({ ...request, ...splitUrl(url, init.headers) })
     signal?.addEventListener('abort', () => client.abort(), { once: true })
     const { status, fields } = await client.response.head
-    return new TestResponse(client, status, headersOf(fields))
+    return new TestResponse(client, status, fields)
   }
 
   /**
