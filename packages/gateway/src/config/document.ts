@@ -69,18 +69,29 @@ export function parseText(text: string, file: string): ParseResult {
 type Places = Pick<ParsedText, 'locate' | 'locateKey'>
 
 /**
- * The places of JSON that JSON.parse has read and that has nothing to refuse, found when somebody asks: nobody does where
- * there is nothing to complain of. *Measured*: a test's config is read in a tenth of the time.
+ * The places of JSON that JSON.parse has read and that has nothing to refuse, found when somebody looks at line or column:
+ * nobody does where there is nothing to complain of. *Measured*: a test's config is read in a tenth of the time.
  */
 function latePlaces(text: string, file: string): Places {
   let places: Places | null = null
-  const found = (): Places => {
-    places ??= readDocument(text, file).places
-    return places
+  const late = (find: (found: Places) => Position): Position => {
+    const found = (): Position => {
+      places ??= readDocument(text, file).places
+      return find(places)
+    }
+    return {
+      file,
+      get line() {
+        return found().line
+      },
+      get column() {
+        return found().column
+      },
+    }
   }
   return {
-    locate: (pointer) => found().locate(pointer),
-    locateKey: (pointer) => found().locateKey(pointer),
+    locate: (pointer) => late((found) => found.locate(pointer)),
+    locateKey: (pointer) => late((found) => found.locateKey(pointer)),
   }
 }
 
