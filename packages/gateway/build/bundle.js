@@ -11,8 +11,17 @@ import { fileURLToPath } from 'node:url'
 
 const PACKAGE = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** Each of them starts a process or a thread, or is loaded by a process of tests before all else. */
-const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread', 'test-imports']
+/** Each of them starts a process or a thread; the last two are loaded where plugins' tests run. */
+const ENTRIES = [
+  'cli',
+  'supervisor',
+  'worker',
+  'trial',
+  'trial-watch',
+  'watchdog-thread',
+  'test-imports',
+  'sole-test-file',
+]
 
 /** To this src/main/test-imports.ts leads the tests of plugins. */
 const HARNESS = { sdk: '../sdk/src/index.ts', 'sdk-testing': '../sdk/src/testing/index.ts' }

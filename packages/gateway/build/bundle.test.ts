@@ -8,7 +8,16 @@ import { type TempDir, withTempDir } from '../../../tests/support/temp-dir.ts'
 import { builtProgram } from './bundle.js'
 
 const run = promisify(execFile)
-const ENTRIES = ['cli', 'supervisor', 'worker', 'trial', 'trial-watch', 'watchdog-thread', 'test-imports']
+const ENTRIES = [
+  'cli',
+  'supervisor',
+  'worker',
+  'trial',
+  'trial-watch',
+  'watchdog-thread',
+  'test-imports',
+  'sole-test-file',
+]
 const DAY_SECONDS = 24 * 3600
 
 /** A working tree with the least that a build needs; returns its gateway's folder. */

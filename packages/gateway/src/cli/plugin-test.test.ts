@@ -86,6 +86,26 @@ test('`cardea plugin test` fails what did not run to its end', async (t) => {
   for (const name of Object.keys(ends)) {
     const { code, stdout, stderr } = await runCommand(t, ['plugin', 'test', name], { cwd: dir.path })
     assert.equal(code, 1, `${name}: ${stdout}${stderr}`)
+    if (name === 'exits') assert.match(stderr, /calls process\.exit\(\)/)
+    else if (name === 'rejects') assert.match(stdout + stderr, /unheard.*something beside them failed/s)
+    else assert.match(stdout, /✖ failing tests:/)
+  }
+})
+
+test('`cardea plugin test` fails the same where several files run, each in a process', async (t) => {
+  await using dir = await withTempDir()
+  for (const text of [
+    `${passing}throw new Error('at the top')`,
+    `${passing}test('it exits', () => process.exit(0))`,
+    `${passing}void Promise.reject(new Error('unheard'))`,
+  ]) {
+    await dir.write({
+      'plugins/sample/plugin.json': '{}',
+      'plugins/sample/one.test.ts': passing,
+      'plugins/sample/two.test.ts': text,
+    })
+    const { code, stdout, stderr } = await runCommand(t, ['plugin', 'test', 'sample'], { cwd: dir.path })
+    assert.equal(code, 1, `${stdout}${stderr}`)
     assert.match(stdout, /✖ failing tests:/)
   }
 })

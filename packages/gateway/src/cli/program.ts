@@ -141,10 +141,10 @@ function addPlugin(program: Command, options: ProgramOptions): void {
     .option('--dir <folder>', 'the plugins directory', 'plugins')
     .addHelpText(
       'after',
-      '\nIt runs every *.test.ts (.mts, .js, .mjs) in the folder with node:test and the Node that runs the gateway, each\n' +
-        'file in a process of its own. TypeScript needs no build, and what they import of @cardea/sdk comes with this\n' +
-        'program. A test that takes longer than a minute fails, unless it has a `timeout` of its own. The exit code is 0\n' +
-        'when all of them passed, 1 when one failed or there are none.' +
+      '\nIt runs every *.test.ts (.mts, .js, .mjs) in the folder with node:test and the Node that runs the gateway;\n' +
+        'several files run in a process each. TypeScript needs no build, and what they import of @cardea/sdk comes with\n' +
+        'this program. A test that takes longer than a minute fails, unless it has a `timeout` of its own. The exit code\n' +
+        'is 0 when all of them passed, 1 when one failed or there are none.' +
         '\n\nExamples:\n  cardea plugin test\n  cardea plugin test hello',
     )
     .action(async (name: string | undefined, given: { dir: string }) => {

@@ -39,3 +39,14 @@ process.once('exit', (code) => {
   )
   process.exitCode = 1
 })
+
+let soleFile = ''
+
+/** Absolute; for main/sole-test-file.ts. */
+export function soleTestFile(): string {
+  return soleFile
+}
+
+export function setSoleTestFile(file: string): void {
+  soleFile = file
+}
