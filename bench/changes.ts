@@ -17,8 +17,12 @@ const PLUGINS = new URL('plugins/', import.meta.url)
 const MODELS = ['tenant', 'client-kind', 'language', 'cache-hint', 'frame-options']
 const PLUGIN_COUNT = 20
 const WORKERS = 2
-/** Changes before the first that counts: the first builds, trials and stages run code that is not compiled yet. */
-const WARM_UP_CHANGES = 20
+/**
+ * Changes before the first that counts: the first builds, trials and stages run code that is not compiled yet, and V8
+ * compiles it on the cores that requests need. *Measured*: of 1,000 changes the p99 of requests is 2.7 ms in the first
+ * tenth and 1.5 to 2 ms from the second on; the requests without changes come last, when all that is over.
+ */
+const WARM_UP_CHANGES = 100
 /** One change of this many is one of config, the others are of code. */
 const CONFIG_EVERY = 5
 const BARS = { medianMs: 100, p99Ms: 300, skewP99Ms: 50, requestRatio: 2 }
