@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { mkdir, symlink } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { constants, getPriority } from 'node:os'
@@ -170,10 +170,6 @@ test('supervisor and trial have a lower priority than the workers, with all thei
   const below = normal + constants.priority.PRIORITY_BELOW_NORMAL
   assert.deepEqual(new Set(prioritiesOf('supervisor')), new Set([below]))
   assert.deepEqual(new Set(prioritiesOf('trial')), new Set([below]))
-  // Its session is its own, with a share of its own where the kernel groups by sessions. Others than root may have to wait.
-  if (!existsSync('/proc/self/autogroup') || process.getuid?.() !== 0) return
-  const groups = gateway.pids('cardea: trial').map((pid) => readFileSync(`/proc/${pid}/autogroup`, 'utf8'))
-  assert.match(groups.join(), /^\/autogroup-\d+ nice 10$/m)
 })
 
 test('--to proxies without a file, from any folder, through a link in node_modules/.bin', async (t) => {

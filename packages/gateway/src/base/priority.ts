@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { constants, getPriority, setPriority } from 'node:os'
 
 /** Niceness that is added. */
@@ -18,19 +18,6 @@ export function lowerPriority(): void {
     } catch {
       // It has ended.
     }
-  }
-}
-
-/**
- * Lowers what a process gets that has a session of its own (`detached`), and with it all of its session. Where Linux
- * groups processes by session (`sched_autogroup_enabled`, on by default, without effect below a cgroup with a CPU
- * controller), each group has the same share of the cores, and priorities count only within it.
- */
-export function lowerSessionPriority(pid: number): void {
-  try {
-    writeFileSync(`/proc/${pid}/autogroup`, String(LOWER_BY))
-  } catch {
-    // There are no such groups, or the process has ended.
   }
 }
 

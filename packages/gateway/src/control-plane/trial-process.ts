@@ -2,7 +2,6 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import type { Log } from '@cardea/sdk'
 import { type ErrorCode, GatewayError } from '../base/errors.ts'
-import { lowerSessionPriority } from '../base/priority.ts'
 import { PLUGIN_LIMITS, PROCESS_LIMITS, TRIAL_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -110,11 +109,12 @@ export class TrialProcess {
     this.#child = fork(options.entryFile, [String(process.pid)], {
       serialization: 'advanced',
       execArgv: [...options.flags, `--max-old-space-size=${heapMebibytes}`],
-      // A process group of its own: what plugin code starts is ended with it.
+      // A process group of its own: what plugin code starts is ended with it. Where Linux shares out the cores by session
+      // (autogroup) it has the share of one, whatever its priority. With that lowered too, a trial took seconds to start
+      // beside requests that wanted all cores, and changes failed.
       detached: true,
       stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'],
     })
-    if (this.#child.pid !== undefined) lowerSessionPriority(this.#child.pid)
     const startTimer = setTimeout(
       () => this.#giveUp('is not ready in time'),
       PROCESS_LIMITS.childStartTimeoutMs,
