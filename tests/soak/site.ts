@@ -32,6 +32,8 @@ export function siteConfig({ workers, origins }: Site, state: SiteState): Record
     workers,
     debug: true,
     log: { level: 'warn' },
+    // A probe collects garbage until nothing is freed, in a hook: no fault on a machine that is short of cores.
+    faults: { stall: '10s' },
     // All streams may land in one worker.
     upstreams: { origin: origin(state.origin), live: { ...origin(0), connections_max: 2_000 } },
     routes: [
