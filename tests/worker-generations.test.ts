@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { Workers } from '../packages/gateway/src/control-plane/workers.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../packages/gateway/src/protocol/generation.ts'
 import { type SlimPlan, slimPlan } from '../packages/gateway/src/protocol/slim-plan.ts'
@@ -141,6 +142,21 @@ test('a stage that hangs is given up when it is discarded, or when another one c
   const second = await replaced
   assert.match(second.kind === 'stage-failed' ? second.failure.message : '', /Given up: another generation/)
   assert.equal((await get(worker)).answer, 'four')
+})
+
+test('a stage that is discarded between any two of its steps serves nothing and leaves nothing', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  for (let number = 2; number <= 25; number++) {
+    const plan = generation(number, { answer: `given up ${number}` })
+    const staged = worker.request((id) => ({ kind: 'stage', id, plan }))
+    for (let turns = number % 6; turns > 0; turns--) await turn()
+    worker.send({ kind: 'discard', generation: number })
+    await staged
+  }
+  await worker.serve(generation(30, { answer: 'last' }))
+  const count = (what: string): number => worker.log.split(`"message":"${what} given up`).length
+  await waitFor(() => count('started') === count('stopped'), 'all that was started to be stopped')
+  assert.equal((await get(worker)).answer, 'last')
 })
 
 test('a generation retires when its last exchange has ended and what only it used is stopped', async (t) => {
