@@ -24,6 +24,8 @@ exports.PluginMain = async (config, host) => {
   }
   if (config.fail) throw new Error('does not start')
   host.log.info('started ' + config.answer)
+  // As the master would, in the turn that comes once all instances have started.
+  if (config.says) setImmediate(() => process.emit('message', { kind: 'relay', message: config.says }))
   return {
     name: 'sample',
     async handle(ctx) {
@@ -157,6 +159,16 @@ test('a stage that is discarded between any two of its steps serves nothing and 
   const count = (what: string): number => worker.log.split(`"message":"${what} given up`).length
   await waitFor(() => count('started') === count('stopped'), 'all that was started to be stopped')
   assert.equal((await get(worker)).answer, 'last')
+})
+
+test('a stage that is discarded when its instances have started fails, and they are stopped', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const plan = generation(2, { answer: 'two', says: { kind: 'discard', generation: 2 } })
+  const staged = await worker.request((id) => ({ kind: 'stage', id, plan }))
+  assert.match(staged.kind === 'stage-failed' ? staged.failure.message : '', /Given up: it was discarded/)
+  await logged(worker, 'started two')
+  await logged(worker, 'stopped two')
+  assert.equal((await get(worker)).answer, 'one')
 })
 
 test('a generation retires when its last exchange has ended and what only it used is stopped', async (t) => {
