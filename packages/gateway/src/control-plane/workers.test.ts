@@ -248,3 +248,23 @@ test('catchUp() does nothing any more when a change has brought the worker furth
     ['stage', 'commit'],
   )
 })
+
+test('commit() names its plan before any worker swaps: one that starts meanwhile with an older one can catch up', async () => {
+  const { workers, sent, idFor } = withWorkers(2)
+  assert.equal(workers.committed, null)
+  workers.started(2, 6)
+  const committed = workers.commit(plan)
+  // It was started before the master knew of the plan, and says so after the others were asked.
+  workers.started(1, 6)
+  assert.equal(workers.committed, plan)
+  const caughtUp = workers.catchUp(1, plan)
+  for (const worker of [2, 1])
+    workers.answered(worker, { kind: 'staged', id: idFor(worker), carried: 0, started: 0 })
+  const isAsked = (worker: number): boolean =>
+    sent.some((one) => one.worker === worker && one.message.kind === 'commit')
+  await waitFor(() => isAsked(1) && isAsked(2), 'both to be asked to commit')
+  for (const worker of [2, 1]) workers.answered(worker, { kind: 'committed', id: idFor(worker), at: worker })
+  assert.deepEqual(await committed, { swappedAt: [2], failed: [] })
+  await caughtUp
+  assert.deepEqual([workers.generationOf(1), workers.generationOf(2)], [7, 7])
+})

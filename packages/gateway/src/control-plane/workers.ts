@@ -34,11 +34,17 @@ export class Workers {
   readonly #waiting = new Set<Waiting>()
   readonly #waitingForRetirement = new Set<() => void>()
   #isTracing = false
+  #committed: GenerationPlan | null = null
   /** The number of the generation whose stage was given up last; 0 once another begins. */
   #abandoned = 0
 
   constructor(send: (worker: number, message: SupervisorToWorker) => void) {
     this.#send = send
+  }
+
+  /** What `commit` was last told, from the moment at which it was: whoever starts with less has missed it. */
+  get committed(): GenerationPlan | null {
+    return this.#committed
   }
 
   get numbers(): readonly number[] {
@@ -194,9 +200,10 @@ export class Workers {
 
   /**
    * Swaps every worker to the plan. Never throws. Workers that have not staged it (they started meanwhile) do so now;
-   * those that have not started yet begin with it.
+   * those that have not started yet begin with it, or with what was committed before: see `committed`.
    */
   async commit(plan: GenerationPlan): Promise<CommitResult> {
+    this.#committed = plan
     const swappedAt: number[] = []
     const failed: { worker: number; reason: string }[] = []
     const commitOne = async ([worker, state]: [number, WorkerState]): Promise<void> => {

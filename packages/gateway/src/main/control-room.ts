@@ -243,11 +243,12 @@ export class ControlRoom {
     this.#nodes?.workerSpawned(worker)
   }
 
-  /** One that started while a generation was committed may serve the one before. */
+  /** One that started while a generation was committed may serve the one before, or nothing. */
   workerStarted(worker: number): void {
     const { workers, master } = this.#options
-    const plan = this.#engine.reference?.candidate.plan
-    if (plan === undefined || !this.#engine.isServing || workers.generationOf(worker) >= plan.number) return
+    // The engine's reference is the new one only when all others serve it: who starts until then would be forgotten.
+    const plan = workers.committed ?? (this.#engine.isServing ? this.#engine.reference?.candidate.plan : null)
+    if (!plan || workers.generationOf(worker) >= plan.number) return
     workers.catchUp(worker, plan).catch((thrown) => master.replaceWorker(worker, messageOf(thrown)))
   }
 
