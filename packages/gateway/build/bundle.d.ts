@@ -3,3 +3,6 @@ export function bundle(out: string, folder?: string): void
 
 /** The program made of the sources as they are now; made only when nobody did since they changed. */
 export function builtProgram(folder?: string): string
+
+/** Names of the files in src/main that start a process or a thread, or are loaded where tests of plugins run. */
+export const ENTRIES: readonly string[]

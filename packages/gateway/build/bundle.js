@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 const PACKAGE = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** Each of them starts a process or a thread; the last two are loaded where plugins' tests run. */
-const ENTRIES = [
+export const ENTRIES = [
   'cli',
   'supervisor',
   'worker',

@@ -5,19 +5,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { type TempDir, withTempDir } from '../../../tests/support/temp-dir.ts'
-import { builtProgram } from './bundle.js'
+import { builtProgram, ENTRIES } from './bundle.js'
 
 const run = promisify(execFile)
-const ENTRIES = [
-  'cli',
-  'supervisor',
-  'worker',
-  'trial',
-  'trial-watch',
-  'watchdog-thread',
-  'test-imports',
-  'sole-test-file',
-]
 const DAY_SECONDS = 24 * 3600
 
 /** A working tree with the least that a build needs; returns its gateway's folder. */

@@ -249,14 +249,15 @@ test('catchUp() does nothing any more when a change has brought the worker furth
   )
 })
 
-test('commit() names its plan before any worker swaps: one that starts meanwhile with an older one can catch up', async () => {
+test('missedBy() tells of a commit from its begin: one that starts meanwhile with what was live before catches up', async () => {
   const { workers, sent, idFor } = withWorkers(2)
-  assert.equal(workers.committed, null)
+  const live = planOf(6)
   workers.started(2, 6)
+  assert.deepEqual([workers.missedBy(2, live), workers.missedBy(2, null)], [null, null])
   const committed = workers.commit(plan)
   // It was started before the master knew of the plan, and says so after the others were asked.
   workers.started(1, 6)
-  assert.equal(workers.committed, plan)
+  assert.equal(workers.missedBy(1, live), plan)
   const caughtUp = workers.catchUp(1, plan)
   for (const worker of [2, 1])
     workers.answered(worker, { kind: 'staged', id: idFor(worker), carried: 0, started: 0 })
@@ -267,4 +268,5 @@ test('commit() names its plan before any worker swaps: one that starts meanwhile
   assert.deepEqual(await committed, { swappedAt: [2], failed: [] })
   await caughtUp
   assert.deepEqual([workers.generationOf(1), workers.generationOf(2)], [7, 7])
+  assert.equal(workers.missedBy(1, live), null)
 })

@@ -42,11 +42,6 @@ export class Workers {
     this.#send = send
   }
 
-  /** What `commit` was last told, from the moment at which it was: whoever starts with less has missed it. */
-  get committed(): GenerationPlan | null {
-    return this.#committed
-  }
-
   get numbers(): readonly number[] {
     return [...this.#workers.keys()]
   }
@@ -200,7 +195,7 @@ export class Workers {
 
   /**
    * Swaps every worker to the plan. Never throws. Workers that have not staged it (they started meanwhile) do so now;
-   * those that have not started yet begin with it, or with what was committed before: see `committed`.
+   * those that have not started yet begin with it, or with what was committed before: see `missedBy`.
    */
   async commit(plan: GenerationPlan): Promise<CommitResult> {
     this.#committed = plan
@@ -238,6 +233,15 @@ export class Workers {
       if (isDone) return
       await settled
     }
+  }
+
+  /**
+   * What one that has just started is to be brought to; null when it serves that. `live` is what the others served before
+   * any commit here: once a commit has begun, who was started before it comes too late to be asked by it.
+   */
+  missedBy(worker: number, live: GenerationPlan | null): GenerationPlan | null {
+    const plan = this.#committed ?? live
+    return plan !== null && this.generationOf(worker) < plan.number ? plan : null
   }
 
   /** What the worker serves; 0 for nothing, or one that is not there. */

@@ -246,9 +246,9 @@ export class ControlRoom {
   /** One that started while a generation was committed may serve the one before, or nothing. */
   workerStarted(worker: number): void {
     const { workers, master } = this.#options
-    // The engine's reference is the new one only when all others serve it: who starts until then would be forgotten.
-    const plan = workers.committed ?? (this.#engine.isServing ? this.#engine.reference?.candidate.plan : null)
-    if (!plan || workers.generationOf(worker) >= plan.number) return
+    const live = this.#engine.isServing ? (this.#engine.reference?.candidate.plan ?? null) : null
+    const plan = workers.missedBy(worker, live)
+    if (plan === null) return
     workers.catchUp(worker, plan).catch((thrown) => master.replaceWorker(worker, messageOf(thrown)))
   }
 
