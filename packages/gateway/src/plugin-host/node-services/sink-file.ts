@@ -99,10 +99,13 @@ export class SinkFile {
   flush(): Promise<void> {
     this.#cancelTimer?.()
     this.#cancelTimer = null
-    this.#flushing ??= this.#flush().finally(() => {
-      this.#flushing = null
-    })
+    if (this.#flushing === null && this.#isDone) return Promise.resolve()
+    this.#flushing ??= this.#flush()
     return this.#flushing
+  }
+
+  get #isDone(): boolean {
+    return this.#chunk === null && this.#full.length === 0 && !this.#mustReopen
   }
 
   /** What no write has begun with is written now: the process ends. Never throws. */
@@ -125,13 +128,16 @@ export class SinkFile {
 
   async #flush(): Promise<void> {
     // Lines that came while others were written follow at once.
-    for (;;) {
-      if (this.#mustReopen) await this.#closeFile()
-      this.#mustReopen = false
+    while (!this.#isDone) {
+      if (this.#mustReopen) {
+        this.#mustReopen = false
+        await this.#closeFile()
+      }
       const chunk = this.#nextChunk()
       if (chunk !== null) await this.#writeChunk(chunk)
-      else if (!this.#mustReopen) return
     }
+    // In the same turn in which nothing was left: what comes in the next needs a flush of its own.
+    this.#flushing = null
   }
 
   /** The lines that come now belong to another. Null when there are none. */

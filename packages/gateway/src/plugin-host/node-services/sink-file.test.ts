@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { machineClock } from '../../base/node-clock.ts'
+import { SINK_LIMITS } from '../../config/limits.ts'
+import { recordingLog } from '../test-support.ts'
+import { type LineFile, STDOUT } from './line-file.ts'
+import { SinkFile } from './sink-file.ts'
+
+/** A file whose writes take as many bytes as `take` says; the bytes are looked at when the write ends, as a disk may. */
+class SlowFile {
+  readonly writes: number[] = []
+  opened = 0
+  failure: Error | null = null
+  #text: Buffer[] = []
+  readonly #take: (bytes: number) => number
+
+  constructor(take: (bytes: number) => number = (bytes) => bytes) {
+    this.#take = take
+  }
+
+  get text(): string {
+    return Buffer.concat(this.#text).toString()
+  }
+
+  openSync(): LineFile {
+    this.opened++
+    return {
+      append: async (bytes) => {
+        await new Promise<void>((resolve) => setImmediate(resolve))
+        return this.#append(bytes)
+      },
+      appendSync: (bytes) => this.#append(bytes),
+      close: async () => {},
+    }
+  }
+
+  #append(bytes: Uint8Array): number {
+    if (this.failure !== null) throw this.failure
+    const taken = Math.max(1, Math.min(bytes.length, this.#take(bytes.length)))
+    this.writes.push(bytes.length)
+    this.#text.push(Buffer.from(bytes.subarray(0, taken)))
+    return taken
+  }
+}
+
+function sinkOn(file: SlowFile, name = 'a.log') {
+  const { log } = recordingLog()
+  const files = { open: async () => file.openSync(), openSync: () => file.openSync() }
+  return new SinkFile({ name, files, clock: machineClock, log })
+}
+
+const line = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.constantFrom(
+    '',
+    'a\nb\r',
+    '\ud800',
+    'é'.repeat(2_000),
+    'x'.repeat(4_095),
+    'x'.repeat(4_096),
+    'x'.repeat(70_000),
+  ),
+)
+
+/** What a reader of the file finds: UTF-8 has no half of a pair. */
+const asWritten = (text: string): string =>
+  text.replaceAll('\n', '\\n').replaceAll('\r', '\\r').toWellFormed()
+
+test('SinkFile writes all lines in order and whole, however little the disk takes at a time', async () => {
+  const lines = fc.array(line, { maxLength: 40 })
+  const batches = fc.array(lines, { maxLength: 4 })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('a.log', STDOUT),
+      batches,
+      fc.integer({ min: 1, max: 100_000 }),
+      async (name, all, most) => {
+        const file = new SlowFile((bytes) => Math.min(bytes, most))
+        const sink = sinkOn(file, name)
+        for (const batch of all) {
+          for (const text of batch) assert.equal(sink.write(text), true)
+          // Some of it is on its way when the next ones come.
+          void sink.flush()
+        }
+        await sink.close()
+        assert.equal(
+          file.text,
+          all
+            .flat()
+            .map((text) => `${asWritten(text)}\n`)
+            .join(''),
+        )
+        assert.equal(sink.dropped, 0)
+      },
+    ),
+    { numRuns: 60 },
+  )
+})
+
+test('SinkFile keeps writes to a pipe within the size that stays whole', async () => {
+  const file = new SlowFile()
+  const sink = sinkOn(file, STDOUT)
+  for (let number = 0; number < 500; number++) sink.write(`${number} ${'é'.repeat(number % 300)}`)
+  await sink.flush()
+  assert.ok(file.writes.length > 1)
+  assert.ok(Math.max(...file.writes) <= 4_096, String(Math.max(...file.writes)))
+  await sink.close()
+})
+
+test('SinkFile drops what a disk that stands still has no room for, counts it, and writes all else', async () => {
+  const file = new SlowFile()
+  const sink = sinkOn(file)
+  const text = 'x'.repeat(1_000)
+  const most = Math.ceil(SINK_LIMITS.pendingBytesMax / text.length)
+  const written = Array.from({ length: 2 * most }, () => sink.write(text)).filter(Boolean).length
+  assert.ok(written <= most && written > most - 100, `${written} of ${most}`)
+  assert.equal(sink.dropped, 2 * most - written)
+  await sink.flush()
+  assert.equal(file.text.length, written * (text.length + 1))
+  assert.equal(sink.write('after'), true)
+  await sink.close()
+  assert.ok(file.text.endsWith('\nafter\n'))
+})
+
+test('SinkFile counts the lines of a write that fails, and opens the file anew for the next', async () => {
+  const file = new SlowFile()
+  const sink = sinkOn(file)
+  file.failure = new Error('no space')
+  for (let number = 0; number < 3; number++) sink.write('lost')
+  await sink.flush()
+  assert.deepEqual([sink.dropped, file.opened], [3, 1])
+  file.failure = null
+  sink.write('kept')
+  await sink.close()
+  assert.deepEqual([file.text, file.opened], ['kept\n', 2])
+})
+
+test('SinkFile writes at once what no write has begun with when the process ends', () => {
+  const file = new SlowFile((bytes) => Math.ceil(bytes / 2))
+  const sink = sinkOn(file)
+  const lines = Array.from({ length: 200 }, (_, number) => `${number} ${'x'.repeat(250)}`)
+  for (const text of lines) sink.write(text)
+  sink.flushSync()
+  assert.equal(file.text, lines.map((text) => `${text}\n`).join(''))
+})
