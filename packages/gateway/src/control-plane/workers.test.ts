@@ -270,3 +270,13 @@ test('missedBy() tells of a commit from its begin: one that starts meanwhile wit
   assert.deepEqual([workers.generationOf(1), workers.generationOf(2)], [7, 7])
   assert.equal(workers.missedBy(1, live), null)
 })
+
+test('catchUp() is no failure of the successor when the worker ends meanwhile', async () => {
+  const { workers, sent } = withWorkers(1)
+  workers.started(1, 6)
+  const caughtUp = workers.catchUp(1, plan)
+  await waitFor(() => sent.length > 0, 'the worker to be asked')
+  workers.ended(1, 'SIGKILL')
+  workers.spawned(1)
+  await caughtUp
+})

@@ -218,19 +218,25 @@ export class Workers {
 
   /**
    * Brings one worker that serves something older to the plan. Where a change has staged its own there, that goes first:
-   * the worker would give one of them up. Throws when it cannot.
+   * the worker would give one of them up. Throws when it cannot; not for one that ended, whose successor starts on what is
+   * committed.
    */
   async catchUp(worker: number, plan: GenerationPlan): Promise<void> {
     const state = this.#workers.get(worker)
     while (state !== undefined && this.#workers.get(worker) === state && state.generation < plan.number) {
       const settled = new Promise<void>((resolve) => state.onSettled.push(resolve))
-      const isDone = await inTurn(state, async () => {
-        if (state.generation >= plan.number) return true
-        if (state.staged !== null && state.staged.number > plan.number) return false
-        await this.#commitOne(worker, state, plan)
-        return true
-      })
-      if (isDone) return
+      try {
+        const isDone = await inTurn(state, async () => {
+          if (state.generation >= plan.number) return true
+          if (state.staged !== null && state.staged.number > plan.number) return false
+          await this.#commitOne(worker, state, plan)
+          return true
+        })
+        if (isDone) return
+      } catch (thrown) {
+        if (this.#workers.get(worker) === state) throw thrown
+        return
+      }
       await settled
     }
   }
