@@ -182,6 +182,8 @@ export const WATCH_LIMITS = {
   emptyFileMs: 150,
   /** A burst is cut here at the latest. */
   burstMs: 2_000,
+  /** A start waits for its files to be watched before it looks at them, but no longer. */
+  readyTimeoutMs: 5_000,
 } as const
 
 /** The control socket. Only its owner reaches it, but a script of theirs may go wrong too. */

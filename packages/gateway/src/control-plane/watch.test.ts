@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -13,8 +14,7 @@ async function watching(t: TestContext, files: Readonly<Record<string, unknown>>
   const bursts: (readonly string[])[] = []
   const watch = new Watch({ log: LOG, onQuiet: (touched) => void bursts.push(touched) })
   t.after(() => watch.close())
-  watch.setPaths([join(root, 'cardea.yaml'), join(root, 'plugins')])
-  await watch.ready
+  await watch.setPaths([join(root, 'cardea.yaml'), join(root, 'plugins')])
   const seen = (path: string) => bursts.some((burst) => burst.includes(join(root, path)))
   return { root, bursts, seen, watch }
 }
@@ -72,9 +72,47 @@ test('Watch ignores hidden files and node_modules', async (t) => {
   )
 })
 
-test('close() calls nobody any more', async (t) => {
+test('setPaths() resolves when what is written from then on is seen, however much there is to watch', async (t) => {
+  const folders = Array.from({ length: 300 }, (_, index) => `plugins/p${index}/lib/part.ts`)
+  const { root, seen } = await watching(t, Object.fromEntries(folders.map((file) => [file, 'x'])))
+  // Written at once, in the turn in which it resolved.
+  for (const file of folders) writeFileSync(join(root, file), 'changed')
+  await waitFor(() => folders.every(seen), 'an event of each file')
+})
+
+test('a path that is watched later counts as touched: nobody saw what was written before', async (t) => {
+  const { root, bursts, seen, watch } = await watching(t, { 'cardea.yaml': '', 'other/a/plugin.ts': 'x' })
+  const paths = [join(root, 'cardea.yaml'), join(root, 'other')]
+  await watch.setPaths(paths)
+  await waitFor(() => seen('other'), 'a look at it')
+  bursts.length = 0
+  await watch.setPaths(paths)
+  await writeFile(join(root, 'other/a/plugin.ts'), 'y')
+  await waitFor(() => seen('other/a/plugin.ts'), 'the event')
+  assert.deepEqual(
+    bursts.flat().filter((path) => path !== join(root, 'other/a/plugin.ts')),
+    [],
+  )
+})
+
+test('a path that is not watched any more is seen no more, and again when it is', async (t) => {
+  const { root, bursts, seen, watch } = await watching(t, { 'cardea.yaml': '', 'plugins/a/plugin.ts': 'x' })
+  await watch.setPaths([join(root, 'cardea.yaml')])
+  await writeFile(join(root, 'plugins/a/plugin.ts'), 'y')
+  await writeFile(join(root, 'cardea.yaml'), 'y')
+  await waitFor(() => seen('cardea.yaml'), 'the event of what is')
+  assert.equal(seen('plugins/a/plugin.ts'), false)
+  await watch.setPaths([join(root, 'cardea.yaml'), join(root, 'plugins')])
+  bursts.length = 0
+  await writeFile(join(root, 'plugins/a/plugin.ts'), 'z')
+  await waitFor(() => seen('plugins/a/plugin.ts'), 'the event')
+})
+
+test('close() resolves what waits, and calls nobody any more', async (t) => {
   const { root, bursts, watch } = await watching(t, { 'cardea.yaml': 'a' })
   await writeFile(join(root, 'cardea.yaml'), 'b')
+  const waiting = watch.setPaths([join(root, 'plugins')])
   await watch.close()
+  await waiting
   assert.deepEqual(bursts, [])
 })

@@ -18,48 +18,67 @@ export interface WatchOptions {
  */
 export class Watch {
   readonly #options: WatchOptions
-  readonly #watcher: FSWatcher
-  readonly #ready = Promise.withResolvers<void>()
+  /** By path. Each has a watcher of its own, since only a new one says when it sees what is written. */
+  readonly #watchers = new Map<string, FSWatcher>()
   readonly #touched = new Set<string>()
-  #paths: ReadonlySet<string> = new Set()
+  readonly #closed = Promise.withResolvers<void>()
   #firstSignAt = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
   constructor(options: WatchOptions) {
     this.#options = options
-    this.#watcher = watch([], { ignoreInitial: true, ignored: isIgnored, followSymlinks: true })
-    this.#watcher.on('all', (_, path) => this.#onEvent(path))
-    this.#watcher.on('ready', () => this.#ready.resolve())
-    this.#watcher.on('error', (thrown) =>
-      options.log.warn(`Cannot watch a file: ${messageOf(thrown)}`, {
-        hint: 'run "cardea plugin reload NAME" after a change',
-      }),
-    )
   }
 
-  /** Watches these files and folders, which need not exist, and no others. */
-  setPaths(paths: Iterable<string>): void {
+  /**
+   * Watches these files and folders, which need not exist, and no others. Resolves when whatever is written from then on
+   * is seen. What was written before is for the caller to look at after the first call; a path that comes in a later one
+   * counts as touched.
+   */
+  async setPaths(paths: Iterable<string>): Promise<void> {
     if (this.#isClosed) return
+    const isFirst = this.#watchers.size === 0
     const wanted = new Set(paths)
-    const gone = [...this.#paths].filter((path) => !wanted.has(path))
-    const fresh = [...wanted].filter((path) => !this.#paths.has(path))
-    this.#paths = wanted
-    if (gone.length > 0) this.#watcher.unwatch(gone)
-    if (fresh.length > 0) this.#watcher.add(fresh)
-    else this.#ready.resolve()
-  }
-
-  /** Resolves when what `setPaths` named first is being watched. */
-  get ready(): Promise<void> {
-    return this.#ready.promise
+    for (const [path, watcher] of this.#watchers) {
+      if (wanted.has(path)) continue
+      this.#watchers.delete(path)
+      void this.#end(watcher)
+    }
+    const fresh = [...wanted].filter((path) => !this.#watchers.has(path))
+    await Promise.all(fresh.map((path) => this.#add(path)))
+    if (isFirst) return
+    for (const path of fresh) if (this.#watchers.has(path)) this.#onEvent(path)
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#ready.resolve()
+    this.#closed.resolve()
     clearTimeout(this.#timer)
-    await this.#watcher.close()
+    await Promise.all([...this.#watchers.values()].map((watcher) => this.#end(watcher)))
+  }
+
+  async #add(path: string): Promise<void> {
+    const watcher = watch(path, { ignoreInitial: true, ignored: isIgnored, followSymlinks: true })
+    this.#watchers.set(path, watcher)
+    watcher.on('all', (_, touched) => this.#onEvent(touched))
+    watcher.on('error', (thrown) => this.#warn('watch a file', thrown))
+    const { promise: ready, resolve } = Promise.withResolvers<void>()
+    watcher.on('ready', resolve)
+    await Promise.race([ready, this.#closed.promise])
+  }
+
+  async #end(watcher: FSWatcher): Promise<void> {
+    try {
+      await watcher.close()
+    } catch (thrown) {
+      this.#warn('stop watching a file', thrown)
+    }
+  }
+
+  #warn(what: string, thrown: unknown): void {
+    this.#options.log.warn(`Cannot ${what}: ${messageOf(thrown)}`, {
+      hint: 'run "cardea plugin reload NAME" after a change',
+    })
   }
 
   #onEvent(path: string): void {

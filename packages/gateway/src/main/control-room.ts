@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { builtInPluginsDirectory, LOGS_FOLDER } from '../base/own-folders.ts'
+import { WATCH_LIMITS } from '../config/limits.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { BuildCache } from '../control-plane/build-cache.ts'
 import type { MasterPort, Reference } from '../control-plane/change.ts'
@@ -37,6 +38,7 @@ import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childEntryFile, childFlags } from './child-slot.ts'
 import { configText, directoryOf } from './serve-source.ts'
 import { StartRefused, whatServesInstead } from './start-outcome.ts'
+import { within } from './within.ts'
 
 /** The parts of the supervisor, and how they are wired: this is the only place that knows all of them. */
 
@@ -353,16 +355,16 @@ export class ControlRoom {
       // A gateway without its command line serves all the same.
       this.#options.log.error(`The control socket cannot be opened: ${messageOf(thrown)}`)
     }
-    this.#watchFiles()
-    await this.#watch.ready
+    // A folder in which something is written all the time is never at rest; its events come all the same.
+    await within(this.#watchFiles(), WATCH_LIMITS.readyTimeoutMs)
   }
 
-  #watchFiles(): void {
+  #watchFiles(): Promise<void> {
     const { source } = this.#options.serve
     const config = this.#engine.reference?.candidate.config
     const user = config?.pluginsDirectory ?? join(directoryOf(source), 'plugins')
     const files = source.kind === 'file' ? [source.file, ...(config?.includedFiles ?? [])] : []
-    this.#watch.setPaths([...files, user, builtInPluginsDirectory()])
+    return this.#watch.setPaths([...files, user, builtInPluginsDirectory()])
   }
 
   #onReport(report: ChangeReport): void {
@@ -378,7 +380,7 @@ export class ControlRoom {
     log.apply(reference.settings.log)
     this.#faults.committed(reference)
     this.#keepOutline(reference)
-    this.#watchFiles()
+    void this.#watchFiles()
     if (previous !== null) {
       const { lifecycle, plan } = previous.candidate
       this.#draining.add(plan.number, lifecycle)
