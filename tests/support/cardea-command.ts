@@ -19,6 +19,9 @@ export interface CommandOptions {
   /** The launcher's path; default `CARDEA`. */
   readonly bin?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Descriptors to write to instead: what is written there is not in the result. */
+  readonly stdout?: number
+  readonly stderr?: number
 }
 
 /** A `cardea` command that runs, or has run. */
@@ -44,13 +47,13 @@ export function startCommand(
   const child = spawn(options.node ?? process.execPath, [options.bin ?? CARDEA, ...args], {
     cwd: options.cwd,
     env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...options.env, [MARKER]: marker },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', options.stdout ?? 'pipe', options.stderr ?? 'pipe'],
   })
   t.after(() => killProcessesWithEnvironment(MARKER, marker))
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text
   })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     output.stderr += text
   })
   let ended: ExitStatus | null = null

@@ -21,8 +21,16 @@ export async function serve({ source, strict, io }: ServeCommand): Promise<numbe
   })
 }
 
+let isMaster = false
+
+/** This process has become the master of a gateway. */
+export function servesHere(): boolean {
+  return isMaster
+}
+
 /** Makes this process the master of a gateway until that ends. Once per process. */
 export async function runMaster(io: CommandIo, options: MasterOptions): Promise<number> {
+  isMaster = true
   const master = new Master(options)
   process.on('uncaughtException', (error) => {
     // Its `exit` listener takes the children along.

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { systemErrorCode } from '../base/system-error.ts'
 import { createProgram } from '../cli/program.ts'
+import { servesHere } from '../cli/serve.ts'
 import { COLORS, PLAIN } from '../cli/text.ts'
 import { wantsColor } from '../config/render-problems.ts'
 
@@ -9,6 +11,15 @@ function version(): string {
   const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(manifest) as { version: string }).version
 }
+
+// Whoever reads may leave (`cardea history | head`), and a disk may be full. A gateway serves on.
+process.stderr.on('error', () => {})
+process.stdout.on('error', (error) => {
+  if (servesHere()) return
+  const hasLeft = systemErrorCode(error) === 'EPIPE'
+  if (!hasLeft) process.stderr.write(`Cannot write the result: ${error.message}\n`)
+  process.exit(hasLeft ? process.exitCode : 1)
+})
 
 const program = createProgram({
   version: version(),

@@ -28,6 +28,7 @@ import { TrialRunner } from '../control-plane/trial-runner.ts'
 import { Watch } from '../control-plane/watch.ts'
 import type { Workers } from '../control-plane/workers.ts'
 import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
+import { writeToStderr } from '../observe/line-writer.ts'
 import type { GatewayLog } from '../observe/log.ts'
 import { bundleMapper } from '../plugin-host/load.ts'
 import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
@@ -176,7 +177,7 @@ export class ControlRoom {
       if (serve.strict) throw new StartRefused(renderFailure(report))
       // `cardea dev` shows it itself.
       if (!serve.quiet)
-        process.stderr.write(`${renderFailure(report)}\n${whatServesInstead(this.#engine.live, report)}\n`)
+        writeToStderr(`${renderFailure(report)}\n${whatServesInstead(this.#engine.live, report)}\n`)
     }
     if (serve.strict && !this.#engine.isServing) {
       throw new StartRefused('The generation that served last cannot be started again; the log says why')

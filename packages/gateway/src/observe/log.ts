@@ -1,8 +1,10 @@
 import { createRequire } from 'node:module'
+import { Writable } from 'node:stream'
 import type { Log } from '@cardea/sdk'
-import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
 import type pretty from 'pino-pretty'
 import type { GatewaySettings } from '../protocol/generation.ts'
+import { writeToStderr } from './line-writer.ts'
 import { redactFields, shorten } from './redact.ts'
 
 /**
@@ -88,16 +90,20 @@ function withoutOurNames(fields: Record<string, unknown>): Record<string, unknow
   return fields
 }
 
-/** Synchronous: a process that dies has written its last words. */
 function stderrStream(settings: LogSettings): DestinationStream {
   const isPretty =
     settings.format === 'pretty' || (settings.format === 'auto' && process.stderr.isTTY === true)
-  if (!isPretty) return destination({ fd: 2, sync: true })
+  if (!isPretty) return { write: writeToStderr }
   // Loaded only for terminals: no worker in production holds it.
   const prettyStream = createRequire(import.meta.url)('pino-pretty') as typeof pretty
   return prettyStream({
-    destination: 2,
-    sync: true,
+    destination: new Writable({
+      decodeStrings: false,
+      write(line: string | Buffer, _, done) {
+        writeToStderr(String(line))
+        done()
+      },
+    }),
     colorize: process.stderr.isTTY === true && !process.env.NO_COLOR,
     messageKey: 'message',
     translateTime: 'SYS:HH:MM:ss.l',
