@@ -7,6 +7,7 @@ import { ChangeWatch } from '../tests/support/change-watch.ts'
 import type { Verdict } from './bars.ts'
 import { Poller } from './changes/poller.ts'
 import { now } from './changes/polling.ts'
+import { readTreeCpu } from './proc.ts'
 import { freePort, startPinned } from './processes.ts'
 import { table } from './report.ts'
 import { percentile } from './statistics.ts'
@@ -43,6 +44,8 @@ export interface ChangesResult {
   readonly stages: ReadonlyMap<string, readonly number[]>
   readonly requestsQuiet: readonly number[]
   readonly requestsChanging: readonly number[]
+  /** CPU time of all the gateway's processes for one change, what requests need left out. */
+  readonly cpuPerChangeMs: number
 }
 
 interface Saved {
@@ -83,6 +86,7 @@ export async function measureChanges({ changes, signal, say }: ChangesBench): Pr
   const reports: ChangeReport[] = []
   const toFirstAnswer: number[] = []
   await poller.takeLatencies()
+  const cpuBefore = await readTreeCpu(gateway.pid)
   for (let index = 0; index < changes; index++) {
     const { report, ms } = await change()
     reports.push(report)
@@ -90,13 +94,17 @@ export async function measureChanges({ changes, signal, say }: ChangesBench): Pr
     if ((index + 1) % 100 === 0) say(`${index + 1} changes`)
   }
   const requestsChanging = await poller.takeLatencies()
+  const cpuBetween = await readTreeCpu(gateway.pid)
   const requestsQuiet = await poller.latenciesOf(requestsChanging.length)
+  const cpuQuiet = (await readTreeCpu(gateway.pid)) - cpuBetween
+  const cpuOfRequests = (cpuQuiet / requestsQuiet.length) * requestsChanging.length
   return {
     toFirstAnswer,
     skew: reports.flatMap(({ skewMs }) => skewMs ?? []),
     stages: stagesOf(reports),
     requestsQuiet,
     requestsChanging,
+    cpuPerChangeMs: (cpuBetween - cpuBefore - cpuOfRequests) / 1e6 / changes,
   }
 }
 
@@ -175,7 +183,9 @@ export function reportChanges(result: ChangesResult): string {
     row('a request, changes all the time', result.requestsChanging),
   ]
   const lines = table(['ms', 'median', 'p90', 'p99', 'most'], rows)
-  return `${result.toFirstAnswer.length} changes, ${PLUGIN_COUNT} plugins, ${WORKERS} workers\n\n${lines.join('\n')}\n`
+  const what = `${result.toFirstAnswer.length} changes, ${PLUGIN_COUNT} plugins, ${WORKERS} workers`
+  const cpu = `CPU time of all processes for one change: ${show(result.cpuPerChangeMs)} ms`
+  return `${what}\n\n${lines.join('\n')}\n\n${cpu}\n`
 }
 
 export function judgeChanges(result: ChangesResult): Verdict[] {

@@ -38,8 +38,8 @@ test('parseCoreBusy() counts everything but idle and waiting, stolen time too', 
 })
 
 test('parseStat() is not misled by a command name with spaces and parentheses', () => {
-  const text = '42 (a) b (c) S 7 42 42 0 -1 4194560 1 2 3 4 150 25 9 9 20 0 1 0 100 200 300\n'
-  assert.deepEqual(parseStat(text), { parent: 7, cpuTicks: 175 })
+  const text = '42 (a) b (c) S 7 42 42 0 -1 4194560 1 2 3 4 150 25 9 10 20 0 1 0 100 200 300\n'
+  assert.deepEqual(parseStat(text), { parent: 7, cpuTicks: 175, endedTicks: 19 })
 })
 
 test('parseSchedstat() takes the time on the core', () => {

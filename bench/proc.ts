@@ -15,12 +15,23 @@ export interface ProcessUsage {
   readonly residentPeakBytes: number
 }
 
+/** CPU time of a process. */
+interface StatTicks {
+  readonly cpuTicks: number
+  /** Of those it has started, and they have ended, and theirs. */
+  readonly endedTicks: number
+}
+
 export type TreeUsage = ReadonlyMap<number, ProcessUsage>
 
 /** Reads /proc/PID/stat. The command name stands in parentheses and may itself hold any of them, and spaces. */
-export function parseStat(text: string): { parent: number; cpuTicks: number } {
+export function parseStat(text: string): StatTicks & { readonly parent: number } {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return { parent: Number(fields[1]), cpuTicks: Number(fields[11]) + Number(fields[12]) }
+  return {
+    parent: Number(fields[1]),
+    cpuTicks: Number(fields[11]) + Number(fields[12]),
+    endedTicks: Number(fields[13]) + Number(fields[14]),
+  }
 }
 
 /** Nanoseconds on a core, the first number of /proc/PID/task/TID/schedstat. */
@@ -98,6 +109,17 @@ export function residentBytes(tree: TreeUsage): number {
 export async function readTree(root: number): Promise<TreeUsage> {
   const usages = await Promise.all((await treePids(root)).map(readProcess))
   return new Map(usages.filter((usage) => usage !== null).map((usage) => [usage.pid, usage]))
+}
+
+/** CPU nanoseconds of `root` and its descendants so far, those that have ended included, to one tick (10 ms). */
+export async function readTreeCpu(root: number): Promise<number> {
+  const ticks = (await treePids(root)).map(async (pid) => {
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
+    if (text === null) return 0
+    const { cpuTicks, endedTicks } = parseStat(text)
+    return cpuTicks + endedTicks
+  })
+  return sum(await Promise.all(ticks)) * NANOSECONDS_PER_TICK
 }
 
 /** `root` and its descendants as they are now. */
