@@ -232,8 +232,8 @@ export const TRIAL_LIMITS = {
   heapBytesMax: 512 * MIB,
   /** A step's own deadline (`PLUGIN_LIMITS`) is kept inside; past this much more the process is taken for broken. */
   stepMarginMs: 2_000,
-  /** Trials of one process. Bounds what plugin code can leave behind unseen. */
-  trialsMax: 50,
+  /** Trials of one process. Bounds what plugin code can leave behind unseen; a new one takes 0.15 s of a core. */
+  trialsMax: 200,
   /** A process whose resident memory grew by more is replaced. Waiting for V8 to collect it grows by up to 100 MB. */
   growthBytesMax: 128 * MIB,
   /** A trial process without work is ended after this time: 60 MB that the next change gets back in 0.2 s. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { realpath } from 'node:fs/promises'
+import { realpathSync } from 'node:fs'
 import { dirname, isAbsolute, relative, resolve, sep } from 'node:path'
 import * as esbuild from 'esbuild'
 import { messageOf } from '../base/errors.ts'
@@ -51,8 +51,8 @@ type PluginOutcome =
 async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
   const folder = dirname(plugin.entryFile)
   try {
-    const realFolder = await realpath(folder)
-    const result = await esbuild.build(await buildOptions(plugin, realFolder))
+    const realFolder = realpathSync.native(folder)
+    const result = await esbuild.build(buildOptions(plugin, realFolder))
     const code = result.outputFiles.find((file) => file.path.endsWith('.cjs'))
     const map = result.outputFiles.find((file) => file.path.endsWith('.map'))
     if (code === undefined || map === undefined) throw new Error('esbuild wrote no bundle')
@@ -84,13 +84,13 @@ async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
   }
 }
 
-async function buildOptions(
+function buildOptions(
   plugin: VerifiedPlugin,
   folder: string,
-): Promise<esbuild.BuildOptions & { write: false; metafile: true }> {
+): esbuild.BuildOptions & { write: false; metafile: true } {
   const { name, version } = plugin.manifest
   // esbuild names files by their real path, and paths relative to this folder keep the machine out of the bundle.
-  const entryFile = await realpath(plugin.entryFile)
+  const entryFile = realpathSync.native(plugin.entryFile)
   return {
     entryPoints: [entryFile],
     absWorkingDir: folder,

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
 import { basename, sep } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { type FSWatcher, watch } from 'chokidar'
@@ -92,25 +92,17 @@ export class Watch {
     clearTimeout(this.#timer)
     // A source of events that never rests must not put a change off for ever.
     const leftMs = this.#firstSignAt + WATCH_LIMITS.burstMs - performance.now()
-    this.#timer = setTimeout(
-      () => void this.#settle(leftMs > delayMs),
-      Math.max(0, Math.min(delayMs, leftMs)),
-    )
+    this.#timer = setTimeout(() => this.#settle(leftMs > delayMs), Math.max(0, Math.min(delayMs, leftMs)))
   }
 
-  async #settle(mayWait: boolean): Promise<void> {
+  #settle(mayWait: boolean): void {
     const files = [...this.#touched]
-    if (mayWait && (await isAnyEmpty(files))) {
-      if (!this.#isClosed) this.#wait(WATCH_LIMITS.emptyFileMs)
+    if (mayWait && files.some(isEmptyFile)) {
+      this.#wait(WATCH_LIMITS.emptyFileMs)
       return
     }
-    if (this.#isClosed || this.#touched.size === 0) return
-    for (const file of files) this.#touched.delete(file)
-    const firstSignAt = this.#firstSignAt
-    // What was touched while we looked is a burst of its own.
-    if (this.#touched.size > 0) this.#wait(WATCH_LIMITS.quietMs)
-    this.#firstSignAt = performance.now()
-    this.#options.onQuiet(files, firstSignAt)
+    this.#touched.clear()
+    this.#options.onQuiet(files, this.#firstSignAt)
   }
 }
 
@@ -120,16 +112,11 @@ function isIgnored(path: string): boolean {
   return name === 'node_modules' || (name.startsWith('.') && name.length > 1 && !path.endsWith(`${sep}.`))
 }
 
-async function isAnyEmpty(files: readonly string[]): Promise<boolean> {
-  const sizes = await Promise.all(
-    files.map(async (file) => {
-      try {
-        const found = await stat(file)
-        return found.isFile() ? found.size : 1
-      } catch {
-        return 1
-      }
-    }),
-  )
-  return sizes.includes(0)
+function isEmptyFile(path: string): boolean {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false })
+    return found?.isFile() === true && found.size === 0
+  } catch {
+    return false
+  }
 }

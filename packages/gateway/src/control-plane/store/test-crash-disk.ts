@@ -1,5 +1,4 @@
-import type { FileHandle } from 'node:fs/promises'
-import fs from 'node:fs/promises'
+import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 
@@ -15,48 +14,53 @@ type Step =
 /** Files by path; what is not there is null. Only what differs from the disk before. */
 export type Aftermath = ReadonlyMap<string, Buffer | null>
 
-/** Runs `work`, and notes each step that it takes on the disk. Nothing else may use `fs.promises` meanwhile. */
+/** Runs `work`, and notes each step that it takes on the disk. Nothing else may use `fs` meanwhile. */
 export async function stepsOf(work: () => Promise<unknown>): Promise<readonly Step[]> {
   const steps: Step[] = []
-  const { open, rename, rm } = fs
-  fs.open = async (path, flags, mode) => {
-    const handle = await open(path, flags, mode)
-    return watched(handle, String(path), flags === 'r', steps)
+  const { openSync, writeFileSync, renameSync, rmSync, fsync, fdatasync } = fs
+  const real = { openSync, writeFileSync, renameSync, rmSync, fsync, fdatasync }
+  const opened = new Map<number, { readonly path: string; readonly isFolder: boolean }>()
+  fs.openSync = (path, flags, mode) => {
+    const descriptor = openSync(path, flags, mode)
+    opened.set(descriptor, { path: String(path), isFolder: flags === 'r' })
+    return descriptor
   }
-  fs.rename = async (from, to) => {
-    await rename(from, to)
+  fs.writeFileSync = (file, data, options) => {
+    writeFileSync(file, data, options)
+    const path = opened.get(Number(file))?.path ?? String(file)
+    steps.push({ kind: 'write', path, content: Buffer.from(String(data)) })
+  }
+  fs.renameSync = (from, to) => {
+    renameSync(from, to)
     steps.push({ kind: 'rename', from: String(from), to: String(to) })
   }
-  fs.rm = async (path, options) => {
+  fs.rmSync = (path, options) => {
+    rmSync(path, options)
+    steps.push({ kind: 'remove', path: String(path) })
+  }
+  const { rm } = fs.promises
+  fs.promises.rm = async (path, options) => {
     await rm(path, options)
     steps.push({ kind: 'remove', path: String(path) })
   }
+  const noting =
+    (sync: typeof fsync) =>
+    (descriptor: number, done: fs.NoParamCallback): void =>
+      sync(descriptor, (error) => {
+        const { path = '', isFolder = false } = opened.get(descriptor) ?? {}
+        if (error === null) steps.push({ kind: isFolder ? 'sync-folder' : 'sync-file', path })
+        done(error)
+      })
+  Object.assign(fs, { fsync: noting(fsync), fdatasync: noting(fdatasync) })
   syncBuiltinESMExports()
   try {
     await work()
   } finally {
-    Object.assign(fs, { open, rename, rm })
+    Object.assign(fs, real)
+    fs.promises.rm = rm
     syncBuiltinESMExports()
   }
   return steps
-}
-
-function watched(handle: FileHandle, path: string, isFolder: boolean, steps: Step[]): FileHandle {
-  const { writeFile, datasync, sync } = handle
-  handle.writeFile = async (data) => {
-    await writeFile.call(handle, data)
-    steps.push({ kind: 'write', path, content: Buffer.from(String(data)) })
-  }
-  const noteSync = () => steps.push({ kind: isFolder ? 'sync-folder' : 'sync-file', path })
-  handle.datasync = async () => {
-    await datasync.call(handle)
-    noteSync()
-  }
-  handle.sync = async () => {
-    await sync.call(handle)
-    noteSync()
-  }
-  return handle
 }
 
 /** Index of the step that puts `name` among the names of its folder, once that folder is synced. */
@@ -137,11 +141,11 @@ export async function realise(
   aftermath: Aftermath,
   to: string,
 ): Promise<void> {
-  await fs.rm(to, { recursive: true, force: true })
-  await fs.cp(before, to, { recursive: true })
+  await fs.promises.rm(to, { recursive: true, force: true })
+  await fs.promises.cp(before, to, { recursive: true })
   for (const [path, content] of aftermath) {
     const file = join(to, path.slice(folder.length))
-    if (content === null) await fs.rm(file, { force: true })
-    else await fs.writeFile(file, content)
+    if (content === null) await fs.promises.rm(file, { force: true })
+    else await fs.promises.writeFile(file, content)
   }
 }
