@@ -170,6 +170,46 @@ test('past `pipelined_bytes` reading pauses, and goes on when its turn comes', a
   await sending
 })
 
+test('a client that takes no answers has no more of its requests begun', async (t) => {
+  const body = 'x'.repeat(100_000)
+  const { connection, plane } = await gatewayWith(t, () => {}, {
+    routes: [{ paths: ['/large'], action: respond(200, body) }],
+  })
+  const requests = 400
+  const begun = (): number => plane.counters().requestsTotal
+  connection.socket.pause()
+  await connection.write(get('/large').repeat(requests))
+  let before = -1
+  await waitFor(() => {
+    const isStill = begun() === before && before > 0
+    before = begun()
+    return isStill
+  }, 'them to stand still')
+  // What the kernels take, and one relay buffer; all of the answers are forty megabytes.
+  assert.ok(begun() < requests / 2, `${begun()} were begun`)
+  for (let index = 0; index < requests; index++) {
+    assert.equal((await connection.response()).body.length, body.length)
+  }
+  assert.equal(begun(), requests)
+  await connection.write(get('/large'))
+  assert.equal((await connection.response()).status, 200)
+})
+
+test('requests that wait for a client to read are served after its FIN too, with `half_close: serve`', async (t) => {
+  const body = 'x'.repeat(100_000)
+  const { connection } = await gatewayWith(t, () => {}, {
+    routes: [{ paths: ['/large'], action: respond(200, body) }],
+    settings: { halfClose: 'serve' },
+  })
+  connection.socket.pause()
+  await connection.write(get('/large').repeat(200))
+  connection.socket.end()
+  for (let index = 0; index < 200; index++) {
+    assert.equal((await connection.response()).body.length, body.length)
+  }
+  assert.equal(await connection.ended(), 'closed')
+})
+
 test('after `requests_per_connection` the connection closes with its last answer', async (t) => {
   const { connection, port } = await gatewayWith(t, echoTarget, { limits: { requestsPerConnectionMax: 3 } })
   await connection.write(get('/1') + get('/2') + get('/3') + get('/4'))

@@ -19,8 +19,8 @@ import { RequestClock } from './request-clock.ts'
 import { type RequestHead, readRequestHead } from './request-head.ts'
 import { LF } from './syntax.ts'
 
-/** What the connection waits for. */
-const Waiting = { head: 0, exchange: 1, tunnel: 2, linger: 3, closed: 4 } as const
+/** What the connection waits for. `drain`: before its next request, that the client takes the answers to those before. */
+const Waiting = { head: 0, drain: 1, exchange: 2, tunnel: 3, linger: 4, closed: 5 } as const
 type Waiting = (typeof Waiting)[keyof typeof Waiting]
 
 /**
@@ -216,7 +216,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   /** Reading goes on into a bounded hold, since only reading shows that the client went away. */
   #applyReading(): void {
     const isFull = (this.#held?.length ?? 0) >= this.#settings.limits.pipelinedBytesMax
-    if (isFull && this.#waiting === Waiting.exchange) this.#wire.pause()
+    if (isFull && this.#waiting !== Waiting.head) this.#wire.pause()
     else this.#wire.resume()
   }
 
@@ -276,7 +276,9 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   onDrain(): void {
     this.#wire.watchSending(0)
-    this.#user?.onClientDrain()
+    if (this.#waiting !== Waiting.drain) this.#user?.onClientDrain()
+    else if (this.#host.draining && this.#held === null) this.#lingerThenClose()
+    else this.#next()
   }
 
   onSendTimeout(): void {
@@ -290,11 +292,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#wire.reset()
   }
 
-  /** The connection turns to its next request. */
+  /** The connection turns to its next request; not before the client reads, or answers would pile up without bound. */
   #next(): void {
-    this.#waiting = Waiting.head
+    this.#waiting = this.#wire.needsDrain ? Waiting.drain : Waiting.head
     this.#bodyPaused = false
-    this.#clock.startIdle()
+    if (this.#waiting === Waiting.head) this.#clock.startIdle()
     this.#readHeld()
   }
 
@@ -316,8 +318,10 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   /** The client sends no more: what it has sent as a whole is still served if the config says so. */
   #endWithPeer(): void {
     const mayBeWhole = this.#decoder.done || (this.#bodyPaused && this.#held !== null)
+    const serves = this.#settings.halfClose === 'serve'
+    if (this.#waiting === Waiting.drain && serves) return
     if (this.#waiting !== Waiting.exchange) this.#wire.end()
-    else if (!mayBeWhole || this.#settings.halfClose !== 'serve') this.#wire.destroy()
+    else if (!mayBeWhole || !serves) this.#wire.destroy()
   }
 
   onClosed(): void {
@@ -340,23 +344,19 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   sweep(nowMs: number): void {
-    if (this.#waiting === Waiting.exchange && this.#clock.isTooSlow(nowMs)) {
-      this.#breakRequest('REQUEST_BODY_TIMEOUT', 'The body comes more slowly than the minimum rate')
+    if (this.#waiting === Waiting.exchange) {
+      const fault = this.#clock.bodyFault(nowMs)
+      if (fault !== null) this.#breakRequest('REQUEST_BODY_TIMEOUT', fault)
       return
     }
     if (!this.#clock.hasPassed(nowMs)) return
-    if (this.#waiting === Waiting.exchange) {
-      this.#breakRequest('REQUEST_BODY_TIMEOUT', 'No byte of the body came in time')
-    } else if (this.#waiting === Waiting.head) {
+    if (this.#waiting === Waiting.head) {
       if (this.#held !== null)
         this.refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
       else if (this.#requests === 0) this.#wire.destroy()
       else this.#lingerThenClose()
-    } else if (this.#lingering !== null) {
-      this.#lingering.onDeadline()
-    } else {
-      this.#wire.destroy()
-    }
+    } else if (this.#lingering !== null) this.#lingering.onDeadline()
+    else this.#wire.destroy()
   }
 
   /** See broken-off.ts. */
@@ -371,7 +371,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   mend(): void {
-    if (this.#waiting === Waiting.head) this.#lingerThenClose()
+    if (this.#waiting < Waiting.exchange) this.#lingerThenClose()
     else if (this.#waiting === Waiting.exchange) this.#readHeld()
   }
 

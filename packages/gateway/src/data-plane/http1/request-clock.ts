@@ -82,8 +82,14 @@ export class RequestClock {
     return true
   }
 
+  /** What is wrong with how the content comes, as a sentence; null: nothing. */
+  bodyFault(nowMs: number): string | null {
+    if (this.#isTooSlow(nowMs)) return 'The body comes more slowly than the minimum rate'
+    return this.hasPassed(nowMs) ? 'No byte of the body came in time' : null
+  }
+
   /** Whether the content comes more slowly than the minimum rate, once the client has had the time of a head for it. */
-  isTooSlow(nowMs: number): boolean {
+  #isTooSlow(nowMs: number): boolean {
     const { minimumRateBytesPerSecond, headMs } = this.#timeouts
     if (minimumRateBytesPerSecond === 0 || !this.#bodyFlows) return false
     const flowedMs = this.#bodyFlowedMs + nowMs - this.#bodyFlowsSinceMs
