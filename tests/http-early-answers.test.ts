@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Middleware } from '@cardea/sdk'
 import { get, ok, problemOf } from './support/answers.ts'
 import { type DataPlaneSpec, respond, startDataPlane } from './support/data-plane.ts'
 import { RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
@@ -69,6 +73,50 @@ for (const chunked of [false, true]) {
     }
   })
 }
+
+for (const ends of ['with its last byte', 'in a while']) {
+  test(`${CLIENTS} of ${CLIENTS} clients see the answer of an upstream that hangs up ${ends}`, async (t) => {
+    const server = createServer((peer) => {
+      peer.on('error', () => {})
+      // What it has not read makes its kernel send a reset.
+      peer.once('data', () => {
+        peer.pause()
+        peer.write('HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch')
+        if (ends === 'in a while') setTimeout(() => peer.destroy(), 2)
+        else peer.destroySoon()
+      })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => server.close())
+    const to = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const { port } = await startDataPlane(t, { to, limits: { lingerBytesMax: 4 * 1024 * KIB } })
+    for (let client = 0; client < CLIENTS; client++) {
+      const connection = await TestConnection.open(t, port)
+      void connection.write(head(`Content-Length: ${2 * 1024 * KIB}`) + 'x'.repeat(2 * 1024 * KIB))
+      const answer = await connection.response()
+      assert.deepEqual([answer.status, answer.text], [413, 'much'])
+      connection.socket.destroy()
+    }
+  })
+}
+
+test('a body that breaks off has one answer, and a hook that takes its time sees it to the end', async (t) => {
+  let answers = 0
+  const late: Middleware = {
+    name: 'late',
+    handle: () => true,
+    async onResponse(ctx) {
+      answers++
+      await nextTurn()
+      ctx.response.headers.set('x-late', 'yes')
+    },
+  }
+  const { port } = await gatewayWith(t, silent, { limits: { requestBodyBytesMax: 10 }, plugins: [late] })
+  const connection = await TestConnection.open(t, port)
+  await connection.write(`${head('Transfer-Encoding: chunked')}${'8\r\n12345678\r\n'.repeat(10)}0\r\n\r\n`)
+  const answer = await connection.response()
+  assert.deepEqual([answer.status, answer.field('x-late'), answers], [413, 'yes', 1])
+})
 
 test('a chunked body past the limit is 413 in the middle of the upload, and the upstream is cut', async (t) => {
   const { port, upstream } = await gatewayWith(t, silent, {

@@ -288,7 +288,8 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     // What still comes must not break the request a second time while hooks see the answer.
     this.client.pauseBody()
     this.requestFlow?.abort(error)
-    this.fail(error)
+    // A response that is there does not depend on it any more; that of an earlier break is the answer to this one too.
+    if (!this.responseTaken) this.fail(error)
   }
 
   /** Answers instead of the upstream. Hooks that have not run yet see the answer. */

@@ -35,10 +35,24 @@ const TEXT_BYTES_MAX = 4 * 1024
 const SCRATCH_BYTES = READ_BUFFER_BYTES + 36 * 1024
 let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
 
+/** A write that has failed, on a socket that is read to its end before it goes. */
+interface FailedWrite {
+  readonly error: Error
+  readonly end: (error: Error) => void
+  bytesRead: number
+  quietTurns: number
+  /** Whoever paused it wants the rest, and resumes. */
+  awaitsResume: boolean
+}
+
+/** Turns of the event loop, each of which looks at all sockets. */
+const QUIET_TURNS_MAX = 2
+
 export class Wire {
   readonly #socket: net.Socket
   #paused = false
   #error: Error | null = null
+  #failed: FailedWrite | null = null
 
   private constructor(socket: net.Socket, owner: WireOwner) {
     this.#socket = socket
@@ -80,7 +94,7 @@ export class Wire {
       onread: onreadFor(owner),
     } as net.NetConnectOpts)
     onEvent(socket, 'connect', owner, onConnected)
-    return new Wire(socket, owner)
+    return new Wire(socket, owner).#readsOn()
   }
 
   /** Takes over a TLS socket, which has no `onread`. `onConnected` is called when the handshake is done. */
@@ -88,6 +102,35 @@ export class Wire {
     onEvent(socket, 'data', owner, (chunk) => owner.onBytes(chunk, 0, chunk.length))
     onEvent(socket, 'secureConnect', owner, onConnected)
     return new Wire(socket, owner)
+  }
+
+  /**
+   * A server that has answered and does not want the rest of a request closes, and the kernel resets what is still sent
+   * to it. Node ends a socket with the first write that fails, and the answer, which lies in the kernel, would be lost.
+   */
+  #readsOn(): this {
+    const socket = this.#socket
+    const end = socket.destroy.bind(socket)
+    socket.destroy = (error?: Error) => {
+      if (error === undefined || this.#failed !== null || !isFailedWrite(error)) return end(error)
+      this.#failed = { error, end, bytesRead: socket.bytesRead, quietTurns: 0, awaitsResume: false }
+      setImmediate(() => this.#endWhenRead())
+      return socket
+    }
+    return this
+  }
+
+  /** What had come before the reset can be read at once, so turns without a byte are the end of it. */
+  #endWhenRead(): void {
+    const socket = this.#socket
+    const failed = this.#failed
+    if (failed === null || socket.destroyed) return
+    failed.awaitsResume = this.#paused
+    if (this.#paused) return
+    failed.quietTurns = socket.bytesRead === failed.bytesRead ? failed.quietTurns + 1 : 0
+    failed.bytesRead = socket.bytesRead
+    if (failed.quietTurns > QUIET_TURNS_MAX) failed.end(failed.error)
+    else setImmediate(() => this.#endWhenRead())
   }
 
   get peerAddress(): string {
@@ -118,6 +161,7 @@ export class Wire {
     if (!this.#paused) return
     this.#paused = false
     this.#socket.resume()
+    if (this.#failed?.awaitsResume === true) setImmediate(() => this.#endWhenRead())
   }
 
   writeText(text: string): void {
@@ -160,6 +204,10 @@ export class Wire {
   reset(): void {
     this.#socket.resetAndDestroy()
   }
+}
+
+function isFailedWrite(error: NodeJS.ErrnoException): boolean {
+  return error.syscall === 'write' && (error.code === 'EPIPE' || error.code === 'ECONNRESET')
 }
 
 /** Uncaught, a mistake of ours in what an event leads to would end the worker, and with it everybody's connections. */
