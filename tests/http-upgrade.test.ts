@@ -182,6 +182,32 @@ test('bytes that come with the 101 never overtake it, even while hooks run', asy
   assert.equal(String(await connection.reader.take(11)), 'early bytes')
 })
 
+for (const status of [101, 200]) {
+  test(`a plugin that reads the body of a 101 reads nothing of the tunnel, and makes it a ${status}`, async (t) => {
+    const read: string[] = []
+    const reader: Middleware = {
+      name: 'reader',
+      handle: () => true,
+      async onResponse(ctx) {
+        if (status !== 101) ctx.response.status = status
+        read.push(await ctx.response.text())
+        await new Promise((resolve) => setImmediate(resolve))
+      },
+    }
+    const { connection } = await gatewayWith(
+      t,
+      (peer) => {
+        if (peer.take(peer.pending.length).startsWith('GET ')) peer.write(`${SWITCHED}hello`)
+      },
+      { plugins: [reader] },
+    )
+    await connection.write(UPGRADE)
+    const answer = await connection.response()
+    assert.deepEqual([answer.status, answer.text, read], [status, '', ['']])
+    if (status === 101) assert.equal((await connection.reader.take(5)).toString('latin1'), 'hello')
+  })
+}
+
 test('bytes that the client sends with its request wait for the 101', async (t) => {
   const { connection, upstream } = await gatewayWith(t, () => {}, { plugins: [asynchronous] })
   await connection.write(`${UPGRADE}too early?`)

@@ -137,7 +137,7 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   onClientDrain(): void {
     // What drained was another response's: nothing of this one may pass before its head.
     if (this.phase !== Phase.sent) return
-    if (this.responseFlow !== null) this.responseFlow.onSinkDrained()
+    if (this.responseFlow !== null && !this.#tunnel) this.responseFlow.onSinkDrained()
     else this.leg?.resume()
   }
 
@@ -262,7 +262,8 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   }
 
   resumeResponse(): void {
-    if (this.leg !== null) {
+    // A 101 has no content: what comes after its head is the tunnel's, and waits until that is open.
+    if (this.leg !== null && !this.#tunnel) {
       this.leg.resume()
       return
     }
