@@ -1,4 +1,4 @@
-import { HEADER_COUNT_CEILING } from '../../config/limits.ts'
+import { CONNECTION_OPTIONS_MAX, HEADER_COUNT_CEILING } from '../../config/limits.ts'
 import type { FieldLines } from '../fields.ts'
 import { FieldRole, isAlias, isForwardedExtension, knownNameAt } from './field-names.ts'
 import { Malformed, type MalformedCodes } from './malformed.ts'
@@ -173,6 +173,18 @@ export function listHas(list: string, token: string): boolean {
     if (trimWhiteSpace(element).toLowerCase() === token) return true
   }
   return false
+}
+
+/** The options of a Connection field (RFC 9110, 7.6.1), in lower case. Throws Malformed when there are too many. */
+export function connectionOptions(connection: string, codes: MalformedCodes): string[] {
+  const options = connection.split(',', CONNECTION_OPTIONS_MAX + 1)
+  if (options.length > CONNECTION_OPTIONS_MAX) {
+    throw new Malformed(
+      codes.malformed,
+      `The Connection field has more than ${CONNECTION_OPTIONS_MAX} options`,
+    )
+  }
+  return options.map((option) => trimWhiteSpace(option).toLowerCase())
 }
 
 /**

@@ -66,6 +66,16 @@ describe('readRequestHead(): Connection (RFC 9110, 7.6.1; RFC 9112, 9.3)', () =>
     })
   })
 
+  it('takes as many options as anyone sends, and refuses a list that only costs time', () => {
+    const options = (count: number): string => Array.from({ length: count }, (_, i) => `x-${i}`).join(', ')
+    headWith(['X-49: 1', `Connection: ${options(50)}`], (head) => assert.deepEqual(namesOf(head), ['host']))
+    for (const lines of [[options(51)], [options(30), options(30)], [','.repeat(30_000)]]) {
+      const fields = lines.map((line) => `Connection: ${line}\r\n`).join('')
+      const { refused } = readRequests([Buffer.from(`GET / HTTP/1.1\r\nHost: a\r\n${fields}\r\n`)])
+      assert.equal(refused?.code, 'REQUEST_MALFORMED')
+    }
+  })
+
   it('drops neither Host nor Content-Length, though Connection names them', () => {
     headWith(['Connection: host, content-length, transfer-encoding', 'Content-Length: 0'], (head) => {
       assert.deepEqual(linesOf(head.fields), [
@@ -83,9 +93,12 @@ describe('readRequestHead(): Upgrade, Expect, TE', () => {
     headWith(['Connection: x, upgrade', 'Upgrade: a', 'Upgrade: b/1'], (head) => {
       assert.equal(head.upgrade, 'a, b/1')
     })
+    headWith(['Connection: upgrade', 'Upgrade: x-http, tlsx/1'], (head) => {
+      assert.equal(head.upgrade, 'x-http, tlsx/1')
+    })
   })
 
-  it('takes no Upgrade that Connection does not list, none from HTTP/1.0, none beside content, never h2c', () => {
+  it('takes no Upgrade that Connection does not list, none from HTTP/1.0, none beside content, none to HTTP', () => {
     const cases: [string[], number?][] = [
       [['Upgrade: websocket']],
       [['Upgrade: websocket', 'Connection: keep-alive']],
@@ -94,6 +107,9 @@ describe('readRequestHead(): Upgrade, Expect, TE', () => {
       [['Upgrade: websocket', 'Connection: upgrade'], 0],
       [['Upgrade: h2c', 'Connection: upgrade']],
       [['Upgrade: websocket, H2C', 'Connection: upgrade, http2-settings']],
+      [['Upgrade: TLS/1.0, HTTP/1.1', 'Connection: upgrade']],
+      [['Upgrade: tls', 'Connection: upgrade']],
+      [['Upgrade: websocket,\thttp/2.0', 'Connection: upgrade']],
       [['Upgrade: websocket', 'Connection: upgrade', 'Content-Length: 1']],
       [['Upgrade: websocket', 'Connection: upgrade', 'Transfer-Encoding: chunked']],
     ]

@@ -1,13 +1,12 @@
 import { FieldLines } from '../fields.ts'
 import { FieldRole } from './field-names.ts'
 import {
+  connectionOptions,
   type FieldReader,
-  listHas,
   NEVER_HOP_BY_HOP,
   parseContentLength,
   readScannedFields,
   scanFields,
-  trimWhiteSpace,
 } from './field-section.ts'
 import type { HeadMemory } from './head-memory.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
@@ -28,7 +27,7 @@ export class RequestHead implements FieldReader {
   chunked = false
   /** Whether the connection may serve another request (RFC 9112, 9.3). */
   keepAlive = true
-  /** The Upgrade value, when Connection lists `upgrade`; h2c never is (RFC 9113, 3.1 drops it). */
+  /** The Upgrade value, when Connection lists `upgrade`; none that leads on to other requests (h2c, TLS). */
   upgrade: string | null = null
   expectContinue = false
   /** Some field of role `forwarding` is among the lines. */
@@ -181,8 +180,7 @@ export class RequestHead implements FieldReader {
       return
     }
     let close = false
-    for (const element of connection.split(',')) {
-      const option = trimWhiteSpace(element).toLowerCase()
+    for (const option of connectionOptions(connection, REQUEST_CODES)) {
       if (option === 'close') close = true
       else if (option === 'keep-alive') this.keepAlive = true
       else if (option === 'upgrade') this.#applyUpgrade()
@@ -193,12 +191,15 @@ export class RequestHead implements FieldReader {
 
   #applyUpgrade(): void {
     const value = this.#upgradeValue
-    // h2c would let a client speak past every plugin; protocols are offered only over a body-less HTTP/1.1 request.
-    if (value === null || value === '' || this.minorVersion === 0 || this.hasBody || listHas(value, 'h2c'))
-      return
+    // Protocols are offered only over a body-less HTTP/1.1 request.
+    if (value === null || value === '' || this.minorVersion === 0 || this.hasBody) return
+    if (CARRIES_HTTP.test(value)) return
     this.upgrade = value
   }
 }
+
+/** Protocols in which a client would go on with requests past every plugin: RFC 9113, 3.1, RFC 2817, and HTTP itself. */
+const CARRIES_HTTP = /(?:^|,)[ \t]*(?:h2c|h2|tls|http)[ \t]*(?:[/,]|$)/i
 
 const malformed = (detail: string) => new Malformed(REQUEST_CODES.malformed, detail)
 

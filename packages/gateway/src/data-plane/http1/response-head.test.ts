@@ -60,6 +60,10 @@ const REFUSED: readonly [rule: string, text: string][] = [
   ],
   ['Transfer-Encoding in HTTP/1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
   ['an interim response that closes', 'HTTP/1.1 103 X\r\nConnection: close\r\n\r\n'],
+  [
+    'more options of Connection than anyone sends',
+    `HTTP/1.1 200 OK\r\nConnection: ${'x,'.repeat(50)}\r\n\r\n`,
+  ],
   ['an interim response of HTTP/1.0', 'HTTP/1.0 100 X\r\n\r\n'],
   ['both lengths in a 304', 'HTTP/1.1 304 X\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n'],
 ]

@@ -1,13 +1,13 @@
 import { FieldLines } from '../fields.ts'
 import { FieldRole } from './field-names.ts'
 import {
+  connectionOptions,
   type FieldReader,
   listHas,
   NEVER_HOP_BY_HOP,
   parseContentLength,
   readScannedFields,
   scanFields,
-  trimWhiteSpace,
 } from './field-section.ts'
 import type { HeadMemory } from './head-memory.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
@@ -118,8 +118,7 @@ export class ResponseHead implements FieldReader {
       return
     }
     let close = false
-    for (const element of connection.split(',')) {
-      const option = trimWhiteSpace(element).toLowerCase()
+    for (const option of connectionOptions(connection, RESPONSE_CODES)) {
       if (option === 'close') close = true
       else if (option === 'keep-alive') this.keepAlive = true
       else if (option !== 'upgrade' && !NEVER_HOP_BY_HOP.has(option)) this.fields.delete(option)
