@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import type { Middleware } from '@cardea/sdk'
 import { ok, problemOf } from './support/answers.ts'
 import { type DataPlaneSpec, startDataPlane } from './support/data-plane.ts'
 import { answerEach, RecordingUpstream } from './support/recording-upstream.ts'
@@ -101,6 +102,44 @@ test('hop-by-hop fields of a response go likewise, and Via is added', async (t) 
     assert.equal(answer.field(gone), null, gone)
   }
   assert.deepEqual([answer.field('x-stays'), answer.field('via')], ['3', '1.0 before, 1.1 door'])
+})
+
+test('Via says in which version a message came', async (t) => {
+  const [seen] = await forwarded(t, ['GET / HTTP/1.0\r\nHost: app.test\r\nVia: 1.1 edge\r\n\r\n'])
+  assert.deepEqual(valuesOf(seen?.fields ?? [], 'via'), ['1.1 edge', '1.0 cardea'])
+  const upstream = await RecordingUpstream.start((peer) => {
+    if (peer.take(peer.pending.length).startsWith('GET ')) peer.end('HTTP/1.0 200 OK\r\n\r\nold')
+  })
+  t.after(() => upstream[Symbol.asyncDispose]())
+  const { port } = await startDataPlane(t, { to: upstream.url })
+  const connection = await TestConnection.open(t, port)
+  await connection.write(request())
+  const answer = await connection.response()
+  assert.deepEqual([answer.text, answer.field('via')], ['old', '1.0 cardea'])
+})
+
+test('OPTIONS and TRACE go no further than Max-Forwards says, after the plugins', async (t) => {
+  const upstream = await RecordingUpstream.start(answerEach(ok()))
+  t.after(() => upstream[Symbol.asyncDispose]())
+  let calls = 0
+  const counting: Middleware = { name: 'counting', handle: () => calls++ >= 0 }
+  const { port } = await startDataPlane(t, { to: upstream.url, plugins: [counting] })
+  const connection = await TestConnection.open(t, port)
+  const answers: (readonly [method: string, given: string, status: number])[] = [
+    ['OPTIONS', '0', 204],
+    ['TRACE', '0', 501],
+    ['GET', '0', 200],
+    ['OPTIONS', '1', 200],
+    ['TRACE', '99999999999999999999', 200],
+    ['OPTIONS', 'some', 200],
+  ]
+  for (const [method, given, status] of answers) {
+    await connection.write(`${method} / HTTP/1.1\r\nHost: app.test\r\nMax-Forwards: ${given}\r\n\r\n`)
+    assert.equal((await connection.response()).status, status, `${method} with ${given}`)
+  }
+  const left = upstream.requests.map((text) => /max-forwards: (.*)\r\n/.exec(text)?.[1])
+  assert.deepEqual(left, ['0', '0', '999', 'some'])
+  assert.equal(calls, answers.length)
 })
 
 test('fields keep their order and their number', async (t) => {

@@ -54,7 +54,7 @@ export const EXCHANGE_ERRORS = {
   REQUEST_METHOD_UNSUPPORTED: client(
     501,
     'The method is not supported',
-    'CONNECT asks for a forward proxy; Cardea is a reverse proxy.',
+    'CONNECT asks for a forward proxy, which Cardea is not; or it was a TRACE that may go no further (Max-Forwards: 0).',
     'Use another method.',
   ),
   REQUEST_VERSION_UNSUPPORTED: client(

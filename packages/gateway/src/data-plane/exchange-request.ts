@@ -32,6 +32,9 @@ export interface ExchangeHost {
   onExchangeEnded(exchange: RequestSide): void
 }
 
+/** What a Max-Forwards beyond it is taken for. */
+const MAX_FORWARDS_MAX = 1_000
+
 /** Characters of a path in a sentence for people. Without the query, which may hold secrets. */
 const DESCRIBED_PATH_MAX = 100
 
@@ -183,6 +186,7 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   #forward(route: LiveRoute, upstream: Upstream): void {
     const { action } = route.compiled.plan
     if (action.kind === 'upstream') this.hostPolicy = action.host
+    if ((this.method === 'OPTIONS' || this.method === 'TRACE') && !this.#mayGoFurther()) return
     if (route.compiled.rewriter !== null && !this.#rewrite(route)) return
     if (this.requestFlow !== null) {
       const { failure } = this.requestFlow
@@ -194,6 +198,21 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     }
     this.leg = this.owner.openLeg(upstream, this, this)
     this.leg.start()
+  }
+
+  /** How many hops a request may still take (RFC 9110, 7.6.2). Returns false when it ends here; then it has been answered. */
+  #mayGoFurther(): boolean {
+    const { fields } = this.head
+    const given = fields.get('max-forwards')
+    if (given === null || !/^[0-9]+$/.test(given)) return true
+    const left = Number(given)
+    if (left > 0) {
+      fields.set('max-forwards', String(Math.min(left, MAX_FORWARDS_MAX) - 1))
+      return true
+    }
+    if (this.method === 'OPTIONS') this.answerWith(answerOf(204, {}, null), null)
+    else this.fail(new GatewayError('REQUEST_METHOD_UNSUPPORTED', 'TRACE is passed on, never answered here'))
+    return false
   }
 
   /** Returns false when the path cannot be rewritten; then it has been answered. */
@@ -209,7 +228,9 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   }
 
   get forwardingLines(): string {
-    return `${this.forwarding.lines}via: ${this.generation.via}\r\nx-request-id: ${this.id}\r\n`
+    const { via, viaHttp10 } = this.generation
+    const name = this.head.minorVersion === 0 ? viaHttp10 : via
+    return `${this.forwarding.lines}via: ${name}\r\nx-request-id: ${this.id}\r\n`
   }
 
   onUpstreamReady(): void {

@@ -19,6 +19,7 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   #hasContent = true
   /** The upstream's status lets no content follow its head, whatever plugins make of it. */
   #cameEmpty = false
+  #cameAsHttp10 = false
   /** Content of an answer that the gateway or a plugin made. */
   #content: Buffer | null = null
   #contentFed = false
@@ -34,6 +35,7 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
     this.meter?.answered()
     const { status, contentLength } = response
     this.#cameEmpty = status === 304 || status === 204
+    this.#cameAsHttp10 = response.minorVersion === 0
     // A plugin made HEAD of another method: the length is that of content which will not come.
     const isEmpty = this.method === 'HEAD' && this.head.method !== 'HEAD'
     this.#takeResponse(status, response.fields, isEmpty ? 0 : contentLength)
@@ -90,8 +92,8 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
     const isAsItCame = this.responseFlow === null || !this.responseFlow.changed
     if (this.#hasContent && this.#cameEmpty && this.leg !== null && isAsItCame) this.responseLength = 0
     this.statusSent = status
-    const { via, shownNumber } = this.generation
-    this.responseFields.append('via', via)
+    const { via, viaHttp10, shownNumber } = this.generation
+    this.responseFields.append('via', this.#cameAsHttp10 && this.leg !== null ? viaHttp10 : via)
     if (shownNumber !== null) this.responseFields.set('x-cardea-generation', shownNumber)
     this.client.sendHead(
       status,

@@ -30,8 +30,9 @@ export class Generation {
   readonly settings: GatewaySettings
   /** What answers carry in X-Cardea-Generation; null: they do not. */
   readonly shownNumber: string | null
-  /** `1.1 NAME` (RFC 9110, 7.6.3). */
+  /** `1.1 NAME` (RFC 9110, 7.6.3), and what says that a message came as HTTP/1.0. */
   readonly via: string
+  readonly viaHttp10: string
   readonly router: Router
   readonly routes: readonly LiveRoute[]
   /** Keys of the instances that it says are quarantined. */
@@ -49,6 +50,7 @@ export class Generation {
     this.settings = plan.settings
     this.shownNumber = plan.settings.debug ? String(plan.number) : null
     this.via = `1.1 ${plan.settings.viaName}`
+    this.viaHttp10 = `1.0 ${plan.settings.viaName}`
     this.quarantined = plan.instances.filter(({ quarantined }) => quarantined).map(({ key }) => key)
     this.router = compileRouter(plan.routes)
     const places = new Map(

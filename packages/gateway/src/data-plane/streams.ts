@@ -87,6 +87,8 @@ export interface UpstreamResponse {
   readonly contentLength: number
   readonly chunked: boolean
   readonly upgrade: string | null
+  /** 0 for HTTP/1.0, 1 for HTTP/1.1. */
+  readonly minorVersion: number
 }
 
 /** The side of an exchange that its upstream leg calls. */
