@@ -148,6 +148,21 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
     assert.ok(stage.traffic.lost.length <= stage.traffic.clients, stage.traffic.lost.join())
   })
 
+  test('a supervisor that takes over while a worker starts does not wait for it', { timeout }, async (t) => {
+    const stage = await Stage.start(t)
+    const said = stage.listen()
+    await stage.hold('start', 'worker-2')
+    await stage.kill('worker-2')
+    await stage.kill('supervisor')
+    await said(/Adopted generation \d+/)
+    await stage.configure('meanwhile')
+    await said(/Generation \d+ is live/)
+    await stage.release('start')
+    await stage.agrees()
+    assert.equal(stage.workersEnded, 1, 'nobody ended the one that was late')
+    assert.deepEqual(stage.faults, [])
+  })
+
   test('processes that are killed at any moment of many changes leave all on one generation', {
     timeout,
   }, async (t) => {

@@ -100,6 +100,11 @@ export class Stage {
     return this.plugin.reached(this.#version, step, count)
   }
 
+  /** Whoever of that name comes to the step of what was saved last waits there from now on. */
+  hold(step: Step, name: string): Promise<void> {
+    return this.plugin.hold(this.#version, step, name)
+  }
+
   release(step: Step, name: string | null = null): Promise<void> {
     return this.plugin.release(this.#version, step, name)
   }

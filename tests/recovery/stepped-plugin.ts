@@ -41,6 +41,11 @@ export class SteppedPlugin {
     }, `${count} processes to be at ${step} of version ${version}`)
   }
 
+  /** A process of that name that comes to the step from now on waits there. */
+  async hold(version: number, step: Step, name: string): Promise<void> {
+    await writeFile(join(this.#folder, `${version}`, `hold ${step} ${name}`), '')
+  }
+
   /** Lets that process go on, or all. */
   async release(version: number, step: Step, name: string | null = null): Promise<void> {
     const folder = join(this.#folder, `${version}`)

@@ -256,8 +256,8 @@ export class Workers {
   }
 
   /** What every worker holds; null for one that does not say. */
-  async census(): Promise<ReadonlyMap<number, WorkerCensus | null>> {
-    const entries = this.numbers.map(async (worker): Promise<[number, WorkerCensus | null]> => {
+  async census(numbers = this.numbers): Promise<ReadonlyMap<number, WorkerCensus | null>> {
+    const entries = numbers.map(async (worker): Promise<[number, WorkerCensus | null]> => {
       try {
         const answer = await this.#request(worker, 'count', PROCESS_LIMITS.censusTimeoutMs, (id) => ({
           kind: 'census',
@@ -271,14 +271,17 @@ export class Workers {
     return new Map(await Promise.all(entries))
   }
 
-  /** After this supervisor was started anew: which generations live where. */
+  /**
+   * After this supervisor was started anew: which generations live where. Of one that does not say what the master says
+   * holds, and one that has not started yet says so when it has.
+   */
   async recount(): Promise<void> {
-    for (const [worker, census] of await this.census()) {
+    const started = this.numbers.filter((worker) => this.#workers.get(worker)?.step !== 'spawned')
+    for (const [worker, census] of await this.census(started)) {
       const state = this.#workers.get(worker)
       if (state === undefined || census === null) continue
       for (const { number } of census.generations) state.alive.add(number)
       state.generation = census.generations.at(-1)?.number ?? 0
-      if (state.step === 'spawned') this.reached(worker, 'started')
     }
   }
 

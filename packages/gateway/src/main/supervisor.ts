@@ -91,7 +91,10 @@ class Supervisor {
   async #start({ id, options, startedAt, running }: MasterToSupervisor & { kind: 'start' }): Promise<void> {
     this.#master.send({ kind: 'started', id })
     this.#addresses = running?.addresses ?? []
-    for (const { worker, pid } of running?.workers ?? []) this.#spawned(worker, pid)
+    for (const { worker, pid, generation } of running?.workers ?? []) {
+      this.#spawned(worker, pid)
+      if (generation !== null) this.#workers.started(worker, generation)
+    }
     for (const { worker, pid } of running?.retiring ?? []) this.#processes.set(worker, identify(pid))
     const room = await ControlRoom.open({
       serve: options,

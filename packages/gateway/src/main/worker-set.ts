@@ -7,7 +7,7 @@ import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { MasterToSupervisor, RunningWorker } from '../protocol/master-supervisor.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
-import type { WatchdogReport } from '../protocol/watchdog.ts'
+import { watchdogReportIn } from '../protocol/watchdog.ts'
 import { ChildSlot } from './child-slot.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 import { within } from './within.ts'
@@ -35,6 +35,8 @@ interface Place {
   /** What master and supervisor call it: a member's place in the row, or the number it left with. */
   number: number
   readonly slot: WorkerSlot
+  /** What its process serves, 0 for nothing; null until it has started. */
+  generation: number | null
   /** The sockets that its process accepts on; null until it serves. */
   accepting: Set<ListeningSocket> | null
   /** Who is to drain once this one listens. */
@@ -153,6 +155,7 @@ export class WorkerSet {
     const place: Place = {
       number,
       slot,
+      generation: null,
       accepting: null,
       predecessor,
       isReplaced: false,
@@ -184,6 +187,7 @@ export class WorkerSet {
         this.#master.tellSupervisor({ kind: 'worker-failed', worker: place.number, failure: answer.failure })
       } else if (answer.kind === 'started') {
         const { generation } = answer
+        place.generation = generation
         this.#master.tellSupervisor({ kind: 'worker-started', worker: place.number, generation })
         if (generation > 0 || this.#isListeningAnyway) await this.#beginListening(place)
       }
@@ -194,6 +198,7 @@ export class WorkerSet {
 
   #onEnd(place: Place, reason: string): void {
     const { number } = place
+    place.generation = null
     place.accepting = null
     if (this.#retiring.delete(number)) {
       if (!place.isDraining) this.#drainEnded(place, reason)
@@ -216,6 +221,7 @@ export class WorkerSet {
         place.slot.answer(message.id, message)
         break
       case 'serving':
+        place.generation = message.generation
         this.#beginListening(place).catch((thrown) => this.#abandon(place, thrown))
         break
       case 'replace-me':
@@ -243,7 +249,7 @@ export class WorkerSet {
 
   /** What the watchdog thread of a worker says past its main thread. */
   #onWatchdog({ number }: Place, line: string): void {
-    const report = reportIn(line)
+    const report = watchdogReportIn(line)
     if (report === null) return
     const { log } = this.#master
     if (report.kind === 'standing') {
@@ -370,16 +376,6 @@ export class WorkerSet {
   }
 }
 
-/** Null for what is none: plugin code may write to any descriptor. */
-function reportIn(line: string): WatchdogReport | null {
-  try {
-    const report = JSON.parse(line) as WatchdogReport
-    return report.kind === 'standing' || report.kind === 'killed' ? report : null
-  } catch {
-    return null
-  }
-}
-
 /** How many exchanges were cut; 0 when it died instead, which its end says. */
 async function drained(
   slot: WorkerSlot,
@@ -395,5 +391,7 @@ async function drained(
 }
 
 function processesOf(places: ReadonlyMap<number, Place>): RunningWorker[] {
-  return [...places].flatMap(([worker, { slot }]) => (slot.pid === null ? [] : [{ worker, pid: slot.pid }]))
+  return [...places].flatMap(([worker, { slot, generation }]) =>
+    slot.pid === null ? [] : [{ worker, pid: slot.pid, generation }],
+  )
 }

@@ -117,6 +117,8 @@ export interface RunningGateway {
 export interface RunningWorker {
   readonly worker: number
   readonly pid: number
+  /** What it serves as far as the master has heard, 0 for nothing; null while it starts: `worker-started` follows then. */
+  readonly generation: number | null
 }
 
 /** What the start output shows. */

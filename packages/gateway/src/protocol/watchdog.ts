@@ -61,3 +61,13 @@ export type WatchdogReport =
   | { readonly kind: 'standing'; readonly stall: Stall }
   /** The thread ends the process. `mark` (see `runningMark`) says whose code it runs; 0: nobody knows. */
   | { readonly kind: 'killed'; readonly stalledMs: number; readonly mark: number; readonly reason: string }
+
+/** Null for what is none: plugin code may write to any descriptor. */
+export function watchdogReportIn(line: string): WatchdogReport | null {
+  try {
+    const report = JSON.parse(line) as WatchdogReport
+    return report.kind === 'standing' || report.kind === 'killed' ? report : null
+  } catch {
+    return null
+  }
+}
