@@ -259,6 +259,23 @@ test('draining closes idle connections, finishes what is pending, and says so in
   )
 })
 
+test('draining loses no request behind an answer that did not say that it is the last', async (t) => {
+  const { connection, plane, upstream } = await gatewayWith(t, () => {})
+  await connection.write(get('/1'))
+  await waitFor(() => upstream.requests.length === 1, 'the first request')
+  upstream.connections[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfi')
+  await connection.reader.takeThrough('\r\n\r\nfi')
+  await connection.write(get('/own/2'))
+  const drained = plane.drain(10_000)
+  upstream.connections[0]?.write('rs')
+  await connection.reader.takeThrough('rs')
+  const answer = await connection.response()
+  assert.deepEqual([answer.text, answer.field('connection')], ['own', 'close'])
+  assert.equal(await connection.ended(), 'closed')
+  connection.socket.destroy()
+  assert.deepEqual(await drained, { cutExchanges: 0 })
+})
+
 test('draining cuts what is not done by the deadline, and counts it', async (t) => {
   const { connection, upstream, plane } = await gatewayWith(t, () => {})
   await connection.write(get('/never'))

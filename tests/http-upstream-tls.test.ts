@@ -56,6 +56,29 @@ const tls = (settings: { serverName?: string; ca?: string; verify?: boolean }): 
   tls: { serverName: '', ca: '', verify: true, ...settings },
 })
 
+test('the answer of an upstream that hangs up in the middle of the request is read', async (t) => {
+  const server = createTlsServer(SERVER, (peer) => {
+    peer.on('error', () => {})
+    // What it has not read makes its kernel send a reset.
+    peer.once('data', () => {
+      peer.pause()
+      peer.write('HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch', () => peer.destroy())
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const to = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const limits = { lingerBytesMax: 8 * 1024 * 1024 }
+  const { port } = await startDataPlane(t, { to, upstream: tls({ verify: false }), limits })
+  for (let client = 0; client < 20; client++) {
+    const connection = await TestConnection.open(t, port)
+    void connection.write(post('x'.repeat(3_000_000)))
+    const answer = await connection.response()
+    assert.deepEqual([answer.status, answer.text], [413, 'much'])
+    connection.socket.destroy()
+  }
+})
+
 /** What one request gets, over a gateway of its own: the status, or a problem's code. */
 async function outcome(
   t: TestContext,

@@ -65,6 +65,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #trust: { blocks: AddressBlocks }
   readonly #generations: LiveGenerations
   #draining = false
+  #idleGraceMs = 0
   #exchanges = 0
   #requestsTotal = 0
   #onQuiet: (() => void) | null = null
@@ -91,6 +92,10 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   get draining(): boolean {
     return this.#draining
+  }
+
+  get idleGraceMs(): number {
+    return this.#idleGraceMs
   }
 
   /**
@@ -241,6 +246,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
    */
   async drain(deadlineMs: number, idleGraceMs = 0): Promise<{ cutExchanges: number }> {
     this.#draining = true
+    this.#idleGraceMs = idleGraceMs
     for (const handle of this.#handles.values()) handle.close()
     this.#handles.clear()
     for (const connection of this.#connections()) connection.closeIfIdle(idleGraceMs)

@@ -101,7 +101,7 @@ export class Wire {
   static secure(socket: TLSSocket, owner: WireOwner, onConnected: () => void): Wire {
     onEvent(socket, 'data', owner, (chunk) => owner.onBytes(chunk, 0, chunk.length))
     onEvent(socket, 'secureConnect', owner, onConnected)
-    return new Wire(socket, owner)
+    return new Wire(socket, owner).#readsOn()
   }
 
   /**
@@ -114,6 +114,7 @@ export class Wire {
     socket.destroy = (error?: Error) => {
       if (error === undefined || this.#failed !== null || !isFailedWrite(error)) return end(error)
       this.#failed = { error, end, bytesRead: socket.bytesRead, quietTurns: 0, awaitsResume: false }
+      stayReadable(socket)
       setImmediate(() => this.#endWhenRead())
       return socket
     }
@@ -208,6 +209,12 @@ export class Wire {
 
 function isFailedWrite(error: NodeJS.ErrnoException): boolean {
   return error.syscall === 'write' && (error.code === 'EPIPE' || error.code === 'ECONNRESET')
+}
+
+/** Node gives out no more bytes of a stream once one side of it has failed; what TLS has decrypted comes that way. */
+function stayReadable(socket: net.Socket): void {
+  const state: unknown = Reflect.get(socket, '_readableState')
+  if (typeof state === 'object' && state !== null) Reflect.set(state, 'errored', null)
 }
 
 /** Uncaught, a mistake of ours in what an event leads to would end the worker, and with it everybody's connections. */

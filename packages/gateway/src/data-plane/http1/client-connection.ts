@@ -262,7 +262,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#responseEnded = true
     this.#user = null
     this.#head = null
-    if (!this.#keepAlive || this.#host.draining) this.#lingerThenClose()
+    if (!this.#keepAlive) this.#lingerThenClose()
     else if (this.#decoder.done) this.#next()
     else {
       this.#bodyPaused = false
@@ -277,7 +277,6 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   onDrain(): void {
     this.#wire.watchSending(0)
     if (this.#waiting !== Waiting.drain) this.#user?.onClientDrain()
-    else if (this.#host.draining && this.#held === null) this.#lingerThenClose()
     else this.#next()
   }
 
@@ -297,6 +296,8 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#waiting = this.#wire.needsDrain ? Waiting.drain : Waiting.head
     this.#bodyPaused = false
     if (this.#waiting === Waiting.head) this.#clock.startIdle()
+    // Its last answer did not say that it closes: a request may be on its way already, or here.
+    if (this.#host.draining) this.closeIfIdle(this.#host.idleGraceMs)
     this.#readHeld()
   }
 
@@ -351,8 +352,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     }
     if (!this.#clock.hasPassed(nowMs)) return
     if (this.#waiting === Waiting.head) {
-      if (this.#held !== null)
-        this.refuse('REQUEST_HEAD_TIMEOUT', 'The request head was not complete in time')
+      if (this.#held !== null) this.refuse('REQUEST_HEAD_TIMEOUT', 'The head was not complete in time')
       else if (this.#requests === 0) this.#wire.destroy()
       else this.#lingerThenClose()
     } else if (this.#lingering !== null) this.#lingering.onDeadline()

@@ -11,6 +11,8 @@ export interface ConnectionHost {
   readonly sweeper: Sweeper
   /** True: answers carry `Connection: close`, and idle connections are closed. */
   readonly draining: boolean
+  /** How long an idle connection may still bring a request then. */
+  readonly idleGraceMs: number
   forwardingFor(peerAddress: string, localPort: number): ForwardingFields
   /** Makes the exchange of a request whose head is complete; null while there is nothing to serve it with. */
   openExchange(client: ClientStream, head: RequestHead): StartedByConnection | null
