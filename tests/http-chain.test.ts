@@ -277,6 +277,38 @@ test('a PUT whose content a plugin has gathered is tried again as a whole', asyn
   assert.match(upstream.connections[1]?.received ?? '', /content-length: 7\r\n\r\ncontent$/)
 })
 
+for (const [what, request, status] of [
+  ['without a body', get('/2'), 200],
+  // What the transform makes of it, it makes once.
+  ['with an empty body', post('', '/2').replace('POST', 'PUT'), 502],
+] as const) {
+  test(`a request ${what} whose body a plugin transforms is ${status} after a second try, or without one`, async (t) => {
+    let calls = 0
+    const transforming = handling((ctx) => {
+      ctx.request.transformBody((chunk) => {
+        calls++
+        return chunk
+      })
+      return true
+    })
+    const { connection } = await gatewayWith(
+      t,
+      (peer) => {
+        const request = peer.take(peer.pending.length)
+        if (request === '') return
+        if (peer.received.length === request.length) peer.write(ok(`${peer.index}`))
+        else peer.reset()
+      },
+      [transforming],
+    )
+    await connection.write(get('/1'))
+    assert.equal((await connection.response()).text, '0')
+    await connection.write(request)
+    assert.equal((await connection.response()).status, status)
+    assert.equal(calls, 2)
+  })
+}
+
 test('a plugin that refuses before the body has come does not read it', async (t) => {
   const { connection, upstream } = await gatewayWith(t, server, [
     handling((ctx) => ctx.response.send('who?', { status: 401 })),

@@ -232,7 +232,10 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   }
 
   get replayable(): boolean {
-    return !this.head.hasBody || (this.requestFlow !== null && this.requestFlow.whole !== null)
+    const flow = this.requestFlow
+    if (flow === null || flow.absent) return !this.head.hasBody
+    // What transforms make of it, even of nothing, they make once.
+    return flow.whole !== null
   }
 
   abstract onTransformEnded(error: GatewayError): void

@@ -297,7 +297,9 @@ export class BodyFlow {
     }
     const whole = this.#whole
     if (whole === null) {
-      this.#port.resumeSource()
+      // On a second try transforms have had their call for a body that is not there.
+      if (this.absent && this.#sourceEnded) this.#port.deliverEnd(null)
+      else this.#port.resumeSource()
       return
     }
     // Kept for a second try when nothing has to be run over it.
