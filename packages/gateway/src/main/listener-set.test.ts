@@ -49,6 +49,31 @@ test('discard() forgets what was opened for a change that failed', async (t) => 
   assert.deepEqual(set.addresses, [])
 })
 
+test('discard() also forgets what is still being opened: its answer comes too late for the change', async (t) => {
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  await set.stage([ANY])
+  set.commit()
+  const before = set.addresses
+  // A name takes a moment to be looked up.
+  const late = set.stage([{ host: 'localhost', port: 0 }])
+  set.discard()
+  await assert.rejects(late, { code: 'LISTEN_FAILED' })
+  set.commit()
+  assert.deepEqual(set.addresses, before)
+  assert.ok(set.sockets.every(isOpen))
+})
+
+test('stage() gives up what an earlier one is still opening', async (t) => {
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  const late = set.stage([{ host: 'localhost', port: 0 }])
+  const addresses = await set.stage([ANY])
+  await assert.rejects(late, { code: 'LISTEN_FAILED' })
+  set.commit()
+  assert.deepEqual(set.addresses, addresses)
+})
+
 test('a bound socket that nobody listens on refuses connections', async (t) => {
   const set = new ListenerSet()
   t.after(() => set.close())

@@ -1,3 +1,4 @@
+import { GatewayError } from '../base/errors.ts'
 import type { ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import { type ListeningSocket, openListeningSocket } from './listening-socket.ts'
@@ -14,6 +15,8 @@ interface Listener {
 export class ListenerSet {
   #live: readonly Listener[] = []
   #staged: readonly Listener[] | null = null
+  /** Counts what was begun and given up. */
+  #attempt = 0
 
   /** What workers accept on. */
   get sockets(): readonly ListeningSocket[] {
@@ -25,16 +28,19 @@ export class ListenerSet {
   }
 
   /**
-   * Opens those of `plans` that are not bound yet. Returns the addresses that `commit` will serve. Throws LISTEN_FAILED;
-   * nothing has changed then.
+   * Opens those of `plans` that are not bound yet. Returns the addresses that `commit` will serve. Throws LISTEN_FAILED,
+   * also when it was given up meanwhile: by `discard`, or by another call. Nothing has changed then.
    */
   async stage(plans: readonly ListenerPlan[]): Promise<readonly ListenAddress[]> {
     this.discard()
+    const attempt = this.#attempt
     const staged: Listener[] = []
     try {
       for (const plan of plans) {
         const living = this.#live.find((listener) => isSame(listener.plan, plan))
         staged.push(living ?? { plan, socket: await openListeningSocket(plan) })
+        // A name can take longer to be looked up than the change waits for it.
+        if (attempt !== this.#attempt) throw givenUp(plan)
       }
     } catch (thrown) {
       this.#close(staged, this.#live)
@@ -44,8 +50,9 @@ export class ListenerSet {
     return staged.map(({ socket }) => socket.address)
   }
 
-  /** Closes what `stage` opened. Nothing happens without it. */
+  /** Closes what `stage` opened, or is about to. Nothing happens without it. */
   discard(): void {
+    this.#attempt += 1
     if (this.#staged !== null) this.#close(this.#staged, this.#live)
     this.#staged = null
   }
@@ -68,6 +75,10 @@ export class ListenerSet {
   #close(listeners: readonly Listener[], kept: readonly Listener[]): void {
     for (const listener of listeners) if (!kept.includes(listener)) listener.socket.handle.close()
   }
+}
+
+function givenUp({ host, port }: ListenerPlan): GatewayError {
+  return new GatewayError('LISTEN_FAILED', `Cannot listen on ${host}:${port}: it was given up meanwhile`)
 }
 
 function isSame(a: ListenerPlan, b: ListenerPlan): boolean {
