@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Log } from '@cardea/sdk'
 import { Backoff } from '../base/backoff.ts'
+import { messageOf } from '../base/errors.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
@@ -82,12 +83,16 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
   spawn(): void {
     const spawnedAt = performance.now()
     const { onLine } = this.#options
-    const child = fork(childEntryFile(this.#options.entry), {
-      serialization: 'advanced',
-      execArgv: childFlags(),
-      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(onLine === undefined ? [] : ['pipe' as const])],
-    })
-    const pipe = child.stdio[WATCHDOG_DESCRIPTOR]
+    let child: ChildProcess
+    try {
+      child = this.#fork()
+    } catch (thrown) {
+      // For want of memory, say: then there is no child that could emit it.
+      setImmediate(() => this.#onEnd(messageOf(thrown), 0))
+      return
+    }
+    // Without descriptors to be had it has none either; its 'error' follows.
+    const pipe = child.pid === undefined ? null : child.stdio[WATCHDOG_DESCRIPTOR]
     if (onLine !== undefined && pipe instanceof Readable) createInterface(pipe).on('line', onLine)
     this.#child = child
     const end = once((reason: string) => this.#onEnd(reason, performance.now() - spawnedAt))
@@ -107,6 +112,15 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
       setTimeout(() => child.kill('SIGKILL'), PROCESS_LIMITS.orphanGraceMs).unref()
     })
     if (child.pid !== undefined) this.#options.onSpawn()
+  }
+
+  #fork(): ChildProcess {
+    const { entry, onLine } = this.#options
+    return fork(childEntryFile(entry), {
+      serialization: 'advanced',
+      execArgv: childFlags(),
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(onLine === undefined ? [] : ['pipe' as const])],
+    })
   }
 
   /** Dropped when there is no process: what its successor must know, it gets at its start. */
