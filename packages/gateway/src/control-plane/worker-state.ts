@@ -18,6 +18,8 @@ export interface WorkerState {
   given: GenerationPlan | null
   /** What it has staged. */
   staged: GenerationPlan | null
+  /** The number of what it was asked to stage last; it may be at it still when nobody waits for its answer any more. */
+  asked: number
   /** Generations that it has not retired. */
   readonly alive: Set<number>
   failure: GatewayError | null
@@ -35,6 +37,7 @@ export function spawnedWorker(): WorkerState {
     generation: 0,
     given: null,
     staged: null,
+    asked: 0,
     alive: new Set(),
     failure: null,
     requests: new PendingRequests(),

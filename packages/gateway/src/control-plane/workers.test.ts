@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
+import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
@@ -279,4 +280,22 @@ test('catchUp() is no failure of the successor when the worker ends meanwhile', 
   workers.ended(1, 'SIGKILL')
   workers.spawned(1)
   await caughtUp
+})
+
+test('discard() reaches the worker that did not say in time whether it has staged', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { workers, sent, idFor } = withWorkers(2)
+  workers.started(1, 6)
+  workers.started(2, 6)
+  const staged = workers.stage(plan)
+  workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
+  for (let turn = 0; turn < 20 && idFor(2) === 0; turn++) await null
+  t.mock.timers.tick(PROCESS_LIMITS.stageTimeoutMs)
+  await assert.rejects(staged, /no answer within/)
+  workers.discard(plan.number)
+  const discards = sent.filter(({ message }) => message.kind === 'discard')
+  assert.deepEqual(
+    discards,
+    [1, 2].map((worker) => ({ worker, message: { kind: 'discard', generation: 7 } })),
+  )
 })

@@ -165,6 +165,7 @@ export class Workers {
 
   async #stageOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
     if (this.#workers.get(worker) !== state) throw lost(`Cannot stage in worker ${worker}: it ended`)
+    state.asked = plan.number
     let answer = await this.#askToStage(worker, slimPlan(plan, state.given))
     if (answer.kind === 'bundles-missing') {
       if (this.#abandoned === plan.number) throw new Error(`Generation ${plan.number} is given up`)
@@ -186,7 +187,8 @@ export class Workers {
   /** The staged generation will not be committed. */
   discard(generation: number): void {
     for (const [worker, state] of this.#workers) {
-      if (state.staged?.number !== generation || state.generation === generation) continue
+      const isConcerned = state.staged?.number === generation || state.asked === generation
+      if (!isConcerned || state.generation === generation) continue
       state.staged = null
       this.#send(worker, { kind: 'discard', generation })
       noteSettled(state)
