@@ -117,6 +117,8 @@ test('rollback brings a generation back in spite of what is on disk, until relea
   assert.match((await gateway.cardea('status')).stdout, /^Held back\n {2}plugin greeter runs as /m)
   assert.equal(await gateway.greeting(), 'one')
 
+  const { stderr } = await gateway.cardea('release', 'greter')
+  assert.match(stderr, /^NOTHING_HELD: "greter" is not held back, so .* Held back are: .*greeter/)
   const forward = await gateway.cardea('release', 'greeter')
   assert.equal(forward.code, 0, forward.stderr)
   assert.equal(await gateway.greeting(), 'two')

@@ -89,10 +89,10 @@ export class Operations {
   #release(unit: string | null, who: string): Promise<ChangeReport> {
     const { pins } = this.#options.engine.overlay
     if (pins.length === 0 || (unit !== null && pins.every(({ name }) => name !== unit))) {
-      const what = unit === null ? 'Nothing' : `"${unit}"`
+      const what = unit === null ? 'Nothing is' : `"${unit}" is not`
       const names = pins.map(({ name }) => name)
       const there = names.length === 0 ? '' : ` Held back are: ${names.join(', ')}.`
-      throw new GatewayError('NOTHING_HELD', `${what} is held back, so there is nothing to release.${there}`)
+      throw new GatewayError('NOTHING_HELD', `${what} held back, so there is nothing to release.${there}`)
     }
     return this.#change({ kind: 'release', unit }, who, editRelease(unit))
   }
