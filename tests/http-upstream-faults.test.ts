@@ -162,6 +162,26 @@ for (const how of ['end', 'reset'] as const) {
   })
 }
 
+test('the second try is on a new connection, also where there is no place for one more', async (t) => {
+  const { connection, upstream, port } = await gatewayWith(
+    t,
+    (peer) => {
+      if (peer.take(peer.pending.length) === '') return
+      // All connections that have been idle are dead by then.
+      if (peer.index > 1 || !peer.received.slice(4).includes('GET ')) peer.write(ok(`${peer.index}`))
+      else peer.reset()
+    },
+    { connectionsMax: 2 },
+  )
+  const other = await TestConnection.open(t, port)
+  await Promise.all([connection.write(get('/1')), other.write(get('/1'))])
+  await Promise.all([connection.response(), other.response()])
+  assert.equal(upstream.connections.length, 2)
+  await Promise.all([connection.write(get('/2')), other.write(get('/2'))])
+  const answers = await Promise.all([connection.response(), other.response()])
+  assert.deepEqual(answers.map(({ text }) => text).toSorted(), ['2', '3'])
+})
+
 test('a PUT whose content has been sent and not kept is not tried again', async (t) => {
   const { connection, upstream } = await gatewayWith(t, (peer) => {
     const request = peer.take(peer.pending.length)

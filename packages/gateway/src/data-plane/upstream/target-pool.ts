@@ -16,6 +16,8 @@ export interface Acquirer {
 interface Waiter {
   readonly acquirer: Acquirer
   readonly deadlineMs: number
+  /** Only a new connection will do. */
+  readonly isForNew: boolean
 }
 
 /** All that the behaviour of a pool depends on. */
@@ -83,7 +85,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
     }
     if (this.#connectionCount < this.plan.connectionsMax) this.#connect(acquirer)
     else if (this.#queue.length < this.plan.queueMax) {
-      this.#queue.push({ acquirer, deadlineMs: this.sweeper.nowMs + this.plan.queueTimeoutMs })
+      this.#queue.push({ acquirer, deadlineMs: this.#queueDeadlineMs, isForNew: false })
     } else {
       acquirer.onAcquireFailed(
         this.#error(
@@ -94,10 +96,22 @@ export class TargetPool implements ConnectionKeeper, Swept {
     }
   }
 
-  /** Opens a new connection even when idle ones are there: for the second try after one of them was found dead. */
+  /**
+   * Opens a new connection even when idle ones are there: for the second try after one of them was found dead, when the
+   * others may be as well. Where there is no place it comes first, since it takes the place of that one.
+   */
   acquireNew(acquirer: Acquirer): void {
-    if (this.#connectionCount < this.plan.connectionsMax) this.#connect(acquirer)
-    else this.acquire(acquirer)
+    if (this.#connectionCount < this.plan.connectionsMax) {
+      this.#connect(acquirer)
+      return
+    }
+    // No later than whoever came first until now, for the queue is in the order of its deadlines.
+    const deadlineMs = this.#queue[0]?.deadlineMs ?? this.#queueDeadlineMs
+    this.#queue.unshift({ acquirer, deadlineMs, isForNew: true })
+  }
+
+  get #queueDeadlineMs(): number {
+    return this.sweeper.nowMs + this.plan.queueTimeoutMs
   }
 
   /** The acquirer does not wait any longer. */
@@ -125,11 +139,15 @@ export class TargetPool implements ConnectionKeeper, Swept {
   }
 
   onReusable(connection: UpstreamConnection): void {
-    // Array.shift is a call out of compiled code even when there is nothing, as nearly always.
-    const waiter = this.#queue.length === 0 ? undefined : this.#queue.shift()
-    if (waiter !== undefined) waiter.acquirer.onAcquired(connection)
-    else if (this.#keepsNoMore()) connection.close()
-    else this.#idle.push(connection)
+    const waiter = this.#queue[0]
+    if (waiter === undefined) {
+      if (this.#keepsNoMore()) connection.close()
+      else this.#idle.push(connection)
+    } else if (waiter.isForNew) connection.close()
+    else {
+      this.#queue.shift()
+      waiter.acquirer.onAcquired(connection)
+    }
   }
 
   #keepsNoMore(): boolean {
