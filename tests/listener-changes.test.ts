@@ -4,10 +4,11 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { SteppedPlugin } from './recovery/stepped-plugin.ts'
+import { runCommand } from './support/cardea-command.ts'
 import { stopAtDecision } from './support/decisions.ts'
 import { freePort } from './support/free-port.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
-import { sayings } from './support/log-lines.ts'
+import { logged, sayings } from './support/log-lines.ts'
 import { killProcesses } from './support/processes.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { TestConnection } from './support/test-connection.ts'
@@ -99,6 +100,25 @@ test('a listener that cannot be opened fails the change, and all of it; freeing 
   await save(gateway, { ports: [one, free, taken], body: 'three' })
   await serves(taken, 'three')
   assert.deepEqual([await bodyAt(one), await bodyAt(free)], ['three', 'three'])
+})
+
+test('status names the listeners that serve, not those of a change that failed', async (t) => {
+  const [old, next] = [await freePort(), await freePort()]
+  const gateway = await start(t, { ports: [old], body: 'one' })
+  // Fails only in a worker: then the new listener has been opened already.
+  await gateway.dir.write({
+    'cardea.yaml': configOf({ ports: [next], body: 'two' }),
+    'plugins/picky/plugin.json': { name: 'picky', version: '1.0.0' },
+    'plugins/picky/plugin.ts': `export const PluginMain = () => {
+  if (process.title.startsWith('cardea: worker')) throw new Error('not here')
+  return { name: 'picky', handle: () => true }
+}`,
+  })
+  await logged(gateway, /^The change failed at stage/)
+  const { stdout } = await runCommand(t, ['status'], { cwd: gateway.dir.path })
+  assert.match(stdout, new RegExp(`^  http://127\\.0\\.0\\.1:${old}$`, 'm'))
+  assert.doesNotMatch(stdout, new RegExp(`:${next}$`, 'm'))
+  assert.equal(await bodyAt(next), null)
 })
 
 test('another number of workers is noted, and takes effect at the next start', async (t) => {

@@ -33,6 +33,8 @@ class Supervisor {
   readonly #questions = new PendingRequests<Answer>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'supervisor' })
   #addresses: readonly ListenAddress[] = []
+  /** Of listeners that are open for a change, which goes live with them or not at all. */
+  #stagedAddresses: readonly ListenAddress[] | null = null
   /** What the master has from us. */
   #given: GenerationPlan | null = null
   #room: ControlRoom | null = null
@@ -104,10 +106,17 @@ class Supervisor {
       masterPid: process.ppid,
       startedAt,
       master: {
-        open: (settings) => this.#opened((askId) => ({ kind: 'open', id: askId, settings })),
-        stageListeners: (listeners) =>
-          this.#opened((askId) => ({ kind: 'stage-listeners', id: askId, listeners })),
-        discardListeners: () => this.#master.send({ kind: 'discard-listeners' }),
+        open: async (settings) => {
+          this.#addresses = await this.#opened((askId) => ({ kind: 'open', id: askId, settings }))
+        },
+        stageListeners: async (listeners) => {
+          const ask = (askId: number): Question => ({ kind: 'stage-listeners', id: askId, listeners })
+          this.#stagedAddresses = await this.#opened(ask)
+        },
+        discardListeners: () => {
+          this.#stagedAddresses = null
+          this.#master.send({ kind: 'discard-listeners' })
+        },
         listenAnyway: () => this.#master.send({ kind: 'listen-anyway' }),
         commit: (plan) => this.#commit(plan),
         replaceWorker: (worker, reason) => this.#master.send({ kind: 'replace', worker, reason }),
@@ -121,15 +130,17 @@ class Supervisor {
   }
 
   /** The addresses of what was opened; throws LISTEN_FAILED. */
-  async #opened(message: (id: number) => Question): Promise<void> {
+  async #opened(message: (id: number) => Question): Promise<readonly ListenAddress[]> {
     const answer = await this.#ask(message)
-    if (answer.kind !== 'opened') return
+    if (answer.kind !== 'opened') return this.#addresses
     if (!answer.result.ok) throw errorOf(answer.result.failure)
-    this.#addresses = answer.result.addresses
+    return answer.result.addresses
   }
 
   async #commit(plan: GenerationPlan): Promise<void> {
     const given = this.#given
+    this.#addresses = this.#stagedAddresses ?? this.#addresses
+    this.#stagedAddresses = null
     // Until it answers nobody knows what it has.
     this.#given = null
     const ask = (sent: SlimPlan): Promise<Answer> => this.#ask((id) => ({ kind: 'commit', id, plan: sent }))
