@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startGatewayIn, type TestGateway } from './support/gateway.ts'
+import { logged } from './support/log-lines.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -38,4 +39,38 @@ test('what an included file says is live when it is saved', async (t) => {
     await dir.write({ 'keys/public.txt': `${text}\n` })
     await waitFor(async () => (await ask(gateway)) === text, 'the text that was saved')
   }
+})
+
+test('a file that the config includes before it is there heals the change when it comes', async (t) => {
+  const dir = await withTempDir()
+  const gateway = await startGatewayIn(t, dir, {}, () =>
+    dir.write({
+      'cardea.yaml': CONFIG,
+      'keys/public.txt': 'one\n',
+      'plugins/keys/plugin.json': { name: 'keys', version: '1.0.0' },
+      'plugins/keys/plugin.ts': PLUGIN,
+    }),
+  )
+  await dir.write({
+    'cardea.yaml': { ...CONFIG, plugins: { keys: { config: { text: '${file:keys/later.txt}' } } } },
+  })
+  await logged(gateway, /^The change failed/)
+  await dir.write({ 'keys/later.txt': 'two\n' })
+  await waitFor(async () => (await ask(gateway)) === 'two', 'the text that was saved')
+})
+
+test('a plugin that keeps another plugins folder from serving heals the change when it is mended', async (t) => {
+  const dir = await withTempDir()
+  const keysIn = (folder: string, source: string) => ({
+    [`${folder}/keys/plugin.json`]: { name: 'keys', version: '1.0.0' },
+    [`${folder}/keys/plugin.ts`]: source,
+  })
+  const gateway = await startGatewayIn(t, dir, {}, () =>
+    dir.write({ 'cardea.yaml': CONFIG, 'keys/public.txt': 'one\n', ...keysIn('plugins', PLUGIN) }),
+  )
+  await dir.write(keysIn('elsewhere', 'export const PluginMain = ('))
+  await dir.write({ 'cardea.yaml': { ...CONFIG, plugins_dir: 'elsewhere' } })
+  await logged(gateway, /^The change failed/)
+  await dir.write(keysIn('elsewhere', PLUGIN.replace('config.text', "'elsewhere'")))
+  await waitFor(async () => (await ask(gateway)) === 'elsewhere', 'what was mended')
 })

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
-import { builtInPluginsDirectory, LOGS_FOLDER } from '../base/own-folders.ts'
+import { LOGS_FOLDER } from '../base/own-folders.ts'
 import { WATCH_LIMITS } from '../config/limits.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { BuildCache } from '../control-plane/build-cache.ts'
@@ -26,6 +26,7 @@ import { GenerationStore } from '../control-plane/store/generation-store.ts'
 import { summarise } from '../control-plane/summary.ts'
 import { TrialRunner } from '../control-plane/trial-runner.ts'
 import { Watch } from '../control-plane/watch.ts'
+import { WatchedFiles } from '../control-plane/watched-files.ts'
 import type { Workers } from '../control-plane/workers.ts'
 import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
 import { writeToStderr } from '../observe/line-writer.ts'
@@ -71,6 +72,7 @@ export class ControlRoom {
   readonly #faults: FaultPolicy
   readonly #control: ControlServer
   readonly #watch: Watch
+  readonly #files: WatchedFiles
   readonly #draining: DrainingGenerations
   /** From when it is known how many workers there are. */
   #nodes: NodeKeeper | null = null
@@ -142,6 +144,7 @@ export class ControlRoom {
       onQuiet: (files, firstSignAt) =>
         void this.#engine.request({ cause: { kind: 'files', files }, who: 'files', firstSignAt }),
     })
+    this.#files = new WatchedFiles(this.#watch, serve.source)
   }
 
   /** Throws STORE_LOCKED when another gateway runs in this folder, and STORE_WRITE_FAILED. */
@@ -361,11 +364,7 @@ export class ControlRoom {
   }
 
   #watchFiles(): Promise<void> {
-    const { source } = this.#options.serve
-    const config = this.#engine.reference?.candidate.config
-    const user = config?.pluginsDirectory ?? join(directoryOf(source), 'plugins')
-    const files = source.kind === 'file' ? [source.file, ...(config?.includedFiles ?? [])] : []
-    return this.#watch.setPaths([...files, user, builtInPluginsDirectory()])
+    return this.#files.serve(this.#engine.reference?.candidate.config ?? null)
   }
 
   #onReport(report: ChangeReport): void {
@@ -374,6 +373,7 @@ export class ControlRoom {
     // A strict start ends with its report, for the person who made it.
     if (!quiet && (live > 0 || !strict)) logReport(this.#options.log, report, live)
     this.#onEvent({ kind: 'change', report })
+    void this.#files.pend(this.#engine.pending !== null)
   }
 
   #onCommitted(reference: Reference, previous: Reference | null): void {
