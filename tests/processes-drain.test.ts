@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { startCommand } from './support/cardea-command.ts'
+import { runCommand, startCommand } from './support/cardea-command.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
 import { descendantsOf, isAlive, signalProcesses } from './support/processes.ts'
@@ -97,6 +97,17 @@ test('SIGTERM while plugins are still starting ends the gateway with exit code 0
   assert.deepEqual(await command.exited, { code: 0, signal: null })
   assert.equal(command.stdout, '')
   assert.deepEqual(children.filter(isAlive), [])
+})
+
+test('SIGTERM: a command that comes while requests are finished is told that nothing changes any more', async (t) => {
+  const { gateway, exchange, answer } = await startWithRequest(t)
+  await drain(gateway)
+  const told = await runCommand(t, ['plugin', 'disable', 'cors'], { cwd: gateway.dir.path })
+  assert.deepEqual([told.code, told.stdout], [1, ''])
+  assert.match(told.stderr, /^GATEWAY_ENDING: /)
+  answer()
+  await exchange
+  assert.deepEqual(await gateway.exited, { code: 0, signal: null })
 })
 
 test('SIGTERM to all processes at once drains as well', async (t) => {

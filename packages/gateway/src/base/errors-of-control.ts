@@ -37,6 +37,13 @@ export const CONTROL_ERRORS = {
     'Its supervisor ended while it worked on it, or took too long.',
     '`cardea history` shows whether a change went through; the log says why the supervisor ended.',
   ),
+  GATEWAY_ENDING: gateway(
+    0,
+    'never',
+    'The gateway ends, and changes no more',
+    'It was told to end and finishes the requests that it has; what was asked of it came too late.',
+    'Ask again once it has been started again; `cardea history` shows then whether a change that was under way went through.',
+  ),
   GATEWAY_NOT_RUNNING: gateway(
     0,
     'never',

@@ -1,5 +1,5 @@
 import type { Log } from '@cardea/sdk'
-import { messageOf } from '../base/errors.ts'
+import { GatewayError, messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
@@ -63,6 +63,7 @@ export class ChangeEngine {
   #adopted = 0
   #isRunning = false
   #isClosed = false
+  readonly #ending = Promise.withResolvers<never>()
   #workerCount = 0
   #pending: Pending | null = null
   /** Of the latest change, whatever became of it. */
@@ -79,6 +80,8 @@ export class ChangeEngine {
 
   constructor(options: EngineOptions) {
     this.#options = options
+    // Mostly nobody waits for it.
+    this.#ending.promise.catch(() => {})
   }
 
   /** The committed generation, or at the start the one that was committed last; null: there is none. */
@@ -144,7 +147,7 @@ export class ChangeEngine {
     if (reference !== null) this.#lifecycle = reference.candidate.lifecycle
   }
 
-  /** Makes a change, after those before it. Never rejects. */
+  /** Makes a change, after those before it. Never rejects, and never resolves when `close` comes first. */
   request(request: ChangeRequest): Promise<ChangeReport> {
     const { promise, resolve } = Promise.withResolvers<ChangeReport>()
     const last = this.#queue.at(-1)
@@ -165,9 +168,17 @@ export class ChangeEngine {
     return { request: this.#pending.request, losses: this.#pending.report.held }
   }
 
+  /** For whoever waits for a change: rejects with GATEWAY_ENDING once none begins any more. */
+  get ending(): Promise<never> {
+    return this.#ending.promise
+  }
+
   /** No change begins any more. */
   close(): void {
     this.#isClosed = true
+    const reason =
+      'The gateway ends: it finishes its requests and changes no more. Ask again once it is started again.'
+    this.#ending.reject(new GatewayError('GATEWAY_ENDING', reason))
     clearTimeout(this.#startRetryTimer)
     clearTimeout(this.#supersedeTimer)
   }
