@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { get, ok, post, problemOf } from './support/answers.ts'
 import { type DataPlaneSpec, startDataPlane } from './support/data-plane.ts'
 import { freePort } from './support/free-port.ts'
+import { fullPort } from './support/full-port.ts'
 import { answerEach, RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -105,6 +106,32 @@ test('a client that leaves the queue leaves its place to others', async (t) => {
   assert.equal((await connection.response()).text, 'first')
   await waitFor(() => upstream.requests.length === 2, 'the next request')
   assert.match(upstream.requests[1] ?? '', /^GET \/next /)
+})
+
+test('who waits for a target goes to another when it is ejected', async (t) => {
+  const other = await upstreamWith(t, answerEach(ok('other')))
+  const { port } = await startDataPlane(t, {
+    to: [`http://127.0.0.1:${await fullPort(t)}`, other.url],
+    // One after the other, the first target's half would wait twice as long as the queue lets it.
+    upstream: { connectionsMax: 1, ejectAfterFailures: 1, connectTimeoutMs: 200, queueTimeoutMs: 2_000 },
+  })
+  const clients = await Promise.all(Array.from({ length: 40 }, () => TestConnection.open(t, port)))
+  const answers = await Promise.all(clients.map((client) => ask(client)))
+  assert.deepEqual(new Set(answers), new Set(['other']))
+})
+
+test('who finds the queue of one target full goes to another', async (t) => {
+  const busy = await upstreamWith(t, silent)
+  const other = await upstreamWith(t, answerEach(ok('other')))
+  const { port } = await startDataPlane(t, {
+    to: [busy.url, other.url],
+    upstream: { connectionsMax: 1, queueMax: 0 },
+  })
+  const held = await TestConnection.open(t, port)
+  await held.write(get('/held'))
+  await waitFor(() => busy.requests.length === 1, 'the first request')
+  const client = await TestConnection.open(t, port)
+  for (let count = 0; count < 4; count++) assert.equal(await ask(client), 'other')
 })
 
 // How long connections live.

@@ -17,11 +17,12 @@ const NOT_CONNECTED: ReadonlySet<ErrorCode> = new Set([
   'UPSTREAM_CONNECT_FAILED',
   'UPSTREAM_CONNECT_TIMEOUT',
   'UPSTREAM_DNS_FAILED',
+  'UPSTREAM_QUEUE_FULL',
 ])
 
 /**
- * One exchange's way over HTTP/1.1. Tried again, each at most once per target: a connection that could not be opened,
- * since nothing was sent; and an idle connection that died before a byte of the answer, when the request is idempotent
+ * One exchange's way over HTTP/1.1. Tried again, each at most once per target: a connection that could not be had, since
+ * nothing was sent; and an idle connection that died before a byte of the answer, when the request is idempotent
  * and its content can be sent again. A request that is not idempotent is never sent twice.
  */
 export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
@@ -78,6 +79,16 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
     this.#tried ??= []
     if (this.#pool !== null) this.#tried.push(this.#pool)
     return this.#upstream.choose(this.#tried)
+  }
+
+  onTargetEjected(): boolean {
+    const tried = [...(this.#tried ?? NOTHING_TRIED)]
+    if (this.#pool !== null) tried.push(this.#pool)
+    const next = this.#upstream.chooseSound(tried)
+    if (next === null) return false
+    this.#tried = tried
+    this.#acquireFrom(next)
+    return true
   }
 
   onLost(error: GatewayError, unanswered: boolean): void {

@@ -11,6 +11,8 @@ import type { TargetHealth } from './target-health.ts'
 export interface Acquirer {
   onAcquired(connection: UpstreamConnection): void
   onAcquireFailed(error: GatewayError): void
+  /** The target it waits for is out of rotation now. Returns whether it has gone to another. */
+  onTargetEjected(): boolean
 }
 
 interface Waiter {
@@ -190,6 +192,10 @@ export class TargetPool implements ConnectionKeeper, Swept {
   noteFailure(): void {
     const { ejectAfterFailures, ejectMs } = this.plan
     this.health.noteFailure(this.sweeper.nowMs, ejectAfterFailures, ejectMs)
+    // They would wait here, one connection after the other, for what does not come.
+    if (this.#queue.length === 0 || !this.ejected) return
+    const staying = this.#queue.splice(0).filter(({ acquirer }) => !acquirer.onTargetEjected())
+    this.#queue.unshift(...staying)
   }
 
   sweep(nowMs: number): void {

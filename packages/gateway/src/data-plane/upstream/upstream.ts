@@ -22,6 +22,11 @@ export class Upstream {
     return this.#chooseFrom(tried, false) ?? this.#chooseFrom(tried, true)
   }
 
+  /** As `choose`, but none that is ejected. */
+  chooseSound(tried: readonly TargetPool[]): TargetPool | null {
+    return this.#chooseFrom(tried, false)
+  }
+
   #chooseFrom(tried: readonly TargetPool[], ejectedToo: boolean): TargetPool | null {
     const pools = this.pools
     for (let step = 0; step < pools.length; step++) {
