@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
+import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { Wire, type WireOwner } from './wire.ts'
 
 const MISTAKE = new Error('a mistake')
@@ -63,4 +64,42 @@ test('what the owner throws when a plain connection stands, gets bytes and ends 
   t.after(() => wire.destroy())
   await promise
   assert.deepEqual(owner.faults, [MISTAKE, MISTAKE, MISTAKE])
+})
+
+test('what the peer had sent before it hung up is read after a write that failed, however long that is paused', async (t) => {
+  const { promise: gone, resolve } = Promise.withResolvers<void>()
+  const port = await listening(t, (socket) => {
+    socket.on('error', () => {})
+    socket.once('close', resolve)
+    // What it has not read makes the kernel send a reset.
+    socket.once('data', () => {
+      socket.pause()
+      socket.end('answer', () => socket.destroy())
+    })
+  })
+  let read = ''
+  const closed = Promise.withResolvers<Error | null>()
+  const owner: WireOwner = {
+    ...clumsyOwner(),
+    onBytes: (buffer, start, end) => {
+      read += buffer.toString('latin1', start, end)
+    },
+    onEnd() {},
+    onClosed: closed.resolve,
+  }
+  const connected = Promise.withResolvers<void>()
+  const wire = Wire.connect({ port, host: '127.0.0.1' }, 1_024, owner, connected.resolve)
+  await connected.promise
+  wire.pause()
+  wire.writeText('x'.repeat(200_000))
+  await gone
+  assert.equal(wire.isBroken, false)
+  await waitFor(() => {
+    if (!wire.isBroken) wire.writeText('more')
+    return wire.isBroken
+  }, 'a write to fail')
+  assert.equal(read, '')
+  wire.resume()
+  assert.match(String(await closed.promise), /write (ECONNRESET|EPIPE)/)
+  assert.equal(read, 'answer')
 })

@@ -148,8 +148,9 @@ export class Wire {
     return this.#socket.writableLength > 0
   }
 
-  get destroyed(): boolean {
-    return this.#socket.destroyed
+  /** Nothing can be sent any more, though what the peer has sent may still come. */
+  get isBroken(): boolean {
+    return this.#failed !== null || this.#socket.destroyed
   }
 
   pause(): void {

@@ -67,7 +67,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
 
   /** Nothing has come that was not asked for, and the peer has not hung up: it may carry a request. */
   get usable(): boolean {
-    return this.#waiting === Waiting.idle && !this.#peerEnded && !this.#wire.destroyed
+    return this.#waiting === Waiting.idle && !this.#peerEnded && !this.#wire.isBroken
   }
 
   // Sending.
