@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { test } from 'node:test'
+import { freePort } from '../../../../tests/support/free-port.ts'
 import { ListenerSet } from './listener-set.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 
@@ -24,6 +25,22 @@ test('stage() that fails leaves what is live', async (t) => {
   set.commit()
   assert.deepEqual(set.addresses, before)
   assert.ok(set.sockets.every(isOpen))
+})
+
+test('stage() says so when it is the gateway itself that has the port, on another address', async (t) => {
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  const server = createServer()
+  t.after(() => server.close())
+  const own = { host: '127.0.0.1', port: await freePort() }
+  await set.stage([own])
+  set.commit()
+  server.listen(set.sockets[0]?.handle)
+  await once(server, 'listening')
+  await assert.rejects(set.stage([{ host: '0.0.0.0', port: own.port }]), {
+    code: 'LISTEN_FAILED',
+    message: new RegExp(`0\\.0\\.0\\.0:${own.port}: this gateway listens on 127\\.0\\.0\\.1:${own.port}, `),
+  })
 })
 
 test('commit() keeps the socket that both sets name, and closes the one that only the old one does', async (t) => {

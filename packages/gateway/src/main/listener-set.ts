@@ -1,4 +1,4 @@
-import { GatewayError } from '../base/errors.ts'
+import { GatewayError, messageOf } from '../base/errors.ts'
 import type { ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import { type ListeningSocket, openListeningSocket } from './listening-socket.ts'
@@ -38,7 +38,7 @@ export class ListenerSet {
     try {
       for (const plan of plans) {
         const living = this.#live.find((listener) => isSame(listener.plan, plan))
-        staged.push(living ?? { plan, socket: await openListeningSocket(plan) })
+        staged.push(living ?? { plan, socket: await this.#open(plan) })
         // A name can take longer to be looked up than the change waits for it.
         if (attempt !== this.#attempt) throw givenUp(plan)
       }
@@ -70,6 +70,19 @@ export class ListenerSet {
     this.discard()
     this.#close(this.#live, [])
     this.#live = []
+  }
+
+  async #open(plan: ListenerPlan): Promise<ListeningSocket> {
+    try {
+      return await openListeningSocket(plan)
+    } catch (thrown) {
+      const own = this.#live.find((listener) => listener.plan.port === plan.port)
+      if (own === undefined || !messageOf(thrown).includes('in use')) throw thrown
+      const detail =
+        `Cannot listen on ${plan.host}:${plan.port}: this gateway listens on ${own.plan.host}:${plan.port}, and the ` +
+        'system does not give it both at once, which a change needs. Choose another port, or start the gateway again.'
+      throw new GatewayError('LISTEN_FAILED', detail, { cause: thrown })
+    }
   }
 
   #close(listeners: readonly Listener[], kept: readonly Listener[]): void {
