@@ -4,6 +4,8 @@ import { suite, type TestContext, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { campaign } from './recovery/campaign.ts'
 import { Stage } from './recovery/stage.ts'
+import { killProcesses } from './support/processes.ts'
+import { waitFor } from './support/wait-for.ts'
 
 /**
  * A change that loses a process at any moment leaves all workers on one and the same decided generation, and goes live
@@ -146,6 +148,38 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
     await stage.agrees()
     // What the stuck worker had taken waited for it, and was lost with it.
     assert.ok(stage.traffic.lost.length <= stage.traffic.clients, stage.traffic.lost.join())
+  })
+
+  test('a change is built although the process that built the one before was killed', {
+    timeout,
+  }, async (t) => {
+    const stage = await Stage.start(t)
+    await stage.save()
+    await stage.agrees()
+    const builders = stage.gateway.pids('esbuild')
+    assert.notEqual(builders.length, 0)
+    await killProcesses(builders)
+    await stage.save()
+    await stage.agrees()
+    assert.deepEqual(stage.faults, [])
+  })
+
+  test('a worker that starts accepts nothing before it serves, after a first start without a generation too', {
+    timeout,
+  }, async (t) => {
+    const stage = await Stage.startBroken(t)
+    await stage.hold('start', 'worker-2')
+    await stage.kill('worker-2')
+    const said = stage.listen()
+    await stage.configure('meanwhile')
+    await said(/Generation \d+ is live/)
+    // Enough for the one that starts to get some, if it accepted any.
+    const { answers } = stage.traffic
+    const before = answers.length
+    await waitFor(() => answers.length > before + 2_000, 'many requests')
+    await stage.release('start')
+    await stage.agrees()
+    assert.deepEqual(stage.faults, [])
   })
 
   test('a supervisor that takes over while a worker starts does not wait for it', { timeout }, async (t) => {

@@ -5,7 +5,7 @@ import { isAlive, killProcesses, signalProcesses } from '../support/processes.ts
 import { withTempDir } from '../support/temp-dir.ts'
 import { type BaseAnswer, readBase, Traffic } from '../support/traffic.ts'
 import { waitFor } from '../support/wait-for.ts'
-import { type Step, SteppedPlugin } from './stepped-plugin.ts'
+import { type Files, type Step, SteppedPlugin } from './stepped-plugin.ts'
 
 export const WORKERS = 2
 const configOf = (body: string) => ({
@@ -48,7 +48,22 @@ export class Stage {
     })
   }
 
-  static async start(t: TestScope): Promise<Stage> {
+  static start(t: TestScope): Promise<Stage> {
+    return Stage.#start(t, null)
+  }
+
+  /** One that had nothing to serve at its start: its plugin was mended since. */
+  static startBroken(t: TestScope): Promise<Stage> {
+    return Stage.#start(t, async ({ dir, url }, files) => {
+      await dir.write({ 'plugins/stepped/plugin.ts': files['plugin.ts'] })
+      await waitFor(async () => (await fetch(url)).status === 200, 'the plugin that was mended')
+    })
+  }
+
+  static async #start(
+    t: TestScope,
+    mend: ((gateway: TestGateway, files: Files) => Promise<void>) | null,
+  ): Promise<Stage> {
     let stage: Stage | null = null
     const steps = await withTempDir()
     t.after(async () => {
@@ -56,8 +71,10 @@ export class Stage {
       await steps[Symbol.asyncDispose]()
     })
     const plugin = new SteppedPlugin(steps.path)
-    const plugins = { stepped: await plugin.files(1) }
-    const gateway = await startGateway(t, { config: configOf('here'), plugins })
+    const files = await plugin.files(1)
+    const stepped = mend === null ? files : { ...files, 'plugin.ts': 'export const' }
+    const gateway = await startGateway(t, { config: configOf('here'), plugins: { stepped } })
+    await mend?.(gateway, files)
     stage = new Stage(gateway, plugin, 1)
     await stage.agrees()
     return stage

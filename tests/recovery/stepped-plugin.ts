@@ -56,7 +56,7 @@ export class SteppedPlugin {
   }
 }
 
-type Files = Readonly<Record<'plugin.json' | 'plugin.ts', string>>
+export type Files = Readonly<Record<'plugin.json' | 'plugin.ts', string>>
 
 function sourceOf(version: number, folder: string): string {
   return `import type { Plugin } from '@cardea/sdk'

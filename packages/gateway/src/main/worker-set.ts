@@ -99,6 +99,8 @@ export class WorkerSet {
     const { instances = [] } = this.#master.committed() ?? {}
     const open = new Set(instances.filter(({ quarantined }) => !quarantined).map(({ key }) => key))
     for (const key of this.#stalled) if (!open.has(key)) this.#stalled.delete(key)
+    // Who is just starting would answer 503 until it serves.
+    this.#isListeningAnyway = false
     for (const place of this.#retiring.values()) this.#drainReplaced(place)
     this.syncListeners()
   }
