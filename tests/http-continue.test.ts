@@ -91,6 +91,30 @@ test('without a plugin that reads, the gateway itself says nothing', async (t) =
   assert.deepEqual([answer.status, answer.text], [200, 'content'])
 })
 
+test('a client that is never told to go on is not the one that is late', async (t) => {
+  const cases: [script: UpstreamScript, sent: string, code: string][] = [
+    [() => {}, HEAD, 'UPSTREAM_RESPONSE_TIMEOUT'],
+    [() => {}, `${HEAD}cont`, 'REQUEST_BODY_TIMEOUT'],
+    [welcoming, HEAD, 'REQUEST_BODY_TIMEOUT'],
+  ]
+  for (const [script, sent, code] of cases) {
+    const { connection } = await gatewayWith(t, script, { timeouts: { bodyMs: 300 } })
+    await connection.write(sent)
+    assert.equal(problemOf(await connection.response()).code, code)
+  }
+})
+
+test('a 100 is passed on once, however often the upstream says it', async (t) => {
+  const { connection } = await gatewayWith(t, (peer) => {
+    if (peer.pending.endsWith('\r\n\r\n')) peer.write('HTTP/1.1 100 Continue\r\n\r\n'.repeat(3))
+    else if (peer.pending.endsWith('content')) peer.write(ok())
+  })
+  await connection.write(HEAD)
+  assert.equal((await connection.response({ interim: true })).status, 100)
+  await connection.write('content')
+  assert.equal((await connection.response({ interim: true })).status, 200)
+})
+
 test('a client that sends its content at once is fine', async (t) => {
   const { connection } = await gatewayWith(t, answering)
   await connection.write(`${HEAD}content`)

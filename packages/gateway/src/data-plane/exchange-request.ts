@@ -305,12 +305,19 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
 
   /** The request's content cannot be read on. */
   onRequestBroken(code: RequestFault, detail: string): void {
-    const error = new GatewayError(code, detail)
+    // Who was told to wait for 100 Continue is not late: it is the upstream that says nothing.
+    const isUnasked = code === 'REQUEST_BODY_TIMEOUT' && this.expectContinue && this.requestBytes === 0
+    const error =
+      isUnasked && this.leg !== null
+        ? new GatewayError('UPSTREAM_RESPONSE_TIMEOUT', 'Neither 100 Continue nor an answer came in time')
+        : new GatewayError(code, detail)
     // What still comes must not break the request a second time while hooks see the answer.
     this.client.pauseBody()
     this.requestFlow?.abort(error)
     // A response that is there does not depend on it any more; that of an earlier break is the answer to this one too.
-    if (!this.responseTaken) this.fail(error)
+    if (this.responseTaken) return
+    if (error.source === 'upstream') this.owner.logFault(error, this)
+    this.fail(error)
   }
 
   /** Answers instead of the upstream. Hooks that have not run yet see the answer. */

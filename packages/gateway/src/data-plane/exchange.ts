@@ -28,6 +28,7 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
 
   onUpstreamInformational(status: number, fields: FieldLines): void {
     if (status === 100 && !this.expectContinue) return
+    if (status === 100) this.expectContinue = false
     this.client.sendInformational(status, fields)
   }
 
