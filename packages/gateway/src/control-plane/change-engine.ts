@@ -64,7 +64,8 @@ export class ChangeEngine {
   #adopted = 0
   #isRunning = false
   #isClosed = false
-  readonly #ending = Promise.withResolvers<never>()
+  /** Of those who wait for a change. */
+  readonly #rejects = new Set<(reason: GatewayError) => void>()
   #workerCount = 0
   #pending: Pending | null = null
   /** Of the latest change, whatever became of it. */
@@ -81,8 +82,6 @@ export class ChangeEngine {
 
   constructor(options: EngineOptions) {
     this.#options = options
-    // Mostly nobody waits for it.
-    this.#ending.promise.catch(() => {})
   }
 
   /** The committed generation, or at the start the one that was committed last; null: there is none. */
@@ -163,23 +162,28 @@ export class ChangeEngine {
     return promise
   }
 
+  /** The same for somebody who waits for it: throws GATEWAY_ENDING once no change begins any more. */
+  async requestAndWait(request: ChangeRequest): Promise<ChangeReport> {
+    if (this.#isClosed) throw ending()
+    const { promise: closed, reject } = Promise.withResolvers<never>()
+    this.#rejects.add(reject)
+    try {
+      return await Promise.race([this.request(request), closed])
+    } finally {
+      this.#rejects.delete(reject)
+    }
+  }
+
   /** The losses that wait for somebody's word, with the change they would come with. */
   get held(): { readonly request: ChangeRequest; readonly losses: readonly HeldLoss[] } | null {
     if (this.#pending?.report.outcome !== 'held') return null
     return { request: this.#pending.request, losses: this.#pending.report.held }
   }
 
-  /** For whoever waits for a change: rejects with GATEWAY_ENDING once none begins any more. */
-  get ending(): Promise<never> {
-    return this.#ending.promise
-  }
-
   /** No change begins any more. */
   close(): void {
     this.#isClosed = true
-    const reason =
-      'The gateway ends: it finishes its requests and changes no more. Ask again once it is started again.'
-    this.#ending.reject(new GatewayError('GATEWAY_ENDING', reason))
+    for (const reject of this.#rejects) reject(ending())
     clearTimeout(this.#startRetryTimer)
     clearTimeout(this.#supersedeTimer)
   }
@@ -336,6 +340,12 @@ export class ChangeEngine {
       },
     }
   }
+}
+
+function ending(): GatewayError {
+  const message =
+    'The gateway ends: it finishes its requests and changes no more. Ask again once it is started again.'
+  return new GatewayError('GATEWAY_ENDING', message)
 }
 
 /** A change that the gateway makes by itself. */

@@ -1,7 +1,6 @@
 import { GatewayError } from '../base/errors.ts'
 import { nearestOf } from '../config/nearest.ts'
 import type { ChangeCause, ChangeReport, ConfigDiff, ControlCommand } from '../protocol/control.ts'
-import type { ChangeRequest } from './change.ts'
 import type { ChangeEngine } from './change-engine.ts'
 import type { OverlayEdit } from './gather.ts'
 import {
@@ -78,7 +77,7 @@ export class Operations {
       throw new GatewayError('NOTHING_HELD', 'Nothing is held, so there is nothing to approve.')
     }
     const { edit } = held.request
-    return this.#request({
+    return this.#options.engine.requestAndWait({
       cause: { kind: 'approve' },
       who,
       firstSignAt: performance.now(),
@@ -152,12 +151,7 @@ export class Operations {
   }
 
   #change(cause: ChangeCause, who: string, edit: OverlayEdit): Promise<ChangeReport> {
-    return this.#request({ cause, who, firstSignAt: performance.now(), edit })
-  }
-
-  #request(request: ChangeRequest): Promise<ChangeReport> {
-    const { engine } = this.#options
-    return Promise.race([engine.request(request), engine.ending])
+    return this.#options.engine.requestAndWait({ cause, who, firstSignAt: performance.now(), edit })
   }
 
   /** From a stored generation (null: the one that serves) to what stands on disk. */
