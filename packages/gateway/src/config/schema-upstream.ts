@@ -37,10 +37,13 @@ export const UPSTREAM_SCHEMA = Type.Object(
       Type.Object(
         {
           max: defaulted(
-            count('Requests that may wait for a connection to one target, per worker. More get 503.', {
-              default: UPSTREAM_DEFAULTS.queueMax,
-              maximum: 1_000_000,
-            }),
+            count(
+              'Requests that may wait for a connection to one target, per worker. More go to another target, or get 503.',
+              {
+                default: UPSTREAM_DEFAULTS.queueMax,
+                maximum: 1_000_000,
+              },
+            ),
           ),
           timeout: defaulted(
             duration('How long a request may wait for a connection. Then it gets 503.', {
