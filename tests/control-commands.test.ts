@@ -270,3 +270,13 @@ test('dev shows once why a start cannot do what the files say, and mending them 
   assert.equal(dev.stdout.match(failure)?.length, 1)
   assert.doesNotMatch(dev.stderr, /Unexpected/)
 })
+
+test('a gateway whose .cardea was removed is found again, and keeps its folder', async (t) => {
+  const gateway = await start(t)
+  await rm(join(gateway.dir.path, '.cardea'), { recursive: true, maxRetries: 5 })
+  await waitFor(async () => (await gateway.cardea('status')).code === 0, 'an answer')
+  const other = await gateway.cardea('serve')
+  assert.deepEqual([other.code, other.stdout], [1, ''])
+  assert.match(other.stderr, /^STORE_LOCKED: /)
+  assert.equal(await gateway.greeting(), 'one')
+})

@@ -202,6 +202,8 @@ export const CONTROL_LIMITS = {
   requestsAtOnceMax: 16,
   /** A connection that neither watches nor waits for an answer. */
   idleMs: 30_000,
+  /** How often it is looked whether the socket is still there: whoever empties the folder (`git clean`) takes it along. */
+  presenceMs: 5_000,
   /** How long the rest of a request that is too long is read, and thrown away. */
   lingerMs: 1_000,
   /** What may wait for a watcher that does not read: past it traces are left out … */

@@ -83,6 +83,21 @@ test('open() says why a folder cannot be written to', async (t) => {
   await assert.rejects(serverAt(controlSocketPath(dir.path)).open(), /Cannot open .*: EACCES/)
 })
 
+test('a socket that somebody removes with its folder comes back, and what was connected goes on', async (t) => {
+  const { path, connect, server } = await testControl(t, { limits: { presenceMs: 5 } })
+  const client = await connect()
+  // It may come back while the folder is being removed.
+  await rm(dirname(path), { recursive: true, maxRetries: 5 })
+  const { mode } = await waitFor(() => lstat(path), 'the socket')
+  assert.equal(mode & 0o777, 0o600)
+  for (const one of [client, await connect()]) {
+    one.send({ id: 1, command: 'status' })
+    assert.equal((await one.next()).kind, 'ok')
+  }
+  await server.close()
+  assert.deepEqual(await readdir(dirname(path)), [])
+})
+
 test('close() removes its own socket, and not that of a successor', async (t) => {
   const first = await testControl(t)
   await rename(first.path, `${first.path}.old`)

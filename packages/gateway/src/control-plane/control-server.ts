@@ -7,7 +7,7 @@ import { GatewayError, messageOf } from '../base/errors.ts'
 import { CONTROL_LIMITS } from '../config/limits.ts'
 import type { ControlCommand, ControlEvent, ControlResponse } from '../protocol/control.ts'
 import { ControlConnection, type ControlLimits } from './control-connection.ts'
-import { failed, pathToBind, removePointer, writePointer } from './control-path.ts'
+import { failed, pathToBind, pathToConnect, removePointer, writePointer } from './control-path.ts'
 
 export interface ControlServerOptions {
   /** Absolute: `controlSocketPath(directory)`. */
@@ -17,6 +17,8 @@ export interface ControlServerOptions {
   handle(command: ControlCommand, who: string): Promise<unknown>
   /** The first one that wants traces came (true), or the last one went (false). */
   onTracing(on: boolean): void
+  /** The socket, and whatever else was in its folder, was removed; it is opened again when this resolves. */
+  onRemoved?(): Promise<void>
   /** Others than the defaults; for tests. */
   readonly limits?: Partial<ControlLimits>
 }
@@ -32,6 +34,9 @@ export class ControlServer {
   #server: Server | null = null
   #bound: { readonly path: string; readonly inode: number | null } | null = null
   #isTracing = false
+  #presenceTimer: NodeJS.Timeout | undefined
+  #restoring: Promise<void> = Promise.resolve()
+  #hasComplained = false
 
   constructor(options: ControlServerOptions) {
     this.#options = options
@@ -51,6 +56,10 @@ export class ControlServer {
       await this.#refuseObstacle(bound)
       await this.#bind(bound)
       await writePointer(path, bound)
+      const look = (): void => {
+        this.#restoring = this.#restoring.then(() => this.#restore())
+      }
+      this.#presenceTimer = setInterval(look, this.#limits.presenceMs).unref()
     } catch (thrown) {
       await this.close()
       throw thrown instanceof GatewayError ? thrown : failed(path, messageOf(thrown), thrown)
@@ -72,6 +81,8 @@ export class ControlServer {
 
   /** Ends every connection and removes the socket. Safe to call again. */
   async close(): Promise<void> {
+    clearInterval(this.#presenceTimer)
+    await this.#restoring
     const server = this.#server
     const bound = this.#bound
     this.#server = null
@@ -115,6 +126,30 @@ export class ControlServer {
       this.#bound = { path, inode }
     } finally {
       await rm(folder, { recursive: true, force: true })
+    }
+  }
+
+  /** Opens the socket again when it was removed; not one that a successor has replaced. Never rejects. */
+  async #restore(): Promise<void> {
+    const { path, log } = this.#options
+    const [server, bound] = [this.#server, this.#bound]
+    if (server === null || bound === null) return
+    try {
+      const inode = await inodeOf(bound.path)
+      if (inode !== null && (inode !== bound.inode || (await pathToConnect(path)) === bound.path)) return
+      await this.#options.onRemoved?.()
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await this.#bind(await pathToBind(path))
+      await writePointer(path, bound.path)
+      // Connections that it has go on.
+      server.close()
+      this.#hasComplained = false
+      log.warn('The control socket had been removed and is opened again', { path })
+    } catch (thrown) {
+      if (!this.#hasComplained) {
+        log.error(`The control socket was removed and cannot be opened again: ${messageOf(thrown)}`)
+      }
+      this.#hasComplained = true
     }
   }
 

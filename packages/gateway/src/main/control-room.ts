@@ -138,6 +138,7 @@ export class ControlRoom {
       log,
       handle: (command, who) => operations.handle(command, who),
       onTracing: (on) => workers.trace(on),
+      onRemoved: () => lockFolder(join(directoryOf(serve.source), '.cardea'), options.masterPid),
     })
     this.#watch = new Watch({
       log,
