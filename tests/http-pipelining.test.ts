@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Middleware } from '@cardea/sdk'
 import { type DataPlaneSpec, respond, startDataPlane, toUpstream } from './support/data-plane.ts'
 import { answerEach, RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
@@ -276,11 +277,21 @@ test('draining loses no request behind an answer that did not say that it is the
   assert.deepEqual(await drained, { cutExchanges: 0 })
 })
 
-test('draining cuts what is not done by the deadline, and counts it', async (t) => {
-  const { connection, upstream, plane } = await gatewayWith(t, () => {})
+test('draining cuts what is not done by the deadline, and counts it; its hooks have ended by then', async (t) => {
+  const ended: string[] = []
+  const slow: Middleware = {
+    name: 'slow',
+    handle: () => true,
+    async onFinish(ctx) {
+      await nextTurn()
+      ended.push(ctx.request.path)
+    },
+  }
+  const { connection, upstream, plane } = await gatewayWith(t, () => {}, { plugins: [slow] })
   await connection.write(get('/never'))
   await waitFor(() => upstream.requests.length === 1, 'the request')
   assert.deepEqual(await plane.drain(50), { cutExchanges: 1 })
+  assert.deepEqual(ended, ['/never'])
   await connection.reader.end()
   await waitFor(
     () => upstream.connections[0]?.ended || upstream.connections[0]?.closed,

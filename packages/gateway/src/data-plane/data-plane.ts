@@ -1,6 +1,7 @@
 import type { FinishRecord, Log } from '@cardea/sdk'
 import { GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
 import { listenError } from '../base/listen-error.ts'
+import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
@@ -232,11 +233,26 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   onExchangeEnded(): void {
     this.#exchanges--
+    if (this.#onQuiet !== null) this.#lookForQuiet()
   }
 
   connectionClosed(): void {
     this.#connectionCount--
-    if (this.#connectionCount === 0) this.#onQuiet?.()
+    if (this.#onQuiet !== null) this.#lookForQuiet()
+  }
+
+  #lookForQuiet(): void {
+    if (this.#connectionCount === 0 && this.#exchanges === 0) this.#onQuiet?.()
+  }
+
+  /** Resolves when nothing is going on any more, the last hook included, or the time is over. */
+  async #quiet(timeoutMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onQuiet = resolve
+    const timer = setTimeout(resolve, timeoutMs)
+    this.#lookForQuiet()
+    await promise
+    clearTimeout(timer)
   }
 
   /**
@@ -250,13 +266,11 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     for (const handle of this.#handles.values()) handle.close()
     this.#handles.clear()
     for (const connection of this.#connections()) connection.closeIfIdle(idleGraceMs)
-    const quiet = Promise.withResolvers<void>()
-    this.#onQuiet = quiet.resolve
-    const timer = setTimeout(quiet.resolve, deadlineMs)
-    if (this.#connectionCount > 0) await quiet.promise
-    clearTimeout(timer)
-    const cutExchanges = this.#exchanges
+    await this.#quiet(deadlineMs)
+    const cutExchanges = [...this.#exchangesOfConnections()].length
     for (const connection of this.#connections()) connection.destroy()
+    // Whoever is stopped next has still to hear of the exchanges that were cut.
+    await this.#quiet(PROCESS_LIMITS.drainHooksMs)
     this.#generations.replace(null)
     this.#guards.report()
     this.sweeper.stop()
