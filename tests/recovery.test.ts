@@ -4,7 +4,7 @@ import { suite, type TestContext, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { campaign } from './recovery/campaign.ts'
 import { Stage } from './recovery/stage.ts'
-import { killProcesses } from './support/processes.ts'
+import { killProcesses, signalProcesses } from './support/processes.ts'
 import { waitFor } from './support/wait-for.ts'
 
 /**
@@ -178,6 +178,18 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
     const before = answers.length
     await waitFor(() => answers.length > before + 2_000, 'many requests')
     await stage.release('start')
+    await stage.agrees()
+    assert.deepEqual(stage.faults, [])
+  })
+
+  test('a change goes live although a worker answers nothing any more, which is replaced', {
+    timeout,
+  }, async (t) => {
+    const stage = await Stage.start(t)
+    const said = stage.listen()
+    signalProcesses(stage.gateway.pids('cardea: worker 2'), 'SIGSTOP')
+    await stage.save()
+    await said(/Worker 2 is killed and started anew: Cannot stage in worker 2: /, 120_000)
     await stage.agrees()
     assert.deepEqual(stage.faults, [])
   })

@@ -20,6 +20,7 @@ import { type Former, NO_OVERLAY, numbered } from './recollect.ts'
 import { recordOf } from './record.ts'
 import { findSecurityLosses, optOutsOf, type RouteMove, type SecurityOutline } from './security-loss.ts'
 import type { TrialRunner } from './trial-runner.ts'
+import { SilentWorker } from './worker-state.ts'
 import type { Workers } from './workers.ts'
 
 export interface ChangeRequest {
@@ -277,6 +278,7 @@ async function stage(
     signal.throwIfAborted()
     return counts
   } catch (thrown) {
+    if (thrown instanceof SilentWorker) master.replaceWorker(thrown.worker, thrown.message)
     signal.throwIfAborted()
     candidate.lifecycle.failedToStart(plan, thrown)
     throw failedByThrow('stage', plan, thrown)

@@ -1,4 +1,4 @@
-import type { GatewayError } from '../base/errors.ts'
+import { GatewayError } from '../base/errors.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
@@ -28,6 +28,16 @@ export interface WorkerState {
   turn: Promise<void> | null
   /** Called when what is staged is committed or discarded. */
   readonly onSettled: (() => void)[]
+}
+
+/** It is there, and answers nothing any more, not even how much it holds: no change goes on before it is replaced. */
+export class SilentWorker extends GatewayError {
+  readonly worker: number
+
+  constructor(worker: number, detail: string) {
+    super('WORKER_LOST', detail)
+    this.worker = worker
+  }
 }
 
 /** Of a process that exists, and has said nothing yet. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
+import type { SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
 
 /** All that is read of a plan here. */
@@ -282,16 +282,42 @@ test('catchUp() is no failure of the successor when the worker ends meanwhile', 
   await caughtUp
 })
 
-test('discard() reaches the worker that did not say in time whether it has staged', async (t) => {
+/** Both have started, the first has staged, and the second says nothing in time. */
+async function withSilence(t: TestContext) {
   t.mock.timers.enable({ apis: ['setTimeout'] })
-  const { workers, sent, idFor } = withWorkers(2)
+  const given = withWorkers(2)
+  const { workers, idFor } = given
   workers.started(1, 6)
   workers.started(2, 6)
   const staged = workers.stage(plan)
+  staged.catch(() => {})
   workers.answered(1, { kind: 'staged', id: idFor(1), carried: 0, started: 0 })
-  for (let turn = 0; turn < 20 && idFor(2) === 0; turn++) await null
+  const isAsked = (kind: string) =>
+    given.sent.some(({ worker, message }) => worker === 2 && message.kind === kind)
+  const asked = async (kind: string): Promise<void> => {
+    for (let turn = 0; turn < 50 && !isAsked(kind); turn++) await null
+    assert.ok(isAsked(kind))
+  }
+  await asked('stage')
   t.mock.timers.tick(PROCESS_LIMITS.stageTimeoutMs)
-  await assert.rejects(staged, /no answer within/)
+  await asked('census')
+  return { ...given, staged }
+}
+
+test('stage() rejects with the worker that answers nothing any more, which may be tried again without it', async (t) => {
+  const { staged } = await withSilence(t)
+  t.mock.timers.tick(PROCESS_LIMITS.censusTimeoutMs)
+  await assert.rejects(staged, { code: 'WORKER_LOST', worker: 2, message: /no answer within/ })
+})
+
+test('stage() spares a worker that takes too long and still answers; discard() reaches it', async (t) => {
+  const { workers, sent, staged, idFor } = await withSilence(t)
+  workers.answered(2, {
+    kind: 'census',
+    id: idFor(2),
+    census: { generations: [] } as unknown as WorkerCensus,
+  })
+  await assert.rejects(staged, { name: 'Error', message: /no answer within/ })
   workers.discard(plan.number)
   const discards = sent.filter(({ message }) => message.kind === 'discard')
   assert.deepEqual(

@@ -1,4 +1,4 @@
-import { GatewayError } from '../base/errors.ts'
+import { GatewayError, messageOf } from '../base/errors.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -7,6 +7,7 @@ import type { PluginStateCopy, SupervisorToWorker, WorkerCensus } from '../proto
 import {
   inTurn,
   noteSettled,
+  SilentWorker,
   serve,
   spawnedWorker,
   type WorkerAnswer,
@@ -144,7 +145,8 @@ export class Workers {
 
   /**
    * Makes everything of a generation that may fail, in one worker after another: what goes wrong only there goes wrong in
-   * one of them. Throws the first failure; WORKER_LOST when that is a worker's end.
+   * one of them. Throws the first failure; WORKER_LOST when that is a worker's end, as SilentWorker when it only says
+   * nothing any more.
    */
   async stage(plan: GenerationPlan): Promise<{ readonly carried: number }> {
     this.#abandoned = 0
@@ -166,22 +168,30 @@ export class Workers {
   async #stageOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
     if (this.#workers.get(worker) !== state) throw lost(`Cannot stage in worker ${worker}: it ended`)
     state.asked = plan.number
-    let answer = await this.#askToStage(worker, slimPlan(plan, state.given))
+    let answer = await this.#askToStage(worker, state, slimPlan(plan, state.given))
     if (answer.kind === 'bundles-missing') {
       if (this.#abandoned === plan.number) throw new Error(`Generation ${plan.number} is given up`)
-      answer = await this.#askToStage(worker, plan)
+      answer = await this.#askToStage(worker, state, plan)
     }
     if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
     state.staged = plan
     return answer.kind === 'staged' ? answer.carried : 0
   }
 
-  #askToStage(worker: number, plan: SlimPlan): Promise<WorkerAnswer> {
-    return this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
-      kind: 'stage',
-      id,
-      plan,
-    }))
+  async #askToStage(worker: number, state: WorkerState, plan: SlimPlan): Promise<WorkerAnswer> {
+    try {
+      return await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
+        kind: 'stage',
+        id,
+        plan,
+      }))
+    } catch (thrown) {
+      // Who is slow because of what it starts still answers.
+      const isSilent = !(thrown instanceof GatewayError) && (await this.census([worker])).get(worker) === null
+      throw isSilent && this.#workers.get(worker) === state
+        ? new SilentWorker(worker, messageOf(thrown))
+        : thrown
+    }
   }
 
   /** The staged generation will not be committed. */
