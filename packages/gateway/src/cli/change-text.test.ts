@@ -96,7 +96,7 @@ test('changeText() says what serves when nothing does, or nobody knows', () => {
     text(failedReport(), 0),
     /^The change failed at build: nothing can be served, requests are answered 503\n/,
   )
-  assert.match(text(failedReport(), null), /^The change failed at build: what served before serves on\n/)
+  assert.match(text(failedReport(), null), /^The change failed at build: nothing of it is live\n/)
 })
 
 test('changeText() explains what is held, and both ways on', () => {

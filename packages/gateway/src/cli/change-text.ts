@@ -71,7 +71,7 @@ export function pinText({ unit, runs, since, who }: PinStatus, now: number): str
 
 /** `generation 14 serves on`, in lower case since it stands within sentences. */
 export function servingText(serving: number | null): string {
-  if (serving === null) return 'what served before serves on'
+  if (serving === null) return 'nothing of it is live'
   return serving === 0
     ? 'nothing can be served, requests are answered 503'
     : `generation ${serving} serves on`

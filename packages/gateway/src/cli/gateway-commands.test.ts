@@ -335,7 +335,7 @@ test('commands that ask for a change end with 1 when it failed or is held, and s
   const answers = { rollback: failedReport(), status: new Error('not now') }
   const { code, err } = await run(t, answers, (context) => changeCommand(command, context))
   assert.equal(code, 1)
-  assert.match(err, /^The change failed at build: what served before serves on\n/)
+  assert.match(err, /^The change failed at build: nothing of it is live\n/)
 })
 
 test('--json prints the result as it is, whatever became of it', async (t) => {

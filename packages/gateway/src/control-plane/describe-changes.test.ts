@@ -78,7 +78,7 @@ test('describeChanges() names settings as the config does, and is silent about n
     'debug changed',
   ])
   assert.deepEqual(described({}, {}), [])
-  assert.deepEqual(describeChanges(null, plan({ routes: [route('a')] })), ['first generation: 1 routes'])
+  assert.deepEqual(describeChanges(null, plan({ routes: [route('a')] })), ['first generation: 1 route'])
 })
 
 test('describeChanges() counts what nobody would read', () => {

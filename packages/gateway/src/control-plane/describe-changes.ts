@@ -6,7 +6,10 @@ const SENTENCES_MAX = 20
 
 /** What is different in `next`, in short sentences for the log and the history; of nothing, everything is new. */
 export function describeChanges(previous: GenerationPlan | null, next: GenerationPlan): string[] {
-  if (previous === null) return [`first generation: ${next.routes.length} routes`]
+  if (previous === null) {
+    const { length } = next.routes
+    return [`first generation: ${length} ${length === 1 ? 'route' : 'routes'}`]
+  }
   const changes = [
     ...describePlugins(previous, next),
     ...describeInstances(previous, next),
