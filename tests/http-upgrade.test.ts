@@ -299,6 +299,32 @@ test('a tunnel without a byte either way ends after `timeouts.tunnel_idle`', asy
   )
 })
 
+test('tunnels that are reset or fall silent take no target out of rotation', async (t) => {
+  const other = await RecordingUpstream.start(answerEach('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'))
+  t.after(() => other[Symbol.asyncDispose]())
+  const upstream = await RecordingUpstream.start(echo)
+  t.after(() => upstream[Symbol.asyncDispose]())
+  const { port, plane } = await startDataPlane(t, {
+    to: [upstream.url, other.url],
+    timeouts: { tunnelIdleMs: 300 },
+    upstream: { ejectAfterFailures: 2, ejectMs: 60_000 },
+  })
+  const ask = async (): Promise<{ connection: TestConnection; status: number }> => {
+    const connection = await TestConnection.open(t, port)
+    await connection.write(UPGRADE)
+    return { connection, status: (await connection.response()).status }
+  }
+  const asked = [await ask(), await ask(), await ask(), await ask(), await ask(), await ask()]
+  const tunnels = asked.filter(({ status }) => status === 101).map(({ connection }) => connection)
+  assert.equal(tunnels.length, 3)
+  // One is reset, the others end in silence.
+  upstream.connections[0]?.reset()
+  await Promise.all(tunnels.map((tunnel) => tunnel.reader.end()))
+  for (const { connection } of asked) connection.socket.destroy()
+  await waitFor(() => plane.counters().exchanges === 0, 'the end of all')
+  assert.deepEqual([(await ask()).status, (await ask()).status].sort(), [101, 200])
+})
+
 // Backpressure.
 
 /** Writes until the socket has taken nothing for a while, at most `bytesMax`; returns how much it took. */

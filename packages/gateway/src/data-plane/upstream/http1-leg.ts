@@ -33,6 +33,7 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   #connection: UpstreamConnection | null = null
   #tried: TargetPool[] | null = null
   #resent = false
+  #isTunnel = false
   /** Cancelled, or complete. */
   #over = false
 
@@ -101,7 +102,8 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
       this.#pool.acquireNew(this)
       return
     }
-    this.#pool?.noteFailure()
+    // A tunnel ends as either side of it sees fit, many by a reset or in silence: that says nothing of the target.
+    if (!this.#isTunnel) this.#pool?.noteFailure()
     this.#user.onUpstreamFailed(error)
   }
 
@@ -147,6 +149,7 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
 
   onHead(head: ResponseHead): void {
     this.#pool?.noteSuccess()
+    this.#isTunnel = head.status === 101
     this.#user.onUpstreamHead(head)
   }
 
