@@ -89,6 +89,8 @@ export const PLUGIN_LIMITS = {
   bundleBytesMax: 16 * MIB,
   /** Plugins that esbuild works on at one time. */
   buildsAtOnceMax: 4,
+  /** One plugin's build. esbuild takes milliseconds; what does not answer for so long hangs, and so would the change. */
+  buildTimeoutMs: 60_000,
   /** One step of starting an instance: PluginMain, validateConfig or healthCheck. */
   startTimeoutMs: 10_000,
   /** The `stop` of a middleware. */

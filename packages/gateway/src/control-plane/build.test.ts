@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
+import { descendantsOf, killProcesses, signalProcesses } from '../../../../tests/support/processes.ts'
 import { buildPlugins, stopBuildService } from './build.ts'
 import { folderOf, verifiedPlugin } from './test-support.ts'
 
@@ -189,4 +190,42 @@ test('buildPlugins() builds a folder that is a symlink', async (t) => {
   const { built, problems } = await buildPlugins([verifiedPlugin(join(root, 'link'))])
   assert.deepEqual(problems, [])
   assert.deepEqual(JSON.parse(built[0]?.bundle.sourceMap ?? '').sources, ['plugin.ts', 'main.ts'])
+})
+
+/** Of esbuild's processes that this test has started. */
+function builders(): number[] {
+  const ours = descendantsOf(process.pid)
+  return ours.flatMap(({ pid, command }) => (command.includes('esbuild') ? [pid] : []))
+}
+
+/** So many plugins that they are built in several groups. */
+async function manyPlugins(t: TestContext) {
+  const names = Array.from({ length: 10 }, (_, index) => `p${index}`)
+  const files = names.map((name) => [`${name}/plugin.ts`, 'export const PluginMain = 1'])
+  const root = await folderOf(t, Object.fromEntries(files))
+  return names.map((name) => verifiedPlugin(join(root, name), { name }))
+}
+
+test('buildPlugins() builds with another esbuild when its process is killed, before or meanwhile', async (t) => {
+  const plugins = await manyPlugins(t)
+  await buildPlugins(plugins)
+  const before = builders()
+  assert.equal(before.length, 1)
+  await killProcesses(before)
+  assert.equal((await buildPlugins(plugins)).built.length, plugins.length)
+  const building = buildPlugins(plugins)
+  signalProcesses(builders(), 'SIGKILL')
+  const { built, problems } = await building
+  assert.deepEqual([built.length, problems], [plugins.length, []])
+  assert.equal(builders().length, 1)
+})
+
+test('buildPlugins() waits for no esbuild that does not answer', async (t) => {
+  const plugins = await manyPlugins(t)
+  await buildPlugins(plugins)
+  const standing = builders()
+  signalProcesses(standing, 'SIGSTOP')
+  t.after(() => killProcesses(standing))
+  const { built, problems } = await buildPlugins(plugins, 1_000)
+  assert.deepEqual([built.length, problems], [plugins.length, []])
 })

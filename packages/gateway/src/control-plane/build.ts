@@ -26,12 +26,15 @@ const IMPORT_META_URL = '__importMetaUrl'
  * Compiles plugins, each to one CommonJS text with its npm dependencies in it. The problems of all of them are
  * reported together.
  */
-export async function buildPlugins(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
+export async function buildPlugins(
+  plugins: readonly VerifiedPlugin[],
+  timeoutMs: number = PLUGIN_LIMITS.buildTimeoutMs,
+): Promise<BuildOutcome> {
   const built: BuiltPlugin[] = []
   const problems: PluginProblem[] = []
   for (let start = 0; start < plugins.length; start += PLUGIN_LIMITS.buildsAtOnceMax) {
     const group = plugins.slice(start, start + PLUGIN_LIMITS.buildsAtOnceMax)
-    for (const outcome of await Promise.all(group.map(buildPlugin))) {
+    for (const outcome of await Promise.all(group.map((plugin) => buildPlugin(plugin, timeoutMs)))) {
       if (outcome.ok) built.push(outcome.plugin)
       else problems.push(...outcome.problems)
     }
@@ -48,11 +51,11 @@ type PluginOutcome =
   | { readonly ok: true; readonly plugin: BuiltPlugin }
   | { readonly ok: false; readonly problems: readonly PluginProblem[] }
 
-async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
+async function buildPlugin(plugin: VerifiedPlugin, timeoutMs: number): Promise<PluginOutcome> {
   const folder = dirname(plugin.entryFile)
   try {
     const realFolder = realpathSync.native(folder)
-    const result = await esbuild.build(buildOptions(plugin, realFolder))
+    const result = await esbuilt(buildOptions(plugin, realFolder), timeoutMs)
     const code = result.outputFiles.find((file) => file.path.endsWith('.cjs'))
     const map = result.outputFiles.find((file) => file.path.endsWith('.map'))
     if (code === undefined || map === undefined) throw new Error('esbuild wrote no bundle')
@@ -84,10 +87,37 @@ async function buildPlugin(plugin: VerifiedPlugin): Promise<PluginOutcome> {
   }
 }
 
-function buildOptions(
-  plugin: VerifiedPlugin,
-  folder: string,
-): esbuild.BuildOptions & { write: false; metafile: true } {
+type BuildOptions = esbuild.BuildOptions & { write: false; metafile: true }
+
+/** Counts esbuild's processes. Of builds that lose one together only the first starts the next. */
+let services = 0
+
+/** Builds, once more in another process of esbuild when the one there is died, or says nothing for too long. */
+async function esbuilt(options: BuildOptions, timeoutMs: number): Promise<esbuild.BuildResult<BuildOptions>> {
+  const service = services
+  try {
+    return await inTime(esbuild.build(options), timeoutMs)
+  } catch (error) {
+    if (isBuildFailure(error)) throw error
+    if (service === services) {
+      services += 1
+      await esbuild.stop()
+    }
+    return inTime(esbuild.build(options), timeoutMs)
+  }
+}
+
+async function inTime<Result>(work: Promise<Result>, timeoutMs: number): Promise<Result> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(`esbuild has not answered for ${timeoutMs} ms`)), timeoutMs)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function buildOptions(plugin: VerifiedPlugin, folder: string): BuildOptions {
   const { name, version } = plugin.manifest
   // esbuild names files by their real path, and paths relative to this folder keep the machine out of the bundle.
   const entryFile = realpathSync.native(plugin.entryFile)

@@ -4,7 +4,6 @@ import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
 import type { GatewaySettings } from '../protocol/generation.ts'
-import { stopBuildService } from './build.ts'
 import {
   applyChange,
   type ChangeGround,
@@ -14,7 +13,7 @@ import {
   type Reference,
   serveReference,
 } from './change.ts'
-import { ChangeHeld, failedByThrow, isOfDeadBuilder } from './change-result.ts'
+import { ChangeHeld, failedByThrow } from './change-result.ts'
 import { gather, loadForListeners, type Overlay, type Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import type { Former, Recollection } from './recollect.ts'
@@ -266,8 +265,6 @@ export class ChangeEngine {
       const number = this.#options.workshop.store.nextNumber()
       if (thrown instanceof ChangeHeld) return reportOf(base, { kind: 'held', number, held: thrown })
       const failed = failedByThrow('config', null, thrown)
-      // Nothing of one that died may be used again: the next build starts another.
-      if (failed.problems.some(isOfDeadBuilder)) await stopBuildService()
       if (failed.isPassing && repeat < CHANGE_LIMITS.repeatsMax) return 'again'
       return reportOf(base, { kind: 'failed', number, failed })
     } finally {

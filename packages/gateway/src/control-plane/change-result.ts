@@ -38,26 +38,22 @@ export class ChangeHeld extends Error {
 export function failedByFiles(
   problems: readonly (ConfigProblem & Partial<Pick<ChangeProblem, 'stage' | 'plugin'>>)[],
 ): ChangeFailed {
-  const failed = problems.map((problem): ChangeProblem => {
-    const { code, message, file, line, column } = problem
-    return {
-      stage: problem.stage ?? 'config',
-      code,
-      message,
-      file,
-      line,
-      column,
-      plugin: problem.plugin ?? null,
-      frame: frameOf(problem),
-      stack: null,
-    }
-  })
-  return new ChangeFailed(failed, failed.some(isOfDeadBuilder))
-}
-
-/** esbuild's process died, whichever plugin it was about to build: its library says so in words only. */
-export function isOfDeadBuilder({ code, message }: Pick<ChangeProblem, 'code' | 'message'>): boolean {
-  return code === 'PLUGIN_BUILD_FAILED' && /The service (was stopped|is no longer running)/.test(message)
+  return new ChangeFailed(
+    problems.map((problem) => {
+      const { code, message, file, line, column } = problem
+      return {
+        stage: problem.stage ?? 'config',
+        code,
+        message,
+        file,
+        line,
+        column,
+        plugin: problem.plugin ?? null,
+        frame: frameOf(problem),
+        stack: null,
+      }
+    }),
+  )
 }
 
 /** What was thrown when the plan's instances were started, or anything else was done with it. */
