@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Stage } from './recovery/stage.ts'
+import { runCommand } from './support/cardea-command.ts'
 
-/** A change that hangs does not keep what is saved next waiting. The deadline of its start would be far away. */
+/** A change that hangs does not keep what is saved or asked for next waiting. The deadline of its start would be far away. */
 
 const timeout = 200_000
 
@@ -24,3 +25,22 @@ for (const place of ['trial', 'worker-1'] as const) {
     assert.deepEqual(stage.faults, [])
   })
 }
+
+test('a rollback takes the place of a save that hangs at its start, which is held back then', {
+  timeout,
+}, async (t) => {
+  const stage = await Stage.start(t)
+  await stage.save()
+  await stage.agrees()
+  await stage.save('start', ['trial'])
+  await stage.reached('start', 1)
+  const said = stage.listen()
+  const back = await runCommand(t, ['rollback'], { cwd: stage.gateway.dir.path })
+  assert.equal(back.code, 0, back.stderr)
+  await said(/A change that took long has given way to what was asked for since/)
+  await stage.agrees(1)
+  assert.doesNotMatch(stage.gateway.stderr, /The change failed/)
+  await stage.save()
+  await stage.agrees()
+  assert.deepEqual(stage.faults, [])
+})

@@ -162,9 +162,9 @@ export const CHANGE_LIMITS = {
   roomPollMs: 1_000,
   /** A change that failed because a process died, which it had nothing to do with, is tried again so often. */
   repeatsMax: 2,
-  /** A change of files that has been made for so long gives way to what was saved since … */
+  /** A change of files that has been made for so long gives way to what was asked for since, or saved … */
   supersedeAfterMs: 1_000,
-  /** … unless this long has passed since its first save. */
+  /** … unless this long has passed since its own first save. */
   supersedeWithinMs: 10_000,
   /** No generation can be served: how long until the next try; doubles … */
   startRetryMs: 1_000,

@@ -192,36 +192,41 @@ export class ChangeEngine {
     this.#isRunning = true
     for (let next = this.#queue.shift(); next !== undefined && !this.#isClosed; next = this.#queue.shift()) {
       const report = await this.#make(next.request)
-      if (report === 'superseded') this.#putBefore(next)
+      if (report === 'superseded') this.#putBack(next)
       else for (const resolve of next.callers) resolve(report)
     }
     this.#isRunning = false
   }
 
   /**
-   * A save need not wait for what an earlier one hangs at: the change of that is given up. Not for those that come along
-   * quickly, and not for ever: else files that change all the time would never go live.
+   * Nobody need wait for what a save hangs at: its change is given up for what was saved or asked for since. Not when it
+   * would come along quickly; and for another save not for ever, else files that change all the time would never go live.
    */
   #supersedeLater(): void {
     const current = this.#current
     const next = this.#queue[0]
-    if (current === null || next === undefined || !isOfFiles(current.request) || !isOfFiles(next.request))
-      return
+    if (current === null || next === undefined || !isOfFiles(current.request)) return
     const now = performance.now()
     const { supersedeAfterMs, supersedeWithinMs } = CHANGE_LIMITS
-    if (now - current.request.firstSignAt > supersedeWithinMs) return
-    const giveUp = (): void => current.giveUp.abort(new Error('Given up: something else was saved since'))
+    if (isOfFiles(next.request) && now - current.request.firstSignAt > supersedeWithinMs) return
+    const giveUp = (): void => current.giveUp.abort(new Error('Given up: something else came since'))
     clearTimeout(this.#supersedeTimer)
     this.#supersedeTimer = setTimeout(giveUp, Math.max(0, current.startedAt + supersedeAfterMs - now))
   }
 
-  /** What was given up is part of the change that it gave way to. */
-  #putBefore({ request, callers }: Waiting): void {
-    const next = this.#queue[0]
+  /** What was given up is part of the next change of files, or else comes right after what it gave way to. */
+  #putBack(given: Waiting): void {
+    const [next] = this.#queue
     if (next === undefined) throw new Error('A change gave way to nothing')
-    this.#options.log.info('A change that took long has given way to what was saved since')
-    next.request = merge(request, next.request)
-    next.callers.unshift(...callers)
+    const since = isOfFiles(next.request) ? 'saved' : 'asked for'
+    this.#options.log.info(`A change that took long has given way to what was ${since} since`)
+    const saved = this.#queue.find(({ request }) => isOfFiles(request))
+    if (saved === undefined) {
+      this.#queue.splice(1, 0, given)
+      return
+    }
+    saved.request = merge(given.request, saved.request)
+    saved.callers.unshift(...given.callers)
   }
 
   async #make(request: ChangeRequest): Promise<ChangeReport | 'superseded'> {
