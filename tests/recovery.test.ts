@@ -189,7 +189,7 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
     const said = stage.listen()
     signalProcesses(stage.gateway.pids('cardea: worker 2'), 'SIGSTOP')
     await stage.save()
-    await said(/Worker 2 is killed and started anew: Cannot stage in worker 2: /, 120_000)
+    await said(/Worker 2 is killed and started anew: Cannot stage in worker 2: it does not answer/)
     await stage.agrees()
     assert.deepEqual(stage.faults, [])
   })

@@ -179,7 +179,7 @@ export class Stage {
   }
 
   /** What the gateway says from now on. */
-  listen(): (said: RegExp, deadlineMs?: number) => Promise<string> {
+  listen(): (said: RegExp) => Promise<string> {
     return sayings(this.gateway)
   }
 

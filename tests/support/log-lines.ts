@@ -17,13 +17,11 @@ export async function logged(source: { readonly stderr: string }, message: RegEx
 }
 
 /** Waits for what is written from now on; resolves with what matches, at whatever place of whatever line. */
-export function sayings(source: {
-  readonly stderr: string
-}): (said: RegExp, deadlineMs?: number) => Promise<string> {
+export function sayings(source: { readonly stderr: string }): (said: RegExp) => Promise<string> {
   const from = source.stderr.lastIndexOf('\n') + 1
-  return async (said, deadlineMs) => {
+  return async (said) => {
     try {
-      const [found] = await waitFor(() => said.exec(source.stderr.slice(from)), `${said}`, deadlineMs)
+      const [found] = await waitFor(() => said.exec(source.stderr.slice(from)), `${said}`)
       return found
     } catch (cause) {
       throw new Error(`${said} is not in the log, which says:\n${source.stderr.slice(from)}`, { cause })

@@ -361,6 +361,8 @@ export const PROCESS_LIMITS = {
   censusTimeoutMs: 1_000,
   /** Starting all instances of a generation in one worker: `PLUGIN_LIMITS.startTimeoutMs` several times over. */
   stageTimeoutMs: 60_000,
+  /** Meanwhile it is asked so often whether it is there at all. */
+  stageCheckMs: 10_000,
   /** The first respawn is immediate; from the second on the pause doubles from here … */
   respawnDelayMs: 100,
   /** … up to here. Protects the machine from a process that dies at once, for ever. */

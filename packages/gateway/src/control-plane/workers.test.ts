@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -282,9 +283,9 @@ test('catchUp() is no failure of the successor when the worker ends meanwhile', 
   await caughtUp
 })
 
-/** Both have started, the first has staged, and the second says nothing in time. */
+/** Both have started, the first has staged, and the second is asked whether it is there. */
 async function withSilence(t: TestContext) {
-  t.mock.timers.enable({ apis: ['setTimeout'] })
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] })
   const given = withWorkers(2)
   const { workers, idFor } = given
   workers.started(1, 6)
@@ -299,24 +300,27 @@ async function withSilence(t: TestContext) {
     assert.ok(isAsked(kind))
   }
   await asked('stage')
-  t.mock.timers.tick(PROCESS_LIMITS.stageTimeoutMs)
+  t.mock.timers.tick(PROCESS_LIMITS.stageCheckMs)
   await asked('census')
   return { ...given, staged }
 }
 
 test('stage() rejects with the worker that answers nothing any more, which may be tried again without it', async (t) => {
   const { staged } = await withSilence(t)
-  t.mock.timers.tick(PROCESS_LIMITS.censusTimeoutMs)
-  await assert.rejects(staged, { code: 'WORKER_LOST', worker: 2, message: /no answer within/ })
+  t.mock.timers.tick(PROCESS_LIMITS.answerTimeoutMs)
+  await assert.rejects(staged, { code: 'WORKER_LOST', worker: 2, message: /does not answer any more/ })
 })
 
 test('stage() spares a worker that takes too long and still answers; discard() reaches it', async (t) => {
   const { workers, sent, staged, idFor } = await withSilence(t)
-  workers.answered(2, {
-    kind: 'census',
-    id: idFor(2),
-    census: { generations: [] } as unknown as WorkerCensus,
-  })
+  const census = { generations: [] } as unknown as WorkerCensus
+  for (let ms = PROCESS_LIMITS.stageCheckMs; ms < PROCESS_LIMITS.stageTimeoutMs; ) {
+    workers.answered(2, { kind: 'census', id: idFor(2), census })
+    await setImmediate()
+    t.mock.timers.tick(PROCESS_LIMITS.stageCheckMs)
+    ms += PROCESS_LIMITS.stageCheckMs
+    await setImmediate()
+  }
   await assert.rejects(staged, { name: 'Error', message: /no answer within/ })
   workers.discard(plan.number)
   const discards = sent.filter(({ message }) => message.kind === 'discard')

@@ -1,4 +1,4 @@
-import { GatewayError, messageOf } from '../base/errors.ts'
+import { GatewayError } from '../base/errors.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -179,18 +179,23 @@ export class Workers {
   }
 
   async #askToStage(worker: number, state: WorkerState, plan: SlimPlan): Promise<WorkerAnswer> {
+    const answer = this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
+      kind: 'stage',
+      id,
+      plan,
+    }))
+    const { promise: silent, reject } = Promise.withResolvers<never>()
+    const check = async (): Promise<void> => {
+      // Who is slow because of what it starts still answers this.
+      const census = await this.#countOf(worker, PROCESS_LIMITS.answerTimeoutMs)
+      if (census !== null || this.#workers.get(worker) !== state) return
+      reject(new SilentWorker(worker, `Cannot stage in worker ${worker}: it does not answer any more`))
+    }
+    const timer = setInterval(() => void check(), PROCESS_LIMITS.stageCheckMs)
     try {
-      return await this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
-        kind: 'stage',
-        id,
-        plan,
-      }))
-    } catch (thrown) {
-      // Who is slow because of what it starts still answers.
-      const isSilent = !(thrown instanceof GatewayError) && (await this.census([worker])).get(worker) === null
-      throw isSilent && this.#workers.get(worker) === state
-        ? new SilentWorker(worker, messageOf(thrown))
-        : thrown
+      return await Promise.race([answer, silent])
+    } finally {
+      clearInterval(timer)
     }
   }
 
@@ -269,18 +274,19 @@ export class Workers {
 
   /** What every worker holds; null for one that does not say. */
   async census(numbers = this.numbers): Promise<ReadonlyMap<number, WorkerCensus | null>> {
-    const entries = numbers.map(async (worker): Promise<[number, WorkerCensus | null]> => {
-      try {
-        const answer = await this.#request(worker, 'count', PROCESS_LIMITS.censusTimeoutMs, (id) => ({
-          kind: 'census',
-          id,
-        }))
-        return [worker, answer.kind === 'census' ? answer.census : null]
-      } catch {
-        return [worker, null]
-      }
-    })
-    return new Map(await Promise.all(entries))
+    const counted = numbers.map(
+      async (worker) => [worker, await this.#countOf(worker, PROCESS_LIMITS.censusTimeoutMs)] as const,
+    )
+    return new Map(await Promise.all(counted))
+  }
+
+  async #countOf(worker: number, timeoutMs: number): Promise<WorkerCensus | null> {
+    try {
+      const answer = await this.#request(worker, 'count', timeoutMs, (id) => ({ kind: 'census', id }))
+      return answer.kind === 'census' ? answer.census : null
+    } catch {
+      return null
+    }
   }
 
   /**
