@@ -21,7 +21,7 @@ import {
 import { JWT } from './built-ins/corpus/jwt.ts'
 import { KEY_AUTH } from './built-ins/corpus/key-auth.ts'
 import { RATE_LIMIT } from './built-ins/corpus/rate-limit.ts'
-import { freePort } from './support/free-port.ts'
+import { DEAD_PORTS } from './support/free-port.ts'
 import { startGateway } from './support/gateway.ts'
 import { withTempDir } from './support/temp-dir.ts'
 
@@ -82,7 +82,7 @@ async function throughHarness(): Promise<Outcome> {
 
 async function throughGateway(t: TestContext): Promise<Outcome> {
   const app = `http://127.0.0.1:${await startUpstream(t)}`
-  const dead = `http://127.0.0.1:${await freePort()}`
+  const dead = `http://127.0.0.1:${DEAD_PORTS[0]}`
   const gateway = await startGateway(t, {
     config: {
       workers: 1,

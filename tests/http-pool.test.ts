@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { get, ok, post, problemOf } from './support/answers.ts'
 import { type DataPlaneSpec, startDataPlane } from './support/data-plane.ts'
-import { freePort } from './support/free-port.ts'
+import { DEAD_PORTS } from './support/free-port.ts'
 import { fullPort } from './support/full-port.ts'
 import { answerEach, RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
@@ -188,7 +188,7 @@ test('targets take turns', async (t) => {
 
 test('a target that refuses connections is passed over, also for a POST with a body', async (t) => {
   const target = await upstreamWith(t, answerEach(ok()))
-  const dead = `http://127.0.0.1:${await freePort()}`
+  const dead = `http://127.0.0.1:${DEAD_PORTS[0]}`
   const { port, logged } = await startDataPlane(t, { to: [dead, target.url] })
   const connection = await TestConnection.open(t, port)
   for (let round = 0; round < 4; round++) {
@@ -199,7 +199,7 @@ test('a target that refuses connections is passed over, also for a POST with a b
 })
 
 test('when every target refuses, each was tried once, and the answer is 502', async (t) => {
-  const dead = [await freePort(), await freePort()].map((port) => `http://127.0.0.1:${port}`)
+  const dead = DEAD_PORTS.map((port) => `http://127.0.0.1:${port}`)
   const { port, logged } = await startDataPlane(t, { to: [...dead, dead[0] ?? ''] })
   const connection = await TestConnection.open(t, port)
   assert.equal(await ask(connection), 'UPSTREAM_CONNECT_FAILED')

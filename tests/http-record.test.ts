@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import type { FinishRecord, Middleware } from '@cardea/sdk'
 import { get, post, problemOf } from './support/answers.ts'
 import { type DataPlaneSpec, respond, startDataPlane } from './support/data-plane.ts'
-import { freePort } from './support/free-port.ts'
+import { DEAD_PORTS } from './support/free-port.ts'
 import { answerEach, RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -58,7 +58,7 @@ function checkDurations({ durations, startedAt, plugins }: FinishRecord): void {
 const outcomes = (record: FinishRecord) => record.plugins.map(({ name, outcome }) => `${name}: ${outcome}`)
 
 test('an upstream that cannot be reached', async (t) => {
-  const { connection, next } = await scene(t, () => {}, { to: `http://127.0.0.1:${await freePort()}` })
+  const { connection, next } = await scene(t, () => {}, { to: `http://127.0.0.1:${DEAD_PORTS[0]}` })
   await connection.write(get())
   const problem = problemOf(await connection.response())
   const record = await next()

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { get, ok, post, problemOf } from './support/answers.ts'
 import { type DataPlaneSpec, startDataPlane } from './support/data-plane.ts'
-import { freePort } from './support/free-port.ts'
+import { DEAD_PORTS } from './support/free-port.ts'
 import { fullPort } from './support/full-port.ts'
 import { RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
@@ -30,7 +30,7 @@ async function problemFor(connection: TestConnection, request: string): Promise<
 // Connecting.
 
 test('nobody listens: 502, and the problem carries the request id and no address', async (t) => {
-  const deadPort = await freePort()
+  const [deadPort] = DEAD_PORTS
   const { port, logged } = await startDataPlane(t, { to: `http://127.0.0.1:${deadPort}` })
   const connection = await TestConnection.open(t, port)
   await connection.write(get())

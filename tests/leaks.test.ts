@@ -8,7 +8,7 @@ import type { Context, Middleware } from '@cardea/sdk'
 import { exchange, KINDS, TIMED_OUT } from './leaks/exchanges.ts'
 import { ForgetfulUpstream } from './leaks/upstream.ts'
 import { respond, startDataPlane, type TestDataPlane, toUpstream } from './support/data-plane.ts'
-import { freePort } from './support/free-port.ts'
+import { DEAD_PORTS } from './support/free-port.ts'
 import { waitFor } from './support/wait-for.ts'
 
 /**
@@ -126,7 +126,7 @@ async function heapBytes(): Promise<number> {
 
 test(`${REQUESTS} mixed exchanges leave no socket, timer, exchange or memory behind`, async (t) => {
   await using upstream = await ForgetfulUpstream.start()
-  const nobody = `http://127.0.0.1:${await freePort()}`
+  const nobody = `http://127.0.0.1:${DEAD_PORTS[0]}`
   const app = toUpstream('app')
   const served = await startDataPlane(t, {
     upstreams: {

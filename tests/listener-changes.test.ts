@@ -66,7 +66,10 @@ test('a listener moves to another port, and the connections of the old one live 
   await serves(two, 'both')
   assert.equal(await bodyAt(one), 'both')
 
+  const said = sayings(gateway)
   await save(gateway, { ports: [two], body: 'two' })
+  // The old port closes first, and then one worker after the other serves what is new.
+  await said(/Generation 3 is live/)
   await serves(one, null)
   assert.equal(await bodyAt(two), 'two')
   for (const connection of connections) assert.equal(await ask(connection), 'two')

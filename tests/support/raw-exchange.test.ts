@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { test } from 'node:test'
-import { freePort } from './free-port.ts'
+import { DEAD_PORTS } from './free-port.ts'
 import { rawExchange } from './raw-exchange.ts'
 
 interface Peer extends AsyncDisposable {
@@ -28,7 +28,7 @@ async function startPeer(serve: (socket: Socket) => void): Promise<Peer> {
 }
 
 test('rawExchange() rejects when nobody listens', async () => {
-  await assert.rejects(rawExchange(await freePort(), 'x'), { code: 'ECONNREFUSED' })
+  await assert.rejects(rawExchange(DEAD_PORTS[0], 'x'), { code: 'ECONNREFUSED' })
 })
 
 test('rawExchange() rejects past its deadline with the bytes so far', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { freePort } from '../../../../../tests/support/free-port.ts'
+import { DEAD_PORTS } from '../../../../../tests/support/free-port.ts'
 import { requireProgram } from '../../../../../tests/support/programs.ts'
 import { TestRedis } from '../../../../../tests/support/redis.ts'
 import { waitFor } from '../../../../../tests/support/wait-for.ts'
@@ -80,7 +80,7 @@ test('SharedState lets go of what a generation names that is given up', async (t
 
 test('SharedState does not hold up a generation whose Redis is not there, and says so when it is live', async (t) => {
   const { state, logged } = stateOf(t)
-  const settings = { redis: `redis://127.0.0.1:${await freePort()}`, onLoss: 'refuse' } as const
+  const settings = { redis: `redis://127.0.0.1:${DEAD_PORTS[0]}`, onLoss: 'refuse' } as const
   await state.prepare(settings)
   assert.deepEqual(logged, [])
   state.commit(settings)
