@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { withTempDir } from './support/temp-dir.ts'
@@ -24,7 +24,7 @@ async function ask(gateway: TestGateway): Promise<string> {
   return response.text()
 }
 
-test('what an included file says is live when it is saved', async (t) => {
+async function withKeys(t: TestContext) {
   const dir = await withTempDir()
   const gateway = await startGatewayIn(t, dir, {}, () =>
     dir.write({
@@ -34,6 +34,11 @@ test('what an included file says is live when it is saved', async (t) => {
       'plugins/keys/plugin.ts': PLUGIN,
     }),
   )
+  return { dir, gateway }
+}
+
+test('what an included file says is live when it is saved', async (t) => {
+  const { dir, gateway } = await withKeys(t)
   assert.equal(await ask(gateway), 'one')
   for (const text of ['two', 'three']) {
     await dir.write({ 'keys/public.txt': `${text}\n` })
@@ -42,15 +47,7 @@ test('what an included file says is live when it is saved', async (t) => {
 })
 
 test('a file that the config includes before it is there heals the change when it comes', async (t) => {
-  const dir = await withTempDir()
-  const gateway = await startGatewayIn(t, dir, {}, () =>
-    dir.write({
-      'cardea.yaml': CONFIG,
-      'keys/public.txt': 'one\n',
-      'plugins/keys/plugin.json': { name: 'keys', version: '1.0.0' },
-      'plugins/keys/plugin.ts': PLUGIN,
-    }),
-  )
+  const { dir, gateway } = await withKeys(t)
   await dir.write({
     'cardea.yaml': { ...CONFIG, plugins: { keys: { config: { text: '${file:keys/later.txt}' } } } },
   })

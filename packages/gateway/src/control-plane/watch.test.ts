@@ -95,6 +95,15 @@ test('a path that is watched later counts as touched: nobody saw what was writte
   )
 })
 
+test('a path that goes before it is watched keeps no other from counting as touched', async (t) => {
+  const { root, seen, watch } = await watching(t, { 'cardea.yaml': '', 'gone/a.ts': 'x', 'other/b.ts': 'x' })
+  const first = watch.setPaths([join(root, 'gone'), join(root, 'other')])
+  await watch.setPaths([join(root, 'other')])
+  await first
+  await waitFor(() => seen('other'), 'a look at it')
+  assert.equal(seen('gone'), false)
+})
+
 test('a path that is not watched any more is seen no more, and again when it is', async (t) => {
   const { root, bursts, seen, watch } = await watching(t, { 'cardea.yaml': '', 'plugins/a/plugin.ts': 'x' })
   await watch.setPaths([join(root, 'cardea.yaml')])

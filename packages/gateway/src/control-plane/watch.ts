@@ -11,6 +11,12 @@ export interface WatchOptions {
   onQuiet(files: readonly string[], firstSignAt: number): void
 }
 
+interface Watched {
+  readonly watcher: FSWatcher
+  /** Nobody need wait for it any more. */
+  isReady(): void
+}
+
 /**
  * Watches the config file and the plugins directories. An editor's or git's burst of events becomes one call: it comes
  * when nothing has happened for `WATCH_LIMITS.quietMs`, and later when a file that was touched is still empty, since
@@ -19,9 +25,8 @@ export interface WatchOptions {
 export class Watch {
   readonly #options: WatchOptions
   /** By path. Each has a watcher of its own, since only a new one says when it sees what is written. */
-  readonly #watchers = new Map<string, FSWatcher>()
+  readonly #watched = new Map<string, Watched>()
   readonly #touched = new Set<string>()
-  readonly #closed = Promise.withResolvers<void>()
   #firstSignAt = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
@@ -37,37 +42,38 @@ export class Watch {
    */
   async setPaths(paths: Iterable<string>): Promise<void> {
     if (this.#isClosed) return
-    const isFirst = this.#watchers.size === 0
+    const isFirst = this.#watched.size === 0
     const wanted = new Set(paths)
-    for (const [path, watcher] of this.#watchers) {
+    for (const [path, watched] of this.#watched) {
       if (wanted.has(path)) continue
-      this.#watchers.delete(path)
-      void this.#end(watcher)
+      this.#watched.delete(path)
+      void this.#end(watched)
     }
-    const fresh = [...wanted].filter((path) => !this.#watchers.has(path))
+    const fresh = [...wanted].filter((path) => !this.#watched.has(path))
     await Promise.all(fresh.map((path) => this.#add(path)))
     if (isFirst) return
-    for (const path of fresh) if (this.#watchers.has(path)) this.#onEvent(path)
+    for (const path of fresh) if (this.#watched.has(path)) this.#onEvent(path)
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#closed.resolve()
     clearTimeout(this.#timer)
-    await Promise.all([...this.#watchers.values()].map((watcher) => this.#end(watcher)))
+    await Promise.all([...this.#watched.values()].map((watched) => this.#end(watched)))
   }
 
   async #add(path: string): Promise<void> {
     const watcher = watch(path, { ignoreInitial: true, ignored: isIgnored, followSymlinks: true })
-    this.#watchers.set(path, watcher)
+    const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
+    this.#watched.set(path, { watcher, isReady })
     watcher.on('all', (_, touched) => this.#onEvent(touched))
     watcher.on('error', (thrown) => this.#warn('watch a file', thrown))
-    const { promise: ready, resolve } = Promise.withResolvers<void>()
-    watcher.on('ready', resolve)
-    await Promise.race([ready, this.#closed.promise])
+    watcher.on('ready', isReady)
+    await ready
   }
 
-  async #end(watcher: FSWatcher): Promise<void> {
+  async #end({ watcher, isReady }: Watched): Promise<void> {
+    // It will not say so any more, and others are waited for along with it.
+    isReady()
     try {
       await watcher.close()
     } catch (thrown) {
