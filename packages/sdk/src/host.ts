@@ -3,7 +3,7 @@ import type { Cloneable, Log } from './index.ts'
 /** What the gateway gives an instance. Everything acquired through it is released when the instance stops. */
 export interface Host {
   readonly log: Log
-  /** Aborts when the instance stops. */
+  /** Aborts when the instance stops. What its listeners throw is logged. */
   readonly signal: AbortSignal
   /**
    * The Fetch API, for the hosts that `permissions` grants as `net:HOST:PORT`, or as `net:config/KEY`: those of the URLs that

@@ -128,7 +128,10 @@ export interface Context {
   readonly values: Map<string, Cloneable>
   /** Logs with the request id, the route and the plugin's name. */
   readonly log: Log
-  /** Aborts when the client goes away, the hook times out, or the exchange ends. */
+  /**
+   * Aborts when the client goes away, the hook times out, or the exchange ends. After a timeout and at the end the context is
+   * revoked already when listeners run. What they throw is logged.
+   */
   readonly signal: AbortSignal
 }
 

@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import type { Host } from '@cardea/sdk'
-import { type InstanceHost, openHost } from './host.ts'
-import { instancePlan, recordingLog } from './test-support.ts'
+import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
+import { NO_NODE_SERVICES } from './services.ts'
+import { instancePlan, type LogLine, recordingLog } from './test-support.ts'
 
-function open(): {
+function open(node: Surroundings['node'] = SYSTEM.node): {
   host: Host
   instance: InstanceHost
+  lines: LogLine[]
   nextLine: ReturnType<typeof recordingLog>['nextLine']
 } {
-  const { log, nextLine } = recordingLog()
-  const instance = openHost(instancePlan(), log, (error) => `mapped ${error.message}`)
-  return { host: instance.host, instance, nextLine }
+  const { log, lines, nextLine } = recordingLog()
+  const surroundings = { ...SYSTEM, node }
+  const instance = openHost(instancePlan(), log, (error) => `mapped ${error.message}`, surroundings)
+  return { host: instance.host, instance, lines, nextLine }
 }
 
 test('hash() and hmac() refuse algorithms that the contract does not name', () => {
@@ -122,4 +126,41 @@ test('quiesce() aborts the signal once, release() may follow', () => {
   instance.release()
   assert.equal(aborts, 1)
   assert.match(String(host.signal.reason), /The instance "sample" has stopped/)
+})
+
+test('a listener of signal that throws is logged with its mapped stack, and what comes after goes on', () => {
+  const { host, instance, lines } = open()
+  const stopped: string[] = []
+  host.signal.addEventListener('abort', () => {
+    throw new Error('bang')
+  })
+  host.signal.addEventListener('abort', () => stopped.push('second'))
+  instance.quiesce()
+  assert.deepEqual(stopped, ['second'])
+  assert.equal(lines[0]?.message, 'A listener of host.signal of "sample" failed: bang')
+  assert.equal((lines[0].fields.error as Error).stack, 'mapped bang')
+})
+
+test('the signal of once() aborts with that of the service, and its listeners cannot end the process', async () => {
+  const service = new AbortController()
+  const tasks: Promise<void>[] = []
+  const { services } = NO_NODE_SERVICES.open(instancePlan(), recordingLog().log)
+  const { host, lines } = open({
+    open: () => ({
+      services: { ...services, once: (_, task) => void tasks.push(Promise.resolve(task(service.signal))) },
+      release() {},
+    }),
+  })
+  const reasons: unknown[] = []
+  host.once('task', async (signal) => {
+    signal.addEventListener('abort', () => {
+      reasons.push(signal.reason)
+      throw new Error('bang')
+    })
+    await once(signal, 'abort')
+  })
+  service.abort('over')
+  await Promise.all(tasks)
+  assert.deepEqual(reasons, ['over'])
+  assert.equal(lines[0]?.message, 'A listener of a task\'s signal of "sample" failed: bang')
 })

@@ -1,6 +1,7 @@
 import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import type { HashAlgorithm, Host, HostTimer, Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
+import { pluginAbortController } from '../base/plugin-signal.ts'
 import { markOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { DURATION_MS_MAX } from '../config/units.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
@@ -57,22 +58,22 @@ export function openHost(
   mapStack: (error: Error) => string,
   surroundings: Surroundings = SYSTEM,
 ): InstanceHost {
-  const quiet = new AbortController()
+  const failed = (what: string) => (thrown: unknown) => {
+    const error = withMappedStack(thrown, mapStack)
+    log.error(`${what} of "${plan.name}" failed: ${messageOf(error)}`, { error })
+  }
+  const mark = markOf(plan.key)
+  const newSignal = (): AbortController =>
+    pluginAbortController(mark, failed("A listener of a task's signal"))
+  const quiet = pluginAbortController(mark, failed('A listener of host.signal'))
   const ended = new AbortController()
-  const timers = new TimerSet(
-    plan.key,
-    (thrown) => {
-      const error = withMappedStack(thrown, mapStack)
-      log.error(`A timer of "${plan.name}" failed: ${messageOf(error)}`, { error })
-    },
-    surroundings,
-  )
+  const timers = new TimerSet(plan.key, failed('A timer'), surroundings)
   const node = surroundings.node.open(plan, log)
   const worker = surroundings.worker.open(plan, log)
   const host: Host = {
     ...node.services,
     ...worker.services,
-    once: (name, task) => node.services.once(name, withMappedErrors(task, mapStack)),
+    once: (name, task) => node.services.once(name, ownTask(task, mapStack, newSignal)),
     log,
     signal: quiet.signal,
     fetch: permittedFetch(plan.name, plan.permissions, ended.signal, surroundings.transport),
@@ -110,15 +111,19 @@ export function openHost(
   }
 }
 
-function withMappedErrors(
+/** The task, its errors mapped to the plugin's own lines, with a signal whose listeners can do no harm. */
+function ownTask(
   task: Parameters<Host['once']>[1],
   mapStack: (error: Error) => string,
+  newSignal: () => AbortController,
 ): Parameters<Host['once']>[1] {
   // What is no function is refused by the service, in its own words.
   if (typeof task !== 'function') return task
   return async (signal) => {
+    const own = newSignal()
+    signal.addEventListener('abort', () => own.abort(signal.reason), { once: true })
     try {
-      await task(signal)
+      await task(own.signal)
     } catch (thrown) {
       throw withMappedStack(thrown, mapStack)
     }

@@ -210,6 +210,42 @@ test('signal aborts when the exchange ends, after onFinish()', async (t) => {
 })
 
 /** Every member of the contract, used as a plugin would. */
+test('a listener of signal that throws, or uses the revoked context, harms neither the process nor the exchange', async (t) => {
+  const { send, clock, logs, plane } = exchangeBench(t, {
+    chain: [
+      {
+        plan: { timeoutMs: 100, onFailure: { kind: 'open' } },
+        handle(ctx) {
+          ctx.signal.addEventListener('abort', () => ctx.log.info('gone'))
+          ctx.signal.addEventListener('abort', async () => {
+            throw new Error('rejected')
+          })
+          return new Promise<boolean>(() => {})
+        },
+      },
+    ],
+  })
+  const sent = send()
+  await clock.advance(200)
+  assert.equal((await sent).status, 200)
+  // What a listener of a plain AbortSignal throws would have ended this process by now.
+  await new Promise((resolve) => setImmediate(resolve))
+  const failed = logs.filter(({ message }) => message === 'A listener of ctx.signal failed')
+  assert.deepEqual(
+    failed.map(({ level, fields }) => [level, fields.code, fields.requestId, fields.route]),
+    [
+      ['error', 'CONTEXT_REVOKED', 'test-1', 'all'],
+      ['error', 'HOOK_THREW', 'test-1', 'all'],
+    ],
+  )
+  await clock.advance(1_000)
+  const counts = plane.faults.map((fault) => (fault.kind === 'failures' ? fault.count : 0))
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    3,
+  )
+})
+
 function uses(
   ctx: Context,
   request: Context['request'],

@@ -1,8 +1,10 @@
 import type { BodyTransform, Cloneable, Context, Log, RouteInfo } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
+import { pluginAbortController } from '../../base/plugin-signal.ts'
 import type { ChainEntry } from './chain.ts'
 import type { ExchangeView } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
+import { noteListenerFailure } from './hook-failure.ts'
 import { RequestView } from './request-view.ts'
 import { ResponseView } from './response-view.ts'
 
@@ -76,13 +78,21 @@ export class HookContext implements Context {
   }
 
   get signal(): AbortSignal {
-    if (this.#exchange === null) throw revoked(this.entry)
+    const exchange = this.#exchange
+    if (exchange === null) throw revoked(this.entry)
     if (this.#abort === null || this.#abort === 'aborted') {
       const isLate = this.#abort !== null
-      this.#abort = new AbortController()
+      this.#abort = this.#newAbort(exchange)
       if (isLate) this.#abort.abort()
     }
     return this.#abort.signal
+  }
+
+  #newAbort({ id, routeName }: ExchangeView): AbortController {
+    const { entry } = this
+    return pluginAbortController(entry.guard.mark, (thrown) =>
+      noteListenerFailure(entry, thrown, { id, routeName }),
+    )
   }
 
   recordTransform(transform: BodyTransform, decode: boolean): void {

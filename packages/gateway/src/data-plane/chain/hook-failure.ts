@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode, GatewayError, isInstance, messageOf } from '../../base/errors.ts'
+import type { Failure } from '../../protocol/failure.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { HookContext } from './context.ts'
 import type { ExchangeView, HookFailure } from './exchange-view.ts'
@@ -46,7 +47,7 @@ export function hookFailure(plan: InstancePlan, hook: string, thrown: unknown): 
   const fallback = fault === null || kind.source === 'plugin' ? onFailure : null
   return {
     code,
-    message: `${hook} of plugin "${name}" failed: ${messageOf(thrown)}`,
+    message: failureMessage(plan, hook, thrown),
     source: kind.source === 'config' ? 'plugin' : kind.source,
     status: kind.status === 0 ? ERRORS.HOOK_THREW.status : kind.status,
     plugin: name,
@@ -75,27 +76,42 @@ export function noteHookFailure(
   thrown: unknown,
   exchange: Pick<ExchangeView, 'id' | 'routeName'>,
 ): void {
-  const { plan, instance, guard } = context.entry
-  const code = codeOf(thrown) ?? 'HOOK_THREW'
-  const leftOut = guard.admitToLog()
-  // Mapping stacks is what takes time.
-  const stack = leftOut !== null && isInstance(thrown, Error) ? instance.mapStack(thrown) : null
-  if (leftOut !== null) {
-    const { id: requestId, routeName: route } = exchange
-    const more = leftOut === 0 ? {} : { leftOut }
-    instance.log.error(`${hook} failed`, {
-      code,
-      requestId,
-      route,
-      stack: stack ?? messageOf(thrown),
-      ...more,
-    })
-  }
+  const { plan, guard } = context.entry
+  const failure = hookFailure(plan, hook, thrown)
+  const logged = logFailure(context.entry, hook, thrown, exchange)
   if (isInstance(thrown, HookTimeout)) guard.onTimeout(context)
   else guard.onProbed(context)
-  const failure = hookFailure(plan, hook, thrown)
-  if (failure.source !== 'plugin') return
-  guard.onFailure(leftOut === null ? null : { code, message: failure.message, plugin: plan.name, stack })
+  if (failure.source === 'plugin') guard.onFailure(logged)
+}
+
+/** The same for a listener of `ctx.signal`: the exchange is over or goes on without it. */
+export function noteListenerFailure(
+  entry: HookContext['entry'],
+  thrown: unknown,
+  exchange: Pick<ExchangeView, 'id' | 'routeName'>,
+): void {
+  entry.guard.onFailure(logFailure(entry, 'A listener of ctx.signal', thrown, exchange))
+}
+
+/** Returns what is reported of it, or null when too much is logged already. */
+function logFailure(
+  { plan, instance, guard }: HookContext['entry'],
+  what: string,
+  thrown: unknown,
+  { id: requestId, routeName: route }: Pick<ExchangeView, 'id' | 'routeName'>,
+): Failure | null {
+  const leftOut = guard.admitToLog()
+  if (leftOut === null) return null
+  const code = codeOf(thrown) ?? 'HOOK_THREW'
+  // Mapping stacks is what takes time.
+  const stack = isInstance(thrown, Error) ? instance.mapStack(thrown) : null
+  const more = leftOut === 0 ? {} : { leftOut }
+  instance.log.error(`${what} failed`, { code, requestId, route, stack: stack ?? messageOf(thrown), ...more })
+  return { code, message: failureMessage(plan, what, thrown), plugin: plan.name, stack }
+}
+
+function failureMessage({ name }: InstancePlan, what: string, thrown: unknown): string {
+  return `${what} of plugin "${name}" failed: ${messageOf(thrown)}`
 }
 
 /** Why no hook of an instance is called at present. */
