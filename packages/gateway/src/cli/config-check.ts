@@ -1,9 +1,9 @@
-import { readFile as readFileFromDisk } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { type LoadOptions, loadConfigFile } from '../config/load.ts'
 import { renderProblems, wantsColor } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
+import { readTextFile, readTextFileOrPipe } from '../config/text-file.ts'
 import type { ConfigProblem, LoadedConfig } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
@@ -35,7 +35,8 @@ export async function configCheck(
 ): Promise<number> {
   const path = resolve(file)
   const texts = new Map<string, string>()
-  const readFile = options.readFile ?? ((name: string) => readFileFromDisk(name, 'utf8'))
+  const readFile =
+    options.readFile ?? ((name: string) => (name === path ? readTextFileOrPipe(name) : readTextFile(name)))
   const result = await loadConfigFile(path, {
     env: io.env,
     readFile: async (name) => {

@@ -36,6 +36,45 @@ test('every command is in the page, with an example', () => {
   }
 })
 
+/** What the program says of arguments that it refuses; fails the test when it does not. */
+async function refusalOf(...args: readonly string[]): Promise<string> {
+  const said: string[] = []
+  const program = testProgram().exitOverride()
+  program.configureOutput({ writeErr: (text) => void said.push(text) })
+  await assert.rejects(program.parseAsync(['node', 'cardea', ...args]), { name: 'CommanderError' })
+  return said.join('')
+}
+
+for (const [url, said] of [
+  ['localhost:3000', /no http:\/\/ or https:\/\/ in front\. Did you mean http:\/\/localhost:3000\?/],
+  ['http://localhost:3000/api', /may not have a path/],
+  ['http://', /is not a URL/],
+] as const) {
+  test(`cardea --to ${url} is refused at once: no file could mend it`, async () => {
+    assert.match(await refusalOf('--to', url), said)
+  })
+}
+
+for (const args of [
+  ['serve', '--to', 'http://localhost:3000'],
+  ['--to', 'http://localhost:3000', 'status'],
+  ['plugin', 'list', '--port', '80'],
+]) {
+  test(`cardea ${args.join(' ')} is refused: the command would not look at it`, async () => {
+    assert.match(await refusalOf(...args), /go without a command/)
+  })
+}
+
+test('cardea help COMMAND shows the help of the command', async () => {
+  const shown: string[] = []
+  const program = testProgram().exitOverride()
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({ writeOut: (text) => void shown.push(text) })
+  }
+  await assert.rejects(program.parseAsync(['node', 'cardea', 'help', 'serve']), { name: 'CommanderError' })
+  assert.match(shown.join(''), /^Usage: cardea serve/)
+})
+
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
 
 test('what errors, help, README and guides tell people to run is a command', async () => {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { nearestOf } from '../config/nearest.ts'
+import { parseTarget } from '../config/target.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
 import { CONFIG_NAMES, findConfig } from './find-config.ts'
 import type { CommandIo } from './io.ts'
@@ -47,7 +48,7 @@ export function createProgram(options: ProgramOptions): Command {
   const program = new Command('cardea')
     .description('A reverse proxy whose behaviour is a chain of TypeScript plugins')
     .version(options.version, '-V, --version', 'show the version')
-    .option('--to <url>', 'proxy every request to this server')
+    .option('--to <url>', 'proxy every request to this server', parseUrl)
     .option(
       '--port <number>',
       'with --to: the port to listen on, 0 for any free one (default: 8080)',
@@ -56,7 +57,16 @@ export function createProgram(options: ProgramOptions): Command {
     .argument('[command]')
     .usage('--to <url> [--port <number>] | <command>')
     .addHelpText('after', EXAMPLES)
+    .helpCommand('help [command]', 'display help for command')
     .showSuggestionAfterError()
+    // The parser takes them wherever they stand, and no command looks at them.
+    .hook('preAction', (_, command) => {
+      const { to, port } = program.opts<{ to?: string; port?: number }>()
+      if (command === program || (to === undefined && port === undefined)) return
+      program.error(
+        'error: --to and --port go without a command; a config file has its own upstreams and `listen`',
+      )
+    })
     .action(async (command: string | undefined, given: { to?: string; port?: number }) => {
       if (command !== undefined) return failUnknownCommand(program, command)
       if (given.to === undefined) {
@@ -185,6 +195,14 @@ function failUnknownCommand(program: Command, given: string): never {
   )
   const hint = nearest === null ? '' : `\n(Did you mean ${nearest}?)`
   return program.error(`error: unknown command '${given}'${hint}`)
+}
+
+function parseUrl(text: string): string {
+  const result = parseTarget(text)
+  if (result.ok) return text
+  const { reason, nearest } = result
+  const hint = nearest === null ? '' : ` Did you mean ${nearest}?`
+  throw new InvalidArgumentError(`${reason.charAt(0).toUpperCase()}${reason.slice(1)}.${hint}`)
 }
 
 function parsePort(text: string): number {

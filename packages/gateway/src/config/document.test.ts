@@ -23,6 +23,11 @@ for (const [what, text, line, column] of [
   ['a tab as indentation', 'a:\n\tb: 1\n', 2, 1],
   ['the key __proto__', 'a:\n  __proto__: { x: 1 }\n', 2, 3],
   ['an alias without an anchor', 'a: *x\n', 1, 4],
+  ['a set, which no check would see into', 'a: !!set { b }\n', 1, 4],
+  ['an ordered map', 'a: !!omap [b: 1]\n', 1, 4],
+  ['binary data', 'a: !!binary aGk=\n', 1, 4],
+  ['YAML 1.1', '%YAML 1.1\n---\na: yes\n', 1, 1],
+  ['a merge key', 'a: &a { x: 1 }\nb:\n  <<: *a\n', 3, 3],
 ] as const) {
   test(`parseText() refuses ${what} and says where`, () => {
     const problem = reasonOf(text)
@@ -125,6 +130,40 @@ test('parseText() follows YAML 1.2: only true and false are booleans, keys stay 
     '80': 'x',
     d: 10,
   })
+})
+
+test('parseText() takes "<<" in quotes for a name', () => {
+  assert.deepEqual(parsed('"<<": 1\n'), { '<<': 1 })
+})
+
+for (const text of [
+  'listen: [{ port: ${PORT} }]\nworkers: 1\n',
+  'a: [${A}]\n',
+  'a: { b: http://${HOST}:80 }\n',
+]) {
+  test(`parseText() asks for quotes, and for nothing else, in ${JSON.stringify(text)}`, () => {
+    const result = parseText(text, 'cardea.yaml')
+    assert.ok(!result.ok)
+    assert.deepEqual(
+      result.problems.map(({ message }) => message),
+      [
+        'The file cannot be parsed: inside of { } and [ ] a value with "${…}" has to stand in quotes, as in "${PORT}".',
+      ],
+    )
+  })
+}
+
+test('parseText() reports every key that stands twice, and no after-effect of an error', () => {
+  const result = parseText('a: 1\na: 2\n"b c": 1\n"b c": 2\nd: [1\ne: 2\nf: 3\n', 'cardea.yaml')
+  assert.ok(!result.ok)
+  assert.deepEqual(
+    result.problems.map(({ message }) => message.replace('The file cannot be parsed: ', '')).sort(),
+    [
+      'Flow sequence in block collection must be sufficiently indented and end with a ].',
+      'a key stands twice in one object.',
+      'the key "a" stands twice in one object.',
+    ],
+  )
 })
 
 test('locate() finds values and keys, through lists and aliases', () => {

@@ -8,6 +8,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  type YAMLError,
 } from 'yaml'
 import { joinPointer, splitPointer } from './pointer.ts'
 import { fileProblem } from './problem.ts'
@@ -98,15 +99,17 @@ function latePlaces(text: string, file: string): Places {
 function parseWithPositions(text: string, file: string, strict?: { value: unknown }): ParseResult {
   const { document, at, places } = readDocument(text, file)
   // A warning is an unknown tag or directive: what it should have meant would silently not happen.
-  const problems: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) =>
-    fileProblem(
-      'CONFIG_SYNTAX',
-      at(error.pos[0]),
-      'valid YAML or JSON',
-      `The file cannot be parsed: ${error.message}.`,
-    ),
+  const problems: ConfigProblem[] = withoutAfterEffects([...document.errors, ...document.warnings]).map(
+    (error) =>
+      fileProblem(
+        'CONFIG_SYNTAX',
+        at(error.pos[0]),
+        'valid YAML or JSON',
+        `The file cannot be parsed: ${reasonFor(error, text)}.`,
+      ),
   )
-  const fault = problems.length === 0 ? findFault(document, document.contents, []) : null
+  const fault =
+    problems.length === 0 ? (versionFault(document) ?? findFault(document, document.contents, [])) : null
   if (fault !== null) {
     const message = `The file cannot be parsed: ${fault.reason}.`
     problems.push(fileProblem('CONFIG_SYNTAX', at(fault.offset), 'valid YAML or JSON', message))
@@ -125,7 +128,15 @@ interface ReadDocument {
 
 function readDocument(text: string, file: string): ReadDocument {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, stringKeys: true, prettyErrors: false })
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    stringKeys: true,
+    prettyErrors: false,
+    // A file may ask for YAML 1.1, and tags such as !!set make values that are no JSON: no check would see into them.
+    schema: 'core',
+    resolveKnownTags: false,
+    merge: false,
+  })
   const at = (offset: number): Position => {
     const { line, col } = lines.linePos(offset)
     return { file, line: Math.max(1, line), column: Math.max(1, col) }
@@ -137,12 +148,51 @@ function readDocument(text: string, file: string): ReadDocument {
   return { document, at, places }
 }
 
+/** What the parser calls by itself, each where it stands; any other error makes it misread all that follows. */
+const LONE_ERRORS = new Set<string>(['DUPLICATE_KEY', 'NON_STRING_KEY', 'TAG_RESOLVE_FAILED'])
+
+function withoutAfterEffects(errors: readonly YAMLError[]): YAMLError[] {
+  const first = errors.find(({ code }) => !LONE_ERRORS.has(code))
+  return errors.filter((error) => error === first || LONE_ERRORS.has(error.code))
+}
+
+/** The parser's words are for those who program with it; what people meet often is said for them. */
+function reasonFor(error: YAMLError, text: string): string {
+  const [start, end] = error.pos
+  if (text.slice(start - 1, start + 1) === '${') {
+    return 'inside of { } and [ ] a value with "${…}" has to stand in quotes, as in "${PORT}"'
+  }
+  switch (error.code) {
+    case 'DUPLICATE_KEY': {
+      const key = /^[\w.-]{1,60}/.exec(text.slice(start, end))?.[0]
+      return `${key === undefined ? 'a key' : `the key "${key}"`} stands twice in one object`
+    }
+    case 'MULTIPLE_DOCS':
+      return 'a second document begins here ("---"), and a config is one'
+    case 'NON_STRING_KEY':
+      return 'a key must be a string'
+    case 'RESOURCE_EXHAUSTION':
+      return 'it is nested too deeply'
+    default:
+      return error.message
+  }
+}
+
 interface Fault {
   readonly offset: number
   readonly reason: string
 }
 
-/** What the parser lets pass and we do not: keys that change prototypes, aliases to nothing or to what holds them. */
+/** In YAML 1.1 `yes` is true, and 010 is eight. */
+function versionFault({ directives }: Document): Fault | null {
+  const version = directives?.yaml.version ?? '1.2'
+  return version === '1.2' ? null : { offset: 0, reason: `it says that it is YAML ${version}, and not 1.2` }
+}
+
+/**
+ * What the parser lets pass and we do not: keys that change prototypes or that YAML 1.1 would merge, aliases to nothing or
+ * to what holds them.
+ */
 function findFault(document: Document, node: unknown, holders: readonly unknown[]): Fault | null {
   if (isAlias(node)) {
     const target = node.resolve(document)
@@ -153,11 +203,17 @@ function findFault(document: Document, node: unknown, holders: readonly unknown[
   const within = [...holders, node]
   if (isSeq(node)) return firstFound(node.items, (item) => findFault(document, item, within))
   if (!isMap(node)) return null
-  return firstFound(node.items, (pair) =>
-    isScalar(pair.key) && pair.key.value === '__proto__'
-      ? { offset: startOf(pair.key) ?? 0, reason: 'the key "__proto__" is not allowed' }
-      : findFault(document, pair.value, within),
-  )
+  return firstFound(node.items, (pair) => keyFault(pair.key) ?? findFault(document, pair.value, within))
+}
+
+function keyFault(key: unknown): Fault | null {
+  if (!isScalar(key)) return null
+  const offset = startOf(key) ?? 0
+  if (key.value === '__proto__') return { offset, reason: 'the key "__proto__" is not allowed' }
+  // Taken for a name it would quietly merge nothing.
+  return key.value === '<<' && key.type === 'PLAIN'
+    ? { offset, reason: 'merge keys ("<<") are no part of YAML 1.2: write the keys out' }
+    : null
 }
 
 function firstFound<Item, Found>(items: readonly Item[], find: (item: Item) => Found | null): Found | null {

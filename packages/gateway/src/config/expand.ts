@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { stringsIn } from './document.ts'
 import { copyTree, readPointer, replaceAtPointer } from './pointer.ts'
 import { valueProblem } from './problem.ts'
+import { UnfitFileError } from './text-file.ts'
 import type { ConfigProblem, SourceMap } from './types.ts'
 
 /**
@@ -129,6 +130,7 @@ async function readSecret(path: string, sources: ExpansionSources): Promise<stri
     // Editors and `echo` end a file with a line break that is no part of the secret.
     return text.replace(/\r?\n$/, '')
   } catch (error) {
+    if (error instanceof UnfitFileError) return missing(`cannot be used: ${error.message}`)
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     return missing(`cannot be read (${code})`)
   }

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { readFile as readFileFromDisk } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { ErrorCode } from '../base/errors.ts'
 import { schemaProblems } from './check.ts'
@@ -14,6 +12,7 @@ import { checkRules } from './rules.ts'
 import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
 import { MANIFEST_JSON_SCHEMA, type ManifestFile } from './schema-plugin.ts'
 import { parseTarget, TARGET_FORM } from './target.ts'
+import { readTextFile, readTextFileSync, UnfitFileError } from './text-file.ts'
 import type {
   ConfigProblem,
   LoadedConfig,
@@ -29,7 +28,7 @@ import { checkExpanded, compileOwnSchema } from './validator.ts'
 export interface LoadOptions {
   /** For `${NAME}`. Default: that of this process. */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Reads UTF-8 text; rejects with a `code` as node:fs does. Default: from disk. */
+  /** Reads UTF-8 text; rejects with a `code` as node:fs does, or as `readTextFile`. Default: from disk. */
   readonly readFile?: (path: string) => Promise<string>
 }
 
@@ -45,15 +44,13 @@ export interface TargetOptions {
 const cardea = compileOwnSchema(CARDEA_JSON_SCHEMA)
 const manifest = compileOwnSchema(MANIFEST_JSON_SCHEMA)
 
-const readText = (path: string) => readFileFromDisk(path, 'utf8')
-
 /** Every change reads all manifests: that costs less than to ask another thread for each. */
-const readTextAtOnce = async (path: string) => readFileSync(path, 'utf8')
+const readTextAtOnce = async (path: string) => readTextFileSync(path)
 
 /** Loads a config file, YAML or (by its name) JSON. Never rejects: what is wrong comes back as problems. */
 export async function loadConfigFile(path: string, options: LoadOptions = {}): Promise<LoadResult> {
   const file = resolve(path)
-  const readFile = options.readFile ?? readText
+  const readFile = options.readFile ?? readTextFile
   const opened = await openFile(file, readFile, 'CONFIG_NOT_FOUND', 'CONFIG_SYNTAX')
   if (!opened.ok) return opened
   const { parsed, text } = opened
@@ -256,7 +253,10 @@ async function readPlainText(
     return { ok: true, text: (await readFile(file)).replace(/^\uFEFF/, '') }
   } catch (error) {
     const cause = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    const message = `Cannot read ${basename(file)} (${cause}): check the path and who may read it.`
+    const message =
+      error instanceof UnfitFileError
+        ? `Cannot read ${basename(file)}: ${error.message}.`
+        : `Cannot read ${basename(file)} (${cause}): check the path and who may read it.`
     const place = { file, line: 1, column: 1 }
     return { ok: false, problems: [fileProblem(unreadable, place, 'a readable text file', message)] }
   }

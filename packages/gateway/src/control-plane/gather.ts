@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile, readManifest } from '../config/load.ts'
 import { fileProblem } from '../config/problem.ts'
+import { readTextFile } from '../config/text-file.ts'
 import type { LoadedConfig, LoadResult } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
@@ -194,7 +194,7 @@ function notCutShort(loaded: LoadResult, { store }: Workshop): LoadResult {
 }
 
 function loadText(file: string, text: string): Promise<LoadResult> {
-  return loadConfigFile(file, { readFile: async (path) => (path === file ? text : readFile(path, 'utf8')) })
+  return loadConfigFile(file, { readFile: async (path) => (path === file ? text : readTextFile(path)) })
 }
 
 /** The config, with what the start's options say over it. */

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { loadConfigFile } from '../config/load.ts'
+import { readTextFile } from '../config/text-file.ts'
 import type { LoadedConfig } from '../config/types.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
 import type { Watch } from './watch.ts'
@@ -57,7 +57,7 @@ async function pathsOnDisk(source: ServeSource): Promise<readonly string[]> {
   const loaded = await loadConfigFile(source.file, {
     readFile(path) {
       if (path !== source.file) included.push(path)
-      return readFile(path, 'utf8')
+      return readTextFile(path)
     },
   })
   return loaded.ok ? pathsOf(source, loaded.config) : included

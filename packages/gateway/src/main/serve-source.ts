@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { readTextFile } from '../config/text-file.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
 
 /** The gateway's folder: where `.cardea/` and `logs/` are. */
@@ -11,7 +11,7 @@ export function directoryOf(source: ServeSource): string {
 export async function configText(source: ServeSource): Promise<string | null> {
   if (source.kind === 'target') return null
   try {
-    return await readFile(source.file, 'utf8')
+    return await readTextFile(source.file)
   } catch {
     return null
   }
