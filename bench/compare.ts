@@ -80,12 +80,17 @@ async function compareIn(
   await using cleanUp = new AsyncDisposableStack()
   const entrants = enter(scenario, peers)
   for (const entrant of entrants) {
-    const place = join(directory, `${entrant.peer.name}-${entrant.variant}`)
+    const { peer, variant } = entrant
+    // One gateway has the route with the plugin and the one without.
+    const isShared = scenario.builtIn !== null
+    const shared = isShared ? entrants.find(({ proxy }) => proxy !== null)?.proxy : undefined
+    const place = join(directory, `${peer.name}-${variant}`)
     const { proxyCore: core } = comparison
     try {
       const at = { directory: place, core, upstreamPort: upstream.port }
-      entrant.proxy = cleanUp.use(await startProxy(entrant.peer, entrant.variant, scenario, at))
-      const faults = answerFaults(await ask(entrant.proxy.port, scenario), scenario)
+      const started = isShared ? 'built-in' : variant
+      entrant.proxy = shared ?? cleanUp.use(await startProxy(peer, started, scenario, at))
+      const faults = answerFaults(await ask(entrant.proxy.port, scenario, variant), scenario)
       if (faults.length > 0) throw new Error(`Its answer is wrong: ${faults.join('; ')}.`)
     } catch (error) {
       fail(entrant, error, comparison)
@@ -137,7 +142,17 @@ async function measureEntrant(
   if (proxy === null || entrant.problem !== null) return
   const { timing, proxyCore, loadCore, signal } = comparison
   try {
-    const cell = { proxy, upstream, scenario, round, timing, proxyCore, loadCore, signal }
+    const cell = {
+      proxy,
+      upstream,
+      scenario,
+      variant: entrant.variant,
+      round,
+      timing,
+      proxyCore,
+      loadCore,
+      signal,
+    }
     const sample = await measureCell(cell)
     entrant.samples.push(sample)
     comparison.say(`  ${round + 1}/${timing.repeats} ${entrant.title}: ${describe(sample)}`)

@@ -4,7 +4,7 @@ import { fieldsOf } from './in-process/built-in-cases.ts'
 import { type Load, runWrk, wrkFaults } from './load/wrk.ts'
 import { busiestBetween, cpuNanosecondsBetween, readCoreBusy, readTree, residentBytes } from './proc.ts'
 import type { RunningProxy } from './proxy.ts'
-import type { Scenario } from './scenarios.ts'
+import { isLogged, pathOf, type Scenario, type Variant } from './scenarios.ts'
 import { acceptedConnections, type Upstream } from './upstream.ts'
 
 /** After wrk has gone: what it cut off is still being cleared away, and belongs to the load. */
@@ -53,6 +53,7 @@ export interface Cell {
   readonly proxy: RunningProxy
   readonly upstream: Upstream
   readonly scenario: Scenario
+  readonly variant: Variant
   readonly round: number
   readonly timing: Timing
   readonly proxyCore: number
@@ -67,7 +68,7 @@ export async function measureCell(cell: Cell): Promise<Sample> {
   await load(cell, round === 0 ? 2 * timing.warmUpSeconds : timing.warmUpSeconds)
   await delay(SETTLE_MS)
   const acceptedBefore = await acceptedConnections(upstream)
-  const loggedBefore = await loggedBytes(proxy)
+  const loggedBefore = await loggedBytes(cell)
   const upstreamBefore = await readTree(upstream.running.pid)
   const before = await readTree(proxy.running.pid)
   const busyBefore = await readCoreBusy(proxyCore)
@@ -80,8 +81,9 @@ export async function measureCell(cell: Cell): Promise<Sample> {
   const upstreamAfter = await readTree(upstream.running.pid)
   const cpuNanoseconds = cpuNanosecondsBetween(before, after)
   const accepted = (await acceptedConnections(upstream)) - acceptedBefore
-  const logged = (await loggedBytes(proxy)) - loggedBefore
-  const logFaults = proxy.accessLog !== null && logged < result.requests * LOGGED_BYTES_MIN ? [LOG_FAULT] : []
+  const logged = (await loggedBytes(cell)) - loggedBefore
+  const bytesMin = isLogged(cell.scenario, cell.variant) ? result.requests * LOGGED_BYTES_MIN : 0
+  const logFaults = logged < bytesMin ? [LOG_FAULT] : []
   const requests = Math.max(result.requests, 1)
   return {
     round,
@@ -100,14 +102,14 @@ export async function measureCell(cell: Cell): Promise<Sample> {
   }
 }
 
-async function loggedBytes({ accessLog }: RunningProxy): Promise<number> {
-  return accessLog === null ? 0 : (await stat(accessLog)).size
+async function loggedBytes({ proxy, scenario, variant }: Cell): Promise<number> {
+  return isLogged(scenario, variant) ? (await stat(proxy.accessLog)).size : 0
 }
 
 async function load(cell: Cell, seconds: number) {
-  const { scenario, proxy, timing, loadCore, signal } = cell
+  const { scenario, variant, proxy, timing, loadCore, signal } = cell
   const wanted: Load = {
-    url: `http://127.0.0.1:${proxy.port}${scenario.path}`,
+    url: `http://127.0.0.1:${proxy.port}${pathOf(scenario, variant)}`,
     method: scenario.method,
     requestBytes: scenario.requestBytes,
     closes: scenario.closes,

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fieldsOf } from './in-process/built-in-cases.ts'
 import type { Peer } from './peers/peer.ts'
 import { freePort, type RunningProcess, startPinned } from './processes.ts'
-import type { Scenario, Variant } from './scenarios.ts'
+import { pathOf, type Scenario, type Variant } from './scenarios.ts'
 
 const READY_WITHIN_MS = 30_000
 const READY_POLL_MS = 50
@@ -16,8 +16,8 @@ export interface RunningProxy extends AsyncDisposable {
   readonly peer: Peer
   readonly port: number
   readonly running: RunningProcess
-  /** Null when this variant logs no accesses. */
-  readonly accessLog: string | null
+  /** Written where accesses are logged. */
+  readonly accessLog: string
 }
 
 export interface ProxyPlace {
@@ -39,21 +39,20 @@ export async function startProxy(
   const launch = await peer.prepare({ directory, port, upstreamPort, variant, builtIn: scenario.builtIn })
   const running = await startPinned(launch, { core, directory })
   try {
-    await Promise.race([waitUntilReady(port, scenario), running.died])
+    await Promise.race([waitUntilReady(port, scenario, variant), running.died])
   } catch (error) {
     await running[Symbol.asyncDispose]()
     throw error
   }
-  const logs = variant === 'logging' || (variant === 'built-in' && scenario.builtIn?.plugin === 'access-log')
-  const accessLog = logs ? join(directory, peer.accessLog ?? 'access.log') : null
+  const accessLog = join(directory, peer.accessLog ?? 'access.log')
   return { peer, port, running, accessLog, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
 }
 
-async function waitUntilReady(port: number, scenario: Scenario): Promise<void> {
+async function waitUntilReady(port: number, scenario: Scenario, variant: Variant): Promise<void> {
   const giveUpAt = performance.now() + READY_WITHIN_MS
   for (;;) {
     try {
-      const faults = answerFaults(await ask(port, scenario), scenario)
+      const faults = answerFaults(await ask(port, scenario, variant), scenario)
       if (faults.length === 0) return
       if (performance.now() > giveUpAt) throw new Error(faults.join('; '))
     } catch (error) {
@@ -71,9 +70,10 @@ export interface Answer {
 }
 
 /** Asks once, as wrk will in the scenario. */
-export async function ask(port: number, scenario: Scenario): Promise<Answer> {
+export async function ask(port: number, scenario: Scenario, variant: Variant): Promise<Answer> {
   const agent = new Agent({ keepAlive: !scenario.closes })
-  const { method, path, builtIn, requestBytes } = scenario
+  const { method, builtIn, requestBytes } = scenario
+  const path = pathOf(scenario, variant)
   const headers = { ...(builtIn === null ? {} : await fieldsOf(builtIn)), 'content-length': requestBytes }
   try {
     return await new Promise<Answer>((resolve, reject) => {

@@ -21,7 +21,10 @@ export interface Scenario {
   readonly closes: boolean
   /** Every peer that knows a variant enters once per variant. */
   readonly variants: readonly Variant[]
-  /** What the variant `built-in` runs; its fields are in the requests of every variant. Null where there is none. */
+  /**
+   * What the variant `built-in` runs; its fields are in the requests of every variant, and one gateway serves them all:
+   * two processes of the same program differ by more than a plugin takes. Null where there is none.
+   */
   readonly builtIn: BuiltInCase | null
 }
 
@@ -30,9 +33,13 @@ const KIB = 1024
 /** The body of the small answer: 54 bytes, as in the project's first measurements. */
 export const SMALL_BODY = '{"message":"Hello from the upstream","status":"ready"}'
 
+export const SMALL_PATH = '/small'
+/** As long, and with the same answer: the route without a plugin where there is one with it. */
+export const PLAIN_PATH = '/plain'
+
 const small = {
   method: 'GET',
-  path: '/small',
+  path: SMALL_PATH,
   requestBytes: 0,
   answerBytes: SMALL_BODY.length,
   closes: false,
@@ -42,6 +49,15 @@ const small = {
 
 /** What a peer is asked to see that it works, where no scenario is named. */
 export const SMALL: Scenario = { ...small, name: 'small', title: '54-byte answer, keep-alive' }
+
+export function pathOf({ path, builtIn }: Scenario, variant: Variant): string {
+  return builtIn !== null && variant === 'plain' ? PLAIN_PATH : path
+}
+
+/** Whether each request leaves a line. */
+export function isLogged({ builtIn }: Scenario, variant: Variant): boolean {
+  return variant === 'logging' || (variant === 'built-in' && builtIn?.plugin === 'access-log')
+}
 
 export const SCENARIOS: readonly Scenario[] = [
   SMALL,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findNginx, nginxPreamble, nginxTemporaryPaths } from './peers/nginx.ts'
 import { freePort, type Launch, type RunningProcess, startPinned } from './processes.ts'
-import { SCENARIOS, SMALL_BODY } from './scenarios.ts'
+import { PLAIN_PATH, SCENARIOS, SMALL_BODY, SMALL_PATH } from './scenarios.ts'
 
 const NODE_SERVER = fileURLToPath(new URL('load/node-upstream.ts', import.meta.url))
 
@@ -72,7 +72,8 @@ ${nginxTemporaryPaths(directory)}
   server {
     listen 127.0.0.1:${port} backlog=4096;
     root ${directory};
-    location = /small { default_type application/json; return 200 '${SMALL_BODY}'; }
+    location = ${SMALL_PATH} { default_type application/json; return 200 '${SMALL_BODY}'; }
+    location = ${PLAIN_PATH} { default_type application/json; return 200 '${SMALL_BODY}'; }
     location = /status { stub_status; }
     # "return" would answer before the body has been read, and an early answer costs a proxy its connection. The
     # mirror module reads the whole body first; then the static handler finds no file, and the error page answers.

@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net'
-import { SCENARIOS } from '../scenarios.ts'
+import { pathOf, SCENARIOS } from '../scenarios.ts'
 
 /**
  * The upstream for machines without nginx: the least that speaks HTTP/1.1, for the bench's own proxies only. It
@@ -10,7 +10,12 @@ const HEAD_BYTES_MAX = 16_384
 const HEAD_END = Buffer.from('\r\n\r\n')
 
 const answers = new Map(
-  SCENARIOS.map(({ path, answerBytes }) => [path, answer(Buffer.alloc(answerBytes, 'x'))]),
+  SCENARIOS.flatMap((scenario) =>
+    scenario.variants.map((variant) => [
+      pathOf(scenario, variant),
+      answer(Buffer.alloc(scenario.answerBytes, 'x')),
+    ]),
+  ),
 )
 let accepted = 0
 

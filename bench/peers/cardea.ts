@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { configOf } from '../in-process/built-in-cases.ts'
 import { firstLineOf } from '../processes.ts'
-import type { Variant } from '../scenarios.ts'
+import { PLAIN_PATH, SMALL_PATH, type Variant } from '../scenarios.ts'
 import type { Peer, PeerSetup } from './peer.ts'
 
 const BIN = fileURLToPath(new URL('../../packages/gateway/bin/cardea.js', import.meta.url))
@@ -42,8 +42,7 @@ log: { level: ${variant === 'logging' ? 'info' : 'warn'} }
 upstreams:
   origin: { targets: ["http://127.0.0.1:${upstreamPort}"] }
 routes:
-  - { name: all, path: "/*", upstream: origin }
-plugins: ${JSON.stringify(await builtInsOf(setup))}
+${await routesOf(setup)}
 `,
     )
     return {
@@ -52,6 +51,15 @@ plugins: ${JSON.stringify(await builtInsOf(setup))}
       env: { NODE_ENV: 'production' },
     }
   },
+}
+
+/** The route without the built-in plugin is matched as the one with it is. */
+async function routesOf(setup: PeerSetup): Promise<string> {
+  const plugins = JSON.stringify(await builtInsOf(setup))
+  if (setup.variant !== 'built-in')
+    return `  - { name: all, path: "/*", upstream: origin, plugins: ${plugins} }`
+  return `  - { name: built-in, path: ${SMALL_PATH}, upstream: origin, plugins: ${plugins} }
+  - { name: plain, path: ${PLAIN_PATH}, upstream: origin }`
 }
 
 /** Logs are not rotated, so that their growth can be read from one file. */
