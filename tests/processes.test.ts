@@ -78,6 +78,33 @@ test('a killed supervisor is replaced by one that adopts; traffic never notices'
   assert.equal((await status()).startedAt, startedAt)
 })
 
+/** Its hook is never done in time, so that one call opens its breaker. */
+const IDLER = {
+  'plugin.json': { name: 'idler', version: '1.0.0', category: 'security', timeout_ms: 10 },
+  'plugin.ts': `export const PluginMain = () => ({ name: 'idler', handle: () => new Promise(() => {}) })`,
+}
+
+test('a supervisor that follows another knows which breakers are open', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const faults = { breaker_calls_min: 1, breaker_open: '1h' }
+  const gateway = await startGateway(t, {
+    config: { ...configFor(upstream, 1), faults },
+    plugins: { idler: IDLER },
+  })
+  const state = async () => {
+    const { instances } = await askGateway(
+      { command: 'status' },
+      { directory: gateway.dir.path, who: 'test' },
+    )
+    return instances[0]?.state
+  }
+  await fetch(gateway.url)
+  await waitFor(async () => (await state()) === 'breaker-open', 'the breaker to open')
+  await killProcesses(gateway.pids(SUPERVISOR))
+  await logged(gateway, /^Adopted generation 1$/)
+  await waitFor(async () => (await state()) === 'breaker-open', 'the next supervisor to know of it')
+})
+
 test('a worker killed while no supervisor answers serves the committed generation again', async (t) => {
   await using upstream = await RecordingUpstream.start()
   const gateway = await startWith(t, upstream)

@@ -202,6 +202,20 @@ test('what is answered in the turn in which the next request of the connection b
   assert.ok(!gateway.stderr.includes('were cut'))
 })
 
+test('a stall that the supervisor never heard of is not lost on the one that follows', async (t) => {
+  const one: Case = { hook: 'handle', form: 'spin' }
+  const stage = await startStage(t, [one])
+  const { gateway } = stage
+  const supervisors = gateway.pids('cardea: supervisor')
+  signalProcesses(supervisors, 'SIGSTOP')
+  const connection = await TestConnection.open(t, gateway.port)
+  await connection.write(get(`/block/${nameOf(one)}`))
+  assert.deepEqual(await answerOn(connection), STALLED)
+  await stallOf(stage, nameOf(one))
+  await killProcesses(supervisors)
+  await isQuarantined(stage, nameOf(one))
+})
+
 test('a native call that does not return costs its worker, and its plugin is quarantined all the same', async (t) => {
   const one: Case = { hook: 'handle', form: 'native' }
   const stage = await startStage(t, [one])

@@ -10,12 +10,14 @@ const CURES: Readonly<Record<string, string>> = {
 }
 
 /** LISTEN_FAILED for a negative errno. */
-export function listenError(
-  address: { readonly host: string; readonly port: number },
-  errno: number,
-): GatewayError {
-  const name = getSystemErrorName(errno)
-  const where = address.host.includes(':') ? `[${address.host}]` : address.host
-  const why = CURES[name] ?? name
-  return new GatewayError('LISTEN_FAILED', `Cannot listen on ${where}:${address.port}: ${why}.`)
+export class ListenError extends GatewayError {
+  /** The system's name for it: `EADDRINUSE`. */
+  readonly systemCode: string
+
+  constructor({ host, port }: { readonly host: string; readonly port: number }, errno: number) {
+    const systemCode = getSystemErrorName(errno)
+    const where = host.includes(':') ? `[${host}]` : host
+    super('LISTEN_FAILED', `Cannot listen on ${where}:${port}: ${CURES[systemCode] ?? systemCode}.`)
+    this.systemCode = systemCode
+  }
 }

@@ -4,6 +4,7 @@ import { FAULT_LIMITS } from '../config/limits.ts'
 import type { ControlEvent, InstanceStatus } from '../protocol/control.ts'
 import type { BreakerState, FaultEvent } from '../protocol/faults.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
+import type { StandingFault } from '../protocol/master-supervisor.ts'
 import type { Reference } from './change.ts'
 import { type ChangeEngine, gatewayRequest } from './change-engine.ts'
 import { editTakeBack, withIncarnation, withQuarantined } from './overlay-edits.ts'
@@ -87,6 +88,11 @@ export class FaultPolicy {
   onFault(worker: number, fault: FaultEvent): void {
     this.#options.onEvent({ kind: 'fault', at: Date.now(), worker, fault })
     this.#judge(worker, fault)
+  }
+
+  /** What the predecessor knew of, or should have heard. It is in the log already, unless nobody was there to write it. */
+  takeOver(faults: readonly StandingFault[]): void {
+    for (const { worker, event } of faults) this.#judge(worker, event)
   }
 
   #judge(worker: number, fault: FaultEvent): void {

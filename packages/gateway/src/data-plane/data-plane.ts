@@ -1,6 +1,6 @@
 import type { FinishRecord, Log } from '@cardea/sdk'
 import { GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
-import { listenError } from '../base/listen-error.ts'
+import { ListenError } from '../base/listen-error.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
@@ -178,7 +178,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       else this.#log.warn('A connection could not be accepted', { errno: error })
     }
     const result = handle.listen(BACKLOG)
-    if (result !== 0) throw listenError(address, result)
+    if (result !== 0) throw new ListenError(address, result)
     this.stopAccepting(address)
     this.#handles.set(keyOf(address), handle)
   }

@@ -199,15 +199,14 @@ export class ControlRoom {
    * After a supervisor that died: whatever it was about, all workers serve what was decided last, or begin to. Then the
    * files are looked at, since nobody watched them meanwhile.
    */
-  async takeOver({ plan, settings }: RunningGateway): Promise<void> {
+  async takeOver({ plan, settings, faults }: RunningGateway): Promise<void> {
     const { log, workers, master } = this.#options
     log.apply(settings.log)
     this.#keepNodeServices(settings.workers)
     for (const worker of workers.numbers) this.workerSpawned(worker)
     await workers.recount()
-    // Whoever watched the predecessor asks again.
+    // Whoever watched the predecessor asks again; and the next commit must not open what a change of its was to listen on.
     workers.trace(false)
-    // Of a change that died with the predecessor: the next commit must not open what that one was to listen on.
     master.discardListeners()
     const recollection = await this.#recollect(plan)
     if (plan === null) {
@@ -216,6 +215,7 @@ export class ControlRoom {
     } else {
       this.#engine.adopt(recollection, plan.number, settings.workers)
       if (recollection.reference !== null) await this.#adopted(recollection.reference, plan.number)
+      this.#faults.takeOver(faults)
     }
     await this.#openDoors()
     this.#trials.warm()

@@ -1,4 +1,5 @@
-import { GatewayError, messageOf } from '../base/errors.ts'
+import { GatewayError } from '../base/errors.ts'
+import { ListenError } from '../base/listen-error.ts'
 import type { ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import { type ListeningSocket, openListeningSocket } from './listening-socket.ts'
@@ -77,7 +78,8 @@ export class ListenerSet {
       return await openListeningSocket(plan)
     } catch (thrown) {
       const own = this.#live.find((listener) => listener.plan.port === plan.port)
-      if (own === undefined || !messageOf(thrown).includes('in use')) throw thrown
+      const isInUse = thrown instanceof ListenError && thrown.systemCode === 'EADDRINUSE'
+      if (own === undefined || !isInUse) throw thrown
       const detail =
         `Cannot listen on ${plan.host}:${plan.port}: this gateway listens on ${own.plan.host}:${plan.port}, and the ` +
         'system does not give it both at once, which a change needs. Choose another port, or start the gateway again.'

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import * as net from 'node:net'
 import { GatewayError, messageOf } from '../base/errors.ts'
-import { listenError } from '../base/listen-error.ts'
+import { ListenError } from '../base/listen-error.ts'
 import type { ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
@@ -27,13 +27,13 @@ const createServerHandle = (net as unknown as { _createServerHandle: CreateServe
 export async function openListeningSocket(listener: ListenerPlan): Promise<ListeningSocket> {
   const { address, family } = await resolve(listener)
   const handle = createServerHandle(address, listener.port, family, -1, 0)
-  if (typeof handle === 'number') throw listenError(listener, handle)
+  if (typeof handle === 'number') throw new ListenError(listener, handle)
   // libuv puts EADDRINUSE off until somebody asks.
   const bound: { port?: number } = {}
   const error = handle.getsockname(bound)
   if (error !== 0) {
     handle.close()
-    throw listenError(listener, error)
+    throw new ListenError(listener, error)
   }
   return { address: { host: listener.host, port: bound.port ?? listener.port }, handle }
 }

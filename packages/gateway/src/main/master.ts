@@ -168,6 +168,7 @@ export class Master {
       addresses: this.#listeners.addresses,
       workers: this.#workers.running,
       retiring: this.#workers.retiring,
+      faults: this.#workers.faults,
     }
     const options = this.#options.serve
     try {

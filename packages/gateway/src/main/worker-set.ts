@@ -4,12 +4,13 @@ import { isMarkOf } from '../base/running-mark.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
-import type { MasterToSupervisor, RunningWorker } from '../protocol/master-supervisor.ts'
+import type { MasterToSupervisor, RunningWorker, StandingFault } from '../protocol/master-supervisor.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
-import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
 import { watchdogReportIn } from '../protocol/watchdog.ts'
 import { ChildSlot } from './child-slot.ts'
 import type { ListeningSocket } from './listening-socket.ts'
+import { StandingFaults } from './standing-faults.ts'
 import { within } from './within.ts'
 
 /** What the workers need of the master, as it is at the moment. */
@@ -59,11 +60,7 @@ export class WorkerSet {
   /** Workers accept connections although there is no generation to serve. */
   #isListeningAnyway = false
 
-  /**
-   * Keys of instances that blocked a worker, until what is committed says that they are quarantined: who starts before
-   * that would be blocked as well.
-   */
-  readonly #stalled = new Set<string>()
+  readonly #faults = new StandingFaults()
 
   constructor(master: WorkerSurroundings) {
     this.#master = master
@@ -84,6 +81,10 @@ export class WorkerSet {
     return processesOf(this.#retiring)
   }
 
+  get faults(): readonly StandingFault[] {
+    return this.#faults.all
+  }
+
   relay(number: number, message: SupervisorToWorker): void {
     const place = this.#members.get(number) ?? this.#retiring.get(number)
     place?.slot.send({ kind: 'relay', message })
@@ -96,9 +97,8 @@ export class WorkerSet {
 
   /** Another generation is what workers start with from now on. */
   committed(): void {
-    const { instances = [] } = this.#master.committed() ?? {}
-    const open = new Set(instances.filter(({ quarantined }) => !quarantined).map(({ key }) => key))
-    for (const key of this.#stalled) if (!open.has(key)) this.#stalled.delete(key)
+    const plan = this.#master.committed()
+    if (plan !== null) this.#faults.committed(plan)
     // Who is just starting would answer 503 until it serves.
     this.#isListeningAnyway = false
     for (const place of this.#retiring.values()) this.#drainReplaced(place)
@@ -202,6 +202,7 @@ export class WorkerSet {
     const { number } = place
     place.generation = null
     place.accepting = null
+    this.#faults.workerEnded(number)
     if (this.#retiring.delete(number)) {
       if (!place.isDraining) this.#drainEnded(place, reason)
     } else if (this.#master.isServing()) this.#master.log.error(`Worker ${number} ended: ${reason}`)
@@ -230,23 +231,16 @@ export class WorkerSet {
         this.#replace(place, message.reason)
         break
       case 'relay':
-        this.#noteStall(message.message)
+        if (message.message.kind === 'fault') this.#faults.note(place.number, message.message.event)
         this.#master.tellSupervisor({ kind: 'relay', worker: place.number, message: message.message })
         break
     }
   }
 
-  #noteStall(message: WorkerToSupervisor): void {
-    if (message.kind === 'fault' && message.event.kind === 'stall') this.#stalled.add(message.event.key)
-  }
-
   /** What a worker starts on. */
   get #plan(): GenerationPlan | null {
     const plan = this.#master.committed()
-    if (plan === null || this.#stalled.size === 0) return plan
-    const isStalled = (key: string): boolean => this.#stalled.has(key)
-    const instances = plan.instances.map((one) => (isStalled(one.key) ? { ...one, quarantined: true } : one))
-    return { ...plan, instances }
+    return plan === null ? null : this.#faults.spared(plan)
   }
 
   /** What the watchdog thread of a worker says past its main thread. */
@@ -274,9 +268,8 @@ export class WorkerSet {
     if (blamed === null) return
     const { key, name: instance, plugin } = blamed
     const event: FaultEvent = { kind: 'stall', key, instance, plugin, stalledMs, frames: [] }
-    const message: WorkerToSupervisor = { kind: 'fault', event }
-    this.#noteStall(message)
-    this.#master.tellSupervisor({ kind: 'relay', worker: number, message })
+    this.#faults.note(number, event)
+    this.#master.tellSupervisor({ kind: 'relay', worker: number, message: { kind: 'fault', event } })
   }
 
   // Listening.
@@ -335,6 +328,7 @@ export class WorkerSet {
     // What dies from now on has a successor already.
     void place.slot.stop()
     this.#master.tellSupervisor({ kind: 'worker-retiring', worker: number, as: left })
+    this.#faults.workerEnded(number)
     place.number = left
     this.#retiring.set(left, place)
     this.#add(number, place)

@@ -1,4 +1,5 @@
 import type { Failure } from './failure.ts'
+import type { FaultEvent } from './faults.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan } from './generation.ts'
 import type { ListenAddress } from './listen-address.ts'
 import type { SlimPlan } from './slim-plan.ts'
@@ -112,6 +113,13 @@ export interface RunningGateway {
   readonly workers: readonly RunningWorker[]
   /** Those that were replaced and drain, by the numbers they left with; see `worker-retiring`. */
   readonly retiring: readonly RunningWorker[]
+  /** Of the predecessor's time, whether it heard of them or not: stalls that nothing has followed from, and breakers. */
+  readonly faults: readonly StandingFault[]
+}
+
+export interface StandingFault {
+  readonly worker: number
+  readonly event: FaultEvent
 }
 
 export interface RunningWorker {
