@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { loadConfigFile, readManifest } from '../config/load.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
-import { discover } from './discover.ts'
+import { discover, type FoundPlugin } from './discover.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { DiskPlugin, DiskState } from './store/pins.ts'
 import { storableConfig } from './store/stored-plugin.ts'
@@ -16,7 +16,7 @@ export async function readDisk(source: ServeSource, fingerprints: Fingerprints):
     user: await pluginsDirectory(source),
     builtIn: builtInPluginsDirectory(),
   })
-  const plugins = await Promise.all(found.map(({ folder }) => readPlugin(folder, fingerprints)))
+  const plugins = await Promise.all(found.map((plugin) => readPlugin(plugin, fingerprints)))
   return { config, plugins: plugins.filter((plugin) => plugin !== null) }
 }
 
@@ -44,10 +44,14 @@ async function pluginsDirectory(source: ServeSource): Promise<string> {
   return loaded.ok ? loaded.config.pluginsDirectory : join(source.file, '..', 'plugins')
 }
 
-async function readPlugin(folder: string, fingerprints: Fingerprints): Promise<DiskPlugin | null> {
+async function readPlugin(
+  { folder, origin }: FoundPlugin,
+  fingerprints: Fingerprints,
+): Promise<DiskPlugin | null> {
   const fingerprint = fingerprints.ofFolder(folder)
   const read = await readManifest(folder)
   if (fingerprint === null) return null
   const name = read.ok ? read.manifest.name : basename(folder)
-  return { folder, name, fingerprint, isDisabled: read.ok && !read.manifest.enabled }
+  const { enabled = true, scope = 'global' } = read.ok ? read.manifest : {}
+  return { folder, name, fingerprint, isIdle: !enabled || (origin === 'built-in' && scope === 'route') }
 }

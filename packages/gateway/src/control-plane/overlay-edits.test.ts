@@ -25,7 +25,7 @@ function version(number: number): StoredPlugin {
 
 function diskWith(number: number): DiskState {
   const { folder, name, fingerprint } = version(number)
-  return { config: CONFIG, plugins: [{ folder, name, fingerprint, isDisabled: false }] }
+  return { config: CONFIG, plugins: [{ folder, name, fingerprint, isIdle: false }] }
 }
 
 function serving(number: number): StoredGeneration {

@@ -21,7 +21,7 @@ const AUTHOR = { who: 'ada', since: 5 }
 
 function onDisk({ plugin }: StorablePlugin, changes: Partial<DiskPlugin> = {}): DiskPlugin {
   const { folder, name, fingerprint } = plugin
-  return { folder, name, fingerprint, isDisabled: false, ...changes }
+  return { folder, name, fingerprint, isIdle: false, ...changes }
 }
 
 function diskOf(plugins: readonly DiskPlugin[], text = 'routes: []\n'): DiskState {
@@ -93,7 +93,7 @@ describe('pinsForRollback()', () => {
   })
 
   test('holds back no folder that is disabled anyway', () => {
-    const disk = diskOf([onDisk(two, { isDisabled: true })])
+    const disk = diskOf([onDisk(two, { isIdle: true })])
     assert.deepEqual(pinsForRollback(generationOf(1).record, disk, null, AUTHOR), [])
   })
 })

@@ -23,8 +23,8 @@ export interface DiskPlugin {
   /** The plugin's name, or the folder's where plugin.json cannot be read. */
   readonly name: string
   readonly fingerprint: string
-  /** By its own plugin.json. */
-  readonly isDisabled: boolean
+  /** It does not run of itself: its plugin.json says so, or it is a built-in that a config has to name. */
+  readonly isIdle: boolean
 }
 
 export interface PinAuthor {
@@ -77,9 +77,10 @@ export function pinsForRollback(
     pin(plugin.folder, plugin.name, standing?.fingerprint ?? null, runs)
   }
   const wanted = new Set(target.plugins.map(({ folder }) => folder))
-  for (const { folder, name, fingerprint, isDisabled } of disk.plugins) {
-    // What does not run need not be held back; enabling it is a change of its files.
-    if (!isDisabled && !wanted.has(folder)) pin(folder, name, fingerprint, { kind: 'absent' })
+  for (const { folder, name, fingerprint, isIdle } of disk.plugins) {
+    // What does not run need not be held back. Making it run is a change of its files or of the config, and to that one it
+    // must be there: held back, a built-in could not be put on a route any more.
+    if (!isIdle && !wanted.has(folder)) pin(folder, name, fingerprint, { kind: 'absent' })
   }
   return pins
 }
