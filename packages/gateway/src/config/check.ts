@@ -64,14 +64,15 @@ function explainUnknownKey(error: SchemaError, context: CheckContext): ConfigPro
   const nearest = nearestOf(key, keys)
   const pointer = joinPointer(context.pointer + error.instancePath, key)
   const expected = keys.length === 0 ? 'no key here' : oneOf(keys)
-  const hint = nearest === null ? '' : ` Did you mean "${nearest}"?`
+  const general = String(error.parentSchema?.unknownKeyHint ?? '')
+  const hint = nearest === null ? general : `Did you mean "${nearest}"?`
   return valueProblem({
     code: context.code,
     source: context.source,
     pointer,
     expected,
     nearest,
-    message: `"${describePointer(pointer)}" is not a known key, expected ${expected}.${hint}`,
+    message: `"${describePointer(pointer)}" is not a known key, expected ${expected}.${hint === '' ? '' : ` ${hint}`}`,
     atKey: true,
   })
 }

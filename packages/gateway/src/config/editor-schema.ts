@@ -26,6 +26,7 @@ export function editorSchema(schema: Schema, id: string, variables: boolean): Sc
 
 function convert(schema: Schema, variables: boolean): Schema {
   const copy: Record<string, unknown> = { ...schema }
+  delete copy.unknownKeyHint
   const pattern = PATTERNS[String(schema.format)]
   if (pattern !== undefined) copy.pattern = pattern
   for (const key of ['items', 'additionalProperties'] as const) {

@@ -26,6 +26,8 @@ for (const [text, code, message] of [
   ['${na me}', 'CONFIG_INVALID', /is not a variable/],
   ['${1A}', 'CONFIG_INVALID', /is not a variable/],
   ['${NAME-x}', 'CONFIG_INVALID', /is not a variable/],
+  ['${ABSENT:-${NAME}}', 'CONFIG_INVALID', /a variable inside of another/],
+  ['${file:/run/${NAME}/key}', 'CONFIG_INVALID', /a variable inside of another/],
   ['${hasOwnProperty}', 'CONFIG_VARIABLE_MISSING', /not set/],
 ] as const) {
   test(`expandVariables() reports ${text}`, async () => {

@@ -30,6 +30,7 @@ export interface Expansion {
 const FILE_LENGTH_MAX = 1024 * 1024
 
 const EXPRESSION = /\$(?:\$|\{([^}]*)(\})?)/g
+const FORM = '${NAME}, ${NAME:-default} or ${file:/path}'
 const NAME_WITH_DEFAULT = /^([A-Za-z_][A-Za-z0-9_]*)(?::-([\s\S]*))?$/
 
 /** Expands every string of `value`. What is missing or malformed is a problem at its place; the rest still expands. */
@@ -96,6 +97,13 @@ async function evaluate(
   closed: boolean,
   sources: ExpansionSources,
 ): Promise<string | ExpansionFailure> {
+  if (expression.includes('${')) {
+    return {
+      code: 'CONFIG_INVALID',
+      reason: `"\${${expression}}" has a variable inside of another, which is not possible: set one of its own.`,
+      expected: FORM,
+    }
+  }
   if (closed && expression.startsWith('file:')) return readSecret(expression.slice('file:'.length), sources)
   const match = closed ? NAME_WITH_DEFAULT.exec(expression) : null
   const name = match?.[1]
@@ -103,7 +111,7 @@ async function evaluate(
     return {
       code: 'CONFIG_INVALID',
       reason: `"\${${expression}${closed ? '}' : ''}" is not a variable: write "$$" for a plain "$".`,
-      expected: `\${NAME}, \${NAME:-default} or \${file:/path}`,
+      expected: FORM,
     }
   }
   const fallback = match?.[2]

@@ -7,6 +7,7 @@ test('nearestOf() gives null when nothing is near', () => {
   assert.equal(nearestOf('b', ['a']), null)
   assert.equal(nearestOf('', ['a']), null)
   assert.equal(nearestOf('port', []), null)
+  assert.equal(nearestOf('conf', ['configure', 'configured']), null)
 })
 
 test('nearestOf() gives up on texts that are too long to compare cheaply', () => {
@@ -23,6 +24,8 @@ for (const [given, candidates, wanted] of [
   ['plugins-dir', ['plugins', 'plugins_dir'], 'plugins_dir'],
   ['upstrem', ['upstream', 'upstreams'], 'upstream'],
   ['Cors', ['cors'], 'cors'],
+  ['conf', ['plugin', 'config'], 'config'],
+  ['request_body', ['request_body_bytes', 'body'], 'request_body_bytes'],
 ] as const) {
   test(`nearestOf() takes "${given}" for "${wanted}"`, () =>
     assert.equal(nearestOf(given, candidates), wanted))

@@ -15,7 +15,17 @@ export function nearestOf(given: string, candidates: readonly string[]): string 
       bestDistance = distance
     }
   }
-  return best
+  return best ?? onlyBeginning(wanted, candidates)
+}
+
+/** The one that begins so: nobody shortens a name to what could be two. */
+function onlyBeginning(wanted: string, candidates: readonly string[]): string | null {
+  const longer = candidates.filter((candidate) => isBeginning(wanted, plain(candidate)))
+  return wanted.length >= 3 && longer.length === 1 ? (longer[0] ?? null) : null
+}
+
+function isBeginning(wanted: string, whole: string): boolean {
+  return whole.length > wanted.length && whole.startsWith(wanted)
 }
 
 function plain(text: string): string {

@@ -10,7 +10,9 @@ const HIDDEN = '(hidden)'
 /** A value as JSON, shortened; '' for one that is not there. */
 export function shorten(value: unknown): string {
   if (value === undefined) return ''
-  const text = JSON.stringify(value) ?? ''
+  // JSON has no form of these, and would say null.
+  const isNoJson = typeof value === 'number' && !Number.isFinite(value)
+  const text = isNoJson ? `.${value}`.toLowerCase().replace('infinity', 'inf') : (JSON.stringify(value) ?? '')
   return text.length <= GIVEN_LENGTH_MAX ? text : `${text.slice(0, GIVEN_LENGTH_MAX - 1)}…`
 }
 

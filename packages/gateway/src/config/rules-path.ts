@@ -125,8 +125,19 @@ export function hostFault(host: string): { reason: string; nearest: string | nul
     return { reason: 'its port is not a number from 1 to 65535', nearest: null }
   }
   if (name.startsWith('[') && isIPv6(name.slice(1, -1))) return null
-  // Unicode is a way to write a name; requests carry, and the router compares, its ASCII form.
-  const plain = domainToASCII(name.startsWith('*.') ? name.slice(2) : name)
-  if (isHostname(plain)) return null
-  return { reason: 'it is neither a host name nor "*." before one', nearest: null }
+  const plain = name.startsWith('*.') ? name.slice(2) : name
+  if (isHostname(asciiOf(plain))) return null
+  const root = /^(.*)\.$/s.exec(host)?.[1]
+  return {
+    reason: 'it is neither a host name nor "*." before one',
+    nearest: root !== undefined && isHostname(root) ? root : null,
+  }
+}
+
+/**
+ * Unicode is a way to write a name; requests carry, and the router compares, its ASCII form. The conversion takes what it
+ * gets for a part of a URL: of "a/b" it would make "a".
+ */
+function asciiOf(name: string): string {
+  return /^[\0-\x7f]*$/.test(name) || /[\0-,/:-@[-^`{-\x7f]/.test(name) ? name : domainToASCII(name)
 }

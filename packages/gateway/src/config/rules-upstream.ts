@@ -14,11 +14,14 @@ function checkTargets(reader: RuleReader, upstream: string): void {
     const result = parseTarget(text)
     if (result.ok) continue
     const { reason, nearest } = result
+    // Most likely a password, and the log would keep it.
+    const hidden = text.includes('@') && !reader.isExpanded(pointer)
     reader.report({
       pointer,
       expected: TARGET_FORM,
-      nearest,
-      message: `The target ${reader.shown(pointer)} cannot be used: ${reason}.`,
+      nearest: hidden ? null : nearest,
+      message: `The target ${hidden ? 'given' : reader.shown(pointer)} cannot be used: ${reason}.`,
+      hidden,
     })
   }
 }

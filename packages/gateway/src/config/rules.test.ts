@@ -10,6 +10,34 @@ const target = (url: string) => `upstreams: { a: { targets: ["${url}"] } }`
 
 const CASES: readonly [what: string, text: string, key: string, message: RegExp, nearest?: string][] = [
   ['two listeners at one address', 'listen: [{}, { host: 0.0.0.0, port: 8080 }]', 'listen[1]', /one address/],
+  [
+    'a listener at what is no name',
+    'listen: [{ host: not a host }]',
+    'listen[0].host',
+    /IP address or a host name/,
+  ],
+  [
+    'a listener at an address in brackets',
+    'listen: [{ host: "[::1]" }]',
+    'listen[0].host',
+    /IP address/,
+    '::1',
+  ],
+  [
+    'a database of Redis that is no number',
+    'state: { redis: "redis://h:6379/abc" }',
+    'state.redis',
+    /\(hidden\)/,
+  ],
+  ['a URL of Redis that is none', 'state: { redis: "redis://h:99999" }', 'state.redis', /\(hidden\)/],
+  ['a number that is none', 'listen: [{ port: .nan }]', 'listen[0].port', /is \.nan, expected/],
+  ['a number without an end', 'workers: -.inf', 'workers', /is -?\.-?inf, expected/],
+  [
+    'settings of a plugin outside of its config',
+    'plugins: { cors: { origins: [] } }',
+    'plugins.cors.origins',
+    /stand under "config"/,
+  ],
   ['a CIDR block with too long a prefix', 'trusted_proxies: [10.0.0.0/33]', 'trusted_proxies[0]', /CIDR/],
   ['a host name as a proxy', 'trusted_proxies: [localhost]', 'trusted_proxies[0]', /CIDR/],
   [
@@ -72,6 +100,21 @@ const CASES: readonly [what: string, text: string, key: string, message: RegExp,
     route('upstream: api, host: "a.*.com"'),
     'routes[0].host',
     /neither a host name/,
+  ],
+  ...['a/b', 'a?b', 'a#b', 'a@b', '%61.com', 'bücher.de/a', 'u@bücher.de'].map(
+    (host): [string, string, string, RegExp] => [
+      `the host ${host}`,
+      route(`upstream: api, host: "${host}"`),
+      'routes[0].host',
+      /neither a host name/,
+    ],
+  ),
+  [
+    'a host with a dot at its end',
+    route('upstream: api, host: a.com.'),
+    'routes[0].host',
+    /host name/,
+    'a.com',
   ],
   ['a bare IPv6 host', route('upstream: api, host: "::1"'), 'routes[0].host', /brackets/, '[::1]'],
   ['a path without a slash', route('upstream: api, path: api'), 'routes[0].path', /start with/],

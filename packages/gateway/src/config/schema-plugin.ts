@@ -137,7 +137,11 @@ const PLUGIN_SETTINGS = Type.Object(
       Type.Boolean({ description: 'False: the instance is known here, but does not run.' }),
     ),
   },
-  { additionalProperties: false, description: 'Switches the instance on here, or changes it.' },
+  {
+    additionalProperties: false,
+    unknownKeyHint: 'The settings of the plugin itself stand under "config".',
+    description: 'Switches the instance on here, or changes it.',
+  },
 )
 
 const PLUGIN_ENTRY = Type.Union([

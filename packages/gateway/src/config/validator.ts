@@ -92,6 +92,7 @@ function createAjv(options: Options): Ajv2020 {
   // Ajv resolves it, but its strict mode does not know it.
   made.addKeyword('$anchor')
   made.addKeyword({ keyword: 'patternErrorMessage', schemaType: 'string' })
+  made.addKeyword({ keyword: 'unknownKeyHint', schemaType: 'string' })
   for (const [keyword, sign] of [
     ['formatMinimum', 1],
     ['formatMaximum', -1],
