@@ -154,3 +154,10 @@ test('credentialReader() removes the Cookie field when nothing is left of it, an
   assert.equal(headers.get('authorization'), 'Basic YTpi')
   assert.equal(url, '/?a=b+c&d=%7E')
 })
+
+test('credentialReader() refuses at the start a field that nothing can be taken off', () => {
+  assert.throws(
+    () => credentialReader([{ header: 'Host' }]),
+    /^TypeError: A credential cannot stand in the field "host": it is one that the gateway writes itself$/,
+  )
+})

@@ -1,3 +1,4 @@
+import { GATEWAYS_OWN, isGatewayField } from './gateway-fields.ts'
 import type { Request } from './index.ts'
 
 /**
@@ -25,7 +26,10 @@ export interface CredentialReader {
   close(request: Request): void
 }
 
-/** A reader of these places. Scheme names are compared without case (RFC 9110, 11.1), cookies and parameters with it. */
+/**
+ * A reader of these places. Scheme names are compared without case (RFC 9110, 11.1), cookies and parameters with it. Throws
+ * TypeError on a field that the gateway writes itself: no credential could be taken off it.
+ */
 export function credentialReader(sources: readonly CredentialSource[]): CredentialReader {
   const places = sources.map(placeOf)
   const [first] = places
@@ -55,6 +59,8 @@ function placeOf(source: CredentialSource): CredentialReader {
   if ('query' in source) return queryPlace(source.query)
   if ('cookie' in source) return cookiePlace(source.cookie)
   const name = source.header.toLowerCase()
+  if (isGatewayField(name))
+    throw new TypeError(`A credential cannot stand in the field "${name}": it ${GATEWAYS_OWN}`)
   return source.scheme === undefined ? headerPlace(name) : schemePlace(name, source.scheme.toLowerCase())
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isGatewayField } from './gateway-fields.ts'
 import { type FieldsInit, testGateway } from './testing/index.ts'
 import { fieldText, trustedFields } from './trusted-fields.ts'
 
@@ -48,10 +49,70 @@ test('trustedFields() leaves the fields of other names alone', async () => {
   ])
 })
 
-test('trustedFields() knows names of many parts with dashes and without', async () => {
-  const name = 'x-user-a-b-c-d-e-f-g'
-  const forged = { [name]: '1', [name.replaceAll('-', '_')]: '2' }
-  assert.deepEqual(await replaced([name], [null], forged), [])
+test('trustedFields() knows every spelling of names of many parts', async () => {
+  const forged = {
+    'x-user-a-b-c-d-e-f-g': '1',
+    x_user_a_b_c_d_e_f_g: '2',
+    'x-user-a-b_c-d-e-f-g': '3',
+    'X_User-a-b-c-d-e-f_g': '4',
+    'x-user-a-b-c-d-e-f': '5',
+  }
+  for (const name of ['x-user-a-b-c-d-e-f-g', 'X-User_a-b-c-d-e-f-g']) {
+    assert.deepEqual(await replaced([name], ['anna'], forged), [
+      ['x-user-a-b-c-d-e-f', '5'],
+      [name.toLowerCase(), 'anna'],
+    ])
+  }
+})
+
+test('trustedFields() refuses at the start what would fail every request', () => {
+  assert.throws(
+    () => trustedFields(['x-user', 'Host']),
+    /^TypeError: The upstream cannot be told by the field "host": it is one that the gateway writes itself$/,
+  )
+  assert.throws(() => trustedFields(['X-User', 'x-user']), /"x-user": it is there twice$/)
+})
+
+test('isGatewayField() knows the fields that plugins cannot add to a request', async () => {
+  const names = [
+    'host',
+    'x-user',
+    'via',
+    'cookie',
+    'trailer',
+    'authorization',
+    'user-agent',
+    'priority',
+    'date',
+  ]
+  names.push('connection', 'keep-alive', 'proxy-connection', 'http2-settings', 'te', 'expect', 'upgrade')
+  names.push('content-length', 'transfer-encoding', 'forwarded', 'x-request-id', 'x-real-ip', 'content-type')
+  names.push('x-forwarded-for', 'x-forwarded-host', 'x-forwarded-port', 'x-forwarded-proto', 'x-forwarded')
+  const refused: string[] = []
+  await using gateway = await testGateway({
+    plugins: [
+      {
+        main: () => ({
+          name: 'adding',
+          handle({ request }) {
+            for (const name of names) {
+              try {
+                request.headers.append(name, 'x')
+              } catch {
+                refused.push(name)
+              }
+            }
+            return true
+          },
+        }),
+      },
+    ],
+  })
+  assert.equal((await gateway.fetch('/')).status, 200)
+  assert.deepEqual(
+    refused,
+    names.filter((name) => isGatewayField(name)),
+  )
 })
 
 test('trustedFields() lets nothing come under its names in the trailers', async () => {
@@ -92,6 +153,8 @@ const TEXTS: [unknown, string | null][] = [
   ['a\u007f', null],
   [' a', null],
   ['a\u00a0', null],
+  ['a\ud800', null],
+  ['\ud83d\ude00', Buffer.from('😀').toString('latin1')],
   ['', null],
   [null, null],
   [undefined, null],
