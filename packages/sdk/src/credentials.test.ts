@@ -65,6 +65,7 @@ const FOUND: [what: string, CredentialSource[], string, TestRequestInit['headers
   ['a list in a field', [KEY], '/', { 'x-api-key': 'a,b' }, AMBIGUOUS],
   ['a scheme', [BEARER], '/', { authorization: 'Bearer a.b.c' }, 'a.b.c'],
   ['a scheme in other case', [BEARER], '/', { authorization: 'bEARER   a.b.c' }, 'a.b.c'],
+  ['a scheme and a tab', [BEARER], '/', { authorization: 'Bearer\ta.b.c' }, 'a.b.c'],
   ['a scheme alone', [BEARER], '/', { authorization: 'Bearer' }, ''],
   ['a longer scheme', [BEARER], '/', { authorization: 'Bearers a' }, null],
   ['another scheme', [BEARER], '/', { authorization: 'Basic YTpi' }, null],
@@ -160,4 +161,28 @@ test('credentialReader() refuses at the start a field that nothing can be taken 
     () => credentialReader([{ header: 'Host' }]),
     /^TypeError: A credential cannot stand in the field "host": it is one that the gateway writes itself$/,
   )
+})
+
+const REFERERS: [sent: string, received: string][] = [
+  ['http://gateway.test/p?api_key=k', 'http://gateway.test/p'],
+  ['http://gateway.test/p?a=%7E&api%5Fkey=k&b=c+d', 'http://gateway.test/p?a=%7E&b=c+d'],
+  ['http://gateway.test/p?api_key=k&api_key=l&', 'http://gateway.test/p?'],
+  ['http://gateway.test/p?a=api_key&api_keys=b', 'http://gateway.test/p?a=api_key&api_keys=b'],
+  ['http://gateway.test/api_key=k', 'http://gateway.test/api_key=k'],
+]
+
+for (const [sent, received] of REFERERS) {
+  test(`credentialReader() takes a parameter out of Referer too: ${sent}`, async () => {
+    const { headers } = await take([QUERY], { headers: { referer: sent } }, '/app.js')
+    assert.equal(headers.get('referer'), received)
+  })
+}
+
+test('credentialReader() takes a parameter out of every line of Referer', async () => {
+  const referers: [string, string][] = ['/?api_key=k', '/?a=b', '/?c=d&api_key=k'].map((one) => [
+    'referer',
+    one,
+  ])
+  const { headers } = await take([QUERY], { headers: referers }, '/?api_key=k')
+  assert.equal(headers.get('referer'), '/, /?a=b, /?c=d')
 })

@@ -1,5 +1,5 @@
 import { GATEWAYS_OWN, isGatewayField } from './gateway-fields.ts'
-import type { Request } from './index.ts'
+import type { Fields, Request } from './index.ts'
 
 /**
  * One place of a request in which a client may put a credential: a header field, there after the name of a scheme if
@@ -103,9 +103,14 @@ function closeField({ headers }: Request, name: string): void {
   if (!headers.has(name)) headers.delete(name)
 }
 
+const SPACE = 0x20
+const TAB = 0x09
+
 function hasScheme(value: string, scheme: string): boolean {
   const { length } = scheme
-  if (value.length !== length && value.charCodeAt(length) !== 0x20) return false
+  // A tab is no separator (RFC 9110, 11.4), but there are servers that take it for one.
+  const next = value.length === length ? SPACE : value.charCodeAt(length)
+  if (next !== SPACE && next !== TAB) return false
   return value.slice(0, length).toLowerCase() === scheme
 }
 
@@ -119,9 +124,29 @@ function queryPlace(name: string): CredentialReader {
     },
     remove(request) {
       if (request.url.includes('?') && request.query.has(name)) request.query.delete(name)
+      cleanReferer(request.headers, name)
     },
     close() {},
   }
+}
+
+/** A page that was asked for with the parameter sends it along with all that it loads from its own origin. */
+function cleanReferer(headers: Fields, name: string): void {
+  const lines = headers.getAll('referer')
+  const clean = lines.map((line) => withoutParameter(line, name))
+  if (clean.every((line, index) => line === lines[index])) return
+  headers.delete('referer')
+  for (const line of clean) headers.append('referer', line)
+}
+
+/** The rest of the address stays as it is written. */
+function withoutParameter(address: string, name: string): string {
+  const question = address.indexOf('?')
+  if (question === -1) return address
+  const pairs = address.slice(question + 1).split('&')
+  const kept = pairs.filter((pair) => !new URLSearchParams(pair).has(name))
+  if (kept.length === pairs.length) return address
+  return kept.length === 0 ? address.slice(0, question) : `${address.slice(0, question + 1)}${kept.join('&')}`
 }
 
 function cookiePlace(name: string): CredentialReader {
