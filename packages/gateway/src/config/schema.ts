@@ -179,7 +179,8 @@ const CARDEA_SCHEMA = Type.Object(
       Type.String({
         default: './plugins',
         minLength: 1,
-        description: 'The folder of plugin folders, relative to this file. Danger: what is in it is run.',
+        description:
+          'The folder of plugin folders, relative to this file; one that is named must be there. Danger: what is in it is run.',
       }),
     ),
     upstreams: defaulted(

@@ -36,6 +36,16 @@ test('discover() reports a folder with an entry file but no plugin.json', async 
   assert.match(problems[0]?.message ?? '', /half holds plugin\.mjs but no plugin\.json; add one/)
 })
 
+test('discover() reports a plugin.json that is in no folder of its own', async (t) => {
+  const { base, found, problems } = await look(t, { 'user/plugin.json': {}, 'user/plugin.ts': '' })
+  assert.deepEqual(found, [])
+  assert.deepEqual(
+    problems.map(({ code, file }) => [code, relative(base, file)]),
+    [['PLUGIN_MANIFEST_INVALID', 'user/plugin.json']],
+  )
+  assert.match(problems[0]?.message ?? '', /a plugin is a folder in it/)
+})
+
 test('discover() reports a symlink that leads nowhere or in a circle', async (t) => {
   const base = await folderOf(t, { 'user/good/plugin.json': {} })
   await symlink('gone', join(base, 'user/broken'))
@@ -89,7 +99,6 @@ test('discover() finds direct children with a plugin.json, built-ins first, each
     'elsewhere/linked/plugin.json': {},
   })
   await symlink('../elsewhere/linked', join(base, 'user/link'))
-  await writeFile(join(base, 'user/plugin.json'), '{}')
   const { found, problems } = await look(t, {}, base)
   assert.deepEqual(found, ['built-in: built-in/z', 'user: user/a', 'user: user/b', 'user: user/link'])
   assert.deepEqual(problems, [])

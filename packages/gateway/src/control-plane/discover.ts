@@ -47,6 +47,7 @@ export function discover(directories: PluginDirectories): Discovery {
   const origins = isSameFolder(directories) ? (['built-in'] as const) : (['built-in', 'user'] as const)
   for (const origin of origins) {
     const directory = origin === 'user' ? directories.user : directories.builtIn
+    if (origin === 'user') problems.push(...looseManifest(directory))
     for (const entry of listDirectory(directory, problems)) {
       const { folder, problem } = look(join(directory, entry.name), entry)
       if (folder !== undefined) found.push({ folder, origin })
@@ -54,6 +55,19 @@ export function discover(directories: PluginDirectories): Discovery {
     }
   }
   return { found, problems }
+}
+
+/** A plugin beside the others' folders instead of in one of its own would otherwise be nothing at all. */
+function looseManifest(directory: string): PluginProblem[] {
+  const file = join(directory, 'plugin.json')
+  try {
+    if (!isFile(file)) return []
+  } catch {
+    // Somebody else's, which must not be read.
+    return []
+  }
+  const message = `${directory} itself holds a plugin.json, but a plugin is a folder in it: move its files into ${join(directory, 'NAME')}.`
+  return [problemAt(file, 'PLUGIN_MANIFEST_INVALID', message)]
 }
 
 /** Run in Cardea's own folder, `./plugins` is the built-ins' directory: its plugins do not shadow themselves. */

@@ -53,6 +53,13 @@ test('prepareGeneration() reports all that discovery and verification find', asy
   ])
 })
 
+test('prepareGeneration() reports a plugins directory that the config names and that is not there', async (t) => {
+  const config = `routes: []\nplugins_dir: plugns\n`
+  assert.deepEqual(await problemsOf(t, { 'cardea.yaml': config }), ['CONFIG_NOT_FOUND cardea.yaml:2:14'])
+  const { prepared } = await prepare(t, { 'cardea.yaml': 'routes: []\n' })
+  assert.ok(prepared.ok, 'none is named, and none need be there')
+})
+
 test('prepareGeneration() reports what does not compile, also if no route runs it', async (t) => {
   const problems = await problemsOf(t, {
     'plugins/limit/plugin.json': manifest('limit'),

@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs'
 import { planSettings } from '../config/plan.ts'
-import { sortProblems } from '../config/problem.ts'
+import { shownValue, sortProblems } from '../config/problem.ts'
 import type { LoadedConfig, SettingsPlan } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { PluginStage } from '../protocol/plugin-state.ts'
@@ -7,7 +8,7 @@ import { type BuildOutcome, type BuiltPlugin, buildPlugins } from './build.ts'
 import { NO_CONTROLS } from './controls.ts'
 import { type Discovery, discover, type FoundPlugin, type PluginDirectories } from './discover.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
-import type { PluginProblem } from './problem.ts'
+import { type PluginProblem, problemAt } from './problem.ts'
 import { type ChainSummary, type IdlePlugin, resolveChains } from './resolve.ts'
 import type { PluginControls } from './store/types.ts'
 import { type VerifiedPlugin, verifyPlugins } from './verify.ts'
@@ -104,14 +105,31 @@ function splitPins(pinned: PrepareOptions['pinned']): Pins {
   return { plugins, found: plugins.map(({ manifest, origin }) => ({ folder: manifest.folder, origin })) }
 }
 
-function discoverUnpinned({ directories, pinned }: PrepareOptions): Discovery {
+function discoverUnpinned({ config, directories, pinned }: PrepareOptions): Discovery {
   if (directories === null) return { found: [], problems: [] }
-  const { found, problems } = discover(directories)
+  const { found, problems: unreadable } = discover(directories)
+  const problems = [...missingDirectory(config, directories, pinned?.size ?? 0), ...unreadable]
   const isPinned = (folder: string | null): boolean => folder !== null && pinned?.has(folder) === true
   return {
     found: found.filter(({ folder }) => !isPinned(folder)),
     problems: problems.filter(({ folder }) => !isPinned(folder)),
   }
+}
+
+/**
+ * Who names a plugins directory means the plugins in it, security plugins among them; without the name none need be there. What
+ * is pinned may come from where nothing is any more.
+ */
+function missingDirectory(
+  { source }: LoadedConfig,
+  { user }: PluginDirectories,
+  pins: number,
+): PluginProblem[] {
+  const pointer = '/plugins_dir'
+  if (source.written(pointer) === undefined || pins > 0 || existsSync(user)) return []
+  const message = `There is no plugins directory ${user}. Make it, or correct "plugins_dir".`
+  const given = shownValue(source, pointer)
+  return [problemAt(source.locate(pointer), 'CONFIG_NOT_FOUND', message, { key: 'plugins_dir', given })]
 }
 
 function atStage(
