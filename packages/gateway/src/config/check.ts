@@ -5,8 +5,8 @@ import { describePointer, isObject, joinPointer } from './pointer.ts'
 import { shorten, valueProblem } from './problem.ts'
 import { reduceErrors } from './reduce.ts'
 import { inPlaceParts } from './schema-walk.ts'
-import { isSecretAt } from './secret-schema.ts'
-import type { ConfigProblem, JsonSchema, SourceMap } from './types.ts'
+import { isSecretAt, secretsIn } from './secret-schema.ts'
+import type { ConfigProblem, JsonSchema, Position, SourceMap } from './types.ts'
 import type { SchemaError } from './validator.ts'
 
 /** Turns what the schema validator says into problems that a person can act on. */
@@ -22,12 +22,31 @@ export interface CheckContext {
 
 /** One problem for each thing that is wrong: the noise of alternatives is reduced to what was probably meant. */
 export function schemaProblems(errors: readonly SchemaError[], context: CheckContext): ConfigProblem[] {
-  return reduceErrors(errors, (schema) => knownKeys(schema, context.schema)).map((error) =>
-    explain(error, context),
+  if (errors.length === 0) return []
+  const secrets = secretsIn(context.schema, context.source.written(context.pointer))
+  const problems = reduceErrors(errors, (schema) => knownKeys(schema, context.schema)).map((error) =>
+    explain(error, context, secrets),
+  )
+  return besideSecrets(
+    problems,
+    secrets.map((pointer) => context.source.locate(context.pointer + pointer)),
   )
 }
 
-function explain(error: SchemaError, context: CheckContext): ConfigProblem {
+/** With what their excerpts must not show: secrets may stand in the same line. */
+export function besideSecrets(
+  problems: readonly ConfigProblem[],
+  secrets: readonly Position[],
+): ConfigProblem[] {
+  return problems.map((problem) => {
+    const beside = secrets.filter(({ file, line }) => file === problem.file && line === problem.line)
+    const columns = beside.map(({ column }) => column)
+    const secretColumn = Math.min(problem.secretColumn ?? Infinity, ...columns)
+    return secretColumn === Infinity ? problem : { ...problem, secretColumn }
+  })
+}
+
+function explain(error: SchemaError, context: CheckContext, secrets: readonly string[]): ConfigProblem {
   const { code, source } = context
   const pointer = context.pointer + error.instancePath
   if (error.propertyName !== undefined) return explainName(error, error.propertyName, context)
@@ -52,7 +71,10 @@ function explain(error: SchemaError, context: CheckContext): ConfigProblem {
     default: {
       const given = source.written(pointer)
       const nearest = source.isExpanded(pointer) ? null : nearestValue(given, error.parentSchema)
-      const hidden = isSecretAt(context.schema, error.instancePath)
+      const { instancePath } = error
+      const hidden =
+        isSecretAt(context.schema, instancePath) ||
+        secrets.some((secret) => secret.startsWith(`${instancePath}/`))
       return valueProblem({ code, source, pointer, expected: expectation(error), nearest, hidden })
     }
   }
@@ -66,15 +88,19 @@ function explainUnknownKey(error: SchemaError, context: CheckContext): ConfigPro
   const expected = keys.length === 0 ? 'no key here' : oneOf(keys)
   const general = String(error.parentSchema?.unknownKeyHint ?? '')
   const hint = nearest === null ? general : `Did you mean "${nearest}"?`
-  return valueProblem({
+  // It may be a secret under a misspelt name.
+  const hidden = keys.some((known) => isSecretAt(context.schema, joinPointer(error.instancePath, known)))
+  const { hidden: _, ...problem } = valueProblem({
     code: context.code,
     source: context.source,
     pointer,
     expected,
     nearest,
+    hidden,
     message: `"${describePointer(pointer)}" is not a known key, expected ${expected}.${hint === '' ? '' : ` ${hint}`}`,
     atKey: true,
   })
+  return hidden ? (besideSecrets([problem], [context.source.locate(pointer)])[0] ?? problem) : problem
 }
 
 function explainName(error: SchemaError, name: string, context: CheckContext): ConfigProblem {
@@ -104,6 +130,8 @@ function expectation(error: SchemaError): string {
       return `a multiple of ${error.params.multipleOf}`
     case 'oneOf':
       return expectedOneOf(error)
+    case 'false schema':
+      return 'no value here'
     case 'anyOf':
     case 'type':
     case 'enum':

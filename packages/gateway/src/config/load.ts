@@ -1,6 +1,6 @@
 import { basename, dirname, join, resolve } from 'node:path'
 import type { ErrorCode } from '../base/errors.ts'
-import { schemaProblems } from './check.ts'
+import { besideSecrets, schemaProblems } from './check.ts'
 import { fillDefaults } from './defaults.ts'
 import { CONFIG_TEXT_LENGTH_MAX, type ParsedText, parseText } from './document.ts'
 import { expandVariables, sourceMapOf } from './expand.ts'
@@ -11,6 +11,7 @@ import { fileProblem, sortProblems } from './problem.ts'
 import { checkRules } from './rules.ts'
 import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
 import { MANIFEST_JSON_SCHEMA, type ManifestFile } from './schema-plugin.ts'
+import { secretsIn } from './secret-schema.ts'
 import { parseTarget, TARGET_FORM } from './target.ts'
 import { readTextFile, readTextFileSync, UnfitFileError } from './text-file.ts'
 import type {
@@ -125,9 +126,11 @@ export function configForTarget(url: string, options: TargetOptions = {}): LoadR
 function checkCardea(value: unknown, source: SourceMap): ConfigProblem[] {
   const errors = checkExpanded(cardea, value, source.isExpanded)
   const schema = CARDEA_JSON_SCHEMA
+  const broken = checkRules(value, source)
+  const secrets = broken.length === 0 ? [] : secretsIn(schema, value).map(source.locate)
   return [
     ...schemaProblems(errors, { code: 'CONFIG_INVALID', source, pointer: '', schema }),
-    ...checkRules(value, source),
+    ...besideSecrets(broken, secrets),
   ]
 }
 

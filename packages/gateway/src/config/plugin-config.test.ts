@@ -139,12 +139,22 @@ test('checkPluginConfig() blames plugin.json for a default that its schema refus
   assert.match(problem?.message ?? '', /refuses its own default of "a"/)
 })
 
-for (const [what, schema, at] of [
+for (const [what, schema, at, said = /is not valid at/] of [
   ['an unknown type', { type: 'strin' }, 'config_schema.type'],
   ['an unknown keyword', { properties: { a: { typ: 'string' } } }, 'config_schema'],
-  ['an unknown format', { properties: { a: { format: 'colour' } } }, 'config_schema'],
+  [
+    'an unknown format',
+    { properties: { a: { format: 'colour' } } },
+    'config_schema',
+    /"colour" at "#\/properties\/a" is not known; known are duration, bytes/,
+  ],
   ['a reference to nothing', { $ref: '#/$defs/absent' }, 'config_schema'],
-  ['an older draft', { $schema: 'http://json-schema.org/draft-07/schema#' }, 'config_schema'],
+  [
+    'an older draft',
+    { $schema: 'http://json-schema.org/draft-07/schema#' },
+    'config_schema',
+    /another dialect/,
+  ],
   ['an asynchronous schema', { $async: true }, 'config_schema.$async'],
 ] as const) {
   test(`checkConfigSchema() refuses ${what}`, async () => {
@@ -154,8 +164,14 @@ for (const [what, schema, at] of [
     assert.ok(!result.ok)
     assert.equal(result.problems[0]?.code, 'PLUGIN_MANIFEST_INVALID')
     assert.equal(result.problems[0]?.key, at)
+    assert.match(result.problems[0]?.message ?? '', said)
   })
 }
+
+test('checkPluginConfig() says of a schema that allows nothing that there is to be nothing', async () => {
+  const [problem] = await problems({ config: { a: 1 }, config_schema: { properties: { a: false } } })
+  assert.match(problem?.message ?? '', /"config.a" is 1, expected no value here/)
+})
 
 test('checkConfigSchema() is not fooled by the id of the meta-schema', async () => {
   const $id = 'https://json-schema.org/draft/2020-12/schema'

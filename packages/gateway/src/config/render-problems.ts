@@ -54,12 +54,14 @@ function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
 
 /** The line of the place, and what leads up to the place in blanks; null when there is no text to show. */
 export function excerptOf(
-  place: Position & Pick<ConfigProblem, 'hidden'>,
+  place: Position & Pick<ConfigProblem, 'hidden' | 'secretColumn'>,
   textOf: RenderOptions['textOf'],
 ): { readonly line: string; readonly indent: string } | null {
   const written = textOf?.(place.file)?.split(/\r?\n/)[place.line - 1]
   if (written === undefined || written.trim() === '') return null
-  const line = place.hidden === true ? `${written.slice(0, place.column - 1)}…` : written
+  const end = Math.min(place.hidden === true ? place.column : Infinity, place.secretColumn ?? Infinity)
+  if (end < place.column) return null
+  const line = end === Infinity ? written : `${written.slice(0, end - 1)}…`
   // Long lines are shown around the caret.
   const start = Math.max(0, place.column - 1 - EXCERPT_LENGTH_MAX / 2)
   const shown = line.slice(start, start + EXCERPT_LENGTH_MAX)

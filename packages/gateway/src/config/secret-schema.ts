@@ -1,4 +1,4 @@
-import { isObject, splitPointer } from './pointer.ts'
+import { isObject, joinPointer, splitPointer } from './pointer.ts'
 import { inPlaceParts } from './schema-walk.ts'
 import type { JsonSchema } from './types.ts'
 
@@ -17,6 +17,15 @@ export function isSecretAt(schema: JsonSchema | null, pointer: string): boolean 
     )
   }
   return here.some(isSecret)
+}
+
+/** The pointers of all secrets in a value. */
+export function secretsIn(schema: JsonSchema | null, value: unknown, pointer = ''): string[] {
+  if (pointer !== '' && isSecretAt(schema, pointer)) return [pointer]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, member]) =>
+    secretsIn(schema, member, joinPointer(pointer, key)),
+  )
 }
 
 type Schema = Readonly<Record<string, unknown>>

@@ -85,9 +85,49 @@ test('checkPluginConfig() and its excerpts never tell what the schema calls a se
   const result = checkPluginConfig(manifest, [entry.config])
   assert.ok(!result.ok)
   assert.equal(result.problems.length, 2)
+  const all = renderProblems(result.problems, { textOf: () => text })
+  assert.ok(!all.includes('hunter2'), all)
   const [pin] = result.problems
   assert.equal(pin?.given, '(hidden)')
   const shown = renderProblems([result.problems[0] ?? assert.fail()], { textOf: () => text })
   assert.ok(shown.includes('config: { pin: …'), shown)
   assert.ok(!`${JSON.stringify(result.problems)}${shown}`.includes('hunter2'), shown)
+})
+
+test('checkPluginConfig() shows no secret beside a mistake, under a misspelt name, or in what has the wrong form', async () => {
+  const manifest = await manifestOf({
+    config_schema: {
+      properties: {
+        pass: { type: 'string', writeOnly: true },
+        size: { type: 'integer' },
+        deep: { type: 'object', maxProperties: 1, properties: { key: { writeOnly: true }, a: {} } },
+      },
+    },
+  })
+  for (const [settings, excerpt] of [
+    ['pass: "hunter2", size: big', null],
+    ['size: big, pass: "hunter2"', 'plugins: { sample: { config: { size: big, pass: …'],
+    ['pas: "hunter2"', 'plugins: { sample: { config: { pas: …'],
+    ['pwd: "hunter2", size: 1', 'plugins: { sample: { config: { pwd: …'],
+    ['deep: { a: 1, key: "hunter2" }', 'plugins: { sample: { config: { deep: …'],
+  ] as const) {
+    const text = `plugins: { sample: { config: { ${settings} } } }`
+    const entry = planSettings(await loadText(text)).globalPlugins.get('sample')
+    assert.ok(entry?.kind === 'settings' && entry.config !== undefined)
+    const result = checkPluginConfig(manifest, [entry.config])
+    assert.ok(!result.ok)
+    const shown = renderProblems(result.problems, { textOf: () => text })
+    assert.ok(!`${JSON.stringify(result.problems)}${shown}`.includes('hunter2'), shown)
+    if (excerpt === null) assert.ok(!shown.includes(' | '), shown)
+    else assert.ok(shown.includes(`  1 | ${excerpt}\n`), shown)
+  }
+})
+
+test('loadConfigFile() shows no password beside a mistake', async () => {
+  const text =
+    '{ listen: [{ port: 0 }, { port: 1 }, { port: 1 }], log: { levl: info }, state: { redis: "redis://:hunter2@a:1" } }'
+  const problems = await problemsOf(text)
+  assert.equal(problems.length, 2)
+  const shown = renderProblems(problems, { textOf: () => text })
+  assert.ok(shown.includes('levl: info') && !shown.includes('hunter2'), shown)
 })

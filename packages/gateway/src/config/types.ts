@@ -36,6 +36,8 @@ export interface ConfigProblem extends Position {
   readonly message: string
   /** The value is a secret: neither the problem nor an excerpt of the file may hold it. */
   readonly hidden?: boolean
+  /** Where the first secret begins in the line of this place: an excerpt ends before it. */
+  readonly secretColumn?: number
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>

@@ -135,12 +135,21 @@ export function compileSchema(given: JsonSchema): CompileResult {
     if ('$async' in validate) return { ok: false, pointer: '/$async', reason: 'it is asynchronous' }
     return { ok: true, validator: validatorOf(validate) }
   } catch (error) {
-    return {
-      ok: false,
-      pointer: '',
-      reason: error instanceof Error ? error.message : 'it cannot be compiled',
-    }
+    return { ok: false, pointer: '', reason: reasonOf(error) }
   }
+}
+
+/** In the compiler's words, but where they say what another program would do. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'it cannot be compiled'
+  const [, format, path] =
+    /^unknown format "(.*)" ignored in schema at path "(.*)"$/.exec(error.message) ?? []
+  if (format !== undefined) {
+    return `the format "${format}" at "${path}" is not known; known are ${Object.keys(FORMATS).join(', ')}`
+  }
+  return error.message.startsWith('no schema with key or ref')
+    ? '"$schema" names another dialect than that of JSON Schema 2020-12; leave it out'
+    : error.message
 }
 
 /**
