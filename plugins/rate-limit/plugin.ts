@@ -47,7 +47,7 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
     return true
   }
 
-  /** Limits that hold for several gateways: what is not here may be elsewhere. */
+  /** What is not in this worker may be in another one, or in another gateway. */
   const finishLater = async (ctx: Context, first: readonly QuotaDecision[]): Promise<boolean> => {
     let decisions = first
     for (let tries = 0; tries < PENDING_TRIES_MAX && isPending(decisions); tries += 1) {
@@ -76,7 +76,7 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
   }
 }
 
-/** Each is one answer of the shared state, between which others may have taken what was there. */
+/** Each is one answer of whoever keeps the bucket, between which others may have taken what was there. */
 const PENDING_TRIES_MAX = 5
 
 function isPending(decisions: readonly QuotaDecision[]): boolean {

@@ -38,8 +38,8 @@ export interface Host {
   readonly kv: KeyValueStore
   /**
    * Takes tokens from a bucket that all workers of the node share: it fills at `rate` tokens per second up to `burst`, or
-   * by the rules of a `window`. Synchronous, from tokens leased to this worker. Buckets belong to the plugin: no swap
-   * forgets them.
+   * by the rules of a `window`. Synchronous, from tokens leased to this worker; what may be elsewhere is worth waiting for
+   * (`pending`). Buckets belong to the plugin: no swap forgets them.
    *
    * Given several requests, of different keys, it takes from all of the buckets or from none. Their decisions come in the
    * same order, `allowed` true for those that had enough.
@@ -137,8 +137,9 @@ export interface QuotaDecision {
   /** Until `cost` tokens should be there; 0 when allowed. */
   readonly retryAfterMs: number
   /**
-   * Only where limits hold for several gateways, and only of what was not allowed: here are no tokens, and elsewhere there
-   * may be some. Resolves, never rejects, when that is known; then ask again, which may give another one.
+   * Only of what was not allowed: in this worker are no tokens, and elsewhere there may be some. That is so where limits hold
+   * for several gateways, and of a bucket that is small for the number of workers. Resolves, never rejects, when more is
+   * known, which takes moments; then ask again, which may give another one. Whoever does not wait refuses what the bucket has.
    */
   readonly pending?: Promise<void>
   /** Until the bucket is full again if nothing more is used; of a fixed window, until it ends. */

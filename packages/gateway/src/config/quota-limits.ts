@@ -24,6 +24,8 @@ export const QUOTA_LIMITS = {
   sweepKeysMax: 5_000,
   /** Asked again for what is not used elsewhere no sooner than this. */
   recallPeriodMs: 100,
+  /** A request waits so long for tokens that are not in its worker, and for so long after that nobody waits again. */
+  waitMs: 50,
   /** A supervisor that does not answer for so long is gone: workers fill their own parts meanwhile. */
   silentMs: 250,
   /** After its start the supervisor waits so long for what the workers know, if one of them says nothing. */

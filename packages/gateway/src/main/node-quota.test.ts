@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { QuotaRequest } from '@cardea/sdk'
+import { QUOTA_LIMITS } from '../config/quota-limits.ts'
 import { SimulatedNode } from './test-node.ts'
 
 /** Buckets of a few tokens, where one that lies idle in the wrong worker is 5 % of the limit. */
@@ -39,3 +41,70 @@ for (const last of [1, 2]) {
     }
   })
 }
+
+/** Small for eight workers: each would have a fraction of a token. */
+const WORKERS = 8
+const SMALL: readonly QuotaRequest[] = [
+  { key: 'k', rate: 5 / 60, burst: 5, window: null },
+  { key: 'k', rate: 1 / 60, burst: 1, window: null },
+  { key: 'k', rate: 5 / 60, burst: 5, window: 'fixed' },
+  { key: 'k', rate: 5 / 60, burst: 5, window: 'sliding' },
+  { key: 'k', rate: 20 / 60, burst: 20, cost: 10, window: null },
+]
+
+/** As a plugin asks that waits for what is elsewhere. */
+async function isAdmitted(node: SimulatedNode, worker: number, request: QuotaRequest): Promise<boolean> {
+  const { quota } = node.services(worker)
+  let decision = quota(request)
+  for (let tries = 0; tries < 5 && decision.pending !== undefined; tries += 1) {
+    let isOver = false
+    void decision.pending.then(() => {
+      isOver = true
+    })
+    for (let ms = 0; ms < 1_000 && !isOver; ms += 1) {
+      node.advance(1)
+      await new Promise(setImmediate)
+    }
+    assert.ok(isOver, 'it waits for ever')
+    decision = quota(request)
+  }
+  return decision.allowed
+}
+
+for (const request of SMALL) {
+  const what = JSON.stringify(request)
+  test(`quota() lets no more through when all workers are asked at once: ${what}`, async () => {
+    const node = new SimulatedNode({ workers: WORKERS })
+    const all = Array.from({ length: 3 * WORKERS }, (_, at) =>
+      node.services(1 + (at % WORKERS)).quota(request),
+    )
+    let allowed = all.filter((decision) => decision.allowed).length
+    const waiting = all.filter((decision) => decision.pending !== undefined)
+    node.advance(200)
+    await Promise.all(waiting.map(({ pending }) => pending))
+    for (let at = 0; at < 3 * WORKERS; at += 1) {
+      if (await isAdmitted(node, 1 + (at % WORKERS), request)) allowed += 1
+    }
+    assert.equal(allowed, Math.floor(request.burst / (request.cost ?? 1)))
+  })
+}
+
+test('quota() has for each request of a small bucket what is in any of the workers', async () => {
+  const node = new SimulatedNode({ workers: WORKERS })
+  const request = { key: 'k', rate: 5, burst: 5 }
+  for (let asked = 0; asked < 100; asked += 1) {
+    assert.equal(await isAdmitted(node, 1 + ((asked * 5) % WORKERS), request), true, `request ${asked}`)
+    node.advance(220)
+  }
+})
+
+test('quota() does not wait for a supervisor that does not answer', async () => {
+  const node = new SimulatedNode({ workers: WORKERS })
+  node.killSupervisor()
+  const before = node.clock.nowMs()
+  assert.equal(await isAdmitted(node, 1, { key: 'k', rate: 1, burst: 1 }), false)
+  assert.ok(node.clock.nowMs() - before <= 2 * QUOTA_LIMITS.waitMs)
+  // By now it is known that nobody answers: a full bucket refuses nobody.
+  node.advance(2 * QUOTA_LIMITS.silentMs)
+  assert.equal(node.services(1).quota({ key: 'another', rate: 1, burst: 1 }).allowed, true)
+})

@@ -75,6 +75,9 @@ export type KvResult =
  * supervisor calls back (`recall`) what others have no use for, and grants it only when they have given it back. Once the
  * bucket is full again the supervisor lets everybody `forget` it: the parts are as they were.
  *
+ * A bucket that is small for the number of workers (a part is a token or few) is not to be used by guesses: a request that
+ * finds too little waits for the answer (`isAwaited`), and what lies in other workers is called back at once.
+ *
  * All that is ever granted was in the bucket, whoever dies meanwhile; what a dead worker held counts as used.
  *
  * The limit of a window is a bucket into which nothing flows: what a worker used of it comes back to that worker when the
@@ -104,6 +107,8 @@ export interface QuotaAsk {
   readonly want: number
   /** The least that is of any use to it: a request waits for this much. At most `want`. */
   readonly need: number
+  /** Requests wait for the answer: it is not put off. */
+  readonly isAwaited: boolean
   /** What it gave back since its claim: back into the bucket. */
   readonly returned: number
   /** Taken without a grant, while the supervisor was silent: out of the bucket. */

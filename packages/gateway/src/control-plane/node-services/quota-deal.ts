@@ -125,6 +125,8 @@ export function restock(
   slack: number,
 ): Map<Lease, number> {
   const given = new Map<Lease, number>()
+  // Fractions of a token in all workers are of no use to any of them.
+  if (part < 1) return given
   const poor = leases.filter((lease) => lease.outstanding + lease.spent < part - slack)
   let left = free
   for (const [index, lease] of poor.entries()) {

@@ -99,7 +99,7 @@ export class QuotaKeeper implements QuotaWorkers {
       this.tell(worker, { kind: 'forget', plugin, key, used, isRefused: true })
       return
     }
-    const isPressing = bucket.hear(worker, ask, now)
+    const isPressing = bucket.hear(worker, ask, now) || ask.isAwaited
     // Where tokens are scarce they are given out a few at a time: one by one, every token would cost two messages.
     if (isPressing || !this.#thirsty.has(bucket)) this.#serve(bucket, now)
   }

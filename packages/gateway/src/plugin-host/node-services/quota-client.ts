@@ -3,7 +3,8 @@ import type { NodeClock } from '../../base/node-clock.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { NodeRequest, QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
 import { QuotaLease } from './quota-lease.ts'
-import { boundedKey, checked, type QuotaShape, unshared } from './quota-shape.ts'
+import { boundedKey, checked, isScarce, type QuotaShape, unshared } from './quota-shape.ts'
+import { QuotaWaiting } from './quota-waiting.ts'
 import { Rounds } from './rounds.ts'
 
 export interface QuotaClientOptions {
@@ -25,6 +26,7 @@ const EPSILON = 1e-9
 export class QuotaClient {
   readonly #options: QuotaClientOptions
   readonly #tables = new Map<string, QuotaTable>()
+  readonly #waiting: QuotaWaiting
   #queue: QuotaLease[] = []
   #session: number | null = null
   /** The first of the messages that have had no answer yet. */
@@ -33,6 +35,7 @@ export class QuotaClient {
 
   constructor(options: QuotaClientOptions) {
     this.#options = options
+    this.#waiting = new QuotaWaiting(options.clock)
   }
 
   /** The buckets of a plugin: all its instances, of all generations, share them. */
@@ -45,8 +48,9 @@ export class QuotaClient {
     return table
   }
 
-  /** Since when the supervisor has not answered, once that is too long; else null. */
+  /** Since when there is no supervisor, or since when it has not answered, once that is too long; else null. */
   silentSince(now: number): number | null {
+    if (this.#session === null) return 0
     const since = this.#unansweredSince
     return since !== null && now - since > QUOTA_LIMITS.silentMs ? since : null
   }
@@ -56,6 +60,14 @@ export class QuotaClient {
     if (this.#session === null) return
     lease.isQueued = true
     if (this.#queue.push(lease) === 1) this.#options.clock.atTurnEnd(() => this.#flush())
+  }
+
+  /** Resolves when it is worth asking again for tokens that are not here; null when that is now. */
+  wait(lease: QuotaLease, cost: number, now: number): Promise<void> | null {
+    if (!isScarce(cost, lease.burst, this.#options.workers)) return null
+    const promise = this.#waiting.join(lease, cost, lease.requestsMax(cost, now))
+    if (promise !== null && lease.canAsk && this.#waiting.isUnsaid(lease)) this.enqueue(lease)
+    return promise
   }
 
   /** There is something that may become idle. */
@@ -81,7 +93,8 @@ export class QuotaClient {
     this.#queue = []
     const asks: QuotaAsk[] = []
     for (const table of this.#tables.values()) {
-      for (const lease of table.leases()) if (lease.isLeased) asks.push(lease.reclaim(now))
+      for (const lease of table.leases())
+        if (lease.isLeased) asks.push(lease.reclaim(now, this.#waiting.say(lease)))
     }
     this.#say(asks, true)
   }
@@ -96,6 +109,8 @@ export class QuotaClient {
       switch (note.kind) {
         case 'grant':
           lease.grant(note, now)
+          this.#waiting.answered(lease, note)
+          if (lease.canAsk && this.#waiting.isUnsaid(lease)) this.enqueue(lease)
           break
         case 'recall':
           lease.recall(note.isUrgent)
@@ -103,6 +118,7 @@ export class QuotaClient {
           break
         case 'forget':
           lease.forget(note.used, note.isRefused, now)
+          this.#waiting.wake(lease)
       }
     }
   }
@@ -111,6 +127,7 @@ export class QuotaClient {
     this.#stopSweep?.()
     this.#stopSweep = null
     this.#session = null
+    this.#waiting.close()
   }
 
   #flush(): void {
@@ -123,7 +140,7 @@ export class QuotaClient {
       // A `hello` in the same turn has said it already.
       if (!lease.isQueued) continue
       lease.isQueued = false
-      asks.push(lease.ask(now))
+      asks.push(lease.ask(now, this.#waiting.say(lease)))
     }
     if (asks.length > 0) this.#say(asks, false)
   }
@@ -176,8 +193,9 @@ export class QuotaTable {
     const lease = this.#leaseOf(request, now)
     if (lease === null) return NO_ROOM
     const { cost = 1 } = request
-    const isAllowed = lease.take(cost, now, this.#client.silentSince(now))
-    return this.#decide(lease, cost, isAllowed, now)
+    const silentSince = this.#client.silentSince(now)
+    const isAllowed = lease.take(cost, now, silentSince)
+    return this.#decide(lease, cost, isAllowed, now, silentSince)
   }
 
   /** As `take`, from all or from none. */
@@ -194,7 +212,7 @@ export class QuotaTable {
       const cost = requests[index]?.cost ?? 1
       // Those that had enough keep it; the others count what was asked for.
       if (isAllowed || areAllowed[index] === false) lease.take(cost, now, silentSince)
-      return this.#decide(lease, cost, areAllowed[index] ?? false, now)
+      return this.#decide(lease, cost, areAllowed[index] ?? false, now, silentSince)
     })
   }
 
@@ -210,11 +228,20 @@ export class QuotaTable {
     return lease
   }
 
-  #decide(lease: QuotaLease, cost: number, allowed: boolean, now: number): QuotaDecision {
+  #decide(
+    lease: QuotaLease,
+    cost: number,
+    allowed: boolean,
+    now: number,
+    silentSince: number | null,
+  ): QuotaDecision {
     if (cost <= lease.burst && lease.wantsToAsk(allowed, now)) this.#client.enqueue(lease)
     const remaining = Math.max(Math.floor(lease.estimate(now) + EPSILON), 0)
-    const retryAfterMs = allowed ? 0 : lease.retryAfterMs(cost, now)
-    return { allowed, remaining, retryAfterMs, resetMs: lease.resetMs(now) }
+    const resetMs = lease.resetMs(now)
+    if (allowed) return { allowed, remaining, retryAfterMs: 0, resetMs }
+    const retryAfterMs = lease.retryAfterMs(cost, now)
+    const pending = silentSince === null ? this.#client.wait(lease, cost, now) : null
+    return { allowed, remaining, retryAfterMs, resetMs, ...(pending && { pending }) }
   }
 
   /** The lease of that key, made if `shape` is given and there is none; null when there is no room. */

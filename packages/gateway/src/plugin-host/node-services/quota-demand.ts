@@ -1,5 +1,8 @@
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 
+/** Fractions that were added up in another order differ by less than this. */
+export const EPSILON = 1e-9
+
 /** How much of one bucket is asked for in this worker, refused requests included. */
 export class QuotaDemand {
   /** Tokens asked for within about `leaseMs`, at the last `measure`. */
@@ -47,5 +50,17 @@ export class QuotaDemand {
   /** Half the bucket at most: the supervisor fills what it believes to be used, and hears of it only now and then. */
   target(burst: number): number {
     return Math.max(Math.min(2 * this.level, burst / 2), this.cost)
+  }
+
+  /** A request was refused that could be let through now, if there were more tokens than `held`. */
+  isNeedy(held: number, now: number): boolean {
+    return held + EPSILON < this.cost && !this.isUnused(now)
+  }
+
+  /** What others may have of `held`. Enough for one request stays, unless they need it and it is of no use here. */
+  spareOf(held: number, isUrgent: boolean, isUseless: boolean): number {
+    if (isUrgent && isUseless) return held
+    const spare = Math.max(held - Math.max(this.level, this.cost), 0)
+    return isUrgent ? spare : spare / 2
   }
 }

@@ -1,13 +1,18 @@
 import type { QuotaWindow, SpentTokens } from '../../base/spent-tokens.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { QuotaAsk, QuotaNote } from '../../protocol/node-services.ts'
-import { QuotaDemand } from './quota-demand.ts'
-import { claimBelowOf, flowOf, isAlike, overdueMsOf, type QuotaShape, spentOf } from './quota-shape.ts'
+import { EPSILON, QuotaDemand } from './quota-demand.ts'
+import {
+  claimBelowOf,
+  flowOf,
+  isAlike,
+  isScarce,
+  overdueMsOf,
+  type QuotaShape,
+  spentOf,
+} from './quota-shape.ts'
 
 export type QuotaGrant = QuotaNote & { readonly kind: 'grant' }
-
-/** Fractions that were added up in another order differ by less than this. */
-const EPSILON = 1e-9
 
 /**
  * What one worker knows and holds of one bucket; protocol/node-services.ts has the rules. All fields are numbers and
@@ -104,14 +109,20 @@ export class QuotaLease {
   has(cost: number, now: number, silentSince: number | null): boolean {
     this.#fill(now)
     if (this.#held + EPSILON >= cost) return true
-    // A full bucket refuses nobody, however small the part: what is more than that becomes a debt of the bucket.
-    if (!this.#isLeased) return this.#isFull() && cost <= this.burst
+    // With nobody to ask, a full bucket refuses nobody, however small the part: what is more than that becomes its debt.
+    const canClaim = silentSince === null && now >= this.#claimAt
+    if (!this.#isLeased) return !canClaim && this.#isFull() && cost <= this.burst
     if (silentSince !== null) this.#draw(now, silentSince)
-    else if (this.#isSurelyThere(cost, now)) {
+    else if (!isScarce(cost, this.burst, this.#workers) && this.#isSurelyThere(cost, now)) {
       this.#drawn += cost - this.#held
       this.#held = cost
     }
     return this.#held + EPSILON >= cost
+  }
+
+  /** What the supervisor is told now it answers. */
+  get canAsk(): boolean {
+    return !this.isQueued && this.#isAnswered
   }
 
   /** After `take`: whether the supervisor must hear of it. */
@@ -132,6 +143,13 @@ export class QuotaLease {
     const back = this.#ratePerMs * (now - this.#at) + Math.max(this.#recycled, 0)
     const left = this.#left + back - (this.#used - this.#usedHeard)
     return Math.max(Math.min(left, this.burst), this.#held)
+  }
+
+  /** How many requests the whole bucket may have tokens for. What came back of a window elsewhere is not known here. */
+  requestsMax(cost: number, now: number): number {
+    const known = Math.floor(this.estimate(now) / cost + EPSILON)
+    const isLongAgo = this.#isLeased && now - this.#heardAt >= QUOTA_LIMITS.recallPeriodMs
+    return known > 0 || this.#spent === null || !isLongAgo ? known : 1
   }
 
   /** Until `cost` tokens should be here, rounded up. */
@@ -173,14 +191,17 @@ export class QuotaLease {
   }
 
   /** What the supervisor is told now. The lease counts as asked from here on. */
-  ask(now: number): QuotaAsk {
+  ask(now: number, isAwaited: boolean): QuotaAsk {
     this.#demand.measure(now)
     this.#fill(now)
     const isClaim = !this.#isLeased
     if (isClaim) this.#becomeLeased(now)
     // Where requests are refused now comes before where one was a while ago.
-    const isNeedy = this.#isNeedy(now) && !(this.#isUrgent && !this.#demand.isBusy(now))
-    const spare = this.#isRecalled ? this.#recallable(isNeedy, now) : this.#idleExcess(now)
+    const mayKeep = isAwaited || (this.#demand.isBusy(now) && !isScarce(1, this.burst, this.#workers))
+    const isNeedy = this.#demand.isNeedy(this.#held, now) && !(this.#isUrgent && !mayKeep)
+    const spare = this.#isRecalled
+      ? this.#demand.spareOf(this.#held, this.#isUrgent, isNeedy || !mayKeep)
+      : this.#idleExcess(now)
     const returned = Math.max(spare, this.#excess(), 0)
     this.#held -= returned
     this.#returned += returned
@@ -198,28 +219,23 @@ export class QuotaLease {
     this.#isAnswered = false
     this.#low = target / 2
     this.#setAskBelow()
-    return this.#say({ isClaim, want, need, drawn, known: null })
+    return this.#say({ isClaim, want, need, drawn, isAwaited, known: null })
   }
 
   /** As `ask`, to a supervisor that knows nothing: what is held, and what was last heard. */
-  reclaim(now: number): QuotaAsk {
+  reclaim(now: number, isAwaited: boolean): QuotaAsk {
     this.#received = 0
     // What was given back and did not arrive is still here.
     this.#held += this.#returned - this.#returnedHeard
     this.#returned = 0
     this.#returnedHeard = 0
-    const known = {
-      free: this.#free,
-      at: this.#at,
-      sequence: this.#sequence,
-      drawnFrom: this.#drawnFrom,
-      drawnUntil: this.#drawnUntil,
-      used: this.#used - this.#usedHeard,
-    }
+    const used = this.#used - this.#usedHeard
+    const heard = { free: this.#free, at: this.#at, sequence: this.#sequence, used }
+    const known = { ...heard, drawnFrom: this.#drawnFrom, drawnUntil: this.#drawnUntil }
     // It follows from when that was.
     this.#drawn = 0
     this.#isRecalled = false
-    return { ...this.ask(now), isClaim: true, known }
+    return { ...this.ask(now, isAwaited), isClaim: true, known }
   }
 
   grant(note: QuotaGrant, now: number): void {
@@ -277,20 +293,15 @@ export class QuotaLease {
     if (!this.#isLeased || this.isQueued || !this.#isAnswered) return false
     if (now - this.#demand.measuredAt < QUOTA_LIMITS.idleMs) return false
     this.#fill(now)
-    return (
-      this.#used > this.#usedSaid ||
-      this.#drawn > 0 ||
-      (this.#spentSaid > 0 && this.#spent?.total === 0) ||
-      this.#idleExcess(now) > 0 ||
-      (this.#isWaiting && this.#demand.isUnused(now))
-    )
+    if (this.#used > this.#usedSaid || this.#drawn > 0) return true
+    if (this.#spentSaid > 0 && this.#spent?.total === 0) return true
+    return this.#idleExcess(now) > 0 || (this.#isWaiting && this.#demand.isUnused(now))
   }
 
-  #say(rest: Pick<QuotaAsk, 'isClaim' | 'want' | 'need' | 'drawn' | 'known'>): QuotaAsk {
+  #say(rest: Pick<QuotaAsk, 'isClaim' | 'want' | 'need' | 'drawn' | 'isAwaited' | 'known'>): QuotaAsk {
     const { plugin, key, rate, burst, window } = this
-    const [held, received, used] = [this.#held, this.#received, this.#used]
-    const [spent, returned] = [this.#spent?.total ?? 0, this.#returned]
-    return { plugin, key, rate, burst, window, held, received, used, spent, returned, ...rest }
+    const said = { held: this.#held, received: this.#received, used: this.#used, returned: this.#returned }
+    return { plugin, key, rate, burst, window, ...said, spent: this.#spentSaid, ...rest }
   }
 
   #becomeLeased(now: number): void {
@@ -375,18 +386,6 @@ export class QuotaLease {
     this.#held += amount
     this.#drawn += amount
     this.#filledAt = now
-  }
-
-  /** A request was refused that could be let through now, if there were tokens. */
-  #isNeedy(now: number): boolean {
-    return this.#held + EPSILON < this.#demand.cost && !this.#demand.isUnused(now)
-  }
-
-  /** What others may have. Enough for one request stays, unless they need it and nobody does here. */
-  #recallable(isNeedy: boolean, now: number): number {
-    if (this.#isUrgent && (isNeedy || !this.#demand.isBusy(now))) return this.#held
-    const spare = Math.max(this.#held - Math.max(this.#demand.level, this.#demand.cost), 0)
-    return this.#isUrgent ? spare : spare / 2
   }
 
   #idleExcess(now: number): number {

@@ -30,6 +30,11 @@ export function claimBelowOf(part: number, burst: number): number {
   return Math.max(part / 2, part - Math.max(QUOTA_LIMITS.untoldRatio * burst, 1))
 }
 
+/** So small for the number of workers that one token too many, or too few, in each of them would matter. */
+export function isScarce(cost: number, burst: number, workers: number): boolean {
+  return workers > 1 && cost * workers > QUOTA_LIMITS.untoldRatio * burst
+}
+
 /** When a token should long have been pushed to who waits for it: perhaps nobody is there any more. */
 export function overdueMsOf(spent: SpentTokens | null, cost: number, ratePerMs: number): number {
   return Math.max(QUOTA_LIMITS.silentMs, spent === null ? (2 * cost) / ratePerMs : spent.windowMs)
