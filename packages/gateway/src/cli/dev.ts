@@ -36,6 +36,7 @@ export async function dev({ source, io, paint, isBusy }: DevCommand): Promise<nu
     return await runMaster(io, {
       serve: { ...SERVE_OPTIONS_DEFAULT, source, debug: true, quiet: true },
       onReady: (addresses, summary) => {
+        view.started(summary.generation)
         io.out(renderStart(addresses, summary))
         io.out(`  ${paint('dim', 'Save a file, and it is live. Ctrl-C ends.')}\n\n`)
       },

@@ -47,6 +47,37 @@ test('LiveView shows a request in a line, and a change apart from them', () => {
   assert.match(take(), /generation 15 serves on/)
 })
 
+test('LiveView does not say that nothing serves before it is known: a start goes on with what served last', () => {
+  const { view, take } = testView()
+  view.catchUp(status({ generation: 0 }))
+  view.show(change(failedReport()))
+  assert.match(take(), /The change failed at build: nothing of it is live\n/)
+  view.started(14)
+  assert.equal(take(), 'Generation 14 serves on\n\n')
+  view.show(traced(14))
+  assert.match(take(), /route api · /)
+  view.show(change(failedReport({ problems: [problem({ message: 'another' })] })))
+  assert.match(take(), /generation 14 serves on/)
+})
+
+test('LiveView says that nothing serves when the start came to nothing', () => {
+  const { view, take } = testView()
+  view.catchUp(status({ generation: 0 }))
+  view.started(0)
+  assert.equal(take(), '\nNothing can be served, requests are answered 503\n\n')
+  view.show(change(failedReport()))
+  assert.match(take(), /nothing can be served, requests are answered 503/)
+})
+
+test('LiveView takes a request on a later generation as the sign that this one serves', () => {
+  const { view, take } = testView()
+  view.catchUp(status({ generation: 0 }))
+  view.show(traced(14))
+  assert.match(take(), /route api · /)
+  view.show(traced(13))
+  assert.match(take(), /route api of generation 13 /)
+})
+
 test('LiveView shows faults with their calls, and decisions', () => {
   const { view, take } = testView()
   const who = { key: 'k', instance: 'auth', plugin: 'auth' }
@@ -92,7 +123,7 @@ test('LiveView shows a change once that stands on disk and failed, also when it 
   const { view, take } = testView()
   const pending = failedReport()
   view.catchUp(status({ generation: 0, pending }))
-  assert.match(take(), /^\nThe change failed at build: nothing can be served/)
+  assert.match(take(), /^\nThe change failed at build: nothing of it is live/)
   view.show(change(pending))
   take()
   view.catchUp(status({ pending }))

@@ -14,6 +14,7 @@ export interface LiveViewOptions {
 /** What `cardea dev` shows of a gateway: its changes, faults and decisions, and the way of each request. */
 export class LiveView {
   readonly #options: LiveViewOptions
+  /** 0: nothing does; null: not known. */
   #serving: number | null = null
   /** Time of the change that was shown last: after a reconnection the gateway tells of it again. */
   #shownChangeAt = 0
@@ -27,17 +28,27 @@ export class LiveView {
     this.#options = options
   }
 
+  /** What serves once the gateway has started: a start that goes on with what served last is no change that is told. */
+  started(generation: number): void {
+    this.#serving = Math.max(this.#serving ?? 0, generation)
+    if (this.#serving > 0 && this.#shownReasons === '') return
+    const text = servingText(this.#serving)
+    this.#block(`${text.charAt(0).toUpperCase()}${text.slice(1)}\n`)
+  }
+
   /** What was missed before this view was connected (again). */
   catchUp({ generation, pending }: GatewayStatus): void {
     const isReconnected = this.#hasSeenStatus
     this.#hasSeenStatus = true
-    this.#serving = generation
-    if (isReconnected) this.#block(`The supervisor was started anew: ${servingText(generation)}\n`)
+    // While the gateway starts nothing serves yet, which says nothing of what will.
+    if (generation > 0) this.#serving = generation
+    if (isReconnected) this.#block(`The supervisor was started anew: ${servingText(this.#serving)}\n`)
     if (pending !== null && pending.at > this.#shownChangeAt) this.#showChange(pending)
   }
 
   show(event: ControlEvent): void {
     if (event.kind === 'trace') {
+      this.#serving = Math.max(this.#serving ?? 0, event.trace.generation)
       if (this.#options.isBusy()) this.#skippedTraces += 1
       else this.#line(event)
       return

@@ -45,6 +45,15 @@ test('renderStart() gives a curl line that reaches the first route', () => {
   )
 })
 
+test('renderStart() gives a curl line that a shell takes as it is meant', () => {
+  const odd = { ...route, paths: ["/it's/a&b/*"] }
+  assert.ok(render(odd).includes(`Try: curl -i 'http://127.0.0.1:8080/it'\\''s/a&b/'\n`), render(odd))
+})
+
+test('renderStart() without routes has no gap where they would stand', () => {
+  assert.ok(!render().includes('\n\n\n'), render())
+})
+
 test('renderStart() counts workers', () => {
   assert.match(render(), /generation 1, 2 workers/)
 })

@@ -4,7 +4,7 @@ import type { ReadySummary, RouteSummary } from '../protocol/master-supervisor.t
 /** The lines that `cardea serve` prints when every worker serves: addresses, chains, and a command to try. */
 export function renderStart(addresses: readonly ListenAddress[], summary: ReadySummary): string {
   const lines = addresses.map((address) => `Cardea is listening on ${urlOf(address)}`)
-  lines.push('')
+  if (summary.routes.length > 0) lines.push('')
   const width = Math.max(0, ...summary.routes.map((route) => matchOf(route).length))
   for (const route of summary.routes) {
     lines.push(`  ${matchOf(route).padEnd(width)}  ${[...route.chain, route.action].join(' → ')}`)
@@ -37,7 +37,12 @@ function curlOf(address: ListenAddress, route: RouteSummary | undefined): string
     ...(method === 'GET' ? [] : [`-X ${method}`]),
     ...(host === undefined ? [] : [`-H 'Host: ${host}'`]),
   ]
-  return ['curl -i', ...options, `${urlOf(address)}${path}`].join(' ')
+  return ['curl -i', ...options, shellWord(`${urlOf(address)}${path}`)].join(' ')
+}
+
+/** A path may hold what means something to a shell. */
+function shellWord(text: string): string {
+  return /^[\w:/.%~-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 function plural(count: number, noun: string): string {
