@@ -257,8 +257,9 @@ test('dev shows once why a start cannot do what the files say, and mending them 
   })
   const dev = startCommand(t, ['dev'], { cwd: dir.path })
   const url = `http://127.0.0.1:${await dev.readyPort()}`
-  const failure = /^The change failed at build: nothing can be served, requests are answered 503$/gm
-  await waitFor(() => failure.test(dev.stdout), 'the failure')
+  const failure = /^The change failed at build: /gm
+  await waitFor(() => dev.stdout.match(failure) !== null, 'the failure')
+  await waitFor(() => /othing can be served, requests are answered 503$/m.test(dev.stdout), 'what serves')
   assert.equal((await fetch(url)).status, 503)
   await dir.write({ 'plugins/greeter/plugin.ts': sourceOf('mended') })
   await waitFor(async () => (await fetch(url)).headers.get('x-greeting') === 'mended', 'the mended plugin')

@@ -49,6 +49,14 @@ test('parseText() refuses aliases that expand without bound', () => {
   assert.match(reasonOf(levels.join('\n')).message, /aliases expand too far/)
 })
 
+test('parseText() takes one anchor for any number of places, as long as they are not too much', () => {
+  const uses = (count: number) =>
+    `a: &a { b: 1 }\n${Array.from({ length: count }, (_, i) => `c${i}: *a\n`).join('')}`
+  assert.deepEqual(Object.keys(parsed(uses(2_000)) as object).length, 2_001)
+  const large = `a: &a [${'0, '.repeat(20_000)}]\nb: [${'*a, '.repeat(60)}]\n`
+  assert.match(reasonOf(large).message, /aliases expand too far/)
+})
+
 test('parseText() refuses an alias inside its own anchor', () => {
   const problem = reasonOf('a: &a [*a]\n')
   assert.match(problem.message, /holds itself/)

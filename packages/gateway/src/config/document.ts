@@ -1,4 +1,5 @@
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
@@ -19,8 +20,11 @@ import type { ConfigProblem, Position } from './types.ts'
 /** Far above any real config; protects against a device or a log given by mistake. */
 export const CONFIG_TEXT_LENGTH_MAX = 8 * 1024 * 1024
 
-/** Expanded aliases per document: enough to share settings, too few for a "billion laughs". */
-const ALIAS_COUNT_MAX = 100
+/** Values of a document with all its aliases written out: a thousand routes may share settings, "a billion laughs" none. */
+const EXPANDED_VALUES_MAX = 1_000_000
+
+/** To resolve one, the parser looks through all of them. */
+const ALIASES_MAX = 10_000
 
 export interface ParsedText {
   readonly value: unknown
@@ -59,11 +63,8 @@ export function parseText(text: string, file: string): ParseResult {
       ? { ok: true, parsed: { value: strict.value, ...latePlaces(plainText, file) } }
       : parseWithPositions(plainText, file, strict)
   } catch (error) {
-    // Nesting deep enough to exhaust the stack, or too many aliases.
-    return problem(
-      start,
-      error instanceof RangeError ? 'it is nested too deeply' : 'its aliases expand too far',
-    )
+    if (error instanceof RangeError) return problem(start, 'it is nested too deeply')
+    throw error
   }
 }
 
@@ -97,7 +98,7 @@ function latePlaces(text: string, file: string): Places {
 }
 
 function parseWithPositions(text: string, file: string, strict?: { value: unknown }): ParseResult {
-  const { document, at, places } = readDocument(text, file)
+  const { document, targets, at, places } = readDocument(text, file)
   // A warning is an unknown tag or directive: what it should have meant would silently not happen.
   const problems: ConfigProblem[] = withoutAfterEffects([...document.errors, ...document.warnings]).map(
     (error) =>
@@ -108,20 +109,23 @@ function parseWithPositions(text: string, file: string, strict?: { value: unknow
         `The file cannot be parsed: ${reasonFor(error, text)}.`,
       ),
   )
-  const fault =
-    problems.length === 0 ? (versionFault(document) ?? findFault(document, document.contents, [])) : null
+  const fault = problems.length === 0 ? faultOf(document, targets) : null
   if (fault !== null) {
     const message = `The file cannot be parsed: ${fault.reason}.`
     problems.push(fileProblem('CONFIG_SYNTAX', at(fault.offset), 'valid YAML or JSON', message))
   }
   if (problems.length > 0) return { ok: false, problems }
-  const value: unknown =
-    strict === undefined ? document.toJS({ maxAliasCount: ALIAS_COUNT_MAX }) : strict.value
+  // The parser's own bound is on uses of one anchor, however small it is.
+  const value: unknown = strict === undefined ? document.toJS({ maxAliasCount: -1 }) : strict.value
   return { ok: true, parsed: { value, ...places } }
 }
 
+/** What each alias stands for; undefined where no anchor of its name is before it. */
+type Targets = ReadonlyMap<Alias, Node | undefined>
+
 interface ReadDocument {
   readonly document: Document
+  readonly targets: Targets
   readonly places: Places
   at(offset: number): Position
 }
@@ -141,11 +145,32 @@ function readDocument(text: string, file: string): ReadDocument {
     const { line, col } = lines.linePos(offset)
     return { file, line: Math.max(1, line), column: Math.max(1, col) }
   }
+  const targets = aliasTargets(document.contents)
   const places = {
-    locate: (pointer: string) => at(offsetOf(document, pointer, 'value')),
-    locateKey: (pointer: string) => at(offsetOf(document, pointer, 'key')),
+    locate: (pointer: string) => at(offsetOf(document.contents, targets, pointer, 'value')),
+    locateKey: (pointer: string) => at(offsetOf(document.contents, targets, pointer, 'key')),
   }
-  return { document, at, places }
+  return { document, targets, at, places }
+}
+
+/** In one go: the parser looks through the whole document for each. */
+function aliasTargets(root: unknown): Targets {
+  const anchors = new Map<string, Node>()
+  const targets = new Map<Alias, Node | undefined>()
+  const walk = (node: unknown): void => {
+    if (isAlias(node)) targets.set(node, anchors.get(node.source))
+    else if (isNode(node)) {
+      if ('anchor' in node && typeof node.anchor === 'string') anchors.set(node.anchor, node)
+      if (isMap(node)) {
+        for (const { key, value } of node.items) {
+          walk(key)
+          walk(value)
+        }
+      } else if (isSeq(node)) for (const item of node.items) walk(item)
+    }
+  }
+  walk(root)
+  return targets
 }
 
 /** What the parser calls by itself, each where it stands; any other error makes it misread all that follows. */
@@ -183,6 +208,29 @@ interface Fault {
   readonly reason: string
 }
 
+function faultOf(document: Document, targets: Targets): Fault | null {
+  if (targets.size > ALIASES_MAX) return { offset: 0, reason: `it has more than ${ALIASES_MAX} aliases` }
+  const fault = versionFault(document) ?? findFault(targets, document.contents, [])
+  if (fault !== null) return fault
+  const values = valuesIn(targets, document.contents, new Map())
+  return values > EXPANDED_VALUES_MAX ? { offset: 0, reason: 'its aliases expand too far' } : null
+}
+
+/** How many values there are below a node once its aliases, none of which holds itself, are written out. */
+function valuesIn(targets: Targets, node: unknown, counted: Map<unknown, number>): number {
+  if (isAlias(node)) return valuesIn(targets, targets.get(node), counted)
+  const known = counted.get(node)
+  if (known !== undefined) return known
+  const members: readonly unknown[] = isMap(node)
+    ? node.items.map(({ value }) => value)
+    : isSeq(node)
+      ? node.items
+      : []
+  const count = members.reduce<number>((sum, member) => sum + valuesIn(targets, member, counted), 1)
+  if (members.length > 0) counted.set(node, count)
+  return count
+}
+
 /** In YAML 1.1 `yes` is true, and 010 is eight. */
 function versionFault({ directives }: Document): Fault | null {
   const version = directives?.yaml.version ?? '1.2'
@@ -193,17 +241,17 @@ function versionFault({ directives }: Document): Fault | null {
  * What the parser lets pass and we do not: keys that change prototypes or that YAML 1.1 would merge, aliases to nothing or
  * to what holds them.
  */
-function findFault(document: Document, node: unknown, holders: readonly unknown[]): Fault | null {
+function findFault(targets: Targets, node: unknown, holders: readonly unknown[]): Fault | null {
   if (isAlias(node)) {
-    const target = node.resolve(document)
+    const target = targets.get(node)
     const name = `the alias "*${node.source}"`
     if (target === undefined) return { offset: startOf(node) ?? 0, reason: `${name} has no anchor before it` }
     return holders.includes(target) ? { offset: startOf(node) ?? 0, reason: `${name} holds itself` } : null
   }
   const within = [...holders, node]
-  if (isSeq(node)) return firstFound(node.items, (item) => findFault(document, item, within))
+  if (isSeq(node)) return firstFound(node.items, (item) => findFault(targets, item, within))
   if (!isMap(node)) return null
-  return firstFound(node.items, (pair) => keyFault(pair.key) ?? findFault(document, pair.value, within))
+  return firstFound(node.items, (pair) => keyFault(pair.key) ?? findFault(targets, pair.value, within))
 }
 
 function keyFault(key: unknown): Fault | null {
@@ -225,21 +273,21 @@ function firstFound<Item, Found>(items: readonly Item[], find: (item: Item) => F
 }
 
 /** Where the key or value starts; that of the nearest container when it is not in the document. */
-function offsetOf(document: Document, pointer: string, part: 'key' | 'value'): number {
-  let node = resolved(document, document.contents)
-  let offset = startOf(document.contents) ?? 0
+function offsetOf(root: unknown, targets: Targets, pointer: string, part: 'key' | 'value'): number {
+  let node = resolved(targets, root)
+  let offset = startOf(root) ?? 0
   for (const key of splitPointer(pointer)) {
     if (isMap(node)) {
       const pair = node.items.find((item) => isScalar(item.key) && item.key.value === key)
       if (pair === undefined) return offset
       const keyOffset = startOf(pair.key) ?? offset
       offset = part === 'key' ? keyOffset : (startOf(pair.value) ?? keyOffset)
-      node = resolved(document, pair.value)
+      node = resolved(targets, pair.value)
     } else if (isSeq(node)) {
       const item: unknown = node.items[Number(key)]
       if (item === undefined) return offset
       offset = startOf(item) ?? offset
-      node = resolved(document, item)
+      node = resolved(targets, item)
     } else return offset
   }
   return offset
@@ -249,8 +297,8 @@ function startOf(node: unknown): number | null {
   return isNode(node) ? (node.range?.[0] ?? null) : null
 }
 
-function resolved(document: Document, node: unknown): Node | null {
-  if (isAlias(node)) return node.resolve(document) ?? null
+function resolved(targets: Targets, node: unknown): Node | null {
+  if (isAlias(node)) return targets.get(node) ?? null
   return isNode(node) ? node : null
 }
 
