@@ -68,7 +68,10 @@ function describeString(schema: Readonly<Record<string, unknown>>): string {
 }
 
 function describeRange(schema: Readonly<Record<string, unknown>>): string {
-  const { minimum, maximum } = schema
+  const { minimum, maximum, exclusiveMinimum } = schema
+  if (typeof exclusiveMinimum === 'number') {
+    return ` above ${exclusiveMinimum}${typeof maximum === 'number' ? `, at most ${maximum}` : ''}`
+  }
   if (typeof minimum === 'number' && typeof maximum === 'number') return ` from ${minimum} to ${maximum}`
   if (typeof minimum === 'number') return `, at least ${minimum}`
   return typeof maximum === 'number' ? `, at most ${maximum}` : ''

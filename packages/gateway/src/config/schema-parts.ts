@@ -79,7 +79,8 @@ const FIELD_NAME = Type.String({
 /** Control characters in a value would let a config write further field lines. */
 export const FIELD_VALUE = Type.String({
   pattern: '^$|^[\\x21-\\x7e\\x80-\\xff]([\\t\\x20-\\x7e\\x80-\\xff]*[\\x21-\\x7e\\x80-\\xff])?$',
-  patternErrorMessage: 'a field value (RFC 9110, 5.5): no control characters, no space at either end',
+  patternErrorMessage:
+    'a string that is a field value (RFC 9110, 5.5): no control characters, no space at either end',
 })
 
 export const FIELDS = (description: string) => record(FIELD_NAME, FIELD_VALUE, { description, default: {} })

@@ -119,6 +119,8 @@ export const UPSTREAM_SCHEMA = Type.Object(
             Type.String({
               default: '',
               maxLength: 253,
+              pattern: '^[A-Za-z0-9._-]*$',
+              patternErrorMessage: 'a host name',
               description:
                 "The name sent as SNI and demanded of the certificate. '': the target's own host name.",
             }),
