@@ -1,9 +1,10 @@
 import { statSync } from 'node:fs'
-import { basename, sep } from 'node:path'
+import { basename, join, sep } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { type FSWatcher, watch } from 'chokidar'
 import { messageOf } from '../base/errors.ts'
 import { WATCH_LIMITS } from '../config/limits.ts'
+import { isLink, watchLinks } from './link-watch.ts'
 
 export interface WatchOptions {
   readonly log: Log
@@ -13,6 +14,7 @@ export interface WatchOptions {
 
 interface Watched {
   readonly watcher: FSWatcher
+  readonly links: Disposable
   /** Nobody need wait for it any more. */
   isReady(): void
 }
@@ -62,16 +64,34 @@ export class Watch {
   }
 
   async #add(path: string): Promise<void> {
+    const links = watchLinks(path, {
+      onMoved: (isThere) => (isThere ? void this.#again(path) : this.#onEvent(path)),
+      onError: (thrown) => this.#warn('watch a link', thrown),
+    })
     const watcher = watch(path, { ignoreInitial: true, ignored: isIgnored, followSymlinks: true })
     const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
-    this.#watched.set(path, { watcher, isReady })
+    this.#watched.set(path, { watcher, links, isReady })
     watcher.on('all', (_, touched) => this.#onEvent(touched))
+    // A link in a folder: it does not watch what that leads to now.
+    watcher.on('raw', (event, name, details) => {
+      if (event === 'rename' && name !== null && isLink(join(folderOf(details), name))) void this.#again(path)
+    })
     watcher.on('error', (thrown) => this.#warn('watch a file', thrown))
     watcher.on('ready', isReady)
     await ready
   }
 
-  async #end({ watcher, isReady }: Watched): Promise<void> {
+  /** The path leads elsewhere. */
+  async #again(path: string): Promise<void> {
+    const watched = this.#watched.get(path)
+    if (watched === undefined || this.#isClosed) return
+    this.#watched.delete(path)
+    await Promise.all([this.#end(watched), this.#add(path)])
+    if (this.#watched.has(path)) this.#onEvent(path)
+  }
+
+  async #end({ watcher, links, isReady }: Watched): Promise<void> {
+    links[Symbol.dispose]()
     // It will not say so any more, and others are waited for along with it.
     isReady()
     try {
@@ -110,6 +130,12 @@ export class Watch {
     this.#touched.clear()
     this.#options.onQuiet(files, this.#firstSignAt)
   }
+}
+
+/** Of a raw event of the watcher, which has no type. */
+function folderOf(details: unknown): string {
+  const isKnown = typeof details === 'object' && details !== null && 'watchedPath' in details
+  return isKnown ? String(details.watchedPath) : ''
 }
 
 /** Hidden files and folders are nobody's plugin; what npm installed comes along with a change of the plugin's own. */
