@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { type KeyOptions, keyHash, keyNew } from './key.ts'
+import { type KeyOptions, keyHash, keyNew, readKey } from './key.ts'
 
 async function run(
   command: (options: KeyOptions) => Promise<number>,
@@ -72,6 +72,22 @@ test('keyHash() refuses what is no key that a fast hash protects, and never show
     assert.match(err, reason)
     assert.ok(!err.includes('hunter2'))
   }
+})
+
+test('readKey() reads a key in pieces, and of what never ends only the beginning', async () => {
+  async function* pieces(...texts: readonly string[]) {
+    for (const text of texts) yield Buffer.from(text)
+  }
+  assert.equal(await readKey(pieces('ck_', 'abc', '\n')), 'ck_abc\n')
+  let given = 0
+  async function* endless() {
+    for (;;) {
+      given += 1
+      yield Buffer.alloc(1024)
+    }
+  }
+  assert.ok((await readKey(endless())).length > 512)
+  assert.ok(given < 10)
 })
 
 test('a pepper that is too short or not there is refused, and nothing is printed', async (t) => {

@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { messageOf } from '../base/errors.ts'
+import { readTextFileOrPipe } from '../config/text-file.ts'
 import type { CommandIo } from './io.ts'
 
 /**
@@ -35,15 +35,27 @@ export async function keyNew(options: KeyOptions): Promise<number> {
   )
 }
 
-/** Hashes a key that there is already. `readKey`: all of stdin. */
-export async function keyHash(options: KeyOptions, readKey: () => Promise<string>): Promise<number> {
-  const key = (await readKey()).replace(/\r?\n$/, '')
+/** Hashes a key that there is already. `read`: what stands on stdin. */
+export async function keyHash(options: KeyOptions, read: () => Promise<string>): Promise<number> {
+  const key = (await read()).replace(/\r?\n$/, '')
   const refusal = refusalOf(key)
   if (refusal !== null) {
     options.io.err(`Cannot hash the key on stdin: ${refusal}\n`)
     return 1
   }
   return printHash(options, (hash) => `${hash}\n`, key)
+}
+
+/** All of a stream, or as much of it as shows that it is no key. */
+export async function readKey(stream: AsyncIterable<Uint8Array | string>): Promise<string> {
+  const pieces: Buffer[] = []
+  let size = 0
+  for await (const piece of stream) {
+    pieces.push(Buffer.from(piece))
+    size += piece.length
+    if (size > 4 * KEY_LENGTH_MAX) break
+  }
+  return Buffer.concat(pieces).toString('utf8')
 }
 
 async function printHash(
@@ -67,7 +79,7 @@ async function printHash(
 /** As `${file:…}` in a config reads it: without the line break at its end. */
 async function readPepper(file: string): Promise<{ text: string } | { refusal: string }> {
   try {
-    const text = (await readFile(file, 'utf8')).replace(/\r?\n$/, '')
+    const text = (await readTextFileOrPipe(file)).replace(/\r?\n$/, '')
     if (text.length >= PEPPER_LENGTH_MIN) return { text }
     return {
       refusal: `it has ${text.length} characters, at least ${PEPPER_LENGTH_MIN} are needed; make one with "openssl rand -hex 32".`,

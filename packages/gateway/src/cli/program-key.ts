@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import { text as textOf } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import type { ProgramOptions } from './program.ts'
 
@@ -34,7 +33,8 @@ export function addKeyCommands(program: Command, options: ProgramOptions): void 
     .option(PEPPER_OPTION, PEPPER_HELP)
     .addHelpText('after', '\nExample:\n  cardea key hash < partner.key')
     .action(async (given: Given) => {
-      const { keyHash } = await import('./key.ts')
-      options.onExit(await keyHash(settings(given), () => textOf(process.stdin)), false)
+      const { keyHash, readKey } = await import('./key.ts')
+      if (process.stdin.isTTY) io.err('The key, then Enter and Ctrl-D:\n')
+      options.onExit(await keyHash(settings(given), () => readKey(process.stdin)), false)
     })
 }
