@@ -208,6 +208,38 @@ test('past `connections` the newest connection is refused with 503, the others a
   assert.equal((await next.response()).text, 'ok')
 })
 
+test('where a few connections too many are being refused, others get no answer', async (t) => {
+  const { port, plane, connection } = await gatewayWith(t, { limits: { connectionsMax: 1 } })
+  await waitFor(() => plane.counters().connections === 1, 'the first one')
+  const refused = await Promise.all(Array.from({ length: 32 }, () => TestConnection.open(t, port)))
+  for (const one of refused) assert.equal(problemOf(await one.response()).code, 'GATEWAY_OVERLOADED')
+  // The reset may be there before the client knows that it is connected.
+  const end = await TestConnection.open(t, port).then(
+    (turnedAway) => turnedAway.ended(),
+    (error: NodeJS.ErrnoException) => (error.code === 'ECONNRESET' ? 'reset' : error.message),
+  )
+  assert.equal(end, 'reset')
+  await connection.write(get())
+  assert.equal((await connection.response()).text, 'ok')
+})
+
+test('clients cannot take the files that upstreams need', async (t) => {
+  // A quarter for others, and a half of the rest for the upstream.
+  const { port, plane, connection, logged } = await gatewayWith(t, { openFilesMax: 8 })
+  const kept = [connection, await TestConnection.open(t, port), await TestConnection.open(t, port)]
+  await waitFor(() => plane.counters().connections === 3, 'all three')
+  const refused = await TestConnection.open(t, port)
+  assert.equal(problemOf(await refused.response()).code, 'GATEWAY_OVERLOADED')
+  for (const one of kept) {
+    await one.write(get())
+    assert.equal((await one.response()).text, 'ok')
+  }
+  assert.match(
+    logged.at(-1)?.message ?? '',
+    /^At most 3 clients can be connected to this worker, not the 20000 of limits.connections/,
+  )
+})
+
 test('past `pending_requests` a request is 503, its connection lives on', async (t) => {
   const { connection, port, upstream } = await gatewayWith(t, { limits: { pendingRequestsMax: 1 } }, () => {})
   await connection.write(get())
@@ -226,7 +258,14 @@ test('past `pending_requests` a request is 503, its connection lives on', async 
 test('before the first generation every request is 503, also HEAD and with a body', async (t) => {
   const { settings } = planOf({})
   const log = { debug() {}, info() {}, warn() {}, error() {} }
-  const plane = new DataPlane({ settings, log, onFault() {}, onTrace() {}, workerNumber: 1 })
+  const plane = new DataPlane({
+    settings,
+    log,
+    onFault() {},
+    onTrace() {},
+    workerNumber: 1,
+    openFilesMax: 1_024,
+  })
   t.after(() => plane.drain(0))
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle, address)

@@ -53,6 +53,8 @@ export interface DataPlaneSpec {
   readonly faults?: Partial<FaultSettings>
   /** Of the generation. Of the first one 1, and then the next, unless said. */
   readonly number?: number
+  /** As if the system allowed so many. */
+  readonly openFilesMax?: number
 }
 
 export interface LoggedLine {
@@ -88,6 +90,7 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
     settings: plan.settings,
     log: logInto(logged),
     workerNumber: 1,
+    openFilesMax: spec.openFilesMax ?? Number.POSITIVE_INFINITY,
     onFault: (event) => faults.push(event),
     onTrace: (trace) => traces.push(trace),
   })

@@ -92,8 +92,8 @@ export const EXCHANGE_ERRORS = {
     503,
     'always',
     'The gateway is at its limit',
-    'The worker holds `limits.connections` connections or `limits.pending_requests` unanswered requests.',
-    'Try again; raise the limit or add workers if it stays.',
+    'The worker holds `limits.connections` connections or `limits.pending_requests` unanswered requests, or the system lets it open no more files.',
+    'Try again; raise the limit (that of files with `ulimit -n`) or add workers if it stays.',
   ),
   GENERATION_EXPIRED: gateway(
     503,

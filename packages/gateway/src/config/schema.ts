@@ -53,11 +53,14 @@ const LIMITS_SCHEMA = Type.Object(
       }),
     ),
     connections: defaulted(
-      count('Client connections of one worker. Further ones are answered 503 and closed.', {
-        default: LIMIT_DEFAULTS.connectionsMax,
-        minimum: 1,
-        maximum: 10_000_000,
-      }),
+      count(
+        'Client connections of one worker; fewer where the system lets it open too few files. Further ones are answered 503 and closed.',
+        {
+          default: LIMIT_DEFAULTS.connectionsMax,
+          minimum: 1,
+          maximum: 10_000_000,
+        },
+      ),
     ),
     pending_requests: defaulted(
       count('Requests of one worker that have no response head yet. More get 503.', {

@@ -11,6 +11,7 @@ import type { WorkerCensus } from '../protocol/supervisor-worker.ts'
 import type { ExchangeTrace } from '../protocol/trace.ts'
 import { type Blame, BrokenOff, type StackEntry } from './broken-off.ts'
 import { GuardBook } from './chain/guard.ts'
+import { ClientAdmission } from './client-admission.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
 import { AddressBlocks } from './forwarding/cidr.ts'
@@ -42,6 +43,8 @@ export interface DataPlaneOptions {
   readonly settings: GatewaySettings
   readonly log: Log
   readonly workerNumber: number
+  /** What the system allows this process; infinite where nobody knows. */
+  readonly openFilesMax: number
   /** Called for what befell an instance, beyond the one exchange it befell. */
   onFault(event: FaultEvent): void
   /** Called at the end of every exchange while tracing is on. */
@@ -60,7 +63,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #ids: RequestIds
   readonly #registry: UpstreamRegistry
   readonly #guards: GuardBook
-  #connectionCount = 0
+  readonly #admission: ClientAdmission
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
   readonly #trust: { blocks: AddressBlocks }
@@ -72,11 +75,12 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   #onQuiet: (() => void) | null = null
 
   constructor(options: DataPlaneOptions) {
-    const { settings, log, workerNumber, onFault } = options
+    const { settings, log, workerNumber, openFilesMax, onFault } = options
     this.#options = options
     this.settings = settings
     this.#log = log
     this.#ids = new RequestIds(workerNumber)
+    this.#admission = new ClientAdmission(log, systemClock, openFilesMax)
     this.#trust = { blocks: new AddressBlocks(settings.trustedProxies) }
     this.#registry = new UpstreamRegistry({
       sweeper: this.sweeper,
@@ -133,6 +137,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.settings = generation.settings
     this.#guards.faults = generation.settings.faults
     this.#guards.confirm(generation.quarantined)
+    this.#admission.apply(generation.settings, generation.upstreamPlans)
     this.#trust.blocks = proxies
     this.#applyTracing()
     this.#generations.replace(generation)
@@ -175,7 +180,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   accept(handle: ListenHandle, address: ListenAddress): void {
     handle.onconnection = (error, connection) => {
       if (error === 0) this.#open(connection, address.port)
-      else this.#log.warn('A connection could not be accepted', { errno: error })
+      else this.#admission.notAccepted(error)
     }
     const result = handle.listen(BACKLOG)
     if (result !== 0) throw new ListenError(address, result)
@@ -192,10 +197,10 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   #open(handle: object, port: number): void {
     const connection = new ClientConnection(handle, port, this)
-    this.#connectionCount++
-    if (this.#connectionCount > this.settings.limits.connectionsMax) {
+    const admission = this.#admission.opened()
+    if (admission === 'refuse') {
       connection.refuse('GATEWAY_OVERLOADED', 'The worker holds as many connections as it may')
-    }
+    } else if (admission === 'turn-away') connection.reset()
   }
 
   forwardingFor(peerAddress: string, localPort: number): ForwardingFields {
@@ -237,12 +242,12 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   }
 
   connectionClosed(): void {
-    this.#connectionCount--
+    this.#admission.closed()
     if (this.#onQuiet !== null) this.#lookForQuiet()
   }
 
   #lookForQuiet(): void {
-    if (this.#connectionCount === 0 && this.#exchanges === 0) this.#onQuiet?.()
+    if (this.#admission.count === 0 && this.#exchanges === 0) this.#onQuiet?.()
   }
 
   /** Resolves when nothing is going on any more, the last hook included, or the time is over. */
@@ -295,7 +300,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   counters(): { connections: number; exchanges: number; requestsTotal: number } {
     return {
-      connections: this.#connectionCount,
+      connections: this.#admission.count,
       exchanges: this.#exchanges,
       requestsTotal: this.#requestsTotal,
     }

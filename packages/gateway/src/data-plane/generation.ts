@@ -1,4 +1,4 @@
-import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan, InstancePlan, UpstreamPlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
 import { type Answer, answerOf } from './answer.ts'
 import { Chain, type ChainPlace } from './chain/chain.ts'
@@ -35,6 +35,7 @@ export class Generation {
   readonly viaHttp10: string
   readonly router: Router
   readonly routes: readonly LiveRoute[]
+  readonly upstreamPlans: readonly UpstreamPlan[]
   /** Keys of the instances that it says are quarantined. */
   readonly quarantined: readonly string[]
   readonly #upstreams: ReadonlyMap<string, Upstream>
@@ -52,6 +53,7 @@ export class Generation {
     this.via = `1.1 ${plan.settings.viaName}`
     this.viaHttp10 = `1.0 ${plan.settings.viaName}`
     this.quarantined = plan.instances.filter(({ quarantined }) => quarantined).map(({ key }) => key)
+    this.upstreamPlans = plan.upstreams
     this.router = compileRouter(plan.routes)
     const places = new Map(
       plan.instances.map((instance) => [instance.id, placeOf(instance, instances, guards, held)]),

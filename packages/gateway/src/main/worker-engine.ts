@@ -17,6 +17,7 @@ import type { MasterToWorker } from '../protocol/master-worker.ts'
 import type { NodeAnswer } from '../protocol/node-services.ts'
 import type { SlimPlan } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy, WorkerCensus, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import { openFilesMax } from './open-files.ts'
 import { StallRecovery } from './stall-recovery.ts'
 import { markStep, type Staging, type Suspect, suspectsOf } from './suspects.ts'
 import { Watchdog } from './watchdog.ts'
@@ -62,6 +63,7 @@ export class WorkerEngine {
       settings,
       log: this.#log,
       workerNumber: number,
+      openFilesMax: openFilesMax(),
       onFault: (event) => tell({ kind: 'fault', event }),
       onTrace: (trace) => tell({ kind: 'trace', trace }),
     })

@@ -164,7 +164,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
     const acquirer = this.#connecting.get(connection) ?? null
     this.#connecting.delete(connection)
     if (error !== null) {
-      this.noteFailure()
+      if (error.source === 'upstream') this.noteFailure()
       acquirer?.onAcquireFailed(error)
     }
     this.#serveQueue()
