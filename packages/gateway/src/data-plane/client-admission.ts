@@ -25,6 +25,8 @@ export class ClientAdmission {
   readonly #openFilesMax: number
   #count = 0
   #max: number
+  /** That of the last line in the log. */
+  #toldMax = 0
   #unaccepted = 0
   #quietUntilMs = 0
 
@@ -43,9 +45,9 @@ export class ClientAdmission {
   /** Those that are connected stay. */
   apply({ limits: { connectionsMax } }: GatewaySettings, upstreams: readonly UpstreamPlan[]): void {
     const max = Math.min(connectionsMax, filesForClients(this.#openFilesMax, upstreams))
-    const hasChanged = max !== this.#max
     this.#max = max
-    if (max === connectionsMax || !hasChanged) return
+    if (max === connectionsMax || max === this.#toldMax) return
+    this.#toldMax = max
     const text =
       `At most ${max} clients can be connected to this worker, not the ${connectionsMax} of limits.connections: ` +
       `the system lets it open ${this.#openFilesMax} files. Raise that (ulimit -n), or lower limits.connections`
