@@ -165,9 +165,11 @@ test('status and plugin info tell what stands on disk from what runs', async (t)
   assert.equal(await shown({ ...info, instances: [] }), 'Plugin auth 1.0.0: built')
 })
 
-test('status says loudly that nothing serves', () => {
-  const text = statusText(status({ generation: 0, addresses: [] }), { paint: PLAIN, now: () => NOW })
+test('status says loudly that nothing serves, and not of a start that nothing serves yet', () => {
+  const options = { paint: PLAIN, now: () => NOW }
+  const text = statusText(status({ generation: 0, pending: failedReport() }), options)
   assert.match(text, /: no generation can be served: every request is answered 503\n/)
+  assert.match(statusText(status({ generation: 0 }), options), /: it is starting, and nothing serves yet\n/)
 })
 
 const ENTRY: HistoryEntry = {

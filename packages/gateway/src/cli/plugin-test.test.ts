@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { runCommand } from '../../../../tests/support/cardea-command.ts'
+import { CARDEA, runCommand } from '../../../../tests/support/cardea-command.ts'
 import { withTempDir } from '../../../../tests/support/temp-dir.ts'
 import { pluginTest } from './plugin-test.ts'
 
@@ -61,6 +63,20 @@ test('`cardea plugin test` runs the tests of one plugin or of all, and its exit 
   const elsewhere = await run('good', '--dir', 'nowhere')
   assert.equal(elsewhere.code, 1)
   assert.match(elsewhere.stderr, /^There is no plugin "good" in .*nowhere, nor a built-in one/)
+})
+
+test('`cardea plugin test` does not pass because nobody reads on, as behind `| head -1`', async () => {
+  await using dir = await withTempDir()
+  const text = `${passing}test('it fails', () => { throw new Error('no') })`
+  await dir.write({ 'plugins/bad/plugin.json': '{}', 'plugins/bad/plugin.test.ts': text })
+  const env = { ...process.env, NODE_TEST_CONTEXT: undefined }
+  // Where in its end the run is by then differs from one to the other.
+  const ends = Array.from({ length: 4 }, async () => {
+    const child = spawn(process.execPath, [CARDEA, 'plugin', 'test', 'bad'], { cwd: dir.path, env })
+    child.stdout.once('data', () => child.stdout.destroy())
+    return once(child, 'exit')
+  })
+  assert.deepEqual(await Promise.all(ends), Array(4).fill([1, null]))
 })
 
 test('`cardea plugin new` and `cardea plugin test` go together', async (t) => {

@@ -39,16 +39,20 @@ export function statusText(status: GatewayStatus, options: TextOptions): string 
 }
 
 function headOf(
-  { directory, generation, startedAt, addresses }: GatewayStatus,
+  { directory, generation, startedAt, addresses, pending }: GatewayStatus,
   now: number,
   paint: Paint,
 ): string {
-  const serves =
-    generation === 0
-      ? paint('red', 'no generation can be served: every request is answered 503')
-      : paint('green', `generation ${generation} serves`)
+  const serves = paint(...servesText(generation, pending !== null))
   const urls = addresses.map((address) => `  ${urlOf(address)}\n`).join('')
   return `Gateway in ${printable(directory)}, started ${agoText(startedAt, now)}: ${serves}\n${urls}`
+}
+
+function servesText(generation: number, hasFailed: boolean): Parameters<Paint> {
+  if (generation > 0) return ['green', `generation ${generation} serves`]
+  return hasFailed
+    ? ['red', 'no generation can be served: every request is answered 503']
+    : ['yellow', 'it is starting, and nothing serves yet']
 }
 
 /** What stands on disk and does not run, and what runs in its place. */

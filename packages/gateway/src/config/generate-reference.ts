@@ -14,10 +14,11 @@ const CONFIG_INTRO = [
   'The file beside `plugins/`, as YAML or JSON. Unknown keys are errors; `cardea config check FILE` names all problems at once.',
   'Durations and sizes carry units: `500ms`, `5s`, `1m`, `1h`, `1d`; `512B`, `64KiB`, `1MiB`, `1GiB`, `64KB`, `10MB`, `1GB`. A bare `0` needs none.',
   'In values, `${NAME}` is an environment variable, `${NAME:-default}` the same with a default for an unset or empty one, `${file:/path}` the text of a file without its last line break (the gateway watches it as it does this file), and `$$` a plain `$`; none may hold another. Inside of `{ }` and `[ ]` YAML wants quotes around them: `{ port: "${PORT}" }`. What they stand for becomes a number or boolean where the key wants one.',
+  'Editors complete and check it by [its JSON Schema](../../packages/gateway/schemas/cardea.schema.json): name its path in a first line `# yaml-language-server: $schema=PATH`, or as `$schema`.',
 ].join('\n\n')
 
 const MANIFEST_INTRO =
-  'The file that makes a folder a plugin, as JSON; comments are allowed. Variables are not replaced in it.'
+  'The file that makes a folder a plugin, as JSON; comments are allowed. Variables are not replaced in it. For editors `$schema` names the path of [its JSON Schema](../../packages/gateway/schemas/plugin.schema.json).'
 
 /** Path from the repository's root to the text that belongs there. */
 export function referenceFiles(): ReadonlyMap<string, string> {

@@ -18,7 +18,8 @@ process.stdout.on('error', (error) => {
   if (servesHere()) return
   const hasLeft = systemErrorCode(error) === 'EPIPE'
   if (!hasLeft) process.stderr.write(`Cannot write the result: ${error.message}\n`)
-  process.exit(hasLeft ? process.exitCode : 1)
+  // Of a command that still works nobody knows how it would have ended.
+  process.exit(hasLeft ? (process.exitCode ?? 1) : 1)
 })
 
 const program = createProgram({
