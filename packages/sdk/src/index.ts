@@ -71,7 +71,8 @@ export interface Middleware<Config = Record<string, unknown>> {
    * Return true to go on, false to stop: then `ctx.response` is the answer. `send`, `json` and `redirect`
    * return false, so `return ctx.response.json(…)` reads well. Anything but true or false, false without a
    * status, true after `send()`, a throw or a rejection fails the hook; `on_failure` then decides. Its edits of
-   * `ctx.response` are dropped then; what it did to `ctx.request` stays, also when `open` skips the plugin.
+   * `ctx.response` are dropped then. `open` goes on as if the plugin were not there: what it did to `ctx.request` and put into
+   * `ctx.values` is taken back. Where that cannot be, since the body has passed its transform, the exchange fails as by `closed`.
    *
    * A hook that returns a boolean and not a promise costs no promise.
    */

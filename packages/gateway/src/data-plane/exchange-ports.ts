@@ -1,4 +1,4 @@
-import type { BodyPort } from './body/body-flow.ts'
+import type { BodyPort } from './body/body-port.ts'
 import type { FieldLines } from './fields.ts'
 import type { ClientStream } from './streams.ts'
 

@@ -1,8 +1,9 @@
 import type { Cloneable, Protocol } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import type { HostPolicy } from '../protocol/generation.ts'
-import { BodyFlow, type BodyPort } from './body/body-flow.ts'
-import { type ExchangeView, type PendingAnswer, Phase } from './chain/exchange-view.ts'
+import { BodyFlow } from './body/body-flow.ts'
+import type { BodyPort } from './body/body-port.ts'
+import { type ExchangeView, type PendingAnswer, Phase, type SavedRequest } from './chain/exchange-view.ts'
 import { type EditStep, ResponseEdits } from './chain/response-edits.ts'
 import { FieldLines } from './fields.ts'
 import type { Forwarding } from './forwarding/forwarded.ts'
@@ -145,6 +146,36 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   unshare(): void {
     if (this.#values !== null) this.#values = new Map(this.#values)
     if (this.#query !== null) this.#query = new URLSearchParams(this.#query)
+  }
+
+  saveRequest(): SavedRequest {
+    const { method, path, pathSet } = this
+    return {
+      method,
+      path,
+      pathSet,
+      query: this.#query === null ? null : new URLSearchParams(this.#query),
+      values: this.#values === null ? null : new Map(this.#values),
+      fields: this.head.fields.save(),
+    }
+  }
+
+  keepRequest(): void {
+    this.requestFlow?.keep()
+  }
+
+  restoreRequest({ method, path, pathSet, query, values, fields }: SavedRequest): boolean {
+    if (this.requestFlow?.takeBack() === false) return false
+    this.method = method
+    this.path = path
+    this.pathSet = pathSet
+    this.head.fields.restore(fields)
+    // Others may hold the map and the query.
+    if (query === null) this.#query = null
+    else this.#query = refilled(this.#query ?? query, query)
+    this.#values?.clear()
+    for (const [name, value] of values ?? []) this.#values?.set(name, value)
+    return true
   }
 
   get edits(): ResponseEdits {
@@ -305,6 +336,14 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     if (whole !== null && trailers === null) this.responseLength = whole.length
     else if (whole !== null || changed) this.responseLength = -1
   }
+}
+
+/** `query` with the pairs of `content`. */
+function refilled(query: URLSearchParams, content: URLSearchParams): URLSearchParams {
+  if (query.toString() === content.toString()) return query
+  for (const name of new Set(query.keys())) query.delete(name)
+  for (const [name, value] of content) query.append(name, value)
+  return query
 }
 
 const EMPTY = new FieldLines()

@@ -1,7 +1,7 @@
 import type { ExchangeError } from '@cardea/sdk'
 import { type ErrorCode, GatewayError } from '../base/errors.ts'
 import { type Answer, answerOf, problemAnswer } from './answer.ts'
-import type { BodyPort } from './body/body-flow.ts'
+import type { BodyPort } from './body/body-port.ts'
 import { type HookFailure, Phase } from './chain/exchange-view.ts'
 import { ExchangeEnd } from './exchange-end.ts'
 import { requestPortOf, responsePortOf } from './exchange-ports.ts'

@@ -113,6 +113,12 @@ function linesText(lines: readonly string[], left: string): string {
   return text
 }
 
+/** What {@link FieldLines.save} gives. */
+export interface SavedLines {
+  readonly block: FieldBlock | null
+  readonly own: readonly string[] | null
+}
+
 /**
  * The field lines of one message, in the order received (RFC 9110, 5). A flat list, because a head has a dozen lines
  * and a linear scan over interned names beats a map that has to be built first. The first lines may be a block shared
@@ -144,6 +150,16 @@ export class FieldLines {
   /** Starts with the lines of a block. There must be none yet. */
   take(block: FieldBlock): void {
     this.#block = block
+  }
+
+  /** The lines as they are, for `restore`. */
+  save(): SavedLines {
+    return { block: this.#block, own: this.#own?.slice() ?? null }
+  }
+
+  restore({ block, own }: SavedLines): void {
+    this.#block = block
+    this.#own = own?.slice() ?? null
   }
 
   /** Every line but Content-Length, each with CRLF. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { BodyFlow, type BodyPort } from './body-flow.ts'
+import { BodyFlow } from './body-flow.ts'
+import type { BodyPort } from './body-port.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void

@@ -1,28 +1,9 @@
-import { type ErrorCode, GatewayError } from '../../base/errors.ts'
+import { GatewayError } from '../../base/errors.ts'
 import type { FieldLines } from '../fields.ts'
+import type { Before, BodyPort } from './body-port.ts'
 import { decodeStages } from './decode.ts'
+import { Gathering } from './gathering.ts'
 import { asBuffer, NOTHING, type Stage } from './stage.ts'
-
-/** What a flow needs of the exchange, one object per direction. */
-export interface BodyPort {
-  /** Bound of what is gathered. */
-  readonly gatheredBytesMax: number
-  readonly tooLarge: ErrorCode
-  /** The message's Content-Encoding. */
-  contentEncoding(): string | null
-  pauseSource(): void
-  resumeSource(): void
-  /** A plugin waits for bytes (true), or has got them (false): its hook's clock stands meanwhile. */
-  onWaiting(waiting: boolean): void
-  /** A plugin is about to read: a client that waits for 100 Continue must be told to go on. */
-  onRead(): void
-  /** What the source still has is of no use any more. */
-  onUnwanted(): void
-  deliver(chunk: Buffer): void
-  deliverEnd(trailers: FieldLines | null): void
-  /** A transform failed while the content flowed. */
-  onBroken(error: unknown): void
-}
 
 /**
  * The content of one direction of an exchange, once a plugin has touched it; untouched content never comes here. From
@@ -53,6 +34,7 @@ export class BodyFlow {
   #decodes = false
   /** Counts replacements: what an earlier content's stages still settle with is not for the new one. */
   #content = 0
+  #before: Before | null = null
 
   constructor(port: BodyPort) {
     this.#port = port
@@ -137,7 +119,8 @@ export class BodyFlow {
   }
 
   replace(content: Buffer | null): void {
-    this.#dropStages()
+    if (this.#before === null) this.#dropStages()
+    else this.#putAside(this.#before)
     this.#content++
     this.#failure = null
     this.#busy = false
@@ -148,7 +131,7 @@ export class BodyFlow {
     this.#trailers = null
     this.#queue.length = 0
     this.#endGathering()?.resolve(this.#whole)
-    if (!this.#sourceEnded) this.#port.onUnwanted()
+    if (!this.#sourceEnded && this.#before === null) this.#port.onUnwanted()
   }
 
   #endGathering(): Gathering | null {
@@ -166,6 +149,65 @@ export class BodyFlow {
     }
     this.#transformed = true
     this.#stages.push(transform)
+  }
+
+  // What a plugin does that may be passed over, until it is known whether it counts.
+
+  /** From now on what is done can be taken back, until `keep` or `takeBack`. */
+  tryOut(): void {
+    this.#before ??= {
+      stages: this.#stages.length,
+      content: null,
+      isLost: false,
+      readDecoded: this.#readDecoded,
+      replaced: this.#replaced,
+      transformed: this.#transformed,
+      decodes: this.#decodes,
+    }
+  }
+
+  #putAside(before: Before): void {
+    if (this.#gathering !== null) before.isLost = true
+    const others = this.#stages.splice(0, before.stages)
+    this.#dropStages()
+    before.content ??= {
+      stages: others,
+      whole: this.#whole,
+      wholeDecoded: this.#wholeDecoded,
+      trailers: this.#trailers,
+    }
+    before.stages = 0
+  }
+
+  keep(): void {
+    const before = this.#before
+    this.#before = null
+    if (before === null || before.content === null) return
+    for (const stage of before.content.stages) stage.abort()
+    if (!this.#sourceEnded) this.#port.onUnwanted()
+  }
+
+  /** Returns false, and changes nothing, when there is content that cannot be what it was. */
+  takeBack(): boolean {
+    const before = this.#before
+    this.#before = null
+    if (before === null) return true
+    const hasOwnStages = this.#stages.length > before.stages
+    if (before.isLost || (this.#gathering !== null && hasOwnStages)) return false
+    for (const stage of this.#stages.splice(before.stages)) stage.abort()
+    const { content } = before
+    if (content !== null) {
+      this.#stages = [...content.stages]
+      this.#whole = content.whole
+      this.#wholeDecoded = content.wholeDecoded
+      this.#trailers = content.trailers
+      this.#content++
+    }
+    this.#readDecoded = before.readDecoded
+    this.#replaced = before.replaced
+    this.#transformed = before.transformed
+    this.#decodes = before.decodes
+    return true
   }
 
   // The source's side.
@@ -265,6 +307,10 @@ export class BodyFlow {
     gathering.add(chunk)
     if (gathering.bytes > this.#port.gatheredBytesMax) throw this.#tooLarge()
     if (!last) return
+    if (this.#before !== null) {
+      if (this.#stages.length > this.#before.stages) this.#before.isLost = true
+      this.#before.stages = 0
+    }
     this.#stages = []
     const whole = gathering.take()
     this.#whole = whole
@@ -341,46 +387,5 @@ export class BodyFlow {
   #dropStages(): void {
     for (const stage of this.#stages) stage.abort()
     this.#stages = []
-  }
-}
-
-/** As many chunks are kept one by one: a client that sends single bytes would have each cost us a Buffer of its own. */
-const LOOSE_CHUNKS_MAX = 1024
-
-/** Chunks on their way to one piece. */
-class Gathering {
-  readonly promise: Promise<Buffer>
-  bytes = 0
-  readonly #pieces: Buffer[] = []
-  #chunks: Buffer[] = []
-  readonly #resolvers = Promise.withResolvers<Buffer>()
-
-  constructor() {
-    this.promise = this.#resolvers.promise
-    // Whoever waits sees the rejection; nobody may be waiting any more when an exchange is aborted.
-    this.promise.catch(() => {})
-  }
-
-  add(chunk: Buffer): void {
-    if (chunk.length === 0) return
-    this.#chunks.push(chunk)
-    this.bytes += chunk.length
-    if (this.#chunks.length < LOOSE_CHUNKS_MAX) return
-    this.#pieces.push(Buffer.concat(this.#chunks))
-    this.#chunks = []
-  }
-
-  take(): Buffer {
-    const first = this.#chunks[0]
-    if (this.#pieces.length === 0 && this.#chunks.length === 1 && first !== undefined) return first
-    return Buffer.concat([...this.#pieces, ...this.#chunks])
-  }
-
-  resolve(content: Buffer): void {
-    this.#resolvers.resolve(content)
-  }
-
-  reject(error: unknown): void {
-    this.#resolvers.reject(error)
   }
 }

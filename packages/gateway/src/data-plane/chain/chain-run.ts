@@ -68,6 +68,7 @@ export class ChainRun extends HookWait {
           result === true &&
           !user.hasAnswer &&
           !wantsRecord &&
+          context.saved === null &&
           user.phase === Phase.handle &&
           guard.state === GuardState.closed
         ) {
@@ -108,6 +109,7 @@ export class ChainRun extends HookWait {
     const { answer } = this.user
     if (result === true && !answer.sent) {
       context.outcome = 'passed'
+      if (context.saved !== null) this.#keepEdits(context)
       context.entry.guard.calls++
       if (!context.wantsResponse) context.entry.guard.onProbed(context)
       answer.status = 0
@@ -136,13 +138,23 @@ export class ChainRun extends HookWait {
     answer.content = null
     answer.sent = false
     context.transforms = null
-    if (isPassedOver(plan, failure)) {
+    if (isPassedOver(plan, failure) && this.#takeBack(context)) {
       context.outcome = 'skipped'
       return !this.#ended
     }
     context.outcome = 'failed'
     if (!this.#ended) this.user.onHookFailed(failure)
     return false
+  }
+
+  #keepEdits(context: HookContext): void {
+    context.saved = null
+    this.user.keepRequest()
+  }
+
+  /** What a plugin that is passed over did to the request. Returns false when that cannot be. */
+  #takeBack({ saved }: HookContext): boolean {
+    return saved === null || this.#ended || this.user.restoreRequest(saved)
   }
 
   // onError and onResponse, in reverse, for every plugin whose handle returned true.

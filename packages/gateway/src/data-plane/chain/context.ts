@@ -2,9 +2,9 @@ import type { BodyTransform, Cloneable, Context, Log, RouteInfo } from '@cardea/
 import { GatewayError } from '../../base/errors.ts'
 import { pluginAbortController } from '../../base/plugin-signal.ts'
 import type { ChainEntry } from './chain.ts'
-import type { ExchangeView } from './exchange-view.ts'
+import { type ExchangeView, Phase, type SavedRequest } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
-import { noteListenerFailure } from './hook-failure.ts'
+import { mayBePassedOver, noteListenerFailure } from './hook-failure.ts'
 import { RequestView } from './request-view.ts'
 import { ResponseView } from './response-view.ts'
 
@@ -30,6 +30,8 @@ export class HookContext implements Context {
   times: HookTimes | null = null
   /** Transforms that `handle` wants on the response's body; applied when it is this plugin's turn. */
   transforms: { readonly transform: BodyTransform; readonly decode: boolean }[] | null = null
+  /** The request before this plugin's `handle` changed it; null: it has not, or its failure is never passed over. */
+  saved: SavedRequest | null = null
   #exchange: ExchangeView | null
   #request: RequestView | null = null
   #response: ResponseView | null = null
@@ -70,6 +72,7 @@ export class HookContext implements Context {
   }
 
   get values(): Map<string, Cloneable> {
+    this.willEdit()
     return this.exchange.values
   }
 
@@ -93,6 +96,13 @@ export class HookContext implements Context {
     return pluginAbortController(entry.guard.mark, (thrown) =>
       noteListenerFailure(entry, thrown, { id, routeName }),
     )
+  }
+
+  /** Its plugin may change the request or `values` now: if it fails and is passed over, that is taken back. */
+  willEdit(): void {
+    if (this.saved !== null || this.outcome !== 'entered' || !mayBePassedOver(this.entry.plan)) return
+    const { exchange } = this
+    if (exchange.phase === Phase.handle) this.saved = exchange.saveRequest()
   }
 
   recordTransform(transform: BodyTransform, decode: boolean): void {

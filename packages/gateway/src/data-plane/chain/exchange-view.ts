@@ -1,7 +1,7 @@
 import type { Cloneable, ExchangeError, FinishRecord, Log, Protocol } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
 import type { BodyFlow } from '../body/body-flow.ts'
-import type { FieldLines } from '../fields.ts'
+import type { FieldLines, SavedLines } from '../fields.ts'
 import type { Sweeper } from '../sweeper.ts'
 import type { EditStep, ResponseEdits } from './response-edits.ts'
 
@@ -15,6 +15,17 @@ export interface PendingAnswer {
   content: Buffer | null
   /** By `send`, `json` or `redirect`, and not only by setting a status. */
   sent: boolean
+}
+
+/** A request as it was before a plugin, the body apart: see `BodyFlow.tryOut`. */
+export interface SavedRequest {
+  readonly method: string
+  readonly path: string
+  readonly pathSet: boolean
+  /** Null: nobody had asked for it. */
+  readonly query: URLSearchParams | null
+  readonly values: ReadonlyMap<string, Cloneable> | null
+  readonly fields: SavedLines
 }
 
 /** What the contexts of a chain see and do of an exchange. */
@@ -52,6 +63,8 @@ export interface ExchangeView {
   readonly protocol: Protocol
   readonly requestTrailers: FieldLines | null
   readonly requestBody: BodyFlow
+  /** Before a plugin changes it that may be passed over. */
+  saveRequest(): SavedRequest
 
   responseStatus: number
   readonly responseFields: FieldLines
@@ -67,6 +80,10 @@ export interface ExchangeView {
 
 /** What a chain reports to the exchange that runs it. */
 export interface ChainUser extends ExchangeView {
+  /** What a plugin did to the request after `saveRequest` counts. */
+  keepRequest(): void
+  /** It is taken back, with all that it put into `values`. Returns false when the body cannot be what it was. */
+  restoreRequest(saved: SavedRequest): boolean
   /** Every handle hook returned true. */
   onHandled(): void
   /** A hook answers: `answer` and `edits` hold the response. */

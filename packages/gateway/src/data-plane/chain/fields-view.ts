@@ -133,6 +133,7 @@ export class RequestFieldsView extends ReadableFields implements Fields {
     if (exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; its fields can be changed in handle only')
     }
+    this.context.willEdit()
     return exchange
   }
 }

@@ -40,6 +40,7 @@ export class RequestView implements Request {
   }
 
   get query(): URLSearchParams {
+    this.#context.willEdit()
     return this.#context.exchange.query
   }
 
@@ -81,13 +82,19 @@ export class RequestView implements Request {
   }
 
   setBody(body: string | Uint8Array | null): void {
-    this.#editable.requestBody.replace(body === null ? null : ownBuffer(body))
+    const content = body === null ? null : ownBuffer(body)
+    this.#changeableBody(this.#editable).replace(content)
   }
 
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
     const exchange = this.#editable
     const stage = new TransformStage(transform, exchange, this.#context)
-    exchange.requestBody.addTransform(stage, options?.decode === true)
+    this.#changeableBody(exchange).addTransform(stage, options?.decode === true)
+  }
+
+  #changeableBody({ requestBody }: ExchangeView): BodyFlow {
+    if (this.#context.saved !== null) requestBody.tryOut()
+    return requestBody
   }
 
   get #body(): BodyFlow {
@@ -99,6 +106,7 @@ export class RequestView implements Request {
     if (exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; it can be changed in handle only')
     }
+    this.#context.willEdit()
     return exchange
   }
 }

@@ -96,6 +96,7 @@ export class ResponseView implements Response {
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
     const { exchange } = this.#context
     if (exchange.phase === Phase.handle) {
+      this.#context.willEdit()
       this.#context.recordTransform(transform, options?.decode === true)
       // A part of the old content would be no part of the new (RFC 9110, 14): the upstream is asked for the whole.
       exchange.requestFields.delete('range')
