@@ -192,6 +192,8 @@ export const WATCH_LIMITS = {
   burstMs: 2_000,
   /** A start waits for its files to be watched before it looks at them, but no longer. */
   readyTimeoutMs: 5_000,
+  /** Between two looks at files that the system does not tell of. */
+  pollMs: 1_000,
 } as const
 
 /** The control socket. Only its owner reaches it, but a script of theirs may go wrong too. */

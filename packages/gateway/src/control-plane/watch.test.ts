@@ -3,16 +3,21 @@ import { writeFileSync } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { FSWatcher, watch as openWatcher } from 'chokidar'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { folderOf } from './test-support.ts'
-import { Watch } from './watch.ts'
+import { Watch, type WatchOptions } from './watch.ts'
 
 const LOG = { debug() {}, info() {}, warn() {}, error() {} }
 
-async function watching(t: TestContext, files: Readonly<Record<string, unknown>>) {
+async function watching(
+  t: TestContext,
+  files: Readonly<Record<string, unknown>>,
+  options: Partial<WatchOptions> = {},
+) {
   const root = await folderOf(t, files)
   const bursts: (readonly string[])[] = []
-  const watch = new Watch({ log: LOG, onQuiet: (touched) => void bursts.push(touched) })
+  const watch = new Watch({ log: LOG, onQuiet: (touched) => void bursts.push(touched), ...options })
   t.after(() => watch.close())
   await watch.setPaths([join(root, 'cardea.yaml'), join(root, 'plugins')])
   const seen = (path: string) => bursts.some((burst) => burst.includes(join(root, path)))
@@ -124,4 +129,39 @@ test('close() resolves what waits, and calls nobody any more', async (t) => {
   await watch.close()
   await waiting
   assert.deepEqual(bursts, [])
+})
+
+/** As where inotify gives none: each folder that it comes to is an error. */
+class ExhaustedWatcher extends FSWatcher {
+  override add(): this {
+    for (const folder of ['a', 'b']) {
+      const error = Object.assign(new Error(`no watcher for ${folder}`), { code: 'ENOSPC' })
+      setImmediate(() => this.emit('error', error))
+    }
+    return this
+  }
+}
+
+test('Watch looks at files again and again where the system has no watchers left, and says so once', async (t) => {
+  const said: string[] = []
+  const { root, bursts, seen } = await watching(
+    t,
+    { 'cardea.yaml': 'a: 1', 'plugins/a/plugin.ts': 'x' },
+    {
+      log: { ...LOG, warn: (message) => void said.push(message) },
+      open: (path, options) =>
+        options?.usePolling === true ? openWatcher(path, options) : new ExhaustedWatcher(options).add(),
+    },
+  )
+  await waitFor(
+    () => seen('cardea.yaml') && seen('plugins'),
+    'what was written meanwhile to count as touched',
+  )
+  assert.equal(said.length, 2)
+  for (const message of said)
+    assert.match(message, /^The system has no file watchers left: "\S+" is looked at every/)
+  bursts.length = 0
+  await writeFile(join(root, 'plugins/a/plugin.ts'), 'longer')
+  await writeFile(join(root, 'cardea.yaml'), 'a: 123')
+  await waitFor(() => seen('plugins/a/plugin.ts') && seen('cardea.yaml'), 'the events')
 })

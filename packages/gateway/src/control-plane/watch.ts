@@ -3,6 +3,7 @@ import { basename, join, sep } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { type FSWatcher, watch } from 'chokidar'
 import { messageOf } from '../base/errors.ts'
+import { systemErrorCode } from '../base/system-error.ts'
 import { WATCH_LIMITS } from '../config/limits.ts'
 import { isLink, watchLinks } from './link-watch.ts'
 
@@ -10,14 +11,21 @@ export interface WatchOptions {
   readonly log: Log
   /** Something changed and has been quiet since. `firstSignAt`: `performance.now()` of the first event. */
   onQuiet(files: readonly string[], firstSignAt: number): void
+  /** Chokidar's unless told. */
+  readonly open?: typeof watch
 }
 
 interface Watched {
   readonly watcher: FSWatcher
+  /** Its files are looked at again and again, since the system does not tell of them. */
+  readonly isPolled: boolean
   readonly links: Disposable
   /** Nobody need wait for it any more. */
   isReady(): void
 }
+
+/** The system's bounds of inotify watches and instances, which all programs of a user share. */
+const NO_WATCHERS_LEFT: ReadonlySet<string> = new Set(['ENOSPC', 'EMFILE', 'ENFILE'])
 
 /**
  * Watches the config file and the plugins directories. An editor's or git's burst of events becomes one call: it comes
@@ -63,30 +71,51 @@ export class Watch {
     await Promise.all([...this.#watched.values()].map((watched) => this.#end(watched)))
   }
 
-  async #add(path: string): Promise<void> {
+  async #add(path: string, isPolled = false): Promise<void> {
     const links = watchLinks(path, {
       onMoved: (isThere) => (isThere ? void this.#again(path) : this.#onEvent(path)),
       onError: (thrown) => this.#warn('watch a link', thrown),
     })
-    const watcher = watch(path, { ignoreInitial: true, ignored: isIgnored, followSymlinks: true })
+    const { open = watch } = this.#options
+    const watcher = open(path, {
+      ignoreInitial: true,
+      ignored: isIgnored,
+      followSymlinks: true,
+      usePolling: isPolled,
+      interval: WATCH_LIMITS.pollMs,
+      binaryInterval: WATCH_LIMITS.pollMs,
+    })
     const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
-    this.#watched.set(path, { watcher, links, isReady })
+    this.#watched.set(path, { watcher, isPolled, links, isReady })
     watcher.on('all', (_, touched) => this.#onEvent(touched))
     // A link in a folder: it does not watch what that leads to now.
     watcher.on('raw', (event, name, details) => {
       if (event === 'rename' && name !== null && isLink(join(folderOf(details), name))) void this.#again(path)
     })
-    watcher.on('error', (thrown) => this.#warn('watch a file', thrown))
+    watcher.on('error', (thrown) => this.#onError(path, thrown))
     watcher.on('ready', isReady)
     await ready
   }
 
-  /** The path leads elsewhere. */
-  async #again(path: string): Promise<void> {
+  #onError(path: string, thrown: unknown): void {
+    if (!NO_WATCHERS_LEFT.has(systemErrorCode(thrown))) this.#warn('watch a file', thrown)
+    // One watcher says it of each folder.
+    else if (this.#watched.get(path)?.isPolled === false) {
+      const every = `${WATCH_LIMITS.pollMs / 1000} s`
+      this.#options.log.warn(
+        `The system has no file watchers left: "${path}" is looked at every ${every}, and changes go live that much later`,
+        { hint: 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances' },
+      )
+      void this.#again(path, true)
+    }
+  }
+
+  /** The path leads elsewhere, or is to be polled. */
+  async #again(path: string, isPolled = false): Promise<void> {
     const watched = this.#watched.get(path)
     if (watched === undefined || this.#isClosed) return
     this.#watched.delete(path)
-    await Promise.all([this.#end(watched), this.#add(path)])
+    await Promise.all([this.#end(watched), this.#add(path, isPolled || watched.isPolled)])
     if (this.#watched.has(path)) this.#onEvent(path)
   }
 
@@ -95,7 +124,10 @@ export class Watch {
     // It will not say so any more, and others are waited for along with it.
     isReady()
     try {
-      await watcher.close()
+      const closed = watcher.close()
+      // It has just let go of ours, and what it is still about may fail: an error that nobody hears ends the process.
+      watcher.on('error', () => {})
+      await closed
     } catch (thrown) {
       this.#warn('stop watching a file', thrown)
     }
