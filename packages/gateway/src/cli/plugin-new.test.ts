@@ -107,6 +107,9 @@ test('pluginNew() reports a directory that cannot be made', async (t) => {
   const { code, err } = await run('hello', join(directory, 'file', 'plugins'))
   assert.equal(code, 1)
   assert.match(err, /ENOTDIR/)
+  const asFile = await run('hello', join(directory, 'file'))
+  assert.equal(asFile.code, 1)
+  assert.match(asFile.err, /file\/hello: .*\/file is a file, and no folder\.\n$/)
 })
 
 test('pluginNew() writes a plugin that builds, starts and works', async (t) => {

@@ -2,6 +2,7 @@ import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
+import { systemErrorCode } from '../base/system-error.ts'
 import type { CommandIo } from './io.ts'
 
 export interface PluginNewOptions {
@@ -29,10 +30,16 @@ export async function pluginNew(name: string, options: PluginNewOptions): Promis
   const folder = join(dir, name)
   try {
     await mkdir(dir, { recursive: true })
+  } catch (error) {
+    const isFile = systemErrorCode(error) === 'EEXIST'
+    io.err(`Cannot make ${folder}: ${isFile ? `${dir} is a file, and no folder.` : messageOf(error)}\n`)
+    return 1
+  }
+  try {
     // Fails on whatever is there, also on what came since somebody looked.
     await mkdir(folder)
   } catch (error) {
-    const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    const exists = systemErrorCode(error) === 'EEXIST'
     const reason = exists ? 'it is there already; choose another name or remove it first.' : messageOf(error)
     io.err(`Cannot make ${folder}: ${reason}\n`)
     return 1

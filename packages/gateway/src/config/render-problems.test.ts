@@ -23,6 +23,20 @@ test('renderProblems() keeps control characters of the file from the terminal', 
   assert.ok(!/[\u0007\u001b]/.test(text))
 })
 
+test('renderProblems() lets no text be read in another order or on another line than it stands', () => {
+  const evil = '\u202ex\u2066y\u2028z'
+  const text = renderProblems([{ ...problem, given: evil, message: evil }], { textOf: () => `a\n${evil}` })
+  assert.ok(!/[\u202e\u2066\u2028]/.test(text))
+})
+
+test('renderProblems() puts the caret under the offender behind what a terminal shows wide', () => {
+  const line = '- { body: "你好，😀", statu: 5 }'
+  const text = renderProblems([{ ...problem, column: line.indexOf('statu') + 1 }], {
+    textOf: () => `\n${line}`,
+  })
+  assert.equal(text.split('\n')[2]?.indexOf('^'), '  2 | - { body: "______xx", '.length)
+})
+
 test('renderProblems() leaves out the excerpt when there is no text or no such line', () => {
   assert.ok(!renderProblems([problem]).includes('^'))
   assert.ok(!renderProblems([problem], { textOf: () => 'one line' }).includes('^'))

@@ -66,12 +66,22 @@ export function excerptOf(
   const start = Math.max(0, place.column - 1 - EXCERPT_LENGTH_MAX / 2)
   const shown = line.slice(start, start + EXCERPT_LENGTH_MAX)
   const before = shown.slice(0, place.column - 1 - start)
-  return { line: printable(shown), indent: printable(before).replaceAll(/[^\t]/g, ' ') }
+  return {
+    line: printable(shown),
+    indent: printable(before).replaceAll(WIDE, '  ').replaceAll(/[^\t]/g, ' '),
+  }
 }
 
-/** A config may come from elsewhere: its control characters must not reach the terminal. */
+/** What a terminal shows two columns wide: Chinese, Japanese, Korean. Emoji are two characters here as it is. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/g
+
+/**
+ * A config may come from elsewhere: its control characters must not reach the terminal, nor those that break a line or have
+ * it read in another order.
+ */
 export function printable(text: string): string {
-  return text.replaceAll(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, '\ufffd')
+  return text.replaceAll(/[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, '\ufffd')
 }
 
 export function shortPath(directory: string, file: string): string {
