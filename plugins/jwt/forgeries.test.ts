@@ -204,13 +204,21 @@ test('another spelling of a token: white space, padding, other digits, bits that
   assert.equal(at.gateway.upstreamRequests.length, 1)
 })
 
+const sign = async (head: string, claims: string): Promise<string> => {
+  const input = tokenOf(head, claims, '').slice(0, -1)
+  const bytes = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', rsa.privateKey, Buffer.from(input))
+  return `${input}.${Buffer.from(bytes).toString('base64url')}`
+}
+
+test('an exp that no number can hold is no exp', async () => {
+  await using at = await bench(CONFIG)
+  const head = '{"alg":"RS256","kid":"RS256"}'
+  await at.refuses(await sign(head, '{"sub":"anna","exp":1e999}'))
+  assert.deepEqual(await at.ask(await sign(head, '{"sub":"anna","exp":1e11}')), LET_IN)
+})
+
 test('a name said twice, in the header or the claims, at any depth', async () => {
   await using at = await bench(CONFIG)
-  const sign = async (head: string, claims: string): Promise<string> => {
-    const input = tokenOf(head, claims, '').slice(0, -1)
-    const bytes = await crypto.subtle.sign('RSASSA-PKCS1-v1_5', rsa.privateKey, Buffer.from(input))
-    return `${input}.${Buffer.from(bytes).toString('base64url')}`
-  }
   const head = '{"alg":"RS256","kid":"RS256"}'
   const claims = JSON.stringify(claimsOf())
   const more = (text: string): string => `${claims.slice(0, -1)},${text}}`

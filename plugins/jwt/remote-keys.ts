@@ -65,12 +65,14 @@ export class RemoteKeys implements KeySource {
     const known = this.#usable(remote, now)?.find(alg, kid) ?? []
     if (known.length > 0) return known
     if (remote.set === null) {
-      // At once, not one after the other: neither is sure to answer.
+      // At once, and whichever comes first: neither is sure to answer.
       const refreshing = this.#refresh(remote)
-      await this.#read(remote)
-      const kept = this.#usable(remote, Date.now())?.find(alg, kid) ?? []
-      if (kept.length > 0) return kept
+      const reading = this.#read(remote)
+      await Promise.race([refreshing, reading])
+      const first = this.#usable(remote, Date.now())?.find(alg, kid) ?? []
+      if (first.length > 0) return first
       await refreshing
+      if (remote.set === null) await reading
     } else await this.#refresh(remote)
     const set = this.#usable(remote, Date.now())
     if (set === null) throw new KeysUnavailable()
@@ -117,7 +119,12 @@ export class RemoteKeys implements KeySource {
 
   /** Asks for the keys, unless that was done just now: tokens with made-up key ids must not become requests to the URL. */
   async #refresh(remote: RemoteSet): Promise<void> {
-    if (remote.pending !== null) return remote.pending
+    if (remote.pending !== null) {
+      await remote.pending
+      // It was another instance's, and ended with that; or somebody who waited too asks again already.
+      if (remote.triedAt === 0 || remote.pending !== null) await this.#refresh(remote)
+      return
+    }
     const now = Date.now()
     const pauseMs = this.#usable(remote, now) === null ? RETRY_MS : this.#bounds.cooldownMs
     // A clock that was set back would otherwise keep it from asking for as long.

@@ -85,7 +85,8 @@ export class Verifier {
   #judge(claims: JWTPayload, key: Key, now: number): Outcome {
     const config = this.#config
     const id = consumerId(claims, config)
-    if (id === null) return refused(TOKEN_INVALID)
+    // 1e999 is a number to JSON, and for ever.
+    if (id === null || claims.exp === Number.POSITIVE_INFINITY) return refused(TOKEN_INVALID)
     const groups = groupsOf(claims, config)
     const expiresAt = claims.exp === undefined ? null : claims.exp * 1_000
     const { jti } = claims
