@@ -345,3 +345,27 @@ test('small pieces pass at once, in both directions', async (t) => {
   await clock.advance(0)
   assert.equal(plane.seen[0]?.text(), 'piece')
 })
+
+test('a transform gets memory in which nothing else lies', async (t) => {
+  const sizes: [number, number][] = []
+  const note = (chunk: Uint8Array) => {
+    sizes.push([chunk.buffer.byteLength, chunk.byteLength])
+    return chunk
+  }
+  const { send, plane } = exchangeBench(t, {
+    chain: [
+      {
+        handle({ request, response }) {
+          request.transformBody(note)
+          response.transformBody(note)
+          return true
+        },
+      },
+    ],
+    upstream: { body: ['he', 'llo'] },
+  })
+  assert.equal((await send({ method: 'POST', target: '/', body: ['con', 'tent'] })).text, 'hello')
+  assert.equal(plane.seen[0]?.text(), 'content')
+  assert.ok(sizes.length >= 4)
+  for (const [memory, chunk] of sizes) assert.equal(memory, chunk)
+})

@@ -40,7 +40,7 @@ export class TransformStage implements Stage, Swept {
     if (this.#context.isQuarantined) throw new TransformError(barredFailure(this.#context.entry), null)
     try {
       runningMark[0] = this.#context.entry.guard.mark
-      const made: unknown = this.#transform(chunk, last)
+      const made: unknown = this.#transform(ownMemory(chunk), last)
       runningMark[0] = NOBODY
       const promise = promiseOf(made)
       return promise === null ? checked(made) : this.#await(promise)
@@ -106,6 +106,17 @@ export class TransformStage implements Stage, Swept {
   abort(): void {
     this.#sweeper.remove(this)
   }
+}
+
+/**
+ * Small buffers lie side by side in one piece of memory: whoever took `chunk.buffer` for the chunk would read, and send,
+ * what belongs to other clients.
+ */
+function ownMemory(chunk: Buffer): Buffer {
+  if (chunk.length === chunk.buffer.byteLength) return chunk
+  const own = Buffer.allocUnsafeSlow(chunk.length)
+  chunk.copy(own)
+  return own
 }
 
 function checked(made: unknown): Buffer | null {
