@@ -152,3 +152,47 @@ test('a middleware may be an instance of a class with private members', async ()
   await gateway.fetch('/')
   assert.equal((await gateway.fetch('/')).headers.get('x-count'), '3')
 })
+
+test("what a plugin puts into values after another one's timeout is seen by all, as in production", async () => {
+  const seen: unknown[] = []
+  await using gateway = await testGateway({
+    plugins: [
+      {
+        main: () => ({
+          name: 'first',
+          handle: ({ values }) => values.set('a', 1).size > 0,
+          onResponse: ({ values }) => void values.set('b', [...values.keys()].join()),
+        }),
+        manifest: { priority: 3 },
+      },
+      {
+        main: () => ({
+          name: 'late',
+          handle: ({ values }) => {
+            late = values
+            return new Promise<boolean>(() => {})
+          },
+        }),
+        manifest: { on_failure: 'open', timeout_ms: 100, priority: 2 },
+      },
+      {
+        main: () => ({
+          name: 'last',
+          handle: () => true,
+          onFinish: ({ values }) => void seen.push(...values),
+        }),
+        manifest: { priority: 1 },
+      },
+    ],
+  })
+  let late: Map<string, unknown> | null = null
+  const responding = gateway.fetch('/')
+  await gateway.clock.advance(200)
+  const response = await responding
+  await response.finished
+  assert.deepEqual(seen, [
+    ['a', 1],
+    ['b', 'a'],
+  ])
+  assert.ok(late !== null)
+})

@@ -58,7 +58,7 @@ function cloningMiddleware(middleware: Middleware, onRecord: (record: FinishReco
 function cloningContext(context: Context): Context {
   let request: Request | null = null
   let response: Response | null = null
-  let values: Map<string, Cloneable> | null = null
+  let values: CloningMap | null = null
   return overlay(context, {
     get request() {
       const own = context.request
@@ -72,7 +72,8 @@ function cloningContext(context: Context): Context {
     },
     get values() {
       const own = context.values
-      values ??= new CloningMap(own)
+      // After another plugin's timeout the exchange goes on with a map that it alone holds.
+      if (values?.isOf(own) !== true) values = new CloningMap(own)
       return values
     },
   })
@@ -113,6 +114,10 @@ class CloningMap extends Map<string, Cloneable> {
   constructor(shared: Map<string, Cloneable>) {
     super()
     this.#shared = shared
+  }
+
+  isOf(shared: Map<string, Cloneable>): boolean {
+    return this.#shared === shared
   }
 
   override get size(): number {
