@@ -69,6 +69,17 @@ test('handle() returning a thenable is awaited, one that throws fails the hook',
   assert.equal((await worse.send()).status, 503)
 })
 
+test('a promise whose then is its own and throws fails the hook', async (t) => {
+  const broken = (): Promise<boolean> =>
+    Object.defineProperty(Promise.resolve(true), 'then', {
+      value() {
+        throw new Error('then threw')
+      },
+    })
+  const { send } = exchangeBench(t, { chain: [{ handle: broken }] })
+  assert.equal((await send()).status, 503)
+})
+
 test('send(), json() and redirect() make the answer', async (t) => {
   const cases: [Handle, number, string | null, string, string | null][] = [
     [(ctx) => ctx.response.send('text'), 200, 'text/plain; charset=utf-8', 'text', null],
