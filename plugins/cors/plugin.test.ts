@@ -317,6 +317,41 @@ describe('an answer', () => {
     })
   }
 
+  const FOREIGN = {
+    'access-control-allow-origin': '*',
+    'access-control-allow-credentials': 'true',
+    'access-control-expose-headers': '*',
+  }
+  const relays: Record<string, TestPlugin['main']> = {
+    "that passes on another's answer": () => ({
+      name: 'later',
+      handle: (ctx) => ctx.response.send('stored', { headers: FOREIGN }),
+    }),
+    'that records fields for whatever comes': () => ({
+      name: 'later',
+      handle(ctx) {
+        for (const [name, value] of Object.entries(FOREIGN)) ctx.response.headers.append(name, value)
+        return true
+      },
+    }),
+    'that changes fields on its way back': () => ({
+      name: 'later',
+      handle: () => true,
+      onResponse(ctx) {
+        for (const [name, value] of Object.entries(FOREIGN)) ctx.response.headers.set(name, value)
+      },
+    }),
+  }
+  for (const [what, main] of Object.entries(relays)) {
+    test(`of a later plugin ${what} allows nobody who is not allowed here`, async () => {
+      const later = { manifest: { name: 'later', category: 'transform' }, main }
+      await using gateway = await gatewayWith({ origins: [APP] }, { plugins: [later] })
+      const answerTo = async (origin: string) => protocolOf(await gateway.fetch('/', from(origin)))
+      assert.deepEqual(await answerTo(APP), { 'access-control-allow-origin': APP, vary: 'Origin' })
+      assert.deepEqual(await answerTo('https://evil.com'), { vary: 'Origin' })
+    })
+  }
+
   test("of the gateway itself, 502 and 504, is the page's to read, too", async () => {
     for (const [connect, status] of [
       ['refuse', 502],

@@ -18,8 +18,8 @@ interface Config {
  * The CORS protocol (Fetch, 3.2). It stands before plugins that ask who is there, since a preflight carries no
  * credentials, and runs after all of them on the way back: what they answer is read by the page too.
  *
- * The fields of the protocol are this plugin's: those that an upstream sets are removed, or it would allow what is not
- * allowed here.
+ * The fields of the protocol are this plugin's: those that an upstream or a later plugin sets are removed, or it would
+ * allow what is not allowed here.
  */
 export async function PluginMain(config: Config): Promise<Middleware<Config>> {
   refuseCredentialsForAll(config)
@@ -28,6 +28,7 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
   const exposed = listOf(config.expose_headers)
   const methods = listOf(config.methods)
   const headers = listOf(withAuthorization(config.headers))
+  const decision = `cors.${++instances}`
   const maxAge = String(Math.floor(durationMs(config.max_age) / 1000))
 
   /** The value of Access-Control-Allow-Origin, or null when the origin may not read the answer. */
@@ -35,6 +36,16 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
     if (origins.isAny) return '*'
     const origin = ctx.request.headers.get('origin')
     return origin !== null && origins.allows(origin) ? origin : null
+  }
+
+  function allow({ response: { headers: fields } }: Context, origin: string | null | undefined): void {
+    const isAllowed = typeof origin === 'string'
+    if (isAllowed) fields.set('access-control-allow-origin', origin)
+    else fields.delete('access-control-allow-origin')
+    if (isAllowed && credentials) fields.set('access-control-allow-credentials', 'true')
+    else fields.delete('access-control-allow-credentials')
+    if (isAllowed && exposed !== '') fields.set('access-control-expose-headers', exposed)
+    else fields.delete('access-control-expose-headers')
   }
 
   function answerPreflight(ctx: Context): false {
@@ -59,24 +70,21 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
     name: 'cors',
     handle(ctx) {
       if (ctx.request.method === 'OPTIONS' && isPreflight(ctx)) return answerPreflight(ctx)
-      // Recorded now, while Origin is what the client sent: a later plugin may change it for the upstream.
-      const fields = ctx.response.headers
-      const origin = allowed(ctx)
-      if (origin === null) fields.delete('access-control-allow-origin')
-      else fields.set('access-control-allow-origin', origin)
-      if (origin === null || !credentials) fields.delete('access-control-allow-credentials')
-      else fields.set('access-control-allow-credentials', 'true')
-      if (origin === null || exposed === '') fields.delete('access-control-expose-headers')
-      else fields.set('access-control-expose-headers', exposed)
+      // Found out now, while Origin is what the client sent: a later plugin may change it for the upstream.
+      if (!origins.isAny) ctx.values.set(decision, allowed(ctx))
       return true
     },
     onResponse(ctx) {
-      // Not in handle: what answers may set a Vary of its own.
+      // Not in handle: what answers may have fields of its own, be it a later plugin that passes on another's answer.
+      allow(ctx, origins.isAny ? '*' : (ctx.values.get(decision) as string | null | undefined))
       if (!origins.isAny) vary(ctx, 'Origin')
       if (ctx.request.method === 'OPTIONS') vary(ctx, 'Access-Control-Request-Method')
     },
   }
 }
+
+/** Of this worker; each has a place of its own in `ctx.values`. */
+let instances = 0
 
 const PREFLIGHT_VARY =
   'Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network'
