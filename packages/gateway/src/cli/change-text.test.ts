@@ -99,6 +99,12 @@ test('changeText() says what serves when nothing does, or nobody knows', () => {
   assert.match(text(failedReport(), null), /^The change failed at build: nothing of it is live\n/)
 })
 
+test('changeText() asks nobody to mend files of what a command asked for', () => {
+  const shown = text(heldReport({ cause: { kind: 'disable', plugin: 'auth' } }))
+  assert.match(shown, /If not: nothing is to be done\.\n/)
+  assert.doesNotMatch(shown, /mend the files/)
+})
+
 test('changeText() explains what is held, and both ways on', () => {
   assert.equal(
     text(heldReport()),

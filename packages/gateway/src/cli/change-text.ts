@@ -1,5 +1,5 @@
 import { printable, shortPath } from '../config/render-problems.ts'
-import type { ChangeCause, ChangeProblem, ChangeReport, HeldLoss, PinStatus } from '../protocol/control.ts'
+import type { ChangeCause, ChangeProblem, ChangeReport, PinStatus } from '../protocol/control.ts'
 import { agoText, callsOf, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
 
 export interface ChangeTextOptions {
@@ -21,7 +21,7 @@ export function changeText(report: ChangeReport, options: ChangeTextOptions): st
   const { paint } = options
   const lines = [headlineOf(report, options), `  ${label('cause', paint)}${causeOf(report, options)}`]
   if (report.outcome === 'failed') lines.push(...problemLines(report.problems, options))
-  if (report.outcome === 'held') lines.push(...heldLines(report.held))
+  if (report.outcome === 'held') lines.push(...heldLines(report))
   if (report.outcome === 'committed') lines.push(...committedLines(report, paint))
   if (report.outcome === 'held') lines.push(...labelled('changes', report.changes, paint))
   lines.push(...labelled('note', report.notices, paint), ...afterwards(report))
@@ -135,7 +135,16 @@ function problemBlock(problem: ChangeProblem, { paint, directory }: ChangeTextOp
   return lines.map((text) => `  ${text}`)
 }
 
-function heldLines(held: readonly HeldLoss[]): string[] {
+/** What was asked for, whatever stands in the files. */
+const COMMANDS: ReadonlySet<ChangeCause['kind']> = new Set([
+  'rollback',
+  'plugin-rollback',
+  'enable',
+  'disable',
+  'reload',
+])
+
+function heldLines({ held, cause }: ChangeReport): string[] {
   const unknown = held.flatMap((loss) => (loss.kind === 'unknown' ? [`  ${printable(loss.reason)}`] : []))
   if (unknown.length > 0) return [...unknown, '  If what stands in the files is meant: run "cardea approve".']
   const losses = held.filter((loss) => loss.kind === 'loss')
@@ -153,7 +162,9 @@ function heldLines(held: readonly HeldLoss[]): string[] {
   return [
     ...lines,
     `  If that is meant: write ${entries} under \`plugins:\` of the route, or run "cardea approve".`,
-    '  If not: mend the files; nothing else is needed.',
+    COMMANDS.has(cause.kind)
+      ? '  If not: nothing is to be done.'
+      : '  If not: mend the files; nothing else is needed.',
   ]
 }
 
