@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { QuotaRequest } from '@cardea/sdk'
 import { QUOTA_LIMITS } from '../config/quota-limits.ts'
+import { QuotaClient } from '../plugin-host/node-services/quota-client.ts'
 import { SimulatedNode } from './test-node.ts'
 
 /** Buckets of a few tokens, where one that lies idle in the wrong worker is 5 % of the limit. */
@@ -107,4 +108,19 @@ test('quota() does not wait for a supervisor that does not answer', async () => 
   // By now it is known that nobody answers: a full bucket refuses nobody.
   node.advance(2 * QUOTA_LIMITS.silentMs)
   assert.equal(node.services(1).quota({ key: 'another', rate: 1, burst: 1 }).allowed, true)
+})
+
+test('quota() forgets nothing that one request uses of several keys while they make room for each other', () => {
+  const workers = QUOTA_LIMITS.keysMax / 10
+  for (let older = 0; older < 10; older += 1) {
+    const node = new SimulatedNode({ workers: 1 })
+    const client = new QuotaClient({ workers, clock: node.clock, send() {} })
+    const table = client.tableOf('p')
+    const once = (key: string) => ({ key, rate: 1 / 86_400, burst: 1, onFull: 'refuse' }) as const
+    // Full, of keys of which nothing was used, but for those before it in the order of the table.
+    for (let key = 0; key < 10; key += 1) table.take({ ...once(`${key}`), cost: key < older ? 1 : 0 })
+    const both = [once(`${older}`), once('new')]
+    assert.ok(table.takeAll(both).every(({ allowed }) => allowed))
+    assert.equal(table.take(once(`${older}`)).allowed, false, `key ${older}`)
+  }
 })

@@ -115,6 +115,58 @@ test('SharedQuotas takes from all or from none', async () => {
   assert.deepEqual([ask()?.allowed, ask()?.allowed, ask()?.allowed], [true, true, false])
 })
 
+test('SharedQuotas gives back what it cannot use because another limit refuses, however often that is asked for', async () => {
+  const { quotas, ask, asked, grant, clock } = stage()
+  ask()
+  asked()
+  await grant(50)
+  let returned = 0
+  for (let ms = 0; ms < 3_000; ms += 10) {
+    quotas.take('p', [REQUEST, { key: 'used up', rate: 10, burst: 1, cost: 2 }])
+    clock.advance(10)
+    for (const one of asked()) returned += one.returned
+  }
+  assert.equal(returned, 50)
+})
+
+test('SharedQuotas answers every request while keys without number make room for each other', async () => {
+  // So many that the table of one is small.
+  const workers = QUOTA_LIMITS.keysMax / 10
+  const clock = new SimulatedClock()
+  const all: SharedQuotaAsk[] = []
+  const flooded = new SharedQuotas({
+    workers,
+    clock,
+    async ask(asks) {
+      all.push(...asks)
+      const rest = { index: 0, endsInMs: null, left: 50, nextInMs: 0, resetInMs: 0 }
+      return asks.map(({ plugin, key, need }) => ({ plugin, key, tokens: need, ...rest }))
+    },
+    onSilent: () => assert.fail('Redis is taken for lost'),
+  })
+  flooded.configure('allow')
+  const common = { key: 'route', rate: 10, burst: 1_000_000 }
+  let admitted = 0
+  for (let key = 0; key < 400; key += 1) {
+    const requests = [common, { key: `client ${key}`, rate: 10, burst: 5 }]
+    // Nothing is on its way when the next one comes.
+    clock.advance(1)
+    await new Promise(setImmediate)
+    let decisions = flooded.take('p', requests)
+    for (let tries = 0; tries < 5 && decisions?.some(({ pending }) => pending); tries += 1) {
+      clock.advance(1)
+      await new Promise(setImmediate)
+      await Promise.all(decisions.map(({ pending }) => pending))
+      decisions = flooded.take('p', requests)
+    }
+    if (decisions?.every(({ allowed }) => allowed)) admitted += 1
+  }
+  assert.equal(admitted, 400)
+  // What the bucket of all lost is what was in a table that had to make room.
+  const taken = all.filter(({ key }) => key === 'route').reduce((sum, { need }) => sum + need, 0)
+  assert.ok(taken <= 420, `${taken} for 400 requests`)
+})
+
 test('SharedQuotas goes by on_loss when the state is away or says nothing, and tries again', async () => {
   for (const onLoss of ['local', 'allow', 'refuse'] as const) {
     const { ask, asked, lose, clock, silences } = stage(onLoss)

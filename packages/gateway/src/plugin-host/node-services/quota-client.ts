@@ -170,6 +170,8 @@ export class QuotaTable {
   readonly #rounds = new Rounds(this.#leases)
   /** Of the leases, those of buckets that several keys share. */
   #sharedCount = 0
+  /** How many leases were dropped so far. */
+  #deletions = 0
 
   constructor(plugin: string, workers: number, clock: NodeClock, client: QuotaClient) {
     this.#plugin = plugin
@@ -202,7 +204,10 @@ export class QuotaTable {
   takeAll(requests: readonly QuotaRequest[]): readonly QuotaDecision[] {
     const now = this.#clock.nowMs()
     const silentSince = this.#client.silentSince(now)
+    const deletions = this.#deletions
     const leases = requests.map((request) => this.#leaseOf(request, now))
+    // One of them may have made room for the next, before anything was taken from it.
+    if (this.#deletions > deletions) for (const lease of leases) if (lease !== null) this.#keep(lease)
     const areAllowed = leases.map(
       (lease, index) => lease?.has(requests[index]?.cost ?? 1, now, silentSince) ?? false,
     )
@@ -268,8 +273,15 @@ export class QuotaTable {
     return this.#make(unshared(name), shape, now)
   }
 
+  #keep(lease: QuotaLease): void {
+    if (this.#leases.has(lease.key)) return
+    this.#leases.set(lease.key, lease)
+    if (lease.key.startsWith(SHARED_PREFIX)) this.#sharedCount += 1
+  }
+
   #delete(key: string): void {
     this.#leases.delete(key)
+    this.#deletions += 1
     if (key.startsWith(SHARED_PREFIX)) this.#sharedCount -= 1
   }
 

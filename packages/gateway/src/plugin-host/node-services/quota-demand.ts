@@ -23,6 +23,10 @@ export class QuotaDemand {
     this.cost = cost
   }
 
+  get usedAt(): number {
+    return this.#usedAt
+  }
+
   /** There was a request, whatever became of it. */
   touch(now: number): void {
     this.#usedAt = now

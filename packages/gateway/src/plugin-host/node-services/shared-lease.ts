@@ -75,9 +75,13 @@ export class SharedLease {
     return this.shape.rate === rate && this.shape.burst === burst && this.shape.window === window
   }
 
+  /** When a request last used or lacked something. What others kept it from using counts as of no use here. */
+  get usedAt(): number {
+    return this.#demand.usedAt
+  }
+
   has(cost: number, now: number): boolean {
     this.#expire(now)
-    this.#demand.touch(now)
     return this.#held + EPSILON >= cost
   }
 
@@ -95,6 +99,7 @@ export class SharedLease {
 
   /** A request found too little. Whether it is worth asking for. */
   require(cost: number, now: number): boolean {
+    this.#demand.touch(now)
     if (cost > this.shape.burst || now < this.#askAt) return false
     this.#demand.note(cost)
     this.#need += cost

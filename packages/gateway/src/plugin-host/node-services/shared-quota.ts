@@ -33,6 +33,8 @@ export class SharedQuotas {
   /** What was asked of the state before this one is of no use here. */
   #epoch = 0
   #awayUntil = 0
+  /** How many leases were dropped so far. */
+  #evictions = 0
   #queue: SharedLease[] = []
   /** Asked, in the order of the answers. */
   readonly #asked = new Set<SharedLease>()
@@ -67,7 +69,10 @@ export class SharedQuotas {
     if (this.#onLoss === null) return null
     const now = this.#options.clock.nowMs()
     if (now < this.#awayUntil) return this.#withoutState(plugin, requests, now)
+    const evictions = this.#evictions
     const leases = requests.map((request) => this.#leaseOf(plugin, request, now))
+    // One of them may have made room for the next.
+    if (this.#evictions > evictions) for (const lease of leases) this.#leases.set(nameOf(lease), lease)
     const has = leases.map((lease, at) => lease.has(requests[at]?.cost ?? 1, now))
     const areAllowed = !has.includes(false)
     return leases.map((lease, at) => {
@@ -88,14 +93,15 @@ export class SharedQuotas {
     this.#awayUntil = 0
   }
 
-  #receive(notes: readonly SharedQuotaNote[]): void {
+  /** `asked` and `notes` are in the same order. */
+  #receive(asked: readonly SharedLease[], notes: readonly SharedQuotaNote[]): void {
     const now = this.#options.clock.nowMs()
     this.#askedAt = now
-    for (const note of notes) {
-      const lease = this.#leases.get(`${note.plugin} ${note.key}`)
-      if (lease === undefined) continue
+    for (const [at, lease] of asked.entries()) {
+      const note = notes[at]
       this.#asked.delete(lease)
-      lease.grant(note, now)
+      // Also to one that had to make room meanwhile: requests wait for it.
+      if (note !== undefined) lease.grant(note, now)
     }
   }
 
@@ -169,12 +175,21 @@ export class SharedQuotas {
     return lease
   }
 
+  /** Of some, the one that was used longest ago: the first of all may be the one that every request is counted in. */
   #evict(): void {
-    for (const [name, lease] of this.#leases) {
-      if (lease.isAsked || lease.isQueued) continue
-      this.#leases.delete(name)
-      return
+    const found: SharedLease[] = []
+    this.#rounds.go(EVICTION_STEP, (lease) => {
+      if (!lease.isAsked && !lease.isQueued) found.push(lease)
+    })
+    const [first] = found
+    if (first !== undefined) {
+      this.#delete(found.reduce((oldest, lease) => (lease.usedAt < oldest.usedAt ? lease : oldest), first))
     }
+  }
+
+  #delete(lease: SharedLease): void {
+    this.#leases.delete(nameOf(lease))
+    this.#evictions += 1
   }
 
   #enqueue(lease: SharedLease): void {
@@ -192,7 +207,7 @@ export class SharedQuotas {
     for (const lease of queue) this.#asked.add(lease)
     const epoch = this.#epoch
     ask(queue.map((lease) => lease.ask(now))).then(
-      (notes) => epoch === this.#epoch && this.#receive(notes),
+      (notes) => epoch === this.#epoch && this.#receive(queue, notes),
       () => epoch === this.#epoch && this.#away(),
     )
     this.#startWatch()
@@ -233,8 +248,13 @@ export class SharedQuotas {
     const now = this.#options.clock.nowMs()
     const isAway = now < this.#awayUntil
     this.#rounds.go(keys, (lease) => {
-      if (lease.isIdle(now)) this.#leases.delete(`${lease.plugin} ${lease.key}`)
+      if (lease.isIdle(now)) this.#delete(lease)
       else if (!isAway && lease.isIdling(now)) this.#enqueue(lease)
     })
   }
+}
+
+/** No plugin's name has a blank. */
+function nameOf({ plugin, key }: SharedLease): string {
+  return `${plugin} ${key}`
 }
