@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, rename } from 'node:fs/promises'
+import { readdir, readFile, rename, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Log } from '@cardea/sdk'
@@ -73,4 +73,46 @@ test('a file that was moved away is told of once', async (t) => {
   await rotation.check()
   await rotation.check()
   assert.deepEqual(reopened, ['a.log'])
+})
+
+test('a file that another took the place of is told of, once', async (t) => {
+  const { dir, rotation, write, reopened } = await watching(t, {})
+  await write('x')
+  await rotation.check()
+  await rename(join(dir.path, 'a.log'), join(dir.path, 'moved'))
+  await write('of somebody else')
+  await rotation.check()
+  await rotation.check()
+  assert.deepEqual(reopened, ['a.log'])
+})
+
+test('a rotation of its own is told of once', async (t) => {
+  const { rotation, write, reopened } = await watching(t, { bytesMax: 4 })
+  await write('abc')
+  await rotation.check()
+  await write('abcd')
+  await rotation.check()
+  await write('new')
+  await rotation.check()
+  assert.deepEqual(reopened, ['a.log'])
+})
+
+test('what a larger keep left behind goes with the next rotation', async (t) => {
+  const { dir, rotation, write, files } = await watching(t, { bytesMax: 4, keep: 2 })
+  for (const number of [1, 2, 3, 4, 9]) await dir.write({ [`a.log.${number}`]: `${number}` })
+  await write('full')
+  await rotation.check()
+  // No row that is broken is gone through: nobody knows whose that is.
+  assert.deepEqual(await files(), ['a.log.1', 'a.log.2', 'a.log.9'])
+})
+
+test('behind a link the file that it leads to is rotated, and the link stays', async (t) => {
+  const { dir, rotation, files, read } = await watching(t, { bytesMax: 4 })
+  await dir.write({ 'elsewhere/b.log': 'full' })
+  await symlink(join(dir.path, 'elsewhere/b.log'), join(dir.path, 'a.log'))
+  await rotation.check()
+  assert.deepEqual(await files(), ['a.log', 'elsewhere'])
+  assert.equal(await read('elsewhere/b.log.1'), 'full')
+  await dir.write({ 'elsewhere/b.log': 'next' })
+  assert.equal(await read('a.log'), 'next')
 })

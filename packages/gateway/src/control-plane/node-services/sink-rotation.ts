@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { realpath, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { messageOf } from '../../base/errors.ts'
@@ -25,6 +25,8 @@ interface Watched {
   isMissing: boolean
   /** Unix time at which the file was seen first since it was begun; null before the first look. */
   seenMs: number | null
+  /** Which file had the name at the last look; null: none that workers may still write to. */
+  identity: string | null
   /** The error that was logged last, so that it is not logged every second. */
   complaint: string
 }
@@ -47,7 +49,7 @@ export class SinkRotation {
   watch(file: string, rules: Rules): void {
     const watched = this.#files.get(file)
     if (watched !== undefined) watched.rules = rules
-    else this.#files.set(file, { rules, isMissing: false, seenMs: null, complaint: '' })
+    else this.#files.set(file, { rules, isMissing: false, seenMs: null, identity: null, complaint: '' })
     this.#startTimer()
   }
 
@@ -91,17 +93,31 @@ export class SinkRotation {
       // to write.
       if (!watched.isMissing) this.#options.reopen(file)
       watched.isMissing = true
-      watched.seenMs = null
+      this.#begin(watched)
       return
     }
     watched.isMissing = false
+    const identity = `${found.dev}:${found.ino}`
+    if (watched.identity !== null && watched.identity !== identity) {
+      // Somebody has moved it and put another in its place, as logrotate does.
+      this.#begin(watched)
+      this.#options.reopen(file)
+    }
+    watched.identity = identity
     watched.seenMs ??= this.#options.unixMs()
     // Where a file system does not tell when a file was begun, the time of its last change stands for it, or none.
     const begunMs = Math.min(found.birthtimeMs > 0 ? found.birthtimeMs : watched.seenMs, watched.seenMs)
     if (!isDue(watched.rules, found.size, begunMs, this.#options.unixMs())) return
-    await rotate(path, watched.rules.keep)
-    watched.seenMs = null
+    // Behind a link are the files that it was made for, rotated ones too.
+    await rotate(await realpath(path), watched.rules.keep)
+    this.#begin(watched)
     this.#options.reopen(file)
+  }
+
+  /** The file that had the name so far is not the one that will have it. */
+  #begin(watched: Watched): void {
+    watched.seenMs = null
+    watched.identity = null
   }
 }
 
@@ -124,6 +140,10 @@ async function rotate(path: string, keep: number): Promise<void> {
   while (last < keep && (await statOf(`${path}.${last}`)) !== null) last += 1
   for (let number = last; number > 1; number -= 1) await rename(`${path}.${number - 1}`, `${path}.${number}`)
   await rename(path, `${path}.1`)
+  // More were kept before.
+  for (let number = keep + 1; (await statOf(`${path}.${number}`)) !== null; number += 1) {
+    await rm(`${path}.${number}`, { force: true })
+  }
 }
 
 /** Null when there is no such file. */

@@ -1,12 +1,11 @@
 /** UTF-8 takes no more for a UTF-16 code unit. */
 const BYTES_PER_UNIT_MAX = 3
-const LF = 0x0a
+export const LF = 0x0a
 
 /** Lines as they go to a file in one write, each encoded where it is to stand. */
 export class LineChunk {
   readonly #buffer: Buffer
   #byteCount = 0
-  #lineCount = 0
 
   constructor(capacityBytes: number) {
     // Not of Node's pool: it is kept for long, and used again.
@@ -21,10 +20,6 @@ export class LineChunk {
     return this.#byteCount
   }
 
-  get lineCount(): number {
-    return this.#lineCount
-  }
-
   /** Valid until `clear`. */
   get bytes(): Uint8Array {
     return this.#buffer.subarray(0, this.#byteCount)
@@ -36,12 +31,10 @@ export class LineChunk {
     if (line.length * BYTES_PER_UNIT_MAX > roomBytes && Buffer.byteLength(line) > roomBytes) return false
     this.#byteCount += this.#buffer.write(line, this.#byteCount)
     this.#buffer[this.#byteCount++] = LF
-    this.#lineCount++
     return true
   }
 
   clear(): void {
     this.#byteCount = 0
-    this.#lineCount = 0
   }
 }

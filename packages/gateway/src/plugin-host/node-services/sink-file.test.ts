@@ -13,10 +13,10 @@ class SlowFile {
   opened = 0
   failure: Error | null = null
   #text: Buffer[] = []
-  readonly #take: (bytes: number) => number
+  take: (bytes: number) => number
 
   constructor(take: (bytes: number) => number = (bytes) => bytes) {
-    this.#take = take
+    this.take = take
   }
 
   get text(): string {
@@ -37,7 +37,7 @@ class SlowFile {
 
   #append(bytes: Uint8Array): number {
     if (this.failure !== null) throw this.failure
-    const taken = Math.max(1, Math.min(bytes.length, this.#take(bytes.length)))
+    const taken = Math.max(1, Math.min(bytes.length, this.take(bytes.length)))
     this.writes.push(bytes.length)
     this.#text.push(Buffer.from(bytes.subarray(0, taken)))
     return taken
@@ -134,6 +134,26 @@ test('SinkFile counts the lines of a write that fails, and opens the file anew f
   sink.write('kept')
   await sink.close()
   assert.deepEqual([file.text, file.opened], ['kept\n', 2])
+})
+
+test('SinkFile glues no line to one that a full disk broke off, and counts those that were lost', async () => {
+  for (const isSync of [false, true]) {
+    const file = new SlowFile(() => {
+      // The first nine bytes are taken: one line and a half.
+      file.failure = new Error('no space')
+      return 9
+    })
+    const sink = sinkOn(file)
+    for (const text of ['whole', 'broken', 'lost']) sink.write(text)
+    await sink.flush()
+    assert.deepEqual([file.text, sink.dropped], ['whole\nbro', 2])
+    file.failure = null
+    sink.write('kept')
+    file.take = (bytes) => bytes
+    if (isSync) sink.flushSync()
+    await sink.close()
+    assert.equal(file.text, 'whole\nbro\nkept\n')
+  }
 })
 
 test('SinkFile writes at once what no write has begun with when the process ends', () => {

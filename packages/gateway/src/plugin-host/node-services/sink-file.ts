@@ -3,13 +3,14 @@ import { messageOf } from '../../base/errors.ts'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import { SINK_LIMITS } from '../../config/limits.ts'
-import { LineChunk } from './line-chunk.ts'
+import { LF, LineChunk } from './line-chunk.ts'
 import { type LineFile, type LineFiles, STDOUT } from './line-file.ts'
 
 /** Writes of several processes to one pipe stay whole up to this size (PIPE_BUF). */
 const PIPE_CHUNK_BYTES = 4_096
 /** Room for the line with which it is time to write. */
 const FILE_CHUNK_BYTES = SINK_LIMITS.flushBytes + 4_096
+const LINE_END = Uint8Array.of(LF)
 /** A pipe that nobody reads at the moment is tried again after this time. */
 const AGAIN_DELAY_MS = 10
 
@@ -38,6 +39,8 @@ export class SinkFile {
   #flushing: Promise<void> | null = null
   #cancelTimer: (() => void) | null = null
   #mustReopen = false
+  /** The last write that was begun ended in the middle of a line. */
+  #isTorn = false
   #dropped = 0
   #complainedAt = Number.NEGATIVE_INFINITY
 
@@ -111,11 +114,15 @@ export class SinkFile {
   /** What no write has begun with is written now: the process ends. Never throws. */
   flushSync(): void {
     for (let chunk = this.#nextChunk(); chunk !== null; chunk = this.#nextChunk()) {
+      let rest = chunk.bytes
       try {
         this.#file ??= this.#options.files.openSync(this.name)
-        for (let rest = chunk.bytes; rest.length > 0; ) rest = rest.subarray(this.#file.appendSync(rest))
+        if (this.#isTorn) this.#file.appendSync(LINE_END)
+        this.#isTorn = false
+        while (rest.length > 0) rest = rest.subarray(this.#file.appendSync(rest))
       } catch (thrown) {
-        this.#drop(chunk.lineCount, messageOf(thrown))
+        this.#isTorn ||= isInLine(chunk.bytes, rest)
+        this.#drop(lineEndsIn(rest), messageOf(thrown))
       }
       this.#pendingBytes -= chunk.byteCount
     }
@@ -151,11 +158,18 @@ export class SinkFile {
 
   /** Never rejects. */
   async #writeChunk(chunk: LineChunk): Promise<void> {
+    let rest = chunk.bytes
     try {
       this.#file ??= await this.#options.files.open(this.name)
-      await this.#append(this.#file, chunk.bytes)
+      // A line that was broken off, on a full disk, say, must not swallow the one after it.
+      if (this.#isTorn) await this.#append(this.#file, LINE_END)
+      this.#isTorn = false
+      await this.#append(this.#file, rest, (left) => {
+        rest = left
+      })
     } catch (thrown) {
-      this.#drop(chunk.lineCount, messageOf(thrown))
+      this.#isTorn ||= isInLine(chunk.bytes, rest)
+      this.#drop(lineEndsIn(rest), messageOf(thrown))
       // The next try begins anew: the folder may have been deleted.
       await this.#closeFile()
     }
@@ -165,11 +179,13 @@ export class SinkFile {
     this.#spare = chunk
   }
 
-  async #append(file: LineFile, bytes: Uint8Array): Promise<void> {
+  /** `onLeft` hears what is left after each write. */
+  async #append(file: LineFile, bytes: Uint8Array, onLeft?: (left: Uint8Array) => void): Promise<void> {
     let rest = bytes
     while (rest.length > 0) {
       try {
         rest = rest.subarray(await file.append(rest))
+        onLeft?.(rest)
       } catch (thrown) {
         if (systemErrorCode(thrown) !== 'EAGAIN') throw thrown
         await new Promise<void>((resolve) => this.#options.clock.after(AGAIN_DELAY_MS, resolve))
@@ -195,6 +211,18 @@ export class SinkFile {
     this.#complainedAt = clock.nowMs()
     log.warn(`Lines for "${this.name}" are dropped: ${reason}`, { dropped: this.#dropped })
   }
+}
+
+/** Whether what is left of the bytes of whole lines begins within one. */
+function isInLine(bytes: Uint8Array, left: Uint8Array): boolean {
+  const written = bytes.length - left.length
+  return written > 0 && bytes[written - 1] !== LF
+}
+
+function lineEndsIn(bytes: Uint8Array): number {
+  let count = 0
+  for (const byte of bytes) if (byte === LF) count += 1
+  return count
 }
 
 /** What a client sent must not begin a line of its own. */
