@@ -278,6 +278,8 @@ export const KV_LIMITS = {
   timeoutMs: 5_000,
   /** What has expired is not given out any more; it leaves the disk by this sweep. */
   sweepPeriodMs: 60_000,
+  /** A plugin at its bound gets room from what has expired of its own no sooner than this after the last time. */
+  expirePeriodMs: 1_000,
   /** Rows that one sweep may delete before others get their turn. */
   sweepRowsMax: 1_000,
 } as const

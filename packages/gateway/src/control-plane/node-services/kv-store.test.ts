@@ -186,3 +186,19 @@ test('KvStore.run() answers instead of throwing when the database is gone', asyn
   assert.equal(result.kind, 'failed')
   assert.ok(!isFull(result), 'the plugin is not at fault')
 })
+
+test('KvStore looks for what has expired of a full plugin once a second, not for every value that it refuses', async () => {
+  let now = 1_000_000
+  const store = await KvStore.open(null, () => now, { keysMax: 2, bytesMax: 1_000 })
+  set(store, 'stays')
+  set(store, 'expires', 'v', 100)
+  now += 50
+  assert.ok(isFull(set(store, 'third')))
+  now += 100
+  assert.ok(isFull(set(store, 'third')))
+  now += KV_LIMITS.expirePeriodMs
+  assert.ok(!isFull(set(store, 'third')))
+  assert.ok(isFull(set(store, 'fourth')))
+  assert.equal(get(store, 'third'), 'v')
+  store.close()
+})

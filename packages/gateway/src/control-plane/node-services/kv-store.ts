@@ -64,6 +64,8 @@ export class KvStore {
   readonly #bounds: KvBounds
   /** Of plugins that have written; counted once, then kept in step. */
   readonly #sizes = new Map<string, Size>()
+  /** When it was last looked for what has expired of a plugin that is at its bound. */
+  readonly #expiredAt = new Map<string, number>()
 
   private constructor(database: DatabaseSync, unixMs: () => number, bounds: KvBounds) {
     this.#database = database
@@ -150,9 +152,7 @@ export class KvStore {
     }
     let added = this.#added(plugin, key, value)
     if (excess(this.#sizeOf(plugin), added, this.#bounds) !== null) {
-      this.#sql.expirePlugin.run(plugin, this.#unixMs())
-      this.#sizes.delete(plugin)
-      added = this.#added(plugin, key, value)
+      if (this.#expirePlugin(plugin)) added = this.#added(plugin, key, value)
       const full = excess(this.#sizeOf(plugin), added, this.#bounds)
       if (full !== null) return { kind: 'failed', message: full, isFull: true }
     }
@@ -161,6 +161,24 @@ export class KvStore {
     size.keys += added.keys
     size.bytes += added.bytes
     return { kind: 'done' }
+  }
+
+  /**
+   * Deletes what has expired of a plugin; returns whether there was anything. That looks at all of its keys, so that one who
+   * goes on writing at the bound does not get it each time: the supervisor would do nothing else.
+   */
+  #expirePlugin(plugin: string): boolean {
+    const now = this.#unixMs()
+    if (
+      Math.abs(now - (this.#expiredAt.get(plugin) ?? Number.NEGATIVE_INFINITY)) < KV_LIMITS.expirePeriodMs
+    ) {
+      return false
+    }
+    this.#expiredAt.set(plugin, now)
+    const { changes } = this.#sql.expirePlugin.run(plugin, now)
+    if (Number(changes) === 0) return false
+    this.#sizes.delete(plugin)
+    return true
   }
 
   /** By what the plugin's size changes when the value is set. */
