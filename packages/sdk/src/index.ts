@@ -81,6 +81,8 @@ export interface Middleware<Config = Record<string, unknown>> {
   /**
    * Runs when a response head is there, in reverse order, for every plugin whose `handle` returned true, whoever
    * answered: the upstream, a later plugin, `on_failure`, or the gateway's own 502/504.
+   *
+   * If it fails, `on_failure` decides what is answered instead; `open` takes its edits back and goes on, as in `handle`.
    */
   onResponse?(ctx: Context): void | Promise<void>
 

@@ -3,7 +3,7 @@ import { GatewayError } from '../base/errors.ts'
 import type { HostPolicy } from '../protocol/generation.ts'
 import { BodyFlow } from './body/body-flow.ts'
 import type { BodyPort } from './body/body-port.ts'
-import { type ExchangeView, type PendingAnswer, Phase, type SavedRequest } from './chain/exchange-view.ts'
+import { type ExchangeView, type PendingAnswer, Phase, type SavedMessage } from './chain/exchange-view.ts'
 import { type EditStep, ResponseEdits } from './chain/response-edits.ts'
 import { FieldLines } from './fields.ts'
 import type { Forwarding } from './forwarding/forwarded.ts'
@@ -148,34 +148,39 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     if (this.#query !== null) this.#query = new URLSearchParams(this.#query)
   }
 
-  saveRequest(): SavedRequest {
-    const { method, path, pathSet } = this
-    return {
-      method,
-      path,
-      pathSet,
-      query: this.#query === null ? null : new URLSearchParams(this.#query),
-      values: this.#values === null ? null : new Map(this.#values),
-      fields: this.head.fields.save(),
+  save(): SavedMessage {
+    const values = this.#values === null ? null : new Map(this.#values)
+    if (this.phase !== Phase.handle) {
+      return { kind: 'response', status: this.responseStatus, values, fields: this.responseFields.save() }
     }
+    const { method, path, pathSet } = this
+    const query = this.#query === null ? null : new URLSearchParams(this.#query)
+    return { kind: 'request', method, path, pathSet, query, values, fields: this.head.fields.save() }
   }
 
-  keepRequest(): void {
+  keep(): void {
     this.requestFlow?.keep()
+    this.responseFlow?.keep()
   }
 
-  restoreRequest({ method, path, pathSet, query, values, fields }: SavedRequest): boolean {
-    if (this.requestFlow?.takeBack() === false) return false
-    this.method = method
-    this.path = path
-    this.pathSet = pathSet
-    this.head.fields.restore(fields)
+  restore(saved: SavedMessage): boolean {
     // Others may hold the map and the query.
-    if (query === null) this.#query = null
-    else this.#query = refilled(this.#query ?? query, query)
     this.#values?.clear()
-    for (const [name, value] of values ?? []) this.#values?.set(name, value)
-    return true
+    for (const [name, value] of saved.values ?? []) this.#values?.set(name, value)
+    if (saved.kind === 'response') {
+      this.responseStatus = saved.status
+      this.responseFields.restore(saved.fields)
+      const flow = this.responseFlow
+      // One that was made for a status without content has none for another status.
+      return flow === null || (flow.takeBack() && !(flow.absent && this.mayHaveContent))
+    }
+    this.method = saved.method
+    this.path = saved.path
+    this.pathSet = saved.pathSet
+    this.head.fields.restore(saved.fields)
+    const { query } = saved
+    this.#query = query === null ? null : refilled(this.#query ?? query, query)
+    return this.requestFlow?.takeBack() !== false
   }
 
   get edits(): ResponseEdits {

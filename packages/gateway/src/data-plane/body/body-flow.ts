@@ -372,16 +372,21 @@ export class BodyFlow {
     if (this.#failure !== null) return
     this.#failure = { error }
     this.#queue.length = 0
-    this.#dropStages()
+    this.#dropAll()
     this.#endGathering()?.reject(error)
   }
 
   #fail(error: unknown): void {
     if (this.#failure !== null) return
     this.#failure = { error }
-    this.#dropStages()
+    this.#dropAll()
     this.#endGathering()?.reject(error)
     if (this.#opened) this.#port.onBroken(error)
+  }
+
+  #dropAll(): void {
+    this.#dropStages()
+    for (const stage of this.#before?.content?.stages ?? []) stage.abort()
   }
 
   #dropStages(): void {

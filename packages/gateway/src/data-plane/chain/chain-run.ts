@@ -109,7 +109,7 @@ export class ChainRun extends HookWait {
     const { answer } = this.user
     if (result === true && !answer.sent) {
       context.outcome = 'passed'
-      if (context.saved !== null) this.#keepEdits(context)
+      this.#keepEdits(context)
       context.entry.guard.calls++
       if (!context.wantsResponse) context.entry.guard.onProbed(context)
       answer.status = 0
@@ -148,13 +148,14 @@ export class ChainRun extends HookWait {
   }
 
   #keepEdits(context: HookContext): void {
+    if (context.saved === null) return
     context.saved = null
-    this.user.keepRequest()
+    this.user.keep()
   }
 
-  /** What a plugin that is passed over did to the request. Returns false when that cannot be. */
+  /** What a plugin that is passed over did to the message. Returns false when that cannot be. */
   #takeBack({ saved }: HookContext): boolean {
-    return saved === null || this.#ended || this.user.restoreRequest(saved)
+    return saved === null || this.#ended || this.user.restore(saved)
   }
 
   // onError and onResponse, in reverse, for every plugin whose handle returned true.
@@ -229,11 +230,13 @@ export class ChainRun extends HookWait {
     const { wantsRecord } = this.chain
     const startMs = wantsRecord ? this.sweeper.clock.nowMs() : 0
     this.hook = 'onResponse'
+    context.saved = null
     try {
       for (const { transform, decode } of context.transforms ?? NO_TRANSFORMS) {
         context.response.transformBody(transform, { decode })
       }
       if (middleware.onResponse === undefined) {
+        this.#keepEdits(context)
         context.entry.guard.onProbed(context)
         return true
       }
@@ -248,6 +251,7 @@ export class ChainRun extends HookWait {
       return this.#onResponseThrew(context, error)
     }
     if (context.times !== null) context.times.onResponseMs = this.sweeper.clock.nowMs() - startMs
+    this.#keepEdits(context)
     context.entry.guard.onProbed(context)
     return !this.#ended
   }
@@ -257,7 +261,7 @@ export class ChainRun extends HookWait {
     const { plan } = context.entry
     const failure = hookFailure(plan, 'onResponse', thrown)
     this.#note(context, 'onResponse', thrown)
-    if (isPassedOver(plan, failure)) return !this.#ended
+    if (isPassedOver(plan, failure) && this.#takeBack(context)) return !this.#ended
     context.outcome = 'failed'
     if (!this.#ended) this.user.onHookFailed(failure)
     return false
@@ -269,6 +273,7 @@ export class ChainRun extends HookWait {
     if (hook === 'handle') {
       if (this.#settleHandle(context, result)) this.handle()
     } else if (hook === 'onResponse') {
+      this.#keepEdits(context)
       context.entry.guard.onProbed(context)
       this.#runResponses()
     } else this.#goBack(hook)

@@ -2,7 +2,7 @@ import type { BodyTransform, Cloneable, Context, Log, RouteInfo } from '@cardea/
 import { GatewayError } from '../../base/errors.ts'
 import { pluginAbortController } from '../../base/plugin-signal.ts'
 import type { ChainEntry } from './chain.ts'
-import { type ExchangeView, Phase, type SavedRequest } from './exchange-view.ts'
+import { type ExchangeView, Phase, type SavedMessage } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import { mayBePassedOver, noteListenerFailure } from './hook-failure.ts'
 import { RequestView } from './request-view.ts'
@@ -30,8 +30,8 @@ export class HookContext implements Context {
   times: HookTimes | null = null
   /** Transforms that `handle` wants on the response's body; applied when it is this plugin's turn. */
   transforms: { readonly transform: BodyTransform; readonly decode: boolean }[] | null = null
-  /** The request before this plugin's `handle` changed it; null: it has not, or its failure is never passed over. */
-  saved: SavedRequest | null = null
+  /** The message before this plugin's hook changed it; null: it has not, or its failure is never passed over. */
+  saved: SavedMessage | null = null
   #exchange: ExchangeView | null
   #request: RequestView | null = null
   #response: ResponseView | null = null
@@ -98,11 +98,12 @@ export class HookContext implements Context {
     )
   }
 
-  /** Its plugin may change the request or `values` now: if it fails and is passed over, that is taken back. */
+  /** Its plugin may change the message or `values` now: if it fails and is passed over, that is taken back. */
   willEdit(): void {
-    if (this.saved !== null || this.outcome !== 'entered' || !mayBePassedOver(this.entry.plan)) return
+    if (this.saved !== null || !mayBePassedOver(this.entry.plan)) return
     const { exchange } = this
-    if (exchange.phase === Phase.handle) this.saved = exchange.saveRequest()
+    const phase = this.outcome === 'entered' ? Phase.handle : Phase.response
+    if (exchange.phase === phase) this.saved = exchange.save()
   }
 
   recordTransform(transform: BodyTransform, decode: boolean): void {

@@ -17,13 +17,23 @@ export interface PendingAnswer {
   sent: boolean
 }
 
-/** A request as it was before a plugin, the body apart: see `BodyFlow.tryOut`. */
-export interface SavedRequest {
+/** A message, the body apart (see `BodyFlow.tryOut`), as it was before a plugin that may be passed over changed it. */
+export type SavedMessage = SavedRequest | SavedResponse
+
+interface SavedRequest {
+  readonly kind: 'request'
   readonly method: string
   readonly path: string
   readonly pathSet: boolean
   /** Null: nobody had asked for it. */
   readonly query: URLSearchParams | null
+  readonly values: ReadonlyMap<string, Cloneable> | null
+  readonly fields: SavedLines
+}
+
+interface SavedResponse {
+  readonly kind: 'response'
+  readonly status: number
   readonly values: ReadonlyMap<string, Cloneable> | null
   readonly fields: SavedLines
 }
@@ -63,8 +73,8 @@ export interface ExchangeView {
   readonly protocol: Protocol
   readonly requestTrailers: FieldLines | null
   readonly requestBody: BodyFlow
-  /** Before a plugin changes it that may be passed over. */
-  saveRequest(): SavedRequest
+  /** The message at hand, before a plugin changes it that may be passed over. */
+  save(): SavedMessage
 
   responseStatus: number
   readonly responseFields: FieldLines
@@ -80,10 +90,10 @@ export interface ExchangeView {
 
 /** What a chain reports to the exchange that runs it. */
 export interface ChainUser extends ExchangeView {
-  /** What a plugin did to the request after `saveRequest` counts. */
-  keepRequest(): void
+  /** What a plugin did after `save` counts. */
+  keep(): void
   /** It is taken back, with all that it put into `values`. Returns false when the body cannot be what it was. */
-  restoreRequest(saved: SavedRequest): boolean
+  restore(saved: SavedMessage): boolean
   /** Every handle hook returned true. */
   onHandled(): void
   /** A hook answers: `answer` and `edits` hold the response. */

@@ -168,6 +168,7 @@ export class ResponseFieldsView extends ReadableFields implements Fields {
     if (exchange.phase === Phase.sent)
       throw new TypeError('The response head has been sent; its fields are final')
     if (exchange.phase === Phase.handle) return exchange.edits
+    this.context.willEdit()
     exchange.noteResponseEdit(name)
     return exchange.responseFields
   }

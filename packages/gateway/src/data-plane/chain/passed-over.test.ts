@@ -150,3 +150,120 @@ test('a read that nobody waits for takes nothing away from a plugin that is pass
   const reading = failing(({ request }) => void request.text())
   assert.equal((await arrived(t, [reading])).body, 'content')
 })
+
+/** A plugin that may be passed over, does this to the response and then fails. */
+const failingLater = (edit: (ctx: Context) => unknown, more: Hooks = {}): Hooks => ({
+  plan: { onFailure: { kind: 'open' }, timeoutMs: 100 },
+  async onResponse(ctx) {
+    await edit(ctx)
+    throw new Error('half-done')
+  },
+  ...more,
+})
+
+const responseEdits: readonly (readonly [string, Hooks])[] = [
+  [
+    'fields',
+    failingLater(({ response: { headers } }) => {
+      headers.set('x-kept', 'changed')
+      headers.delete('x-twice')
+      headers.append('x-new', 'new')
+    }),
+  ],
+  ['its status', failingLater(({ response }) => Reflect.set(response, 'status', 418))],
+  ['values', failingLater(({ values }) => values.set('left', 'behind').delete('before'))],
+  ['its body, unread', failingLater(({ response }) => response.setBody('other'))],
+  [
+    'its body, read before',
+    failingLater(async ({ response }) => response.setBody((await response.text()).repeat(2))),
+  ],
+  ['its body by a transform', failingLater(({ response }) => response.transformBody(upper))],
+  [
+    'its body by a transform of handle',
+    failingLater(() => {}, {
+      handle({ response }) {
+        response.transformBody(upper)
+        return true
+      },
+    }),
+  ],
+  [
+    'all of it, too late',
+    failingLater(({ response, values }) => {
+      response.status = 418
+      response.headers.set('x-kept', 'changed')
+      response.setBody('other')
+      values.set('left', 'behind')
+      return new Promise(() => {})
+    }),
+  ],
+]
+
+async function answered(t: Parameters<typeof exchangeBench>[0], chain: readonly Hooks[]) {
+  const seen: unknown[] = []
+  const before: Hooks = {
+    onResponse: ({ response, values }) =>
+      void seen.push([response.status, [...response.headers], [...values]]),
+  }
+  const after: Hooks = {
+    onResponse({ response, values }) {
+      values.set('before', 'stays')
+      response.transformBody((chunk, last) => (last ? Buffer.concat([chunk, Buffer.from('!')]) : chunk))
+      response.headers.append('x-first', '1')
+    },
+  }
+  const headers: [string, string][] = [
+    ['x-kept', 'a'],
+    ['x-twice', 'a'],
+    ['x-twice', 'b'],
+  ]
+  const { send, clock } = exchangeBench(t, {
+    chain: [before, ...chain, after],
+    upstream: { headers, body: ['hel', 'lo'] },
+  })
+  const sending = send()
+  await clock.advance(200)
+  const { status, fields, text } = await sending
+  const kept = fields.filter(([name]) => name !== 'content-length' && name !== 'transfer-encoding')
+  return { seen, status, fields: kept, text }
+}
+
+for (const [what, plugin] of responseEdits) {
+  test(`a plugin whose onResponse() is passed over has not changed ${what}`, async (t) => {
+    const expected = await answered(t, [])
+    assert.deepEqual([expected.status, expected.text], [200, 'hello!'])
+    assert.deepEqual(await answered(t, [plugin]), expected)
+  })
+}
+
+test('what onResponse() of a plugin that may be passed over did counts when it ends well', async (t) => {
+  const setting: Hooks = {
+    plan: { onFailure: { kind: 'open' } },
+    onResponse({ response }) {
+      response.status = 202
+      response.headers.delete('x-twice')
+      response.setBody('other')
+    },
+  }
+  const outcome = await answered(t, [setting, failingLater(({ response }) => response.setBody('not this'))])
+  assert.deepEqual([outcome.status, outcome.text], [202, 'other'])
+  assert.equal(
+    outcome.fields.some(([name]) => name === 'x-twice'),
+    false,
+  )
+})
+
+test('onResponse() whose change of the body cannot be taken back is not passed over', async (t) => {
+  const changes: ((ctx: Context) => unknown)[] = [
+    async ({ response }) => [response.transformBody(upper), await response.text()],
+    ({ response }) => {
+      response.status = 204
+      response.setBody(null)
+    },
+  ]
+  for (const change of changes) {
+    const { send } = exchangeBench(t, { chain: [failingLater(change)], upstream: { body: 'hello' } })
+    const { status, text } = await send()
+    assert.deepEqual([status, JSON.parse(text).code], [503, 'HOOK_THREW'])
+  }
+})

@@ -26,8 +26,10 @@ export class ResponseView implements Response {
       throw new TypeError(`Status ${status} is not a final status (200 to 599)`)
     }
     if (exchange.phase === Phase.handle) exchange.answer.status = status
-    else if (exchange.phase === Phase.response) exchange.responseStatus = status
-    else throw new TypeError('The response head has been sent; its status is final')
+    else if (exchange.phase === Phase.response) {
+      this.#context.willEdit()
+      exchange.responseStatus = status
+    } else throw new TypeError('The response head has been sent; its status is final')
   }
 
   get headers(): Fields {
@@ -123,6 +125,8 @@ export class ResponseView implements Response {
         'The body of a 206 response is a part; delete Range and If-Range in handle to get it whole',
       )
     }
+    this.#context.willEdit()
+    if (this.#context.saved !== null) exchange.responseBody.tryOut()
     return exchange.responseBody
   }
 }
