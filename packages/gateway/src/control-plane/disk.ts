@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { loadConfigFile, readManifest } from '../config/load.ts'
+import { readTextFile } from '../config/text-file.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
 import { discover, type FoundPlugin } from './discover.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
@@ -31,7 +31,7 @@ async function readConfig(source: ServeSource): Promise<StoredConfig> {
 /** A file that is not there has no text, which is no valid config either; loading it says what is wrong. */
 async function textOf(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8')
+    return await readTextFile(file)
   } catch {
     return ''
   }
