@@ -168,6 +168,11 @@ test('a broken file is shown with its line, what serves serves on, and mending i
   assert.match(status.stdout, /^ {4}2 \| export const PluginMain = \( => 1\n {6}\| {29}\^$/m)
   assert.match(status.stdout, /^ {2}greeter 1\.0\.0 runs on$/m)
   assert.equal(await gateway.greeting(), 'one')
+  await gateway.dir.write({ 'plugins/greeter/plugin.ts': sourceOf('one') })
+  await waitFor(
+    () => /The files are in order again, generation 1 serves on/.test(gateway.stderr),
+    'the old file',
+  )
   await gateway.dir.write({ 'plugins/greeter/plugin.ts': sourceOf('three') })
   await gateway.greets('three')
   assert.equal((await gateway.json<GatewayStatus>('status')).pending, null)

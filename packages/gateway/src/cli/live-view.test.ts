@@ -132,6 +132,17 @@ test('LiveView shows a change once that stands on disk and failed, also when it 
   assert.match(take(), /The change failed at build: generation 14 serves on/)
 })
 
+test('LiveView says that what failed is as it was before', () => {
+  const { view, take } = testView()
+  view.catchUp(status())
+  view.show(change(failedReport()))
+  take()
+  view.show(change(report({ outcome: 'unchanged', generation: 14 })))
+  assert.equal(take(), 'The files are in order again: generation 14 serves on\n\n')
+  view.show(change(failedReport()))
+  assert.match(take(), /PLUGIN_BUILD_FAILED/)
+})
+
 test('LiveView says in a line that a change fails for the same reasons as the one before', () => {
   const { view, take } = testView()
   view.catchUp(status())

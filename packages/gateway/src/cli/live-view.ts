@@ -64,8 +64,15 @@ export class LiveView {
     const { outcome, generation, at, cause, problems, held } = report
     const wasShown = this.#shownReasons
     this.#shownChangeAt = at
-    this.#shownReasons = outcome === 'committed' ? '' : JSON.stringify([outcome, problems, held])
-    if (outcome === 'committed') this.#serving = generation
+    const isDone = outcome === 'committed' || outcome === 'unchanged'
+    this.#shownReasons = isDone ? '' : JSON.stringify([outcome, problems, held])
+    if (isDone) this.#serving = generation
+    if (outcome === 'unchanged') {
+      this.#block(
+        `${this.#options.paint('green', 'The files are in order again')}: ${servingText(generation)}\n`,
+      )
+      return
+    }
     // The start output has said that.
     if (outcome === 'committed' && cause.kind === 'start') return
     // Deleting a folder, or saving another file meanwhile: the same again would only hide what is new.

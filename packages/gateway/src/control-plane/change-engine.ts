@@ -237,8 +237,10 @@ export class ChangeEngine {
     if (report === 'superseded') return report
     // The last repeat never says so.
     if (report === 'again') throw new Error('A change was to be tried again once too often')
+    const wasPending = this.#pending !== null
     this.#note(request, report)
-    if (report.outcome !== 'unchanged') this.#options.onReport(report)
+    const isMended = wasPending && this.#pending === null
+    if (report.outcome !== 'unchanged' || isMended) this.#options.onReport(report)
     const mayServeReference = this.#options.hasFallback || report.outcome === 'unchanged'
     if (this.live === 0 && mayServeReference) await this.#serveWhatThereIs(report)
     return report

@@ -67,6 +67,8 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
       skewMs,
     })
     for (const notice of report.notices) log.warn(notice)
+  } else if (outcome === 'unchanged') {
+    log.info(`The files are in order again, ${serving}`, { cause: cause.kind })
   } else if (outcome === 'failed') {
     for (const problem of report.problems) {
       const { code, message, stage, plugin, file, line, column, frame, stack } = problem
