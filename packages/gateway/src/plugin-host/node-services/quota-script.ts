@@ -37,6 +37,8 @@ end
 local index = math.floor(now / length)
 local known = redis.call('HMGET', KEYS[1], 'index', 'current', 'previous')
 local current, previous = 0, 0
+-- The clock went back over the end of a window, or that of another Redis took over: the window that has begun goes on.
+if known[1] and tonumber(known[1]) == index + 1 then index = index + 1 end
 if known[1] and tonumber(known[1]) == index then
   current, previous = tonumber(known[2]), tonumber(known[3])
 elseif known[1] and tonumber(known[1]) == index - 1 and window == 'sliding' then

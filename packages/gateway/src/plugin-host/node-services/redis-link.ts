@@ -19,6 +19,8 @@ export class RedisLink {
   #isClosed = false
   #isThere: boolean | null = null
   #reason = ''
+  /** What answered last was a replica: that it can be reached says nothing. */
+  #isReadOnly = false
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers()
 
   constructor(url: string, onChange: (link: RedisLink) => void) {
@@ -43,12 +45,20 @@ export class RedisLink {
       const redis = this.#redis
       if (redis?.status !== 'ready') throw new Error(this.#reason || 'there is no connection')
       const notes = await Promise.all(asks.map((ask) => step(redis, ask)))
+      this.#isReadOnly = false
       this.#note(true)
       return notes
     } catch (thrown) {
       this.#note(false, messageOf(thrown))
+      if (messageOf(thrown).startsWith('READONLY')) this.#leaveReplica()
       throw thrown
     }
+  }
+
+  /** What was the primary is one no more, and its name leads to another one by now, or soon: this connection never will. */
+  #leaveReplica(): void {
+    this.#isReadOnly = true
+    if (this.#redis?.status === 'ready') this.#redis.disconnect(true)
   }
 
   /** What was asked has had no answer for too long. */
@@ -92,7 +102,7 @@ export class RedisLink {
       retryStrategy: (attempt) => Math.min(attempt * REDIS_LIMITS.retryStepMs, REDIS_LIMITS.retryMaxMs),
     })
     this.#redis = redis
-    redis.on('ready', () => this.#note(true))
+    redis.on('ready', () => this.#isReadOnly || this.#note(true))
     redis.on('error', (error: Error) => this.#note(false, messageOf(error)))
     redis.on('close', () => this.#note(false, 'the connection was closed'))
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { DEAD_PORTS } from '../../../../../tests/support/free-port.ts'
 import { requireProgram } from '../../../../../tests/support/programs.ts'
@@ -103,4 +103,70 @@ test('SharedState can be asked from the first moment of a generation on, of what
   }
   assert.equal(logged.length, 2)
   assert.ok(logged.every((message) => message.startsWith('Redis is there')))
+})
+
+test('SharedState goes from a Redis that became a replica to the one that has its name now, and says so once', async (t) => {
+  const program = requireProgram(t, 'redis-server')
+  if (program === null) return
+  await using first = await TestRedis.start(program)
+  await using second = await TestRedis.start(program)
+  // As a name that is led to another address: who is connected stays where he is.
+  let port = first.port
+  const name = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1')
+    client.pipe(upstream).pipe(client)
+    for (const socket of [client, upstream]) {
+      socket.on('error', () => {})
+      t.after(() => socket.destroy())
+    }
+  }).listen(0, '127.0.0.1')
+  t.after(() => name.close())
+  await once(name, 'listening')
+  const redis = `redis://127.0.0.1:${(name.address() as AddressInfo).port}`
+  const { state, logged } = stateOf(t)
+  await state.prepare({ redis, onLoss: 'local' })
+  state.commit({ redis, onLoss: 'local' })
+  await state.ask([ASK])
+  await first.command(`REPLICAOF 127.0.0.1 ${DEAD_PORTS[0]}`)
+  await assert.rejects(state.ask([ASK]), /READONLY/)
+  await waitFor(
+    () =>
+      state.ask([ASK]).then(
+        () => false,
+        (error: Error) => error.message.startsWith('READONLY'),
+      ),
+    'it to be tried again',
+  )
+  port = second.port
+  await waitFor(
+    () =>
+      state.ask([ASK]).then(
+        () => true,
+        () => false,
+      ),
+    'the new primary',
+  )
+  assert.deepEqual(
+    logged.map((message) => message.slice(0, 13)),
+    ['Redis is ther', 'Redis is away', 'Redis is ther'],
+  )
+})
+
+test('SharedState begins no window anew because the clock of Redis goes back over its start', async (t) => {
+  const program = requireProgram(t, 'redis-server')
+  if (program === null) return
+  await using server = await TestRedis.start(program)
+  const { state } = stateOf(t)
+  await state.prepare({ redis: server.url, onLoss: 'local' })
+  state.commit({ redis: server.url, onLoss: 'local' })
+  for (const window of ['fixed', 'sliding'] as const) {
+    // A window of ten days.
+    const ask = { ...ASK, key: window, window, rate: 10 / 864_000, burst: 10, need: 10, want: 10 }
+    const [all] = await state.ask([ask])
+    assert.equal(all?.tokens, 10)
+    // As if they had been taken in the window that is still to come.
+    await server.command(`HINCRBY cardea:quota:p:${window} index 1`)
+    const [none] = await state.ask([ask])
+    assert.deepEqual([none?.tokens, none?.index], [0, (all?.index ?? 0) + 1], window)
+  }
 })
