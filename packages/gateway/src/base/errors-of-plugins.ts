@@ -89,8 +89,8 @@ export const PLUGIN_ERRORS = {
   ),
   // Config files and plugin folders.
   CONFIG_NOT_FOUND: config(
-    'The config file cannot be read',
-    'It does not exist or may not be read.',
+    'The config file or its plugins directory cannot be read',
+    'It does not exist, may not be read, or, as a file, is no UTF-8 text. A directory need only be there when `plugins_dir` names it.',
     'Check the path; `cardea --to URL` needs no file.',
   ),
   CONFIG_SYNTAX: config(
@@ -105,13 +105,13 @@ export const PLUGIN_ERRORS = {
   ),
   CONFIG_VARIABLE_MISSING: config(
     'A variable has no value',
-    'The config says ${NAME} or ${file:PATH}, and there is no such variable or file, nor a default.',
+    'The config says ${NAME} or ${file:PATH}, and there is no such variable, nor a default, or no such file that is UTF-8 text.',
     'Set it, or write ${NAME:-default}.',
   ),
   PLUGIN_MANIFEST_INVALID: config(
     'plugin.json is not valid',
-    'A field is missing, unknown, or has the wrong form.',
-    'The error names the field, the value and what was expected.',
+    'A field is missing, unknown, or has the wrong form; or it lies beside the folders of the plugins instead of in one of its own.',
+    'The error names the field, the value and what was expected, or where to move it.',
   ),
   PLUGIN_ENTRY_MISSING: config(
     'A plugin has no entry file',
