@@ -161,6 +161,17 @@ for (const text of [
   })
 }
 
+for (const [text, said] of [
+  ['host: *.example.com\n', /"\*\.example\.com" has no anchor before it; .* in quotes/],
+  ['origins: [*]\n', /begins with "\*" has to stand in quotes/],
+  ['a:\n  port:8080\n  b: 1\n', /between a key and its value ":" and a space/],
+  ['a: b: c\n', /quote a value that has ": " in it/],
+] as const) {
+  test(`parseText() says what is wrong with ${JSON.stringify(text)}`, () => {
+    assert.match(reasonOf(text).message, said)
+  })
+}
+
 test('parseText() reports every key that stands twice, and no after-effect of an error', () => {
   const result = parseText('a: 1\na: 2\n"b c": 1\n"b c": 2\nd: [1\ne: 2\nf: 3\n', 'cardea.yaml')
   assert.ok(!result.ok)

@@ -181,6 +181,9 @@ function withoutAfterEffects(errors: readonly YAMLError[]): YAMLError[] {
   return errors.filter((error) => error === first || LONE_ERRORS.has(error.code))
 }
 
+/** As in `host: *.example.com`. */
+const STAR_HINT = 'a value that begins with "*" has to stand in quotes'
+
 /** The parser's words are for those who program with it; what people meet often is said for them. */
 function reasonFor(error: YAMLError, text: string): string {
   const [start, end] = error.pos
@@ -196,6 +199,12 @@ function reasonFor(error: YAMLError, text: string): string {
       return 'a second document begins here ("---"), and a config is one'
     case 'NON_STRING_KEY':
       return 'a key must be a string'
+    case 'BAD_ALIAS':
+      return `${error.message}; ${STAR_HINT}`
+    case 'MULTILINE_IMPLICIT_KEY':
+      return 'between a key and its value ":" and a space are needed, on one line'
+    case 'BLOCK_AS_IMPLICIT_KEY':
+      return 'a key has a key for its value here: quote a value that has ": " in it, or mend the indentation'
     case 'RESOURCE_EXHAUSTION':
       return 'it is nested too deeply'
     default:
@@ -245,7 +254,9 @@ function findFault(targets: Targets, node: unknown, holders: readonly unknown[])
   if (isAlias(node)) {
     const target = targets.get(node)
     const name = `the alias "*${node.source}"`
-    if (target === undefined) return { offset: startOf(node) ?? 0, reason: `${name} has no anchor before it` }
+    if (target === undefined) {
+      return { offset: startOf(node) ?? 0, reason: `${name} has no anchor before it; ${STAR_HINT}` }
+    }
     return holders.includes(target) ? { offset: startOf(node) ?? 0, reason: `${name} holds itself` } : null
   }
   const within = [...holders, node]
