@@ -290,6 +290,10 @@ function isFieldValue(text: string): boolean {
   return true
 }
 
+export function isToken(text: unknown): text is string {
+  return typeof text === 'string' && TOKEN.test(text)
+}
+
 /** The lower-case form of a field name that a plugin gave. Throws TypeError when it is no token. */
 export function checkedFieldName(name: string): string {
   if (!TOKEN.test(name))

@@ -101,6 +101,8 @@ function cloningResponse(response: Response): Response {
 
 /** Chunks are plain bytes of their own in both directions. */
 function cloningTransform(transform: BodyTransform): BodyTransform {
+  // What is no function is refused by the gateway, in its own words.
+  if (typeof transform !== 'function') return transform
   return (chunk, last) => {
     const made = transform(new Uint8Array(chunk), last)
     return made instanceof Promise ? made.then((late) => structuredClone(late)) : structuredClone(made)

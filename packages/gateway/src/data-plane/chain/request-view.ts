@@ -2,7 +2,7 @@ import type { BodyOptions, BodyTransform, Fields, Protocol, Request } from '@car
 import { GatewayError } from '../../base/errors.ts'
 import { toBuffer } from '../answer.ts'
 import type { BodyFlow } from '../body/body-flow.ts'
-import { checkedFieldName } from '../fields.ts'
+import { isToken } from '../fields.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
 import { RequestFieldsView, TrailersView } from './fields-view.ts'
@@ -22,7 +22,7 @@ export class RequestView implements Request {
   }
 
   set method(method: string) {
-    checkedFieldName(method)
+    if (!isToken(method)) throw new TypeError(`The method ${shown(method)} is not a token (RFC 9110, 9.1)`)
     if (method === 'CONNECT') throw new TypeError('The method cannot become CONNECT')
     this.#editable.method = method
   }
@@ -116,9 +116,25 @@ export function copyOf(content: Buffer): Uint8Array {
   return new Uint8Array(content)
 }
 
-/** A plugin may go on writing into what it gave. */
+/**
+ * A plugin may go on writing into what it gave. Throws TypeError on what is neither text nor bytes: of an array of larger
+ * numbers a Buffer takes the lowest byte of each.
+ */
 export function ownBuffer(content: string | Uint8Array): Buffer {
-  return typeof content === 'string' ? toBuffer(content) : Buffer.from(content)
+  if (typeof content === 'string') return toBuffer(content)
+  if (content instanceof Uint8Array) return Buffer.from(content)
+  throw new TypeError(`A body is a string, a Uint8Array or null, not ${kindOf(content)}`)
+}
+
+/** What a plugin gave in the place of something else, for a message. */
+export function kindOf(given: unknown): string {
+  if (typeof given !== 'object') return typeof given
+  return given === null ? 'null' : `an object (${Object.prototype.toString.call(given).slice(8, -1)})`
+}
+
+/** The same, with its value where that is short. */
+export function shown(given: unknown): string {
+  return typeof given === 'string' || typeof given === 'number' ? JSON.stringify(given) : kindOf(given)
 }
 
 const utf8 = new TextDecoder('utf-8')

@@ -3,8 +3,8 @@ import type { BodyFlow } from '../body/body-flow.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
 import { ResponseFieldsView, TrailersView } from './fields-view.ts'
-import { copyOf, ownBuffer, textOf } from './request-view.ts'
-import { TransformStage } from './transform-stage.ts'
+import { copyOf, kindOf, ownBuffer, shown, textOf } from './request-view.ts'
+import { checkedTransform, TransformStage } from './transform-stage.ts'
 
 /** `ctx.response`. */
 export class ResponseView implements Response {
@@ -23,7 +23,7 @@ export class ResponseView implements Response {
   set status(status: number) {
     const { exchange } = this.#context
     if (!Number.isInteger(status) || status < 200 || status > 599) {
-      throw new TypeError(`Status ${status} is not a final status (200 to 599)`)
+      throw new TypeError(`Status ${shown(status)} is not a final status (200 to 599)`)
     }
     if (exchange.phase === Phase.handle) exchange.answer.status = status
     else if (exchange.phase === Phase.response) {
@@ -46,7 +46,7 @@ export class ResponseView implements Response {
     if (exchange.phase !== Phase.handle) {
       throw new TypeError('send, json and redirect belong to handle; set status and setBody in onResponse')
     }
-    for (const [name, value] of Object.entries(init.headers ?? {})) this.#setHeader(name, value)
+    this.#setHeaders(init.headers ?? {})
     if (init.status !== undefined || exchange.answer.status === 0) this.status = init.status ?? 200
     if (typeof body === 'string' && !this.headers.has('content-type')) {
       this.headers.set('content-type', 'text/plain; charset=utf-8')
@@ -68,10 +68,25 @@ export class ResponseView implements Response {
     return this.send(null, { status })
   }
 
+  #setHeaders(headers: NonNullable<ResponseInit['headers']>): void {
+    // A Headers object has no members: all that is in it would be lost without a word.
+    if (typeof headers !== 'object' || Symbol.iterator in headers) {
+      throw new TypeError(
+        `headers are an object of names and values, not ${kindOf(headers)}; see Object.fromEntries`,
+      )
+    }
+    for (const [name, value] of Object.entries(headers)) this.#setHeader(name, value)
+  }
+
   #setHeader(name: string, value: string | readonly string[]): void {
     if (typeof value === 'string') {
       this.headers.set(name, value)
       return
+    }
+    if (!Array.isArray(value)) {
+      throw new TypeError(
+        `The value of field "${name}" is a string or a list of strings, not ${kindOf(value)}`,
+      )
     }
     this.headers.delete(name)
     for (const line of value) this.headers.append(name, line)
@@ -99,7 +114,7 @@ export class ResponseView implements Response {
     const { exchange } = this.#context
     if (exchange.phase === Phase.handle) {
       this.#context.willEdit()
-      this.#context.recordTransform(transform, options?.decode === true)
+      this.#context.recordTransform(checkedTransform(transform), options?.decode === true)
       // A part of the old content would be no part of the new (RFC 9110, 14): the upstream is asked for the whole.
       exchange.requestFields.delete('range')
       exchange.requestFields.delete('if-range')

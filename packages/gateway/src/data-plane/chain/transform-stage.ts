@@ -30,7 +30,7 @@ export class TransformStage implements Stage, Swept {
   #giveUp: ((error: TransformError) => void) | null = null
 
   constructor(transform: BodyTransform, exchange: ExchangeView, context: HookContext) {
-    this.#transform = transform
+    this.#transform = checkedTransform(transform)
     this.#exchange = exchange
     this.#context = context
     this.#sweeper = exchange.sweeper
@@ -117,6 +117,12 @@ function ownMemory(chunk: Buffer): Buffer {
   const own = Buffer.allocUnsafeSlow(chunk.length)
   chunk.copy(own)
   return own
+}
+
+/** Throws TypeError when it is called for what is no function, and not when content comes. */
+export function checkedTransform(given: BodyTransform): BodyTransform {
+  if (typeof given === 'function') return given
+  throw new TypeError('transformBody() needs a function from a chunk to a chunk')
 }
 
 function checked(made: unknown): Buffer | null {
