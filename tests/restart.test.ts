@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { runCommand } from './support/cardea-command.ts'
@@ -172,6 +172,22 @@ test('a store that is deleted while the gateway runs costs the history, and noth
   const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
   await removeStore(gateway)
   await gateway.dir.write({ [PLUGIN]: sourceOf('two') })
+  await guards(gateway, 'two')
+  await gateway.stop()
+  assert.equal(await guardOf(await again(t, gateway)), 'two')
+})
+
+test('a change that could not be kept on disk goes live once it can, without another save', async (t) => {
+  const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
+  const said = sayings(gateway)
+  const blobs = join(gateway.dir.path, '.cardea/blobs')
+  await rename(blobs, `${blobs}.aside`)
+  await writeFile(blobs, 'no folder')
+  await gateway.dir.write({ [PLUGIN]: sourceOf('two') })
+  await said(/The change could not be kept on disk, and is tried again/)
+  assert.equal(await guardOf(gateway), 'one')
+  await rm(blobs)
+  await rename(`${blobs}.aside`, blobs)
   await guards(gateway, 'two')
   await gateway.stop()
   assert.equal(await guardOf(await again(t, gateway)), 'two')

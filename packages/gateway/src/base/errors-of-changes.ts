@@ -21,7 +21,7 @@ export const CHANGE_ERRORS = {
     'always',
     'A generation could not be stored',
     'Writing to `.cardea/` failed: the disk is full, read-only, or the folder belongs to another user. A change goes live only once it is on disk, so the generation before serves on.',
-    'Make room, or mend the permissions; then save again, or use `cardea plugin reload NAME`.',
+    'Make room, or mend the permissions; what was saved is tried again by itself, after five minutes at the latest. Give a command that failed again.',
   ),
   GENERATION_UNKNOWN: gateway(
     0,

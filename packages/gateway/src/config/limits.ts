@@ -170,6 +170,10 @@ export const CHANGE_LIMITS = {
   startRetryMs: 1_000,
   /** … up to here. */
   startRetryMsMax: 30_000,
+  /** A change was good, and could not be kept on disk: how long until the next try; doubles … */
+  decideRetryMs: 1_000,
+  /** … up to here. */
+  decideRetryMsMax: 300_000,
 } as const
 
 /** What follows when the breaker of an instance opens and opens again. */

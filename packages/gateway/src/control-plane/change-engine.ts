@@ -78,6 +78,8 @@ export class ChangeEngine {
   #supersedeTimer: NodeJS.Timeout | undefined
   #startRetryMs: number = CHANGE_LIMITS.startRetryMs
   #startRetryTimer: NodeJS.Timeout | undefined
+  #decideRetryMs: number = CHANGE_LIMITS.decideRetryMs
+  #decideRetryTimer: NodeJS.Timeout | undefined
 
   constructor(options: EngineOptions) {
     this.#options = options
@@ -184,6 +186,7 @@ export class ChangeEngine {
     this.#isClosed = true
     for (const reject of this.#rejects) reject(ending())
     clearTimeout(this.#startRetryTimer)
+    clearTimeout(this.#decideRetryTimer)
     clearTimeout(this.#supersedeTimer)
   }
 
@@ -250,7 +253,26 @@ export class ChangeEngine {
   #note(request: ChangeRequest, report: ChangeReport): void {
     const isPending = report.outcome === 'failed' || report.outcome === 'held'
     if (isPending) this.#pending = { request, report }
-    else if (request.base !== 'live') this.#pending = null
+    else if (request.base !== 'live') {
+      this.#pending = null
+      clearTimeout(this.#decideRetryTimer)
+      this.#decideRetryMs = CHANGE_LIMITS.decideRetryMs
+    }
+    const isUnkept = report.problems.some(({ stage }) => stage === 'decide')
+    // A command is for whoever gave it to give again.
+    if (isUnkept && request.edit === undefined) this.#retryDecision(request)
+  }
+
+  /** The disk was full, or gone: nobody has anything to mend in the files, and nobody would save them again. */
+  #retryDecision(request: ChangeRequest): void {
+    if (this.#isClosed) return
+    const retryMs = this.#decideRetryMs
+    clearTimeout(this.#decideRetryTimer)
+    this.#options.log.warn('The change could not be kept on disk, and is tried again', { retryMs })
+    this.#decideRetryTimer = setTimeout(() => {
+      void this.request({ ...request, firstSignAt: performance.now() })
+    }, retryMs)
+    this.#decideRetryMs = Math.min(2 * retryMs, CHANGE_LIMITS.decideRetryMsMax)
   }
 
   async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again' | 'superseded'> {
