@@ -3,6 +3,7 @@ import { appendFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } f
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { withTempDir } from '../../../../../tests/support/temp-dir.ts'
+import { waitFor } from '../../../../../tests/support/wait-for.ts'
 import { EVENT_LOG_LIMITS } from '../../config/limits.ts'
 import type { ChangeReport } from '../../protocol/control.ts'
 import { EventLog, type KeptEvent } from './event-log.ts'
@@ -195,4 +196,22 @@ test('EventLog.open() starts empty where it cannot read', async () => {
   await using log = await EventLog.open(join(env.directory, 'none'), () => undefined)
   assert.deepEqual(log.recentEvents(10), [])
   await appendFile(env.file, '')
+})
+
+test('EventLog goes on in a new file when somebody removed the one it had, or its folder', async () => {
+  await using env = await withLog()
+  const folder = join(env.directory, 'store')
+  const file = join(folder, 'events.jsonl')
+  await mkdir(folder)
+  await using log = await EventLog.open(folder, (message) => env.warnings.push(message))
+  const kept = async (text: string): Promise<boolean> =>
+    (await readFile(file, 'utf8').catch(() => '')).includes(text)
+  log.append(decision('one'))
+  await waitFor(() => kept('one'), 'the first event')
+  await rm(folder, { recursive: true })
+  await mkdir(folder)
+  log.append(decision('two'))
+  await waitFor(() => kept('two'), 'the event after the folder was removed')
+  assert.deepEqual(texts(log.recentEvents(9)), ['two', 'one'])
+  assert.deepEqual(env.warnings, [])
 })

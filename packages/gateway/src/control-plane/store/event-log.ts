@@ -89,8 +89,7 @@ export class EventLog implements AsyncDisposable {
   /** Waits for what was appended, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#writing
-    await this.#file?.close()
-    this.#file = null
+    await this.#close()
   }
 
   #enqueue(line: string): void {
@@ -124,15 +123,23 @@ export class EventLog implements AsyncDisposable {
 
   async #write(text: string): Promise<void> {
     if (this.#fileBytes >= EVENT_LOG_LIMITS.fileBytesMax) await this.#rotate()
-    const path = join(this.#directory, NAME)
-    this.#file ??= await open(path, 'a', 0o600)
+    // Somebody removed it, perhaps with all of the folder: what goes into it now nobody would ever read.
+    if (this.#file !== null && (await this.#file.stat()).nlink === 0) {
+      await this.#close()
+      this.#fileBytes = 0
+    }
+    this.#file ??= await open(join(this.#directory, NAME), 'a', 0o600)
     await this.#file.appendFile(text)
     this.#fileBytes += Buffer.byteLength(text)
   }
 
-  async #rotate(): Promise<void> {
+  async #close(): Promise<void> {
     await this.#file?.close()
     this.#file = null
+  }
+
+  async #rotate(): Promise<void> {
+    await this.#close()
     await rename(join(this.#directory, NAME), join(this.#directory, OLD_NAME)).catch((error) => {
       if (systemErrorCode(error) !== 'ENOENT') throw error
     })
