@@ -74,7 +74,8 @@ export interface Middleware<Config = Record<string, unknown>> {
    * `ctx.response` are dropped then. `open` goes on as if the plugin were not there: what it did to `ctx.request` and put into
    * `ctx.values` is taken back. Where that cannot be, since the body has passed its transform, the exchange fails as by `closed`.
    *
-   * A hook that returns a boolean and not a promise costs no promise.
+   * A hook that returns a boolean and not a promise costs no promise. What it leaves running and does not wait for may
+   * read on; edits of request and response throw TypeError once the hook has ended.
    */
   handle(ctx: Context): boolean | Promise<boolean>
 

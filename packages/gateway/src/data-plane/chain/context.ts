@@ -98,6 +98,18 @@ export class HookContext implements Context {
     )
   }
 
+  /**
+   * In the phase of `handle`, before it changes something: whose `handle` has ended must not do so. It would be another's
+   * answer, and the other's fault. Throws TypeError.
+   */
+  checkInHandle(): void {
+    if (this.outcome !== 'entered') {
+      throw new TypeError(
+        `handle of plugin "${this.entry.plan.name}" has ended; what it did not wait for comes too late`,
+      )
+    }
+  }
+
   /** Its plugin may change the message or `values` now: if it fails and is passed over, that is taken back. */
   willEdit(): void {
     if (this.saved !== null || !mayBePassedOver(this.entry.plan)) return

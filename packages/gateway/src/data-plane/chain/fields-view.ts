@@ -133,6 +133,7 @@ export class RequestFieldsView extends ReadableFields implements Fields {
     if (exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; its fields can be changed in handle only')
     }
+    this.context.checkInHandle()
     this.context.willEdit()
     return exchange
   }
@@ -167,7 +168,10 @@ export class ResponseFieldsView extends ReadableFields implements Fields {
     const { exchange } = this.context
     if (exchange.phase === Phase.sent)
       throw new TypeError('The response head has been sent; its fields are final')
-    if (exchange.phase === Phase.handle) return exchange.edits
+    if (exchange.phase === Phase.handle) {
+      this.context.checkInHandle()
+      return exchange.edits
+    }
     this.context.willEdit()
     exchange.noteResponseEdit(name)
     return exchange.responseFields

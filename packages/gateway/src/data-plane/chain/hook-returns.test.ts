@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Context } from '@cardea/sdk'
-import { exchangeBench } from '../test-exchange.ts'
+import { exchangeBench, type Hooks } from '../test-exchange.ts'
 
 type Handle = (ctx: Context) => boolean | Promise<boolean>
 
@@ -240,3 +240,50 @@ test('answers of 204 and 304 say nothing of a length', async (t) => {
     assert.deepEqual([response.status, response.headers.get('content-length')], [status, null])
   }
 })
+
+for (const [how, left] of [
+  ['returned true', () => true],
+  [
+    'failed, and is passed over',
+    () => {
+      throw new Error('failed')
+    },
+  ],
+] as const) {
+  test(`a plugin whose handle() has ${how} changes nothing by what it did not wait for`, async (t) => {
+    const gate = Promise.withResolvers<void>()
+    const refused: unknown[] = []
+    const leaving: Hooks = {
+      plan: { onFailure: { kind: 'open' } },
+      handle(ctx) {
+        const late: (() => unknown)[] = [
+          () => ctx.response.send('late'),
+          () => ctx.response.setBody('late'),
+          () => Reflect.set(ctx.response, 'status', 418),
+          () => ctx.response.headers.set('x-late', 'late'),
+          () => ctx.response.transformBody((chunk) => chunk),
+          () => ctx.request.headers.set('x-late', 'late'),
+          () => Reflect.set(ctx.request, 'path', '/late'),
+          () => ctx.request.setBody('late'),
+        ]
+        void gate.promise.then(() => {
+          for (const edit of late) assert.throws(edit, (error) => refused.push(error) > 0)
+        })
+        return left()
+      },
+    }
+    const other: Hooks = {
+      async handle() {
+        gate.resolve()
+        await new Promise((resolve) => setImmediate(resolve))
+        return true
+      },
+    }
+    const { send, plane } = exchangeBench(t, { chain: [leaving, other], upstream: { body: 'hello' } })
+    const { status, text } = await send('/path')
+    assert.deepEqual([status, text, plane.seen[0]?.url], [200, 'hello', '/path'])
+    assert.equal(plane.seen[0]?.headers.has('x-late'), false)
+    assert.equal(refused.length, 8)
+    for (const error of refused) assert.match(`${error}`, /^TypeError: handle of plugin "a" has ended; /)
+  })
+}

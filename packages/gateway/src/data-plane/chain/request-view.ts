@@ -106,6 +106,7 @@ export class RequestView implements Request {
     if (exchange.phase !== Phase.handle) {
       throw new TypeError('The request has been sent; it can be changed in handle only')
     }
+    this.#context.checkInHandle()
     this.#context.willEdit()
     return exchange
   }

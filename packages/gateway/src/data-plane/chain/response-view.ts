@@ -25,8 +25,10 @@ export class ResponseView implements Response {
     if (!Number.isInteger(status) || status < 200 || status > 599) {
       throw new TypeError(`Status ${shown(status)} is not a final status (200 to 599)`)
     }
-    if (exchange.phase === Phase.handle) exchange.answer.status = status
-    else if (exchange.phase === Phase.response) {
+    if (exchange.phase === Phase.handle) {
+      this.#context.checkInHandle()
+      exchange.answer.status = status
+    } else if (exchange.phase === Phase.response) {
       this.#context.willEdit()
       exchange.responseStatus = status
     } else throw new TypeError('The response head has been sent; its status is final')
@@ -46,6 +48,7 @@ export class ResponseView implements Response {
     if (exchange.phase !== Phase.handle) {
       throw new TypeError('send, json and redirect belong to handle; set status and setBody in onResponse')
     }
+    this.#context.checkInHandle()
     this.#setHeaders(init.headers ?? {})
     if (init.status !== undefined || exchange.answer.status === 0) this.status = init.status ?? 200
     if (typeof body === 'string' && !this.headers.has('content-type')) {
@@ -104,6 +107,7 @@ export class ResponseView implements Response {
     const { exchange } = this.#context
     const content = body === null ? null : ownBuffer(body)
     if (exchange.phase === Phase.handle) {
+      this.#context.checkInHandle()
       exchange.answer.content = content
       return
     }
@@ -113,6 +117,7 @@ export class ResponseView implements Response {
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
     const { exchange } = this.#context
     if (exchange.phase === Phase.handle) {
+      this.#context.checkInHandle()
       this.#context.willEdit()
       this.#context.recordTransform(checkedTransform(transform), options?.decode === true)
       // A part of the old content would be no part of the new (RFC 9110, 14): the upstream is asked for the whole.
