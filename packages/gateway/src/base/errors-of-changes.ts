@@ -21,7 +21,7 @@ export const CHANGE_ERRORS = {
     'always',
     'A generation could not be stored',
     'Writing to `.cardea/` failed: the disk is full, read-only, or the folder belongs to another user. A change goes live only once it is on disk, so the generation before serves on.',
-    'Make room, or mend the permissions; what was saved is tried again by itself, after five minutes at the latest. Give a command that failed again.',
+    'Make room, or mend the permissions; what was saved is tried again by itself, after five minutes at the latest. Give a command that failed again. A config on a read-only disk can be linked to from a folder that may be written: `.cardea/` is beside the link.',
   ),
   GENERATION_UNKNOWN: gateway(
     0,
