@@ -197,7 +197,7 @@ export class ChainRun extends HookWait {
       if (context.isQuarantined) continue
       try {
         runningMark[0] = context.entry.guard.mark
-        const promise = promiseOf(middleware.onError(context, error))
+        const promise = promiseOf(middleware.onError(context, copyOf(error)))
         runningMark[0] = NOBODY
         if (promise === null) continue
         this.await(context, promise, 0)
@@ -387,6 +387,11 @@ export class ChainRun extends HookWait {
     runningMark[0] = NOBODY
     noteHookFailure(context, hook, thrown, this.user)
   }
+}
+
+/** What one plugin writes into it is not for the others, nor for the record. */
+function copyOf({ code, message, source, status, plugin }: ExchangeError): ExchangeError {
+  return { code, message, source, status, plugin }
 }
 
 const NO_TRANSFORMS: NonNullable<HookContext['transforms']> = []

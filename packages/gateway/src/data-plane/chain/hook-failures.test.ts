@@ -278,3 +278,20 @@ test('failures of one instance that come too often are left out of the log, and 
     17,
   )
 })
+
+test('onError() may write into what it is told, and nobody else sees it', async (t) => {
+  const told: unknown[] = []
+  const writing: Hooks = {
+    onError(_, error) {
+      told.push({ ...error })
+      Object.assign(error, { code: 'FORGED', source: 'client', status: 200, plugin: 'other' })
+    },
+    onFinish: (_, record) => void told.push(record.error),
+  }
+  const { send } = exchangeBench(t, { chain: [writing, writing], upstream: { connect: () => 'refuse' } })
+  assert.equal((await send()).status, 502)
+  const error = { code: 'UPSTREAM_CONNECT_FAILED', source: 'upstream', status: 502, plugin: null }
+  const [first, second, ...records] = told as { message: string }[]
+  assert.deepEqual([first, second], [{ ...error, message: first?.message }, first])
+  assert.deepEqual(records, [error.code, error.code])
+})
