@@ -8,7 +8,7 @@ export interface Config {
   readonly algorithm: Algorithm
   readonly burst?: number
   readonly key: string | readonly string[]
-  readonly name: string
+  readonly name?: string
   readonly limits?: readonly LimitConfig[]
   readonly ipv6_prefix: number
   readonly ipv4_prefix: number
@@ -40,9 +40,12 @@ export interface Limit {
 
 const WINDOW_MS_MIN = 1_000
 
-/** The limits that the config says, in its order. Throws an Error on what the schema cannot refuse. */
-export function limitsOf(config: Config): readonly Limit[] {
-  const { limit, window, name, burst } = config
+/**
+ * The limits that the config says, in its order, of the instance of that name. Throws an Error on what the schema cannot
+ * refuse.
+ */
+export function limitsOf(config: Config, instance: string): readonly Limit[] {
+  const { limit, window, name = nameOf(instance), burst } = config
   if (config.limits === undefined) {
     if (limit === undefined || window === undefined) {
       throw new Error('It limits nothing: set `limit` and `window`, or `limits`')
@@ -56,6 +59,11 @@ export function limitsOf(config: Config): readonly Limit[] {
   const names = new Set(config.limits.map((one) => one.name))
   if (names.size < config.limits.length) throw new Error('Two of its `limits` have the same name')
   return config.limits.map((one) => limitOf(one, config))
+}
+
+/** Several instances have limits of their own, unless the config gives them one name. */
+function nameOf(instance: string): string {
+  return instance === 'rate-limit' ? 'default' : instance
 }
 
 function limitOf(given: LimitConfig, { algorithm: algorithmAbove, key: keyAbove }: Config): Limit {

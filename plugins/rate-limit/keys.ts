@@ -39,7 +39,8 @@ function partReader(part: string, prefixes: AddressPrefixes): KeyOf {
       const field = part.slice('header:'.length).toLowerCase()
       return (ctx) => {
         const value = ctx.request.headers.get(field)
-        return value === null ? `ip ${address(ctx)}` : `is ${value}`
+        // With its name: the same value of another header is another key.
+        return value === null ? `ip ${address(ctx)}` : `header:${field} ${value}`
       }
     }
   }

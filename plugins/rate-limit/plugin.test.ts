@@ -153,6 +153,38 @@ describe('keys', () => {
     assert.equal(await admitted(gateway, 2, both('y', 'x')), 1)
   })
 
+  test('the same value of another header is another key', async () => {
+    const routes = ['a', 'b'].map((name) => ({
+      name,
+      path: `/${name}`,
+      plugins: { 'rate-limit': { config: { key: `header:${name}` } } },
+    }))
+    await using gateway = await gatewayWith({ limit: 1, window: '60s' }, { routes })
+    const both: TestRequestInit = { headers: { a: 'same', b: 'same' } }
+    assert.equal(await admitted(gateway, 2, both, '/a'), 1)
+    assert.equal(await admitted(gateway, 2, both, '/b'), 1)
+  })
+
+  test('another instance has limits of its own, unless both say one name', async () => {
+    const instances = (config: Config): TestGatewayOptions => ({
+      routes: [
+        {
+          path: '/*',
+          plugins: {
+            'rate-limit': { config },
+            'login-limit': { plugin: 'rate-limit', config: { limit: 5, window: '100s', ...config } },
+          },
+        },
+      ],
+    })
+    await using apart = await gatewayWith({ limit: 100, window: '100s' }, instances({}))
+    const first = await apart.fetch('/')
+    assert.deepEqual(fieldsOf(first).slice(0, 2), ['"default";q=100;w=100', '"default";r=99;t=1'])
+    assert.equal(await admitted(apart, 10), 4)
+    await using together = await gatewayWith({ limit: 5, window: '100s' }, instances({ name: 'one' }))
+    assert.equal(await admitted(together, 10), 2)
+  })
+
   test('a key as long as a head is one key and not its beginning', async () => {
     await using gateway = await gatewayWith({ limit: 1, window: '60s', key: 'header:token' })
     const long = 'x'.repeat(4_000)

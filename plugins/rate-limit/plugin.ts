@@ -13,7 +13,7 @@ interface Gate {
 }
 
 export function PluginMain(config: Config, host: Host): Middleware<Config> {
-  const gates = limitsOf(config).map((limit) => gateOf(limit, config))
+  const gates = limitsOf(config, host.name).map((limit) => gateOf(limit, config))
   const requests = gates.map(({ request }) => request)
   const policies = gates.map(({ limit }) => policyOf(limit)).join(', ')
   const [only] = gates

@@ -2,6 +2,8 @@ import type { Cloneable, Log } from './index.ts'
 
 /** What the gateway gives an instance. Everything acquired through it is released when the instance stops. */
 export interface Host {
+  /** The instance's name, as the config has it; the plugin's own where it gives none. */
+  readonly name: string
   readonly log: Log
   /** Aborts when the instance stops. What its listeners throw is logged. */
   readonly signal: AbortSignal

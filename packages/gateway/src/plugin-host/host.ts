@@ -74,6 +74,7 @@ export function openHost(
     ...node.services,
     ...worker.services,
     once: (name, task) => node.services.once(name, ownTask(task, mapStack, newSignal)),
+    name: plan.name,
     log,
     signal: quiet.signal,
     fetch: permittedFetch(plan.name, plan.permissions, ended.signal, surroundings.transport),
