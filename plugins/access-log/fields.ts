@@ -66,12 +66,17 @@ function redactedReader(name: string, redaction: Redaction): Reader | null {
   }
 }
 
+/** Of a response: they lead on with codes and tokens. */
+const ADDRESS_HEADERS: ReadonlySet<string> = new Set(['location', 'content-location'])
+
 function headerReader(side: 'request' | 'response', header: string, redaction: Redaction): Reader {
   const name = header.toLowerCase()
   if (side === 'request' && name === 'referer') return redactedReader('referer', redaction) as Reader
   return (ctx) => {
     const value = ctx[side].headers.get(name)
-    return value === null ? null : redaction.header(name, value)
+    if (value === null) return null
+    const text = redaction.header(name, value)
+    return side === 'response' && ADDRESS_HEADERS.has(name) ? redaction.url(text) : text
   }
 }
 

@@ -237,6 +237,18 @@ describe('secrets are not written', () => {
     })
   }
 
+  test('the address that an answer leads to, its fragment included', async () => {
+    const fields = ['response_header.Location', 'response_header.content-location', 'request_header.location']
+    const location = 'https://a.example/cb?code=abc&state=1#access_token=abc&expires_in=3600'
+    const headers = { location, 'content-location': '/a#token=abc' }
+    const upstream = () => ({ status: 302, headers })
+    assert.deepEqual(await jsonOf({ fields }, '/', {}, { upstream }), {
+      'response_header.Location':
+        'https://a.example/cb?code=[redacted]&state=1#access_token=[redacted]&expires_in=3600',
+      'response_header.content-location': '/a#token=[redacted]',
+    })
+  })
+
   test('headers that are asked for, too', async () => {
     const fields = ['authorization', 'cookie', 'x-api-key', 'x-plain'].map((name) => `request_header.${name}`)
     const headers = { authorization: 'Bearer abc', cookie: 'a=b', 'x-api-key': 'abc', 'x-plain': 'abc' }
@@ -327,7 +339,7 @@ describe('a config is refused', () => {
     [{ format: 'xml' }, /format/],
     [{ file: '../access.log' }, /is not a file of the logs folder/],
     [{ file: 'access.log.1' }, /name of a rotated file/],
-    [{ rotate_every: '10ms' }, /rotatePeriodMs cannot be 10/],
+    [{ rotate_every: '10ms' }, /"rotate_every" is 10ms; use at least 1s/],
     [{ sample: 2 }, /sample/],
   ]
   for (const [config, why] of refusals) {

@@ -20,12 +20,19 @@ interface Config {
   redact_query: string[]
 }
 
+/** What `host.sink` asks for. */
+const ROTATE_PERIOD_MS_MIN = 1_000
+
 /** Writes a line when an exchange is over. The sink never blocks: what it cannot take is dropped and counted. */
 export function PluginMain(config: Config, host: Host): Middleware<Config> {
   const format = formatOf(config)
+  const rotatePeriodMs = durationMs(config.rotate_every)
+  if (rotatePeriodMs > 0 && rotatePeriodMs < ROTATE_PERIOD_MS_MIN) {
+    throw new Error(`"rotate_every" is ${config.rotate_every}; use at least 1s, or 0 for never`)
+  }
   const sink = host.sink(config.file, {
     rotateBytes: sizeBytes(config.rotate_size),
-    rotatePeriodMs: durationMs(config.rotate_every),
+    rotatePeriodMs,
     keep: config.keep,
   })
   /** As many of those that were dropped as some line has told of. */

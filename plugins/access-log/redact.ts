@@ -27,9 +27,13 @@ export function redactionOf(headers: readonly string[], queryWords: readonly str
   return {
     header: (name, value) => (secretHeaders.has(name) ? REDACTED : value),
     url(url) {
-      const at = url.indexOf('?')
-      if (at === -1 || secretWords.size === 0) return url
-      return redactedQuery(url, at + 1, isSecret)
+      if (secretWords.size === 0) return url
+      const hash = url.indexOf('#')
+      const before = hash === -1 ? url : url.slice(0, hash)
+      const at = before.indexOf('?')
+      const text = at === -1 ? before : redactedQuery(before, at + 1, isSecret)
+      // Authorization servers answer by parameters in a fragment too (RFC 6749, 4.2.2).
+      return hash === -1 ? text : text + redactedQuery(url.slice(hash), 1, isSecret)
     },
   }
 }
