@@ -132,11 +132,7 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   }
 
   #admit(bodyBytesMax: number): Answer | null {
-    if (this.head.contentLength > bodyBytesMax) {
-      return this.#refuse(
-        new GatewayError('REQUEST_BODY_TOO_LARGE', `The body is longer than ${bodyBytesMax} bytes`),
-      )
-    }
+    if (this.head.contentLength > bodyBytesMax) this.bodyRefusal = bodyTooLarge(bodyBytesMax)
     if (this.owner.pendingRequests >= this.owner.settings.limits.pendingRequestsMax) {
       return this.#refuse(new GatewayError('GATEWAY_OVERLOADED'))
     }
@@ -172,7 +168,8 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     this.meter?.handled()
     const { route } = this
     if (route === null) return
-    if (route.upstream !== null) this.#forward(route, route.upstream)
+    if (this.bodyRefusal !== null) this.fail(this.bodyRefusal)
+    else if (route.upstream !== null) this.#forward(route, route.upstream)
     else if (route.answer !== null) this.answerWith(copyAnswer(route.answer), null)
     else this.#redirect(route)
   }
@@ -247,7 +244,7 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     this.requestBytes += end - start
     const bytesMax = bodyLimit(this.route?.compiled.plan.requestBodyBytesMax ?? 0)
     if (this.requestBytes > bytesMax) {
-      this.onRequestBroken('REQUEST_BODY_TOO_LARGE', `The body is longer than ${bytesMax} bytes`)
+      this.onRequestBroken('REQUEST_BODY_TOO_LARGE', bodyTooLarge(bytesMax).message)
     } else if (this.requestFlow !== null) {
       this.requestFlow.push(buffer, start, end)
     } else if (this.#requestReady) {
@@ -344,6 +341,10 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
 }
 
 const NOTHING_MATCHED: TemplateValues = { rawParams: {}, rest: '' }
+
+function bodyTooLarge(bytesMax: number): GatewayError {
+  return new GatewayError('REQUEST_BODY_TOO_LARGE', `The body is longer than ${bytesMax} bytes`)
+}
 
 /** 0 stands for no limit. */
 function bodyLimit(configured: number): number {

@@ -59,6 +59,11 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   #answer: PendingAnswer | null = null
   #values: Map<string, Cloneable> | null = null
   #edited: EditedNames | null = null
+  /**
+   * Its content is longer than the route allows, by its own word. Answered once the chain has run: such as cors have a say
+   * in every answer. Nobody reads the content until then.
+   */
+  protected bodyRefusal: GatewayError | null = null
   protected requestFlow: BodyFlow | null = null
   protected responseFlow: BodyFlow | null = null
 
@@ -295,7 +300,8 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     if (!this.head.hasBody) {
       flow.knowEmpty()
       if (this.head.contentLength === -1) flow.knowAbsent()
-    } else if (this.phase !== Phase.handle) flow.close()
+    } else if (this.bodyRefusal !== null) flow.abort(this.bodyRefusal)
+    else if (this.phase !== Phase.handle) flow.close()
     return flow
   }
 

@@ -254,3 +254,11 @@ test('onFinish() of a tunnel runs when the tunnel ends, whoever ends it', async 
     assert.deepEqual(records.splice(0), [{ by, status: 101, responseBytes: 3, error: null }])
   }
 })
+
+test('an answer of status 205 has no content, whatever a plugin gave it', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [{ handle: ({ response }) => response.send('content', { status: 205 }) }],
+  })
+  const { status, text, headers } = await send('/')
+  assert.deepEqual([status, text, headers.get('content-length')], [205, '', '0'])
+})

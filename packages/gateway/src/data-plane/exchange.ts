@@ -216,10 +216,12 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
 
   protected answerWith(answer: Answer, error: ExchangeError | null): void {
     this.dropLeg()
-    this.#content = answer.content
+    // Nobody may make content of a 205 (RFC 9110, 15.3.6), which is framed like any other.
+    const content = answer.status === 205 ? null : answer.content
+    this.#content = content
     this.#contentFed = false
     this.#tunnel = false
-    this.#takeResponse(answer.status, answer.fields, lengthOf(answer))
+    this.#takeResponse(answer.status, answer.fields, lengthOf(answer.status, content))
     this.#respond(error)
   }
 
@@ -280,6 +282,6 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
 }
 
 /** Of a 304 it is the length that a 200 would have had (RFC 9110, 8.6), so without content it is not known. */
-function lengthOf({ status, content }: Answer): number {
+function lengthOf(status: number, content: Buffer | null): number {
   return content?.length ?? (status === 304 ? -1 : 0)
 }

@@ -102,7 +102,7 @@ test('a plugin that catches it and goes on does not send half a body', async (t)
   assert.equal(plane.seen.length, 0)
 })
 
-test('the route has a limit of its own, before plugins for a known length', async (t) => {
+test('the route has a limit of its own, and plugins see what is over it', async (t) => {
   const ran: string[] = []
   const setup: ExchangeSetup = {
     chain: [{ handle: ({ request }) => ran.push(request.path) > 0 }],
@@ -112,7 +112,7 @@ test('the route has a limit of its own, before plugins for a known length', asyn
   assert.equal((await send({ ...POST, target: '/known', body: '12345' })).status, 413)
   assert.equal((await send({ ...POST, target: '/chunked', body: ['123', '45'] })).status, 413)
   assert.equal((await send({ ...POST, target: '/fits', body: ['12', '34'] })).status, 200)
-  assert.deepEqual(ran, ['/chunked', '/fits'])
+  assert.deepEqual(ran, ['/known', '/chunked', '/fits'])
 })
 
 test('setBody() replaces the content, with its length and without its digests', async (t) => {
@@ -325,4 +325,38 @@ test('100 Continue is not sent when the request is answered, or its content repl
   assert.deepEqual(replaced.informational, [])
   assert.equal(replacing.plane.seen[0]?.text(), 'other')
   assert.equal(replacing.plane.seen[0]?.headers.has('expect'), false)
+})
+
+test('content that is too long by its own word is refused after the chain, and read by nobody', async (t) => {
+  const read: string[] = []
+  const { send, plane } = exchangeBench(t, {
+    chain: [
+      {
+        async handle({ request, response }) {
+          response.headers.set('vary', 'Origin')
+          await request.text().catch(({ code }) => read.push(code))
+          return true
+        },
+        onError: (_, { code, status }) => void read.push(`${status} ${code}`),
+        onResponse: ({ response }) => response.headers.set('x-seen', 'yes'),
+      },
+    ],
+    route: { requestBodyBytesMax: 4 },
+  })
+  const { status, text, headers } = await send({ ...POST, body: '12345' })
+  assert.deepEqual(
+    [status, JSON.parse(text).code, JSON.parse(text).detail],
+    [413, 'REQUEST_BODY_TOO_LARGE', 'The body is longer than 4 bytes'],
+  )
+  assert.deepEqual([headers.get('vary'), headers.get('x-seen')], ['Origin', 'yes'])
+  assert.deepEqual(read, ['REQUEST_BODY_TOO_LARGE', '413 REQUEST_BODY_TOO_LARGE'])
+  assert.equal(plane.seen.length, 0)
+})
+
+test('who may not come in is not told that content is too long', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [{ handle: ({ response }) => response.send(null, { status: 401 }) }],
+    route: { requestBodyBytesMax: 4 },
+  })
+  assert.equal((await send({ ...POST, body: '12345' })).status, 401)
 })
