@@ -27,6 +27,12 @@ export const PLUGIN_ERRORS = {
     'Its code ran, or waited synchronously, without giving way: an endless loop, a slow regular expression, a blocking read.',
     'Make it asynchronous or bound it. At its start the change fails; in a hook `on_failure` decides, and the plugin is quarantined.',
   ),
+  PLUGIN_UNCAUGHT: plugin(
+    503,
+    'A plugin threw outside of its hooks',
+    'A callback of a timer, a socket or an emitter of its own threw, or an `error` event of one had no listener.',
+    'Catch it there; what `host.setTimeout` and `host.setInterval` call is caught for you. The plugin is quarantined until its code changes, and its worker is replaced.',
+  ),
   PLUGIN_MEMORY_EXCEEDED: plugin(
     503,
     'A plugin took too much memory',

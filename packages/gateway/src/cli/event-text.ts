@@ -63,6 +63,8 @@ function faultText(fault: FaultEvent, worker: number): string {
       const state = `the breaker of ${instance} is ${fault.state} in worker ${worker}`
       return fault.calls === 0 ? state : `${state}: ${fault.faults} of ${fault.calls} calls failed`
     }
+    case 'uncaught':
+      return `${instance} threw in worker ${worker}, where nobody catches it: ${fault.failure.message}`
     case 'stall': {
       const [innermost] = fault.frames
       const where = innermost === undefined ? '' : ` in ${innermost}`
@@ -74,6 +76,7 @@ function faultText(fault: FaultEvent, worker: number): string {
 function stackOf(fault: FaultEvent): string[] {
   switch (fault.kind) {
     case 'failures':
+    case 'uncaught':
       return callsOf(fault.failure.stack ?? '', STACK_LINES_SHOWN_MAX)
     case 'breaker':
       return []

@@ -99,6 +99,7 @@ test('LiveView shows faults with their calls, and decisions', () => {
   })
   const frames = ['spin (a.ts:1:2)', 'handle (a.ts:9:1)']
   view.show({ kind: 'fault', at: NOW, worker: 2, fault: { kind: 'stall', ...who, stalledMs: 1_204, frames } })
+  view.show({ kind: 'fault', at: NOW, worker: 2, fault: { kind: 'uncaught', ...who, failure } })
   view.show({ kind: 'decision', at: NOW, plugin: 'auth', text: 'is quarantined' })
   view.show({ kind: 'worker', at: NOW, worker: 2, text: 'is replaced' })
   view.show({ kind: 'skipped', traces: 1_200 })
@@ -112,6 +113,8 @@ the breaker of auth is open in worker 2: 60 of 100 calls failed
 the breaker of auth is closed in worker 2
 auth blocked worker 2 for 1,204 ms in spin (a.ts:1:2) and was ended
     at handle (a.ts:9:1)
+auth threw in worker 2, where nobody catches it: handle threw: no
+    at handle (/srv/shop/plugins/auth/plugin.ts:3:9)
 auth: is quarantined
 worker 2: is replaced
 1,200 requests more, faster than they can be shown

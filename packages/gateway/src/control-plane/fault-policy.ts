@@ -26,9 +26,11 @@ interface InstanceFaults {
   readonly breakers: Map<number, BreakerState>
   /** In a row, without a closed breaker between. */
   opened: number
-  /** It blocked a worker, and is about to be quarantined. */
-  hasStalled: boolean
+  /** It blocked a worker, or threw where nobody catches it, and is about to be quarantined. */
+  hasHarmed: boolean
 }
+
+const HARMS = { stall: 'blocked the event loop', uncaught: 'threw where nobody catches it' } as const
 
 /**
  * What follows when plugins fail at run time. Each worker protects itself at once (breaker, quarantine); here is decided
@@ -40,7 +42,7 @@ export class FaultPolicy {
   readonly #faults = new Map<string, InstanceFaults>()
   /** By instance name: the next time that it is made anew. */
   readonly #restarts = new Map<string, { readonly timer: NodeJS.Timeout | null; readonly delayMs: number }>()
-  /** Stalls of instances that are not of the committed generation, by key: they may be of the one that is committed next. */
+  /** What harmed a worker, of instances that are not of the committed generation, by key: they may be of the one that is committed next. */
   readonly #early = new Map<string, { readonly worker: number; readonly fault: FaultEvent }>()
   #reference: Reference | null = null
 
@@ -99,13 +101,13 @@ export class FaultPolicy {
     const instance = this.#reference?.candidate.plan.instances.find(({ key }) => key === fault.key)
     if (instance === undefined) {
       // Of a generation that drains nothing follows any more; a worker has committed the next one before it says so.
-      if (fault.kind === 'stall') this.#early.set(fault.key, { worker, fault })
+      if (fault.kind === 'stall' || fault.kind === 'uncaught') this.#early.set(fault.key, { worker, fault })
       return
     }
     const faults = this.#faultsOf(fault.key)
     if (fault.kind === 'failures') faults.failures += fault.count
     else if (fault.kind === 'breaker') this.#onBreaker(worker, fault.state, faults, instance)
-    else this.#onStall(instance, faults)
+    else this.#onHarm(instance, faults, HARMS[fault.kind])
   }
 
   close(): void {
@@ -116,7 +118,7 @@ export class FaultPolicy {
   #faultsOf(key: string): InstanceFaults {
     const known = this.#faults.get(key)
     if (known !== undefined) return known
-    const faults: InstanceFaults = { failures: 0, breakers: new Map(), opened: 0, hasStalled: false }
+    const faults: InstanceFaults = { failures: 0, breakers: new Map(), opened: 0, hasHarmed: false }
     this.#faults.set(key, faults)
     return faults
   }
@@ -140,15 +142,13 @@ export class FaultPolicy {
     if (opened >= FAULT_LIMITS.opensBeforeRestart) this.#restartLater(instance)
   }
 
-  #onStall(instance: InstancePlan, faults: InstanceFaults): void {
+  /** `harm` completes a sentence about the instance. */
+  #onHarm(instance: InstancePlan, faults: InstanceFaults, harm: string): void {
     this.#options.workers.broadcast({ kind: 'quarantine', key: instance.key })
-    // The next worker that it blocks adds nothing, and a version that is taken back late would meet a mended one.
-    if (faults.hasStalled || instance.quarantined) return
-    faults.hasStalled = true
-    this.#decided(
-      instance.plugin,
-      `"${instance.name}" blocked the event loop and is quarantined until its code changes`,
-    )
+    // The next worker that it harms adds nothing, and a version that is taken back late would meet a mended one.
+    if (faults.hasHarmed || instance.quarantined) return
+    faults.hasHarmed = true
+    this.#decided(instance.plugin, `"${instance.name}" ${harm} and is quarantined until its code changes`)
     const { engine } = this.#options
     const quarantined = engine.request({
       ...gatewayRequest({ kind: 'quarantine', plugin: instance.plugin }),
@@ -157,11 +157,11 @@ export class FaultPolicy {
     })
     this.#later(async () => {
       await quarantined
-      faults.hasStalled = false
+      faults.hasHarmed = false
     })
     this.#later(async () => {
       const previous = await this.#versionToReturnTo(instance)
-      if (previous !== null) await this.#takeBack(instance, previous, 'it blocked the event loop')
+      if (previous !== null) await this.#takeBack(instance, previous, `it ${harm}`)
     })
   }
 

@@ -41,6 +41,14 @@ describe('StandingFaults', () => {
     assert.deepEqual(faults.all, [])
   })
 
+  it('spares them too what threw where nobody catches it', () => {
+    const faults = new StandingFaults()
+    const failure = { code: 'PLUGIN_UNCAUGHT', message: 'broken', plugin: 'a', stack: null } as const
+    faults.note(1, { kind: 'uncaught', key: 'a', instance: 'a', plugin: 'a', failure })
+    faults.workerEnded(1)
+    assert.deepEqual(quarantined(faults.spared(planOf('a', 'b'))), ['a'])
+  })
+
   it('keeps a stall when its worker has ended, and a breaker as long as its worker lives', () => {
     const faults = new StandingFaults()
     faults.note(1, stall('a'))

@@ -4,16 +4,16 @@ import type { StandingFault } from '../protocol/master-supervisor.ts'
 
 /**
  * What workers said of instances that holds still. The supervisor decides about it, and may die first or never hear of
- * it: its successor is told, and workers that start before anything is decided are spared what blocked another.
+ * it: its successor is told, and workers that start before anything is decided are spared what harmed another.
  */
 export class StandingFaults {
   /** By key of the instance, until what is committed says that it is quarantined, or has it no more. */
-  readonly #stalls = new Map<string, StandingFault>()
+  readonly #harm = new Map<string, StandingFault>()
   /** By worker and key of the instance; those that are closed are not here. */
   readonly #breakers = new Map<number, Map<string, StandingFault>>()
 
   note(worker: number, event: FaultEvent): void {
-    if (event.kind === 'stall') this.#stalls.set(event.key, { worker, event })
+    if (event.kind === 'stall' || event.kind === 'uncaught') this.#harm.set(event.key, { worker, event })
     else if (event.kind === 'breaker') this.#noteBreaker({ worker, event })
   }
 
@@ -31,20 +31,20 @@ export class StandingFaults {
 
   committed({ instances }: GenerationPlan): void {
     const open = new Set(instances.filter(({ quarantined }) => !quarantined).map(({ key }) => key))
-    for (const faults of [this.#stalls, ...this.#breakers.values()]) {
+    for (const faults of [this.#harm, ...this.#breakers.values()]) {
       for (const key of faults.keys()) if (!open.has(key)) faults.delete(key)
     }
   }
 
   get all(): StandingFault[] {
-    return [this.#stalls, ...this.#breakers.values()].flatMap((faults) => [...faults.values()])
+    return [this.#harm, ...this.#breakers.values()].flatMap((faults) => [...faults.values()])
   }
 
-  /** The plan as a worker starts on it: what blocked another one is quarantined. */
+  /** The plan as a worker starts on it: what harmed another one is quarantined. */
   spared(plan: GenerationPlan): GenerationPlan {
-    if (this.#stalls.size === 0) return plan
+    if (this.#harm.size === 0) return plan
     const instances = plan.instances.map((one) =>
-      this.#stalls.has(one.key) ? { ...one, quarantined: true } : one,
+      this.#harm.has(one.key) ? { ...one, quarantined: true } : one,
     )
     return { ...plan, instances }
   }

@@ -20,6 +20,7 @@ import type { PluginStateCopy, WorkerCensus, WorkerToSupervisor } from '../proto
 import { openFilesMax } from './open-files.ts'
 import { StallRecovery } from './stall-recovery.ts'
 import { markStep, type Staging, type Suspect, suspectsOf } from './suspects.ts'
+import { uncaughtOf } from './uncaught.ts'
 import { Watchdog } from './watchdog.ts'
 import { within } from './within.ts'
 
@@ -44,6 +45,7 @@ export class WorkerEngine {
   readonly #onStalled: (error: GatewayError) => void
   readonly #watchdog: Watchdog
   readonly #recovery: StallRecovery
+  readonly #tell: WorkerEngineOptions['tell']
   /** A plugin was ended: promises of ours may never settle. */
   #hasStalled = false
   /** The one that is being staged, and what gives it up. */
@@ -58,6 +60,7 @@ export class WorkerEngine {
   constructor({ start, tell, onRetired, onStalled }: WorkerEngineOptions) {
     const { worker: number, settings, directory } = start
     this.#onStalled = onStalled
+    this.#tell = tell
     this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
     this.#dataPlane = new DataPlane({
       settings,
@@ -244,6 +247,30 @@ export class WorkerEngine {
     }
     const mapped = this.#pool.mapStack(thrown)
     this.#log.error(message, mapped ?? { stack: thrown.stack })
+  }
+
+  /**
+   * An exception that nobody caught. Where a plugin's code threw it none of its hooks is called from now on, and what else
+   * runs here goes on until a successor does. Returns why the worker is to be replaced; null: nobody knows what state it is
+   * in, and it must end.
+   */
+  onUncaught(thrown: unknown): string | null {
+    const uncaught = uncaughtOf(thrown, this.#suspects)
+    if (uncaught === null) return null
+    const { error, culprits } = uncaught
+    const failure = {
+      code: error.code,
+      message: messageOf(thrown),
+      plugin: error.plugin,
+      stack: error.stack ?? null,
+    }
+    this.reportFailure({ ...failure, message: error.message })
+    for (const { plan } of culprits) {
+      const { key, name: instance, plugin } = plan
+      this.#dataPlane.quarantine(key)
+      this.#tell({ kind: 'fault', event: { kind: 'uncaught', key, instance, plugin, failure } })
+    }
+    return error.message
   }
 
   reportFailure(failure: Failure): void {

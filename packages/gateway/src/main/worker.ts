@@ -30,7 +30,7 @@ process.on('message', (message: MasterToWorker, handle: unknown) => {
 process.on('unhandledRejection', (thrown) =>
   report('A promise was rejected and nobody waited for it', thrown),
 )
-process.on('uncaughtException', (thrown) => die('An exception was not caught; the worker ends', thrown))
+process.on('uncaughtException', onUncaught)
 
 async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
   switch (message.kind) {
@@ -147,6 +147,13 @@ function report(message: string, thrown: unknown): void {
     const log = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'worker' })
     log.error(message, { error: thrown })
   }
+}
+
+function onUncaught(thrown: unknown): void {
+  const reason = worker?.onUncaught(thrown) ?? null
+  // Who starts it anew knows of the fault, and leaves the plugin out.
+  if (reason === null || !hasStarted) die('An exception was not caught; the worker ends', thrown)
+  else master.send({ kind: 'replace-me', reason })
 }
 
 function die(message: string, thrown: unknown): void {

@@ -32,5 +32,13 @@ export type FaultEvent =
       /** Where it was: `spin (/srv/plugins/a/plugin.ts:12:5)`, the innermost frame first. */
       readonly frames: readonly string[]
     }
+  /** Its code threw outside of its hooks, where nobody catches it. The worker wants to be replaced. */
+  | {
+      readonly kind: 'uncaught'
+      readonly key: string
+      readonly instance: string
+      readonly plugin: string
+      readonly failure: Failure
+    }
 
 export type BreakerState = 'closed' | 'open' | 'half-open'

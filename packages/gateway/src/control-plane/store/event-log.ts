@@ -215,7 +215,7 @@ function shortened(report: ChangeReport): ChangeReport {
 
 function shortenedFault(fault: FaultEvent): FaultEvent {
   if (fault.kind === 'stall') return { ...fault, frames: few(fault.frames).map(cut) }
-  if (fault.kind !== 'failures') return fault
+  if (fault.kind === 'breaker') return fault
   return { ...fault, failure: { ...fault.failure, message: cut(fault.failure.message), stack: null } }
 }
 
