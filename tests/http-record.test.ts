@@ -111,8 +111,9 @@ test('a client that goes away in the middle of the answer', async (t) => {
 test('a request that is too large, and one that is malformed in its content', async (t) => {
   const { connection, next } = await scene(t, () => {}, { limits: { requestBodyBytesMax: 4 } })
   await connection.write(post('five!'))
-  await connection.response()
-  // Refused before the chain: no plugin was entered, so there is nobody to give a record to.
+  assert.equal(problemOf(await connection.response()).code, 'REQUEST_BODY_TOO_LARGE')
+  const large = await next()
+  assert.deepEqual([large.status, large.error, large.requestBytes], [413, 'REQUEST_BODY_TOO_LARGE', 0])
   const chunked = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz'
   await connection.write(chunked)
   assert.equal(problemOf(await connection.response()).code, 'REQUEST_MALFORMED')

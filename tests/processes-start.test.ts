@@ -184,7 +184,7 @@ test('--to proxies without a file, from any folder, through a link in node_modul
   assert.match(upstream.requests[0] ?? '', /^GET \/some\/path HTTP\/1\.1\r\n/)
 })
 
-test('an exception that nobody catches ends the worker with its plugin and line in the log', async (t) => {
+test('a promise that nobody awaits is in the log with its plugin and line, and harms nobody', async (t) => {
   const gateway = await startGateway(t, {
     config: { workers: 1, routes: ROUTES },
     plugins: {
@@ -194,7 +194,6 @@ test('an exception that nobody catches ends the worker with its plugin and line 
           export const PluginMain = () => ({
             name: 'late',
             handle(ctx) {
-              if (ctx.request.path === '/late') setTimeout(() => { throw new Error('too late') }, 0)
               if (ctx.request.path === '/floating') void Promise.reject(new Error('floating'))
               return true
             },
@@ -206,17 +205,7 @@ test('an exception that nobody catches ends the worker with its plugin and line 
   const workers = gateway.pids('cardea: worker')
   await (await fetch(`${gateway.url}/floating`)).text()
   const floating = await logged(gateway, /^A promise was rejected/)
-  assert.match(String(floating.stack), /late\/plugin\.ts:6:/)
-  // A promise that nobody awaited harms nobody else.
+  assert.match(String(floating.stack), /late\/plugin\.ts:5:/)
   assert.deepEqual(gateway.pids('cardea: worker'), workers)
-
-  await fetch(`${gateway.url}/late`).then(
-    (response) => response.text(),
-    () => {},
-  )
-  const late = await logged(gateway, /^An exception was not caught/)
-  assert.equal(late.plugin, 'late')
-  assert.match(String(late.stack), /too late.*late\/plugin\.ts:5:/s)
-  await logged(gateway, /^Worker 1 ended: exit code 1$/)
   assert.equal(await (await fetch(gateway.url)).text(), 'here')
 })

@@ -22,7 +22,7 @@ const THROWER = {
   'plugin.ts': `import { EventEmitter } from 'node:events'
 
 const ways = {
-  timer: () => setTimeout(() => { throw new Error('from a timer') }, 0),
+  timer: () => setInterval(() => { throw new Error('from a timer') }, 1),
   emitter: () => setImmediate(() => new EventEmitter().emit('error', new Error('from an emitter'))),
 }
 
@@ -82,6 +82,9 @@ for (const way of ['timer', 'emitter']) {
     const later = await TestConnection.open(t, gateway.port)
     assert.equal(await ask(later, '/guarded'), 'PLUGIN_QUARANTINED')
     assert.equal(await ask(later, '/plain'), 'here')
+    // However often it throws until the process ends.
+    await logged(gateway, /^The replaced worker has ended$/)
+    assert.equal(logLines(gateway.stderr).filter(({ code }) => code === 'PLUGIN_UNCAUGHT').length, 1)
     assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
   })
 }

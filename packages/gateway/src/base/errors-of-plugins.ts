@@ -30,8 +30,8 @@ export const PLUGIN_ERRORS = {
   PLUGIN_UNCAUGHT: plugin(
     503,
     'A plugin threw outside of its hooks',
-    'A callback of a timer, a socket or an emitter of its own threw, or an `error` event of one had no listener.',
-    'Catch it there; what `host.setTimeout` and `host.setInterval` call is caught for you. The plugin is quarantined until its code changes, and its worker is replaced.',
+    'A callback of a timer, a socket or an emitter of its own threw. It is known by its code on the stack: an `error` event of a socket that has no listener shows none, and ends the worker.',
+    'Catch it there, and listen to `error`; what `host.setTimeout` and `host.setInterval` call is caught for you. The plugin is quarantined until its code or config changes, and its worker is replaced.',
   ),
   PLUGIN_MEMORY_EXCEEDED: plugin(
     503,
@@ -48,7 +48,7 @@ export const PLUGIN_ERRORS = {
   PLUGIN_QUARANTINED: plugin(
     503,
     'A plugin is quarantined',
-    'It blocked the event loop of a worker, so none of its hooks is called any more; `on_failure` decides.',
+    'It blocked the event loop of a worker, or threw where nobody catches it, so none of its hooks is called any more; `on_failure` decides.',
     'Mend the plugin, or take it off the route.',
   ),
   BODY_UNREADABLE: plugin(

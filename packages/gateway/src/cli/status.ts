@@ -52,7 +52,7 @@ function servesText(generation: number, hasFailed: boolean): Parameters<Paint> {
   if (generation > 0) return ['green', `generation ${generation} serves`]
   return hasFailed
     ? ['red', 'no generation can be served: every request is answered 503']
-    : ['yellow', 'it is starting, and nothing serves yet']
+    : ['yellow', 'nothing serves yet: every request is answered 503']
 }
 
 /** What stands on disk and does not run, and what runs in its place. */

@@ -252,15 +252,16 @@ export class ChangeEngine {
   /** What the gateway decides by itself says nothing of what stands on disk. */
   #note(request: ChangeRequest, report: ChangeReport): void {
     const isPending = report.outcome === 'failed' || report.outcome === 'held'
+    const isUnkept = report.problems.some(({ stage }) => stage === 'decide')
     if (isPending) this.#pending = { request, report }
     else if (request.base !== 'live') {
       this.#pending = null
-      clearTimeout(this.#decideRetryTimer)
       this.#decideRetryMs = CHANGE_LIMITS.decideRetryMs
     }
-    const isUnkept = report.problems.some(({ stage }) => stage === 'decide')
-    // A command is for whoever gave it to give again.
-    if (isUnkept && request.edit === undefined) this.#retryDecision(request)
+    // The files say something else by now, which has been looked at.
+    if (request.base !== 'live' && !isUnkept) clearTimeout(this.#decideRetryTimer)
+    // A command is for whoever gave it to give again, all the more what it approved of.
+    if (isUnkept && request.edit === undefined && request.approved === undefined) this.#retryDecision(request)
   }
 
   /** The disk was full, or gone: nobody has anything to mend in the files, and nobody would save them again. */

@@ -144,11 +144,16 @@ export class FaultPolicy {
 
   /** `harm` completes a sentence about the instance. */
   #onHarm(instance: InstancePlan, faults: InstanceFaults, harm: string): void {
+    // It was started before that was committed: who takes the quarantine back later must not find another one.
+    if (instance.quarantined) return
     this.#options.workers.broadcast({ kind: 'quarantine', key: instance.key })
     // The next worker that it harms adds nothing, and a version that is taken back late would meet a mended one.
-    if (faults.hasHarmed || instance.quarantined) return
+    if (faults.hasHarmed) return
     faults.hasHarmed = true
-    this.#decided(instance.plugin, `"${instance.name}" ${harm} and is quarantined until its code changes`)
+    this.#decided(
+      instance.plugin,
+      `"${instance.name}" ${harm} and is quarantined until its code or config changes`,
+    )
     const { engine } = this.#options
     const quarantined = engine.request({
       ...gatewayRequest({ kind: 'quarantine', plugin: instance.plugin }),

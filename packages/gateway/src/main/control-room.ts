@@ -199,7 +199,7 @@ export class ControlRoom {
    * After a supervisor that died: whatever it was about, all workers serve what was decided last, or begin to. Then the
    * files are looked at, since nobody watched them meanwhile.
    */
-  async takeOver({ plan, settings, faults }: RunningGateway): Promise<void> {
+  async takeOver({ plan, settings }: RunningGateway, faults: () => RunningGateway['faults']): Promise<void> {
     const { log, workers, master } = this.#options
     log.apply(settings.log)
     this.#keepNodeServices(settings.workers)
@@ -215,7 +215,7 @@ export class ControlRoom {
     } else {
       this.#engine.adopt(recollection, plan.number, settings.workers)
       if (recollection.reference !== null) await this.#adopted(recollection.reference, plan.number)
-      this.#faults.takeOver(faults)
+      this.#faults.takeOver(faults())
     }
     await this.#openDoors()
     this.#trials.warm()

@@ -49,6 +49,16 @@ describe('StandingFaults', () => {
     assert.deepEqual(quarantined(faults.spared(planOf('a', 'b'))), ['a'])
   })
 
+  it("keeps no harm of what is quarantined for all: lifting that is somebody's word", () => {
+    const faults = new StandingFaults()
+    faults.committed(planOf('a!', 'b'))
+    faults.note(2, stall('a'))
+    assert.deepEqual(faults.all, [])
+    faults.committed(planOf('a', 'b'))
+    faults.note(2, stall('a'))
+    assert.deepEqual(shown(faults), ['2 stall a'])
+  })
+
   it('keeps a stall when its worker has ended, and a breaker as long as its worker lives', () => {
     const faults = new StandingFaults()
     faults.note(1, stall('a'))

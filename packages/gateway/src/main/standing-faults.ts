@@ -9,12 +9,15 @@ import type { StandingFault } from '../protocol/master-supervisor.ts'
 export class StandingFaults {
   /** By key of the instance, until what is committed says that it is quarantined, or has it no more. */
   readonly #harm = new Map<string, StandingFault>()
+  /** Keys that what is committed says are quarantined: nothing more follows from what they do. */
+  #quarantined: ReadonlySet<string> = new Set()
   /** By worker and key of the instance; those that are closed are not here. */
   readonly #breakers = new Map<number, Map<string, StandingFault>>()
 
   note(worker: number, event: FaultEvent): void {
-    if (event.kind === 'stall' || event.kind === 'uncaught') this.#harm.set(event.key, { worker, event })
-    else if (event.kind === 'breaker') this.#noteBreaker({ worker, event })
+    if (event.kind === 'stall' || event.kind === 'uncaught') {
+      if (!this.#quarantined.has(event.key)) this.#harm.set(event.key, { worker, event })
+    } else if (event.kind === 'breaker') this.#noteBreaker({ worker, event })
   }
 
   #noteBreaker({ worker, event }: StandingFault): void {
@@ -30,6 +33,7 @@ export class StandingFaults {
   }
 
   committed({ instances }: GenerationPlan): void {
+    this.#quarantined = new Set(instances.filter(({ quarantined }) => quarantined).map(({ key }) => key))
     const open = new Set(instances.filter(({ quarantined }) => !quarantined).map(({ key }) => key))
     for (const faults of [this.#harm, ...this.#breakers.values()]) {
       for (const key of faults.keys()) if (!open.has(key)) faults.delete(key)

@@ -14,6 +14,7 @@ import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster, type MasterChannel } from './child-of-master.ts'
 import { ControlRoom } from './control-room.ts'
 import { endOrphans, identify, type ProcessIdentity } from './orphans.ts'
+import { StandingFaults } from './standing-faults.ts'
 import { StartRefused } from './start-outcome.ts'
 
 /**
@@ -38,6 +39,8 @@ class Supervisor {
   /** What the master has from us. */
   #given: GenerationPlan | null = null
   #room: ControlRoom | null = null
+  /** What workers said, also while there was no room for it yet. */
+  readonly #standing = new StandingFaults()
 
   constructor() {
     this.#master = childOfMaster('supervisor', () => this.#endOrphans())
@@ -72,6 +75,7 @@ class Supervisor {
         break
       case 'worker-ended':
         this.#workers.ended(message.worker, message.reason)
+        this.#standing.workerEnded(message.worker)
         this.#room?.workerEnded(message.worker, message.reason)
         this.#processes.delete(message.worker)
         break
@@ -93,6 +97,7 @@ class Supervisor {
   async #start({ id, options, startedAt, running }: MasterToSupervisor & { kind: 'start' }): Promise<void> {
     this.#master.send({ kind: 'started', id })
     this.#addresses = running?.addresses ?? []
+    for (const { worker, event } of running?.faults ?? []) this.#standing.note(worker, event)
     for (const { worker, pid, generation } of running?.workers ?? []) {
       this.#spawned(worker, pid)
       if (generation !== null) this.#workers.started(worker, generation)
@@ -126,7 +131,7 @@ class Supervisor {
     })
     this.#room = room
     if (running === null) await room.start()
-    else await room.takeOver(running)
+    else await room.takeOver(running, () => this.#standing.all)
   }
 
   /** The addresses of what was opened; throws LISTEN_FAILED. */
@@ -157,7 +162,10 @@ class Supervisor {
 
   #relayed(worker: number, message: WorkerToSupervisor): void {
     if ('id' in message) this.#workers.answered(worker, message)
-    else this.#room?.workerSaid(worker, message)
+    else {
+      if (message.kind === 'fault') this.#standing.note(worker, message.event)
+      this.#room?.workerSaid(worker, message)
+    }
   }
 
   /** To a person, not to the log: there is no gateway that could have one. */
@@ -183,6 +191,7 @@ class Supervisor {
 
   #retiring(worker: number, as: number): void {
     this.#workers.retiring(worker, as)
+    this.#standing.workerEnded(worker)
     this.#room?.workerRetiring(worker, as)
     const identity = this.#processes.get(worker)
     if (identity !== undefined) this.#processes.set(as, identity)

@@ -19,8 +19,8 @@ function errorAt(...places: readonly string[]): Error {
   return error
 }
 
-const namesOf = (thrown: unknown) =>
-  uncaughtOf(thrown, SUSPECTS)?.culprits.map(({ plan }) => plan.name) ?? null
+const namesOf = (thrown: unknown, stopped: readonly string[] = []) =>
+  uncaughtOf(thrown, SUSPECTS, new Set(stopped))?.culprits.map(({ plan }) => plan.name) ?? null
 
 describe('uncaughtOf()', () => {
   it('blames all instances of the innermost plugin on the stack', () => {
@@ -31,13 +31,31 @@ describe('uncaughtOf()', () => {
 
   it('says what was thrown, by whom, with the stack as the plugin has it', () => {
     const thrown = errorAt('/p/b/plugin.ts#bbbbbbbbbbbb:7:3')
-    const error = uncaughtOf(thrown, SUSPECTS)?.error
+    const error = uncaughtOf(thrown, SUSPECTS, new Set())?.error
     assert.equal(error?.message, 'Plugin "other" threw where nobody catches it: broken')
     assert.deepEqual(
       [error?.code, error?.plugin, error?.stack],
       ['PLUGIN_UNCAUGHT', 'other', 'mapped by other'],
     )
     assert.equal(error?.cause, thrown)
+  })
+
+  it('lets no instance pay for what a stopped one of its code, or of older code, may have left running', () => {
+    const [a, gone] = ['/p/a/plugin.ts#aaaaaaaaaaaa:1:2', '/p/a/plugin.ts#dddddddddddd:1:2']
+    assert.deepEqual(namesOf(errorAt(a), [A]), [])
+    assert.deepEqual(namesOf(errorAt(gone), ['dddddddddddd0000']), [])
+    assert.deepEqual(namesOf(errorAt(a), [B]), ['one', 'two'])
+    const error = uncaughtOf(errorAt(a), SUSPECTS, new Set([A]))?.error
+    assert.equal(error?.message, 'A plugin that was stopped threw where nobody catches it: broken')
+  })
+
+  it('believes frames only, not what a message quotes', () => {
+    const frame = '    at f (/p/b/plugin.ts#bbbbbbbbbbbb:7:3)'
+    const quoting = new Error(`unexpected token\n${frame}`)
+    assert.equal(namesOf(quoting), null)
+    const [head] = [`${quoting.name}: ${quoting.message}`]
+    quoting.stack = `${head}\n    at g (/p/a/plugin.ts#aaaaaaaaaaaa:1:2)`
+    assert.deepEqual(namesOf(quoting), ['one', 'two'])
   })
 
   it('blames nobody for what is no error, has no stack, or has no living plugin on it', () => {

@@ -1,28 +1,50 @@
 import { GatewayError, messageOf, stackOf } from '../base/errors.ts'
 import type { Suspect } from './suspects.ts'
 
-/** An exception that nobody caught, and the instances whose code threw it. */
+/** An exception that nobody caught, and whose code threw it. */
 export interface Uncaught {
   readonly error: GatewayError
-  /** Never empty: all instances of the innermost plugin on the stack, since nothing tells which of them it was. */
+  /** Of the innermost plugin on the stack: the first digits of its code's hash. */
+  readonly codeHash: string
+  /**
+   * All its instances, since nothing tells which of them it was. None when one of that code was stopped here: it may be what
+   * that one left running, and its successor is not to pay for it.
+   */
   readonly culprits: readonly Suspect[]
 }
 
 /** A frame of a plugin's code: its file, and the first digits of its code's hash. */
-const PLUGIN_FRAME = /#([0-9a-f]{12}):\d+:\d+/g
+const PLUGIN_FRAME = /^\s+at .*#([0-9a-f]{12}):\d+:\d+\)?$/gm
 
-/** Null: by its stack it is no plugin's. */
-export function uncaughtOf(thrown: unknown, suspects: readonly Suspect[]): Uncaught | null {
+/** `stopped`: hashes of code of which an instance was stopped in this process. Null: by its stack it is no plugin's. */
+export function uncaughtOf(
+  thrown: unknown,
+  suspects: readonly Suspect[],
+  stopped: ReadonlySet<string>,
+): Uncaught | null {
   if (!(thrown instanceof Error)) return null
-  for (const [, hash = ''] of stackOf(thrown).matchAll(PLUGIN_FRAME)) {
-    const culprits = suspects.filter(({ plan }) => plan.codeHash.startsWith(hash))
-    const [first] = culprits
-    if (first === undefined) continue
-    const { name } = first.plan
-    const message = `Plugin "${name}" threw where nobody catches it: ${messageOf(thrown)}`
-    const error = new GatewayError('PLUGIN_UNCAUGHT', message, { plugin: name, cause: thrown })
-    error.stack = first.mapStack(thrown)
-    return { error, culprits }
+  for (const [, codeHash = ''] of framesOf(thrown).matchAll(PLUGIN_FRAME)) {
+    const isOfIt = (hash: string): boolean => hash.startsWith(codeHash)
+    const found = suspects.filter(({ plan }) => isOfIt(plan.codeHash))
+    const isStopped = [...stopped].some(isOfIt)
+    const [first] = found
+    if (first === undefined && !isStopped) continue
+    const name = first?.plan.name ?? null
+    const who = isStopped ? 'A plugin that was stopped' : `Plugin "${name}"`
+    const message = `${who} threw where nobody catches it: ${messageOf(thrown)}`
+    const error = new GatewayError('PLUGIN_UNCAUGHT', message, {
+      ...(name !== null && { plugin: name }),
+      cause: thrown,
+    })
+    error.stack = first?.mapStack(thrown) ?? stackOf(thrown)
+    return { error, codeHash, culprits: isStopped ? [] : found }
   }
   return null
+}
+
+/** Without the message, which may quote anything. */
+function framesOf(thrown: Error): string {
+  const stack = stackOf(thrown)
+  const head = `${thrown.name}: ${messageOf(thrown)}`
+  return stack.startsWith(head) ? stack.slice(head.length) : stack
 }

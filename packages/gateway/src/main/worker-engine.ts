@@ -32,8 +32,8 @@ export interface WorkerEngineOptions {
   tell(message: WorkerToSupervisor): void
   /** Told each generation that was live and of which nothing is left. */
   onRetired(generation: number): void
-  /** A plugin blocked the event loop and was ended. */
-  onStalled(error: GatewayError): void
+  /** A plugin blocked the event loop and was ended, or threw where nobody catches it. */
+  onHarmed(error: GatewayError): void
 }
 
 export class WorkerEngine {
@@ -42,10 +42,12 @@ export class WorkerEngine {
   readonly #node: NodeClient
   readonly #log: GatewayLog
   readonly #onRetired: (generation: number) => void
-  readonly #onStalled: (error: GatewayError) => void
+  readonly #onHarmed: (error: GatewayError) => void
   readonly #watchdog: Watchdog
   readonly #recovery: StallRecovery
   readonly #tell: WorkerEngineOptions['tell']
+  /** Hashes of code that threw where nobody catches it, as far as frames show them. */
+  readonly #uncaught = new Set<string>()
   /** A plugin was ended: promises of ours may never settle. */
   #hasStalled = false
   /** The one that is being staged, and what gives it up. */
@@ -57,9 +59,9 @@ export class WorkerEngine {
   #committedAt = 0
   #isDraining = false
 
-  constructor({ start, tell, onRetired, onStalled }: WorkerEngineOptions) {
+  constructor({ start, tell, onRetired, onHarmed }: WorkerEngineOptions) {
     const { worker: number, settings, directory } = start
-    this.#onStalled = onStalled
+    this.#onHarmed = onHarmed
     this.#tell = tell
     this.#log = createLog({ settings: settings.log, process: 'worker', workerNumber: number })
     this.#dataPlane = new DataPlane({
@@ -251,26 +253,25 @@ export class WorkerEngine {
 
   /**
    * An exception that nobody caught. Where a plugin's code threw it none of its hooks is called from now on, and what else
-   * runs here goes on until a successor does. Returns why the worker is to be replaced; null: nobody knows what state it is
-   * in, and it must end.
+   * runs here goes on until the worker is replaced. Returns false where nobody knows whose it is: the process must end then.
    */
-  onUncaught(thrown: unknown): string | null {
-    const uncaught = uncaughtOf(thrown, this.#suspects)
-    if (uncaught === null) return null
-    const { error, culprits } = uncaught
-    const failure = {
-      code: error.code,
-      message: messageOf(thrown),
-      plugin: error.plugin,
-      stack: error.stack ?? null,
-    }
-    this.reportFailure({ ...failure, message: error.message })
+  onUncaught(thrown: unknown): boolean {
+    const uncaught = uncaughtOf(thrown, this.#suspects, this.#pool.stopped)
+    if (uncaught === null) return false
+    const { error, codeHash, culprits } = uncaught
+    // A timer throws again and again until the process ends.
+    if (this.#uncaught.has(codeHash)) return true
+    this.#uncaught.add(codeHash)
+    const { code, message, plugin, stack = null } = error
+    this.reportFailure({ code, message, plugin, stack })
+    const failure = { code, message: messageOf(thrown), plugin, stack }
     for (const { plan } of culprits) {
       const { key, name: instance, plugin } = plan
       this.#dataPlane.quarantine(key)
       this.#tell({ kind: 'fault', event: { kind: 'uncaught', key, instance, plugin, failure } })
     }
-    return error.message
+    this.#onHarmed(error)
+    return true
   }
 
   reportFailure(failure: Failure): void {
@@ -286,7 +287,7 @@ export class WorkerEngine {
     const living = new Set(this.#pool.living.map(({ plan }) => plan.key))
     const isStarting = this.#staging?.plan.instances.some(({ key }) => blamed.has(key) && !living.has(key))
     if (isStarting === true) this.#staging?.fail(error)
-    this.#onStalled(error)
+    this.#onHarmed(error)
   }
 
   #giveUpStaging(reason: string): void {

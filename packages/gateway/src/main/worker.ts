@@ -52,15 +52,15 @@ async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
 async function start(message: MasterToWorker & { kind: 'start' }): Promise<void> {
   const { id, committed } = message
   process.title = `cardea: worker ${message.worker}`
-  const { promise: stalled, reject: onStalledAtStart } = Promise.withResolvers<never>()
-  stalled.catch(() => {})
+  const { promise: harmed, reject: onHarmedAtStart } = Promise.withResolvers<never>()
+  harmed.catch(() => {})
   const started = new WorkerEngine({
     start: message,
     tell: relay,
     onRetired: (generation) => relay({ kind: 'retired', generation }),
-    onStalled(error) {
+    onHarmed(error) {
       // What ran then was left half done: it is mended as far as anybody knows, and not to be kept.
-      if (committed !== null && started.generation === 0) onStalledAtStart(error)
+      if (committed !== null && started.generation === 0) onHarmedAtStart(error)
       else master.send({ kind: 'replace-me', reason: error.message })
     },
   })
@@ -68,7 +68,7 @@ async function start(message: MasterToWorker & { kind: 'start' }): Promise<void>
   if (committed === null) return begin(id, 0)
   try {
     const committing = started.stage(committed).then(() => started.commit(committed.number))
-    await Promise.race([committing, stalled])
+    await Promise.race([committing, harmed])
   } catch (thrown) {
     const failure = failureOf(thrown)
     started.reportFailure(failure)
@@ -150,10 +150,7 @@ function report(message: string, thrown: unknown): void {
 }
 
 function onUncaught(thrown: unknown): void {
-  const reason = worker?.onUncaught(thrown) ?? null
-  // Who starts it anew knows of the fault, and leaves the plugin out.
-  if (reason === null || !hasStarted) die('An exception was not caught; the worker ends', thrown)
-  else master.send({ kind: 'replace-me', reason })
+  if (worker?.onUncaught(thrown) !== true) die('An exception was not caught; the worker ends', thrown)
 }
 
 function die(message: string, thrown: unknown): void {

@@ -122,11 +122,15 @@ function ownTask(
   if (typeof task !== 'function') return task
   return async (signal) => {
     const own = newSignal()
-    signal.addEventListener('abort', () => own.abort(signal.reason), { once: true })
+    const abort = (): void => own.abort(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
     try {
       await task(own.signal)
     } catch (thrown) {
       throw withMappedStack(thrown, mapStack)
+    } finally {
+      // One that fails is run again and again by the same signal.
+      signal.removeEventListener('abort', abort)
     }
   }
 }

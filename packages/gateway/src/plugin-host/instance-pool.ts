@@ -49,6 +49,8 @@ interface Staging {
   readonly undo: AsyncDisposableStack
 }
 
+const STOPPED_KEPT_MAX = 50
+
 /**
  * The instances that live in this process, one for each `InstancePlan.key`. Generations hold them together: what is
  * equal is carried from one to the next, and what nobody holds any more is stopped.
@@ -59,6 +61,7 @@ export class InstancePool {
   readonly #bundles: BundleCache
   readonly #hub: WorkerHub
   /** In the order of their starts: dependencies stand before dependents. One that stops is not in here. */
+  readonly #stopped = new Set<string>()
   readonly #residents = new Map<string, Resident>()
   readonly #releasing = new Set<Promise<void>>()
   /** Those of the generation that went live last, in the plan's order. */
@@ -254,7 +257,20 @@ export class InstancePool {
   async #release(resident: Resident): Promise<void> {
     if (--resident.users > 0) return
     if (this.#residents.get(resident.key) === resident) this.#residents.delete(resident.key)
+    this.#noteStopped(resident.instance.plan.codeHash)
     await resident.end()
+  }
+
+  #noteStopped(codeHash: string): void {
+    this.#stopped.delete(codeHash)
+    this.#stopped.add(codeHash)
+    const [oldest] = this.#stopped
+    if (this.#stopped.size > STOPPED_KEPT_MAX && oldest !== undefined) this.#stopped.delete(oldest)
+  }
+
+  /** Hashes of code of which an instance was stopped here, of late: what it left running may still throw. */
+  get stopped(): ReadonlySet<string> {
+    return this.#stopped
   }
 
   #tracked(releasing: Promise<void>): Promise<void> {

@@ -30,6 +30,8 @@ export class EventLog implements AsyncDisposable {
   #writing: Promise<void> = Promise.resolve()
   #isWriting = false
   #hasWarned = false
+  /** The last write failed, perhaps half way. */
+  #isTorn = false
 
   private constructor(
     directory: string,
@@ -129,8 +131,11 @@ export class EventLog implements AsyncDisposable {
       this.#fileBytes = 0
     }
     this.#file ??= await open(join(this.#directory, NAME), 'a', 0o600)
-    await this.#file.appendFile(text)
-    this.#fileBytes += Buffer.byteLength(text)
+    const whole = this.#isTorn ? `\n${text}` : text
+    this.#isTorn = true
+    await this.#file.appendFile(whole)
+    this.#isTorn = false
+    this.#fileBytes += Buffer.byteLength(whole)
   }
 
   async #close(): Promise<void> {

@@ -100,7 +100,8 @@ export class BodyFlow {
     if (known !== null) {
       this.#whole = null
       // The stages of earlier plugins turn what is known into what this plugin reads.
-      queueMicrotask(() => this.#take(known, true))
+      const content = this.#content
+      queueMicrotask(() => content === this.#content && this.#take(known, true))
     } else {
       this.#port.onRead()
       this.#port.onWaiting(true)
@@ -175,6 +176,7 @@ export class BodyFlow {
       whole: this.#whole,
       wholeDecoded: this.#wholeDecoded,
       trailers: this.#trailers,
+      hasFailed: this.#failure !== null,
     }
     before.stages = 0
   }
@@ -193,7 +195,8 @@ export class BodyFlow {
     this.#before = null
     if (before === null) return true
     const hasOwnStages = this.#stages.length > before.stages
-    if (before.isLost || (this.#gathering !== null && hasOwnStages)) return false
+    if (before.isLost || before.content?.hasFailed === true) return false
+    if (this.#gathering !== null && hasOwnStages) return false
     for (const stage of this.#stages.splice(before.stages)) stage.abort()
     const { content } = before
     if (content !== null) {

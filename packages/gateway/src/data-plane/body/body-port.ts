@@ -33,6 +33,8 @@ export interface Before {
     readonly whole: Buffer | null
     readonly wholeDecoded: Buffer | null
     readonly trailers: FieldLines | null
+    /** Some of it was dropped by then. */
+    readonly hasFailed: boolean
   } | null
   /** Content has passed the plugin's transforms, or is gone. */
   isLost: boolean

@@ -7,6 +7,7 @@ import { type ChainUser, Phase } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import {
   barredFailure,
+  copyOfError,
   hookFailure,
   isPassedOver,
   mayBePassedOver,
@@ -148,6 +149,7 @@ export class ChainRun extends HookWait {
   }
 
   #keepEdits(context: HookContext): void {
+    context.mayEditResponse = false
     if (context.saved === null) return
     context.saved = null
     this.user.keep()
@@ -195,16 +197,19 @@ export class ChainRun extends HookWait {
       const { middleware } = context.entry.instance
       if (context.outcome !== 'passed' || context.revoked || middleware.onError === undefined) continue
       if (context.isQuarantined) continue
+      context.mayEditResponse = true
       try {
         runningMark[0] = context.entry.guard.mark
-        const promise = promiseOf(middleware.onError(context, copyOf(error)))
+        const promise = promiseOf(middleware.onError(context, copyOfError(error)))
         runningMark[0] = NOBODY
-        if (promise === null) continue
-        this.await(context, promise, 0)
-        return
+        if (promise !== null) {
+          this.await(context, promise, 0)
+          return
+        }
       } catch (thrown) {
         this.#note(context, 'onError', thrown)
       }
+      this.#keepEdits(context)
     }
     this.#afterErrors()
   }
@@ -231,6 +236,7 @@ export class ChainRun extends HookWait {
     const startMs = wantsRecord ? this.sweeper.clock.nowMs() : 0
     this.hook = 'onResponse'
     context.saved = null
+    context.mayEditResponse = true
     try {
       for (const { transform, decode } of context.transforms ?? NO_TRANSFORMS) {
         context.response.transformBody(transform, { decode })
@@ -261,6 +267,7 @@ export class ChainRun extends HookWait {
     const { plan } = context.entry
     const failure = hookFailure(plan, 'onResponse', thrown)
     this.#note(context, 'onResponse', thrown)
+    context.mayEditResponse = false
     if (isPassedOver(plan, failure) && this.#takeBack(context)) return !this.#ended
     context.outcome = 'failed'
     if (!this.#ended) this.user.onHookFailed(failure)
@@ -276,7 +283,7 @@ export class ChainRun extends HookWait {
       this.#keepEdits(context)
       context.entry.guard.onProbed(context)
       this.#runResponses()
-    } else this.#goBack(hook)
+    } else this.#goBack(context, hook)
   }
 
   protected override onRejected(context: HookContext, hook: Hook, error: unknown): void {
@@ -286,12 +293,13 @@ export class ChainRun extends HookWait {
       if (this.#onResponseThrew(context, error)) this.#runResponses()
     } else {
       this.#note(context, hook, error)
-      this.#goBack(hook)
+      this.#goBack(context, hook)
     }
   }
 
   /** To the next onError or onFinish. */
-  #goBack(hook: Hook): void {
+  #goBack(context: HookContext, hook: Hook): void {
+    this.#keepEdits(context)
     if (hook === 'onFinish') this.#runFinishes()
     else this.#runErrors()
   }
@@ -366,8 +374,7 @@ export class ChainRun extends HookWait {
     for (let context = this.#cursor; record !== null && context !== null; context = this.#cursor) {
       this.#cursor = context.previous
       const { middleware } = context.entry.instance
-      if (middleware.onFinish === undefined) continue
-      if (context.outcome === 'barred' || context.isQuarantined) continue
+      if (middleware.onFinish === undefined || context.outcome === 'barred' || context.isQuarantined) continue
       try {
         runningMark[0] = context.entry.guard.mark
         const promise = promiseOf(middleware.onFinish(context, record))
@@ -387,11 +394,6 @@ export class ChainRun extends HookWait {
     runningMark[0] = NOBODY
     noteHookFailure(context, hook, thrown, this.user)
   }
-}
-
-/** What one plugin writes into it is not for the others, nor for the record. */
-function copyOf({ code, message, source, status, plugin }: ExchangeError): ExchangeError {
-  return { code, message, source, status, plugin }
 }
 
 const NO_TRANSFORMS: NonNullable<HookContext['transforms']> = []

@@ -30,6 +30,8 @@ export class HookContext implements Context {
   times: HookTimes | null = null
   /** Transforms that `handle` wants on the response's body; applied when it is this plugin's turn. */
   transforms: { readonly transform: BodyTransform; readonly decode: boolean }[] | null = null
+  /** Its onError or onResponse runs: it may edit the response. */
+  mayEditResponse = false
   /** The message before this plugin's hook changed it; null: it has not, or its failure is never passed over. */
   saved: SavedMessage | null = null
   #exchange: ExchangeView | null
@@ -106,6 +108,15 @@ export class HookContext implements Context {
     if (this.outcome !== 'entered') {
       throw new TypeError(
         `handle of plugin "${this.entry.plan.name}" has ended; what it did not wait for comes too late`,
+      )
+    }
+  }
+
+  /** The same in the phase of the response, whose hooks are onError and onResponse. Throws TypeError. */
+  checkInResponse(): void {
+    if (!this.mayEditResponse) {
+      throw new TypeError(
+        `No hook of plugin "${this.entry.plan.name}" runs now; what it did not wait for comes too late`,
       )
     }
   }

@@ -172,6 +172,7 @@ export class ResponseFieldsView extends ReadableFields implements Fields {
       this.context.checkInHandle()
       return exchange.edits
     }
+    this.context.checkInResponse()
     this.context.willEdit()
     exchange.noteResponseEdit(name)
     return exchange.responseFields

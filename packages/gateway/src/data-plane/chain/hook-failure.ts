@@ -1,3 +1,4 @@
+import type { ExchangeError } from '@cardea/sdk'
 import { ERRORS, type ErrorCode, GatewayError, isInstance, messageOf } from '../../base/errors.ts'
 import type { Failure } from '../../protocol/failure.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
@@ -138,4 +139,9 @@ export function isPassedOver(plan: InstancePlan, failure: HookFailure): boolean 
 /** The config refuses `open` for a security plugin; this holds also for what came around the config. */
 export function mayBePassedOver({ onFailure, category }: InstancePlan): boolean {
   return onFailure.kind === 'open' && category !== 'security'
+}
+
+/** What one plugin writes into it is not for the others, nor for the record. */
+export function copyOfError({ code, message, source, status, plugin }: ExchangeError): ExchangeError {
+  return { code, message, source, status, plugin }
 }

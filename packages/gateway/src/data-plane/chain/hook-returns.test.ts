@@ -268,6 +268,8 @@ for (const [how, left] of [
         ]
         void gate.promise.then(() => {
           for (const edit of late) assert.throws(edit, (error) => refused.push(error) > 0)
+          // Of a copy.
+          ctx.request.query.set('a', 'late')
         })
         return left()
       },
@@ -280,10 +282,52 @@ for (const [how, left] of [
       },
     }
     const { send, plane } = exchangeBench(t, { chain: [leaving, other], upstream: { body: 'hello' } })
-    const { status, text } = await send('/path')
-    assert.deepEqual([status, text, plane.seen[0]?.url], [200, 'hello', '/path'])
+    const { status, text } = await send('/path?a=1')
+    assert.deepEqual([status, text, plane.seen[0]?.url], [200, 'hello', '/path?a=1'])
     assert.equal(plane.seen[0]?.headers.has('x-late'), false)
     assert.equal(refused.length, 8)
     for (const error of refused) assert.match(`${error}`, /^TypeError: handle of plugin "a" has ended; /)
+  })
+}
+
+for (const [how, left] of [
+  ['ended', () => {}],
+  [
+    'failed, and is passed over',
+    () => {
+      throw new Error('failed')
+    },
+  ],
+] as const) {
+  test(`a plugin whose onResponse() has ${how} changes nothing by what it did not wait for`, async (t) => {
+    const gate = Promise.withResolvers<void>()
+    const refused: unknown[] = []
+    const leaving: Hooks = {
+      plan: { onFailure: { kind: 'open' } },
+      onResponse(ctx) {
+        const late: (() => unknown)[] = [
+          () => ctx.response.setBody('late'),
+          () => Reflect.set(ctx.response, 'status', 418),
+          () => ctx.response.headers.set('x-late', 'late'),
+          () => ctx.response.transformBody((chunk) => chunk),
+        ]
+        void gate.promise.then(() => {
+          for (const edit of late) assert.throws(edit, (error) => refused.push(error) > 0)
+        })
+        left()
+      },
+    }
+    const other: Hooks = {
+      async onResponse() {
+        gate.resolve()
+        await new Promise((resolve) => setImmediate(resolve))
+      },
+    }
+    // Backwards: the other one comes after it.
+    const { send } = exchangeBench(t, { chain: [other, leaving], upstream: { body: 'hello' } })
+    const { status, text, headers } = await send('/')
+    assert.deepEqual([status, text, headers.get('x-late')], [200, 'hello', null])
+    assert.equal(refused.length, 4)
+    for (const error of refused) assert.match(`${error}`, /^TypeError: No hook of plugin "b" runs now; /)
   })
 }

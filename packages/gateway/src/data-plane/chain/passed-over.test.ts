@@ -267,3 +267,41 @@ test('onResponse() whose change of the body cannot be taken back is not passed o
     assert.deepEqual([status, JSON.parse(text).code], [503, 'HOOK_THREW'])
   }
 })
+
+test('a body of which some was dropped is not taken for whole again: the exchange fails', async (t) => {
+  for (const body of ['123456789', ['12345', '6789']]) {
+    const { send, plane } = exchangeBench(t, {
+      chain: [
+        failing(async ({ request }) => {
+          await request.text().catch(() => request.setBody('{}'))
+        }),
+      ],
+      limits: { bodyBytesMax: 8 },
+    })
+    const { status, text } = await send({ method: 'POST', target: '/', body })
+    assert.deepEqual([status, JSON.parse(text).code], [503, 'HOOK_THREW'])
+    assert.equal(plane.seen.length, 0)
+  }
+})
+
+test('what onError makes of an answer stays when a later hook is passed over', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [
+      {
+        plan: { onFailure: { kind: 'open' } },
+        onError({ response }) {
+          response.headers.set('content-type', 'text/html')
+          response.setBody('<p>sorry</p>')
+        },
+        onResponse({ response }) {
+          response.headers.set('x-half', 'done')
+          throw new Error('half-done')
+        },
+      },
+    ],
+    upstream: { fault: 'closed' },
+  })
+  const { status, text, headers } = await send('/')
+  assert.deepEqual([status, text], [502, '<p>sorry</p>'])
+  assert.deepEqual([headers.get('content-type'), headers.get('x-half')], ['text/html', null])
+})

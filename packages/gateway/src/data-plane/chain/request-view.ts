@@ -40,8 +40,13 @@ export class RequestView implements Request {
   }
 
   get query(): URLSearchParams {
-    this.#context.willEdit()
-    return this.#context.exchange.query
+    const context = this.#context
+    const { exchange } = context
+    // Edits that come after its handle go nowhere.
+    if (exchange.phase === Phase.handle && context.outcome !== 'entered')
+      return new URLSearchParams(exchange.query)
+    context.willEdit()
+    return exchange.query
   }
 
   get headers(): Fields {

@@ -29,6 +29,7 @@ export class ResponseView implements Response {
       this.#context.checkInHandle()
       exchange.answer.status = status
     } else if (exchange.phase === Phase.response) {
+      this.#context.checkInResponse()
       this.#context.willEdit()
       exchange.responseStatus = status
     } else throw new TypeError('The response head has been sent; its status is final')
@@ -140,6 +141,7 @@ export class ResponseView implements Response {
   #changeable(exchange: ExchangeView): BodyFlow {
     if (exchange.phase === Phase.sent)
       throw new TypeError('The response head has been sent; its body is final')
+    this.#context.checkInResponse()
     if (exchange.responseIsPartial) {
       throw new TypeError(
         'The body of a 206 response is a part; delete Range and If-Range in handle to get it whole',

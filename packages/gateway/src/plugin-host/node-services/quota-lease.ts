@@ -145,8 +145,9 @@ export class QuotaLease {
     return Math.max(Math.min(left, this.burst), this.#held)
   }
 
-  /** How many requests the whole bucket may have tokens for. What came back of a window elsewhere is not known here. */
+  /** How many requests the whole bucket may have tokens for; none if it was refused. What a window got back elsewhere is not known. */
   requestsMax(cost: number, now: number): number {
+    if (!this.#isLeased && now < this.#claimAt) return 0
     const known = Math.floor(this.estimate(now) / cost + EPSILON)
     const isLongAgo = this.#isLeased && now - this.#heardAt >= QUOTA_LIMITS.recallPeriodMs
     return known > 0 || this.#spent === null || !isLongAgo ? known : 1

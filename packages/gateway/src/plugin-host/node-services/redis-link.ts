@@ -50,7 +50,8 @@ export class RedisLink {
       return notes
     } catch (thrown) {
       this.#note(false, messageOf(thrown))
-      if (messageOf(thrown).startsWith('READONLY')) this.#leaveReplica()
+      // Before Redis 7 it stands inside the words about the script.
+      if (/\bREADONLY\b/.test(messageOf(thrown))) this.#leaveReplica()
       throw thrown
     }
   }
