@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { get, problemOf } from './support/answers.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
+import { killProcesses } from './support/processes.ts'
+import { withTempDir } from './support/temp-dir.ts'
 import { TestConnection } from './support/test-connection.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -20,14 +23,18 @@ const THROWER = {
     config: { when: '' },
   },
   'plugin.ts': `import { EventEmitter } from 'node:events'
+import { existsSync } from 'node:fs'
 
 const ways = {
   timer: () => setInterval(() => { throw new Error('from a timer') }, 1),
   emitter: () => setImmediate(() => new EventEmitter().emit('error', new Error('from an emitter'))),
 }
 
-export function PluginMain({ when }) {
-  if (when === 'start' && process.title.startsWith('cardea: worker')) ways.timer()
+export async function PluginMain({ when }) {
+  if (when === 'start' && process.title.startsWith('cardea: worker') && existsSync(process.env.THROWER_FLAG)) {
+    ways.timer()
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
   return {
     name: 'thrower',
     handle({ request }) {
@@ -38,7 +45,11 @@ export function PluginMain({ when }) {
 }`,
 }
 
-function start(t: TestContext, when: string): Promise<TestGateway> {
+function start(
+  t: TestContext,
+  when: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<TestGateway> {
   const respond = { status: 200, body: 'here' }
   return startGateway(t, {
     config: {
@@ -49,6 +60,7 @@ function start(t: TestContext, when: string): Promise<TestGateway> {
       ],
     },
     plugins: { thrower: THROWER },
+    env,
   })
 }
 
@@ -72,7 +84,7 @@ for (const way of ['timer', 'emitter']) {
       line?.message,
       `Plugin "thrower" threw where nobody catches it: from ${way === 'timer' ? 'a timer' : 'an emitter'}`,
     )
-    assert.match(String(line?.stack), /plugins\/thrower\/plugin\.ts:[45]:/)
+    assert.match(String(line?.stack), /plugins\/thrower\/plugin\.ts:[56]:/)
     assert.equal(await ask(bystander, '/plain'), 'here')
     assert.equal(await ask(connection, '/guarded'), 'PLUGIN_QUARANTINED')
     await waitFor(
@@ -90,16 +102,25 @@ for (const way of ['timer', 'emitter']) {
 }
 
 test('a plugin that throws as soon as a worker has started it does not kill one worker after the other', async (t) => {
-  const gateway = await start(t, 'start')
+  await using dir = await withTempDir()
+  const gateway = await start(t, 'start', { THROWER_FLAG: join(dir.path, 'flag') })
+  await dir.write({ flag: '' })
+  await killProcesses(gateway.pids(WORKER))
   await logged(gateway, /^Plugin fault: "thrower" threw where nobody catches it and is quarantined/)
-  await waitFor(async () => {
-    const connection = await TestConnection.open(t, gateway.port)
-    return (await ask(connection, '/guarded')) === 'PLUGIN_QUARANTINED'
-  }, 'the plugin to be quarantined')
   const connection = await TestConnection.open(t, gateway.port)
+  assert.equal(await ask(connection, '/guarded'), 'PLUGIN_QUARANTINED')
   assert.equal(await ask(connection, '/plain'), 'here')
-  assert.equal(
-    logLines(gateway.stderr).filter(({ message }) => /^Worker \d ended/.test(String(message))).length,
-    0,
-  )
+})
+
+test('a change to a plugin that throws while a worker starts it fails, and names it', async (t) => {
+  await using dir = await withTempDir()
+  await dir.write({ flag: '' })
+  const gateway = await start(t, 'asked', { THROWER_FLAG: join(dir.path, 'flag') })
+  const changed = THROWER['plugin.ts'].replace("when === 'start'", 'true')
+  await gateway.dir.write({ 'plugins/thrower/plugin.ts': changed })
+  await logged(gateway, /^The change failed at stage.*\n?.*threw where nobody catches it: from a timer/s)
+  await logged(gateway, /^The replaced worker has ended$/)
+  const connection = await TestConnection.open(t, gateway.port)
+  assert.equal(await ask(connection, '/guarded'), 'here')
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
 })

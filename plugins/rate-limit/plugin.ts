@@ -79,8 +79,12 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
 /** Each is one answer of whoever keeps the bucket, between which others may have taken what was there. */
 const PENDING_TRIES_MAX = 5
 
+/** Whether an answer that is still out may change anything: where one limit refuses for good, no other one can. */
 function isPending(decisions: readonly QuotaDecision[]): boolean {
-  return decisions.some(({ pending }) => pending !== undefined)
+  return (
+    decisions.some(({ pending }) => pending !== undefined) &&
+    decisions.every(({ allowed, pending }) => allowed || pending !== undefined)
+  )
 }
 
 /** Registered by draft-ietf-httpapi-ratelimit-headers. */

@@ -169,7 +169,10 @@ test('status says loudly that nothing serves, and not of a start that nothing se
   const options = { paint: PLAIN, now: () => NOW }
   const text = statusText(status({ generation: 0, pending: failedReport() }), options)
   assert.match(text, /: no generation can be served: every request is answered 503\n/)
-  assert.match(statusText(status({ generation: 0 }), options), /: it is starting, and nothing serves yet\n/)
+  assert.match(
+    statusText(status({ generation: 0 }), options),
+    /: nothing serves yet: every request is answered 503\n/,
+  )
 })
 
 const ENTRY: HistoryEntry = {

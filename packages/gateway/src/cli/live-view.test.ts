@@ -175,6 +175,14 @@ test('LiveView leaves the first generation to the start output', () => {
   assert.match(take(), /generation 1 serves on/)
 })
 
+test('LiveView says that a start which failed has come off after all', () => {
+  const { view, take } = testView()
+  view.show(change(failedReport({ cause: { kind: 'start' } })))
+  take()
+  view.show(change(report({ generation: 1, cause: { kind: 'start' } })))
+  assert.match(take(), /Generation 1 is live/)
+})
+
 test('LiveView leaves out requests while nobody can take them, and counts them', () => {
   const { view, state, take } = testView()
   view.catchUp(status())

@@ -73,8 +73,8 @@ export class LiveView {
       )
       return
     }
-    // The start output has said that.
-    if (outcome === 'committed' && cause.kind === 'start') return
+    // The start output has said that, unless it had to be tried again.
+    if (outcome === 'committed' && cause.kind === 'start' && wasShown === '') return
     // Deleting a folder, or saving another file meanwhile: the same again would only hide what is new.
     if (this.#shownReasons !== '' && this.#shownReasons === wasShown) {
       this.#block(`${headlineOf(report, this.#textOptions)}, for the same reasons as before\n`)

@@ -72,10 +72,7 @@ export class Watch {
   }
 
   async #add(path: string, isPolled = false): Promise<void> {
-    const links = watchLinks(path, {
-      onMoved: (isThere) => (isThere ? void this.#again(path) : this.#onEvent(path)),
-      onError: (thrown) => this.#warn('watch a link', thrown),
-    })
+    const links = isPolled ? NO_LINKS : this.#watchLinks(path)
     const { open = watch } = this.#options
     const watcher = open(path, {
       ignoreInitial: true,
@@ -97,17 +94,26 @@ export class Watch {
     await ready
   }
 
+  #watchLinks(path: string): Disposable {
+    return watchLinks(path, {
+      onMoved: (isThere) => (isThere ? void this.#again(path) : this.#onEvent(path)),
+      onError: (thrown) => this.#warn('watch a link', thrown),
+    })
+  }
+
   #onError(path: string, thrown: unknown): void {
-    if (!NO_WATCHERS_LEFT.has(systemErrorCode(thrown))) this.#warn('watch a file', thrown)
-    // One watcher says it of each folder.
-    else if (this.#watched.get(path)?.isPolled === false) {
-      const every = `${WATCH_LIMITS.pollMs / 1000} s`
-      this.#options.log.warn(
-        `The system has no file watchers left: "${path}" is looked at every ${every}, and changes go live that much later`,
-        { hint: 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances' },
-      )
-      void this.#again(path, true)
+    const isPollable = this.#watched.get(path)?.isPolled === false
+    if (!isPollable || !NO_WATCHERS_LEFT.has(systemErrorCode(thrown))) {
+      this.#warn('watch a file', thrown)
+      return
     }
+    const every = `${WATCH_LIMITS.pollMs / 1000} s`
+    this.#options.log.warn(
+      `The system has no file watchers left: "${path}" is looked at every ${every}, and changes go live that much later`,
+      { hint: 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances' },
+    )
+    // What else it has to say is of its other folders, and nobody hears it.
+    void this.#again(path, true)
   }
 
   /** The path leads elsewhere, or is to be polled. */
@@ -163,6 +169,9 @@ export class Watch {
     this.#options.onQuiet(files, this.#firstSignAt)
   }
 }
+
+/** Who polls a path looks at what its links lead to each time. */
+const NO_LINKS: Disposable = { [Symbol.dispose]() {} }
 
 /** Of a raw event of the watcher, which has no type. */
 function folderOf(details: unknown): string {

@@ -13,6 +13,8 @@ export interface Suspect {
 export interface Staging {
   readonly plan: GenerationPlan
   readonly giveUp: AbortController
+  /** Keys of the instances that lived here when it began. */
+  readonly before: ReadonlySet<string>
   /** For when a plugin blocked in it and was ended: then the stage never settles by itself. */
   fail(error: GatewayError): void
 }

@@ -117,7 +117,8 @@ export class WorkerEngine {
   async stage(plan: GenerationPlan): Promise<StagedInstances> {
     this.#giveUpStaging('another generation is to be staged')
     const { promise: failed, reject: fail } = Promise.withResolvers<never>()
-    const staging = { plan, giveUp: new AbortController(), fail }
+    const before = new Set(this.#pool.living.map(({ plan }) => plan.key))
+    const staging = { plan, giveUp: new AbortController(), before, fail }
     this.#staging = staging
     try {
       if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
@@ -256,7 +257,9 @@ export class WorkerEngine {
    * runs here goes on until the worker is replaced. Returns false where nobody knows whose it is: the process must end then.
    */
   onUncaught(thrown: unknown): boolean {
-    const uncaught = uncaughtOf(thrown, this.#suspects, this.#pool.stopped)
+    // What threw before may be nobody's by now, such as code whose stage has failed.
+    const stopped = new Set([...this.#pool.stopped, ...this.#uncaught])
+    const uncaught = uncaughtOf(thrown, this.#suspects, stopped)
     if (uncaught === null) return false
     const { error, codeHash, culprits } = uncaught
     // A timer throws again and again until the process ends.
@@ -270,7 +273,13 @@ export class WorkerEngine {
       this.#dataPlane.quarantine(key)
       this.#tell({ kind: 'fault', event: { kind: 'uncaught', key, instance, plugin, failure } })
     }
-    this.#onHarmed(error)
+    const { before = null } = this.#staging ?? {}
+    if (before === null || culprits.every(({ plan }) => before.has(plan.key))) this.#onHarmed(error)
+    else {
+      this.#staging?.fail(error)
+      // Whoever staged hears first why that failed.
+      setImmediate(() => this.#onHarmed(error))
+    }
     return true
   }
 
