@@ -39,8 +39,8 @@ class Supervisor {
   /** What the master has from us. */
   #given: GenerationPlan | null = null
   #room: ControlRoom | null = null
-  /** What workers said, also while there was no room for it yet. */
-  readonly #standing = new StandingFaults()
+  /** What workers said while there was no room for it yet. */
+  #standing: StandingFaults | null = new StandingFaults()
 
   constructor() {
     this.#master = childOfMaster('supervisor', () => this.#endOrphans())
@@ -75,7 +75,7 @@ class Supervisor {
         break
       case 'worker-ended':
         this.#workers.ended(message.worker, message.reason)
-        this.#standing.workerEnded(message.worker)
+        this.#standing?.workerEnded(message.worker)
         this.#room?.workerEnded(message.worker, message.reason)
         this.#processes.delete(message.worker)
         break
@@ -97,7 +97,7 @@ class Supervisor {
   async #start({ id, options, startedAt, running }: MasterToSupervisor & { kind: 'start' }): Promise<void> {
     this.#master.send({ kind: 'started', id })
     this.#addresses = running?.addresses ?? []
-    for (const { worker, event } of running?.faults ?? []) this.#standing.note(worker, event)
+    for (const { worker, event } of running?.faults ?? []) this.#standing?.note(worker, event)
     for (const { worker, pid, generation } of running?.workers ?? []) {
       this.#spawned(worker, pid)
       if (generation !== null) this.#workers.started(worker, generation)
@@ -131,7 +131,8 @@ class Supervisor {
     })
     this.#room = room
     if (running === null) await room.start()
-    else await room.takeOver(running, () => this.#standing.all)
+    else await room.takeOver(running, () => this.#standing?.all ?? [])
+    this.#standing = null
   }
 
   /** The addresses of what was opened; throws LISTEN_FAILED. */
@@ -163,7 +164,7 @@ class Supervisor {
   #relayed(worker: number, message: WorkerToSupervisor): void {
     if ('id' in message) this.#workers.answered(worker, message)
     else {
-      if (message.kind === 'fault') this.#standing.note(worker, message.event)
+      if (message.kind === 'fault') this.#standing?.note(worker, message.event)
       this.#room?.workerSaid(worker, message)
     }
   }
@@ -191,7 +192,7 @@ class Supervisor {
 
   #retiring(worker: number, as: number): void {
     this.#workers.retiring(worker, as)
-    this.#standing.workerEnded(worker)
+    this.#standing?.workerEnded(worker)
     this.#room?.workerRetiring(worker, as)
     const identity = this.#processes.get(worker)
     if (identity !== undefined) this.#processes.set(as, identity)
