@@ -20,6 +20,7 @@ import type { ResponseHead } from '../../packages/gateway/src/data-plane/http1/r
 import { RequestIds } from '../../packages/gateway/src/data-plane/request-ids.ts'
 import type { ClientStream, UpstreamLeg } from '../../packages/gateway/src/data-plane/streams.ts'
 import { Sweeper, systemClock } from '../../packages/gateway/src/data-plane/sweeper.ts'
+import { TurnWrites } from '../../packages/gateway/src/data-plane/turn-writes.ts'
 import { AddressBook } from '../../packages/gateway/src/data-plane/upstream/addresses.ts'
 import { UpstreamRegistry } from '../../packages/gateway/src/data-plane/upstream/upstream.ts'
 import type {
@@ -142,6 +143,7 @@ export function compile(plan: GenerationPlan, instances: ReadonlyMap<number, Liv
       throw error
     },
     addresses: new AddressBook(() => sweeper.nowMs),
+    writes: new TurnWrites(systemClock),
   })
   return new Generation(plan, {
     instances,

@@ -26,9 +26,11 @@ import { findRouteProblems } from './routing/conflicts.ts'
 import type { ClientStream, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
 import { Sweeper, systemClock } from './sweeper.ts'
 import { traceOf } from './trace-of.ts'
+import { TurnWrites } from './turn-writes.ts'
 import { AddressBook } from './upstream/addresses.ts'
 import { Http1Leg } from './upstream/http1-leg.ts'
 import { type Upstream, UpstreamRegistry } from './upstream/upstream.ts'
+import type { WireOptions } from './wire.ts'
 
 const BACKLOG = 511
 
@@ -54,6 +56,7 @@ export interface DataPlaneOptions {
 /** All that serves in one worker: listeners, connections, exchanges, upstreams, and the generation they run on. */
 export class DataPlane implements ConnectionHost, ExchangeHost {
   settings: GatewaySettings
+  wireOptions: WireOptions
   readonly sweeper = new Sweeper(systemClock, (error) => this.onInternalError(error))
   pendingRequests = 0
   tracing = false
@@ -78,6 +81,9 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     const { settings, log, workerNumber, openFilesMax, onFault } = options
     this.#options = options
     this.settings = settings
+    const writes = new TurnWrites(systemClock)
+    this.sweeper.add(writes)
+    this.wireOptions = { relayBufferBytes: settings.limits.relayBufferBytes, writes }
     this.#log = log
     this.#ids = new RequestIds(workerNumber)
     this.#admission = new ClientAdmission(log, systemClock, openFilesMax)
@@ -85,6 +91,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#registry = new UpstreamRegistry({
       sweeper: this.sweeper,
       addresses: new AddressBook(() => this.sweeper.nowMs),
+      writes,
       onInternalError: (error) => this.onInternalError(error),
     })
     this.#guards = new GuardBook(settings.faults, this.sweeper, onFault)
@@ -135,6 +142,8 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   commit({ generation, proxies, held }: StagedGeneration): void {
     held.commit()
     this.settings = generation.settings
+    const { relayBufferBytes } = generation.settings.limits
+    this.wireOptions = { ...this.wireOptions, relayBufferBytes }
     this.#guards.faults = generation.settings.faults
     this.#guards.confirm(generation.quarantined)
     this.#admission.apply(generation.settings, generation.upstreamPlans)

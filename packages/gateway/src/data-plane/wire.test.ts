@@ -4,9 +4,12 @@ import { type AddressInfo, createServer, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
+import { systemClock } from './sweeper.ts'
+import { TurnWrites } from './turn-writes.ts'
 import { Wire, type WireOwner } from './wire.ts'
 
 const MISTAKE = new Error('a mistake')
+const OPTIONS = { relayBufferBytes: 1_024, writes: new TurnWrites(systemClock) }
 
 /** Throws in every event, and notes what it is told of that. */
 function clumsyOwner(): WireOwner & { readonly faults: unknown[] } {
@@ -33,7 +36,7 @@ for (const event of ['data', 'end', 'drain', 'timeout', 'close', 'secureConnect'
   test(`what the owner throws in an event of its socket goes to onFault(), and no further: ${event}`, () => {
     const socket = new Socket()
     const owner = clumsyOwner()
-    Wire.secure(socket as TLSSocket, owner, fail)
+    Wire.secure(socket as TLSSocket, new TurnWrites(systemClock), owner, fail)
     socket.emit(event, Buffer.from('x'))
     assert.deepEqual(owner.faults, [MISTAKE])
   })
@@ -60,7 +63,7 @@ test('what the owner throws when a plain connection stands, gets bytes and ends 
       if (owner.faults.push(error) === 3) resolve()
     },
   }
-  const wire = Wire.connect({ port, host: '127.0.0.1' }, 1_024, told, fail)
+  const wire = Wire.connect({ port, host: '127.0.0.1' }, OPTIONS, told, fail)
   t.after(() => wire.destroy())
   await promise
   assert.deepEqual(owner.faults, [MISTAKE, MISTAKE, MISTAKE])
@@ -88,7 +91,7 @@ test('what the peer had sent before it hung up is read after a write that failed
     onClosed: closed.resolve,
   }
   const connected = Promise.withResolvers<void>()
-  const wire = Wire.connect({ port, host: '127.0.0.1' }, 1_024, owner, connected.resolve)
+  const wire = Wire.connect({ port, host: '127.0.0.1' }, OPTIONS, owner, connected.resolve)
   await connected.promise
   wire.pause()
   wire.writeText('x'.repeat(200_000))

@@ -1,5 +1,6 @@
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import type { TurnWriter, TurnWrites } from './turn-writes.ts'
 
 /**
  * A socket as the codec uses it: bytes come from one buffer that all plain sockets of the process share, and go out in
@@ -48,14 +49,28 @@ interface FailedWrite {
 /** Turns of the event loop, each of which looks at all sockets. */
 const QUIET_TURNS_MAX = 2
 
-export class Wire {
+/** What sockets of a worker have in common. */
+export interface WireOptions {
+  readonly relayBufferBytes: number
+  readonly writes: TurnWrites
+}
+
+export class Wire implements TurnWriter {
   readonly #socket: net.Socket
+  readonly #owner: WireOwner
+  readonly #writes: TurnWrites
+  /** Waits for the end of the turn; latin1. */
+  #deferred = ''
+  /** FIN follows `#deferred`. */
+  #endsThen = false
   #paused = false
   #error: Error | null = null
   #failed: FailedWrite | null = null
 
-  private constructor(socket: net.Socket, owner: WireOwner) {
+  private constructor(socket: net.Socket, owner: WireOwner, writes: TurnWrites) {
     this.#socket = socket
+    this.#owner = owner
+    this.#writes = writes
     onEvent(socket, 'end', owner, () => owner.onEnd())
     onEvent(socket, 'drain', owner, () => owner.onDrain())
     onEvent(socket, 'timeout', owner, () => owner.onSendTimeout())
@@ -66,7 +81,7 @@ export class Wire {
   }
 
   /** Takes a connection from a listening handle. Reading starts at once. */
-  static accept(handle: object, relayBufferBytes: number, owner: WireOwner): Wire {
+  static accept(handle: object, { relayBufferBytes, writes }: WireOptions, owner: WireOwner): Wire {
     const options = {
       // A raw handle in place of options.fd: what node:net itself does with connections it accepts.
       handle,
@@ -76,13 +91,13 @@ export class Wire {
     }
     const socket = new net.Socket(options as net.SocketConstructorOpts)
     socket.setNoDelay(true)
-    return new Wire(socket, owner)
+    return new Wire(socket, owner, writes)
   }
 
   /** Connects without TLS. `onConnected` is called when the connection stands. */
   static connect(
     options: net.TcpSocketConnectOpts,
-    relayBufferBytes: number,
+    { relayBufferBytes, writes }: WireOptions,
     owner: WireOwner,
     onConnected: () => void,
   ): Wire {
@@ -94,14 +109,14 @@ export class Wire {
       onread: onreadFor(owner),
     } as net.NetConnectOpts)
     onEvent(socket, 'connect', owner, onConnected)
-    return new Wire(socket, owner).#readsOn()
+    return new Wire(socket, owner, writes).#readsOn()
   }
 
   /** Takes over a TLS socket, which has no `onread`. `onConnected` is called when the handshake is done. */
-  static secure(socket: TLSSocket, owner: WireOwner, onConnected: () => void): Wire {
+  static secure(socket: TLSSocket, writes: TurnWrites, owner: WireOwner, onConnected: () => void): Wire {
     onEvent(socket, 'data', owner, (chunk) => owner.onBytes(chunk, 0, chunk.length))
     onEvent(socket, 'secureConnect', owner, onConnected)
-    return new Wire(socket, owner).#readsOn()
+    return new Wire(socket, owner, writes).#readsOn()
   }
 
   /**
@@ -145,7 +160,7 @@ export class Wire {
 
   /** Something waits that the kernel has not taken yet. */
   get hasUnsent(): boolean {
-    return this.#socket.writableLength > 0
+    return this.#deferred !== '' || this.#socket.writableLength > 0
   }
 
   /** Nothing can be sent any more, though what the peer has sent may still come. */
@@ -167,16 +182,39 @@ export class Wire {
   }
 
   writeText(text: string): void {
-    this.#socket.write(text, 'latin1')
+    const before = this.#deferred
+    // What waits must never fill the socket: by `needsDrain` the writer learns of that right after its write.
+    const mayWait = this.#writes.isGathering && before.length + text.length < TEXT_BYTES_MAX
+    if (!mayWait || this.#socket.writableLength > 0) {
+      this.writeDeferred()
+      this.#socket.write(text, 'latin1')
+      return
+    }
+    this.#deferred = before + text
+    if (before === '') this.#writes.add(this)
+  }
+
+  writeDeferred(): void {
+    const text = this.#deferred
+    if (text === '') return
+    this.#deferred = ''
+    if (this.#socket.destroyed) return
+    try {
+      if (this.#endsThen) this.#socket.end(text, 'latin1')
+      else this.#socket.write(text, 'latin1')
+    } catch (error) {
+      this.#owner.onFault(error)
+    }
   }
 
   /** Writes `before` (latin1), the bytes, and `after` as one piece. The bytes are copied: they may be shared. */
   writeBytes(before: string, buffer: Buffer, start: number, end: number, after: string): void {
     const length = before.length + (end - start) + after.length
     if (length <= TEXT_BYTES_MAX) {
-      this.#socket.write(before + buffer.toString('latin1', start, end) + after, 'latin1')
+      this.writeText(before + buffer.toString('latin1', start, end) + after)
       return
     }
+    this.writeDeferred()
     const reusable = length <= SCRATCH_BYTES && this.#socket.writableLength === 0
     const target = reusable ? scratch : Buffer.allocUnsafeSlow(length)
     let at = target.write(before, 0, 'latin1')
@@ -194,16 +232,22 @@ export class Wire {
 
   /** Sends FIN after what was written. Idempotent. */
   end(): void {
+    if (this.#deferred !== '') {
+      this.#endsThen = true
+      return
+    }
     // A second end() makes an error with a stack inside Node, though nobody listens: 4 % of a short connection's CPU.
     if (!this.#socket.writableEnded) this.#socket.end()
   }
 
   destroy(): void {
+    this.writeDeferred()
     this.#socket.destroy()
   }
 
   /** Ends with RST, so that the peer cannot take a cut message for a whole one. */
   reset(): void {
+    this.writeDeferred()
     this.#socket.resetAndDestroy()
   }
 }

@@ -54,10 +54,10 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   #lingering: LingeringClose | null = null
 
   constructor(handle: object, localPort: number, host: ConnectionHost) {
-    const { settings, sweeper } = host
+    const { settings, sweeper, wireOptions } = host
     this.#host = host
     this.#settings = settings
-    this.#wire = Wire.accept(handle, settings.limits.relayBufferBytes, this)
+    this.#wire = Wire.accept(handle, wireOptions, this)
     this.#outbox = new Outbox(this.#wire, settings.timeouts.sendMs)
     this.#decoder = new BodyDecoder(settings.limits, REQUEST_CODES)
     this.forwarding = host.forwardingFor(this.#wire.peerAddress, localPort)

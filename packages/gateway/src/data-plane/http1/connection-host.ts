@@ -3,12 +3,15 @@ import type { ForwardingFields } from '../forwarding/forwarded.ts'
 import type { Generation } from '../generation.ts'
 import type { ClientStream, ClientStreamUser } from '../streams.ts'
 import type { Sweeper } from '../sweeper.ts'
+import type { WireOptions } from '../wire.ts'
 import type { RequestHead } from './request-head.ts'
 
 /** What a connection needs from whoever accepted it. */
 export interface ConnectionHost {
   readonly settings: GatewaySettings
   readonly sweeper: Sweeper
+  /** By those `settings`. */
+  readonly wireOptions: WireOptions
   /** True: answers carry `Connection: close`, and idle connections are closed. */
   readonly draining: boolean
   /** How long an idle connection may still bring a request then. */

@@ -13,6 +13,7 @@ import { Malformed, REQUEST_CODES } from '../http1/malformed.ts'
 import { type RequestHead, readRequestHead } from '../http1/request-head.ts'
 import type { RequestFault, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
 import { Sweeper } from '../sweeper.ts'
+import { TurnWrites } from '../turn-writes.ts'
 import { AddressBook } from '../upstream/addresses.ts'
 import { type Upstream, UpstreamRegistry } from '../upstream/upstream.ts'
 import { type BodySource, bytesIn, type FieldsInit, pairsOf, piecesOf } from './body-source.ts'
@@ -83,6 +84,7 @@ export class TestPlane implements ExchangeHost {
     const registry = new UpstreamRegistry({
       sweeper: this.sweeper,
       addresses: new AddressBook(() => clock.nowMs()),
+      writes: new TurnWrites(clock),
       // Nothing here opens a connection that could have one.
       onInternalError(error) {
         throw error

@@ -3,6 +3,7 @@ import type { TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
 import type { ConnectionKeeper, UpstreamLimits } from '../http1/connection-keeper.ts'
 import { UpstreamConnection } from '../http1/upstream-connection.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
+import type { TurnWrites } from '../turn-writes.ts'
 import type { AddressBook } from './addresses.ts'
 import { Connector } from './connect.ts'
 import type { TargetHealth } from './target-health.ts'
@@ -32,6 +33,7 @@ export interface PoolSettings {
 export interface PoolEnvironment {
   readonly sweeper: Sweeper
   readonly addresses: AddressBook
+  readonly writes: TurnWrites
   onInternalError(error: unknown): void
 }
 
@@ -69,7 +71,9 @@ export class TargetPool implements ConnectionKeeper, Swept {
     this.health = health
     this.sweeper = environment.sweeper
     this.onInternalError = environment.onInternalError
-    this.#connector = new Connector(plan, target, limits.relayBufferBytes, environment.addresses)
+    const { addresses, writes } = environment
+    const { relayBufferBytes } = limits
+    this.#connector = new Connector(plan, target, { relayBufferBytes, writes }, addresses)
     this.sweeper.add(this)
   }
 
