@@ -105,13 +105,21 @@ function closeField({ headers }: Request, name: string): void {
 
 const SPACE = 0x20
 const TAB = 0x09
+const UPPER_A = 0x41
+const UPPER_Z = 0x5a
+const LOWER_CASE_BIT = 0x20
 
 function hasScheme(value: string, scheme: string): boolean {
   const { length } = scheme
   // A tab is no separator (RFC 9110, 11.4), but there are servers that take it for one.
   const next = value.length === length ? SPACE : value.charCodeAt(length)
   if (next !== SPACE && next !== TAB) return false
-  return value.slice(0, length).toLowerCase() === scheme
+  for (let i = 0; i < length; i++) {
+    const code = value.charCodeAt(i)
+    const isUpperCase = code >= UPPER_A && code <= UPPER_Z
+    if ((isUpperCase ? code | LOWER_CASE_BIT : code) !== scheme.charCodeAt(i)) return false
+  }
+  return true
 }
 
 function queryPlace(name: string): CredentialReader {
