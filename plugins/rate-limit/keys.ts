@@ -11,7 +11,10 @@ export type KeyOf = (ctx: Context) => string
 export function keyOf(name: string, parts: readonly string[], prefixes: AddressPrefixes): KeyOf {
   const readers = parts.map((part) => partReader(part, prefixes))
   const [first] = readers
-  if (first !== undefined && readers.length === 1) return (ctx) => `${name} ${first(ctx)}`
+  if (first !== undefined && readers.length === 1) {
+    const whole = keeping((part) => `${name} ${part}`)
+    return (ctx) => whole(first(ctx))
+  }
   return (ctx) => {
     let key = name
     for (const reader of readers) {
@@ -22,19 +25,44 @@ export function keyOf(name: string, parts: readonly string[], prefixes: AddressP
   }
 }
 
+/** Clients that are asked about again and again; one more, and all are forgotten. */
+const TEXTS_KEPT_MAX = 1_000
+/** Longer text is made anew each time: a client could have much kept by it. */
+const TEXT_LENGTH_MAX = 128
+
+/**
+ * A function of texts with a memory. The same text again is the same string then: a new one is put together, hashed and
+ * interned by V8 before it finds its bucket (*measured*, of the plugin as a whole: 1.2 µs instead of 1.4).
+ */
+function keeping(make: (text: string) => string): (text: string) => string {
+  let kept = new Map<string, string>()
+  return (text) => {
+    const known = kept.get(text)
+    if (known !== undefined) return known
+    const made = make(text)
+    if (text.length > TEXT_LENGTH_MAX) return made
+    if (kept.size === TEXTS_KEPT_MAX) kept = new Map()
+    kept.set(text, made)
+    return made
+  }
+}
+
 /** Where there is no consumer and no header there is still a client; its address must not look like a name. */
 function partReader(part: string, prefixes: AddressPrefixes): KeyOf {
-  const address: KeyOf = (ctx) => networkOf(ctx.request.clientIp, prefixes)
+  const network = keeping((address) => networkOf(address, prefixes))
+  const address: KeyOf = (ctx) => network(ctx.request.clientIp)
   switch (part) {
     case 'ip':
       return address
     case 'route':
       return (ctx) => ctx.route.name
-    case 'consumer':
+    case 'consumer': {
+      const named = keeping((id) => `id ${id}`)
       return (ctx) => {
         const consumer = consumerOf(ctx)
-        return consumer === null || consumer.anonymous ? `ip ${address(ctx)}` : `id ${consumer.id}`
+        return consumer === null || consumer.anonymous ? `ip ${address(ctx)}` : named(consumer.id)
       }
+    }
     default: {
       const field = part.slice('header:'.length).toLowerCase()
       return (ctx) => {
