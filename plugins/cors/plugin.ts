@@ -28,7 +28,6 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
   const exposed = listOf(config.expose_headers)
   const methods = listOf(config.methods)
   const headers = listOf(withAuthorization(config.headers))
-  const decision = `cors.${++instances}`
   const maxAge = String(Math.floor(durationMs(config.max_age) / 1000))
 
   /** The value of Access-Control-Allow-Origin, or null when the origin may not read the answer. */
@@ -38,7 +37,7 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
     return origin !== null && origins.allows(origin) ? origin : null
   }
 
-  function allow({ response: { headers: fields } }: Context, origin: string | null | undefined): void {
+  function allow({ response: { headers: fields } }: Context, origin: unknown): void {
     const isAllowed = typeof origin === 'string'
     if (isAllowed) fields.set('access-control-allow-origin', origin)
     else fields.delete('access-control-allow-origin')
@@ -71,20 +70,17 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
     handle(ctx) {
       if (ctx.request.method === 'OPTIONS' && isPreflight(ctx)) return answerPreflight(ctx)
       // Found out now, while Origin is what the client sent: a later plugin may change it for the upstream.
-      if (!origins.isAny) ctx.values.set(decision, allowed(ctx))
+      if (!origins.isAny) ctx.own = allowed(ctx)
       return true
     },
     onResponse(ctx) {
       // Not in handle: what answers may have fields of its own, be it a later plugin that passes on another's answer.
-      allow(ctx, origins.isAny ? '*' : (ctx.values.get(decision) as string | null | undefined))
+      allow(ctx, origins.isAny ? '*' : ctx.own)
       if (!origins.isAny) vary(ctx, 'Origin')
       if (ctx.request.method === 'OPTIONS') vary(ctx, 'Access-Control-Request-Method')
     },
   }
 }
-
-/** Of this worker; each has a place of its own in `ctx.values`. */
-let instances = 0
 
 const PREFLIGHT_VARY =
   'Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network'

@@ -130,6 +130,11 @@ export interface Context {
    * stands in it too: see {@link Consumer}.
    */
   readonly values: Map<string, Cloneable>
+  /**
+   * What this plugin keeps for its later hooks of the same exchange, such as a start time or a decision. Undefined at first;
+   * anything may be put here, for it goes nowhere: no other plugin sees it, nor another instance of this one.
+   */
+  own: unknown
   /** Logs with the request id, the route and the plugin's name. */
   readonly log: Log
   /**

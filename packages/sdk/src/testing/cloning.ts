@@ -70,6 +70,9 @@ function cloningContext(context: Context): Context {
       response ??= cloningResponse(own)
       return response
     },
+    get own() {
+      return context.own
+    },
     get values() {
       const own = context.values
       // After another plugin's timeout the exchange goes on with a map that it alone holds.

@@ -119,6 +119,25 @@ test('values are shared along the chain and across hooks, never across exchanges
   assert.deepEqual(seen, expected)
 })
 
+test('own is what a plugin kept in an earlier hook of the exchange, and nobody else sees it', async (t) => {
+  const seen: unknown[] = []
+  const kept = (): void => {}
+  const keeper = (value: unknown): Hooks => ({
+    handle(ctx) {
+      seen.push(ctx.own)
+      ctx.own = value
+      return true
+    },
+    onResponse: (ctx) => void seen.push(ctx.own),
+    onFinish: (ctx) => void seen.push(ctx.own),
+  })
+  const { send } = exchangeBench(t, { chain: [keeper(kept), keeper('b')] })
+  await send()
+  await send()
+  const once = [undefined, undefined, 'b', kept, 'b', kept]
+  assert.deepEqual(seen, [...once, ...once])
+})
+
 test('log adds the request id and the route, which fields cannot hide', async (t) => {
   const { send, logs } = exchangeBench(t, {
     chain: [
@@ -254,8 +273,9 @@ function uses(
   const read = (target: object, keys: readonly string[]) =>
     keys.map((key) => [key, () => Reflect.get(target, key)] as const)
   return [
-    ...read(ctx, ['id', 'request', 'response', 'route', 'values', 'log', 'signal']),
+    ...read(ctx, ['id', 'request', 'response', 'route', 'values', 'own', 'log', 'signal']),
     ...read(request, ['method', 'url', 'path', 'query', 'host', 'clientIp', 'scheme', 'protocol']),
+    ['own set', () => Reflect.set(ctx, 'own', 1)],
     ['request.headers.get', () => request.headers.get('a')],
     ['request.headers.getAll', () => request.headers.getAll('a')],
     ['request.headers.has', () => request.headers.has('a')],

@@ -38,6 +38,7 @@ export class HookContext implements Context {
   #request: RequestView | null = null
   #response: ResponseView | null = null
   #abort: AbortController | 'aborted' | null = null
+  #own: unknown
 
   constructor(exchange: ExchangeView, entry: ChainEntry, previous: HookContext | null) {
     this.#exchange = exchange
@@ -76,6 +77,16 @@ export class HookContext implements Context {
   get values(): Map<string, Cloneable> {
     this.willEdit()
     return this.exchange.values
+  }
+
+  get own(): unknown {
+    if (this.#exchange === null) throw revoked(this.entry)
+    return this.#own
+  }
+
+  set own(value: unknown) {
+    if (this.#exchange === null) throw revoked(this.entry)
+    this.#own = value
   }
 
   get log(): Log {
