@@ -53,6 +53,13 @@ test('TokenCache keeps what is in use, and never more than it may', () => {
   assert.equal(cache.get('5000'), undefined)
   cache.delete('0')
   assert.equal(cache.get('0'), undefined)
+  // Alike in what finds them.
+  cache.set('alike-one', 1)
+  cache.set('alike-two', 2)
+  assert.equal(cache.get('alike-one'), undefined)
+  assert.equal(cache.get('alike-two'), 2)
+  cache.delete('alike-one')
+  assert.equal(cache.get('alike-two'), 2)
   const none = new TokenCache<number>(0)
   none.set('a', 1)
   assert.equal(none.get('a'), undefined)

@@ -1,4 +1,4 @@
-import type { Host } from '@cardea/sdk'
+import { digestIndex, type Host } from '@cardea/sdk'
 
 type Hashing = Pick<Host, 'hash' | 'hmac'>
 
@@ -20,9 +20,6 @@ export function parseHash(text: string): KeyHash {
 
 /** Longer ones are not hashed: that would cost what the client decides. */
 const KEY_LENGTH_MAX = 512
-/** Characters of a digest that find the candidates, six bits each: as many as a small integer of V8 has room for. */
-const INDEX_LENGTH = 5
-
 interface Row<Entry> {
   /** base64url: a third shorter than hex, and so to compare. */
   readonly digest: string
@@ -31,8 +28,7 @@ interface Row<Entry> {
 
 /**
  * Keys by their hash. The time of a lookup tells nothing that brings anybody closer to a key: it depends on digests, which
- * a client cannot steer towards one that is stored, and of these the candidates are compared to the end. Numbers find them, since V8 interns a string that is made to look
- * something up, which took a tenth of the whole.
+ * a client cannot steer towards one that is stored, and of these the candidates are compared to the end.
  */
 export class KeyTable<Entry> {
   readonly #hashing: Hashing
@@ -50,7 +46,7 @@ export class KeyTable<Entry> {
   add({ kind, digest: hex }: KeyHash, entry: Entry): boolean {
     const index = kind === 'sha256' ? this.#plain : this.#peppered
     const digest = base64urlOf(hex)
-    const at = placeOf(digest)
+    const at = digestIndex(digest)
     const rows = index.get(at) ?? []
     if (rows.some((row) => row.digest === digest)) return false
     index.set(at, [...rows, { digest, entry }])
@@ -70,7 +66,7 @@ export class KeyTable<Entry> {
 }
 
 function findRow<Entry>(index: ReadonlyMap<number, Row<Entry>[]>, digest: string): Row<Entry> | null {
-  const rows = index.get(placeOf(digest))
+  const rows = index.get(digestIndex(digest))
   if (rows === undefined) return null
   let found: Row<Entry> | null = null
   for (const row of rows) if (areEqual(row.digest, digest)) found = row
@@ -80,13 +76,6 @@ function findRow<Entry>(index: ReadonlyMap<number, Row<Entry>[]>, digest: string
 function base64urlOf(hex: string): string {
   const bytes = hex.match(/../g)?.map((byte) => String.fromCharCode(Number.parseInt(byte, 16))) ?? []
   return btoa(bytes.join('')).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
-}
-
-/** The first characters of a digest as one number, which others may have too. */
-function placeOf(digest: string): number {
-  let place = 0
-  for (let i = 0; i < INDEX_LENGTH; i++) place = (place << 6) | (digest.charCodeAt(i) & 0x3f)
-  return place
 }
 
 /** `host.timingSafeEqual` copies both into buffers first, which takes longer than the hash. Two digests have one length. */
