@@ -61,11 +61,12 @@ test('add() lets nobody wait for more than sixteen writes', () => {
 
 test('add() lets nobody wait while plugins compute: past a millisecond the fourth writes all', () => {
   const { state, written, add } = rig()
+  state.nowMs = 100
   for (const name of ['a', 'b', 'c', 'd']) add(name)
-  state.nowMs = 1
+  state.nowMs = 101
   for (const name of ['e', 'f', 'g', 'h']) add(name)
   assert.deepEqual(written, [])
-  state.nowMs = 1.1
+  state.nowMs = 101.5
   for (const name of ['i', 'j', 'k']) add(name)
   assert.deepEqual(written, [])
   add('l')
@@ -87,9 +88,11 @@ test('a writer that adds itself while all are written is written at the end of t
   assert.deepEqual(written, ['first', 'again'])
 })
 
-test('sweep() writes what waits: the end of a turn can be lost with a plugin that was ended in it', async () => {
+test('sweep() writes what waits: the end of a turn can be lost with a plugin that was ended in it', async (t) => {
   const { written, add, sweepAfter } = rig()
+  const lost = t.mock.method(globalThis, 'setImmediate', () => {})
   add('a')
+  lost.mock.restore()
   sweepAfter(1, 1)
   assert.deepEqual(written, ['a'])
   add('b')
@@ -185,6 +188,22 @@ test('reset() leaves nothing waiting', async (t) => {
   await waitFor(() => seen.closed, 'the reset')
   assert.equal(seen.ended, false)
 })
+
+for (const isGathering of [false, true]) {
+  test(`reset() closes a connection whose FIN is on its way, ${isGathering ? 'gathering' : 'else'}`, async (t) => {
+    for (const nextStep of [() => {}, turnEnd]) {
+      const { wire, writes, seen, closed } = await connected(t)
+      writes.isGathering = isGathering
+      wire.writeText('all of an answer')
+      wire.end()
+      await nextStep()
+      wire.reset()
+      await closed
+      await waitFor(() => seen.ended, 'the end')
+      assert.equal(seen.text, 'all of an answer')
+    }
+  })
+}
 
 test('what waits is bounded: text that would make it 4 KiB leaves at once, after it', async (t) => {
   const { wire, seen } = await connected(t)

@@ -32,11 +32,18 @@ const fail = (): never => {
   throw MISTAKE
 }
 
+/** As a kernel without room for more. */
+function takeNothing(socket: Socket): void {
+  socket._write = () => {}
+}
+
 for (const event of ['data', 'end', 'drain', 'timeout', 'close', 'secureConnect']) {
   test(`what the owner throws in an event of its socket goes to onFault(), and no further: ${event}`, () => {
     const socket = new Socket()
     const owner = clumsyOwner()
-    Wire.secure(socket as TLSSocket, new TurnWrites(systemClock), owner, fail)
+    const wire = Wire.secure(socket as TLSSocket, new TurnWrites(systemClock), owner, fail)
+    takeNothing(socket)
+    wire.writeText('unsent')
     socket.emit(event, Buffer.from('x'))
     assert.deepEqual(owner.faults, [MISTAKE])
   })
@@ -105,4 +112,46 @@ test('what the peer had sent before it hung up is read after a write that failed
   wire.resume()
   assert.match(String(await closed.promise), /write (ECONNRESET|EPIPE)/)
   assert.equal(read, 'answer')
+})
+
+test('onSendTimeout() is told only while something is unsent: a peer that has taken all may be silent', () => {
+  const socket = new Socket()
+  const owner = clumsyOwner()
+  const wire = Wire.secure(socket as TLSSocket, new TurnWrites(systemClock), owner, fail)
+  socket.emit('timeout')
+  assert.deepEqual(owner.faults, [])
+  takeNothing(socket)
+  wire.writeText('unsent')
+  socket.emit('timeout')
+  assert.deepEqual(owner.faults, [MISTAKE])
+})
+
+test('watchSending() of what waits for the end of the turn starts no timer unless some of it stays', () => {
+  for (const isFull of [false, true]) {
+    const socket = new Socket()
+    const writes = new TurnWrites(systemClock)
+    const wire = Wire.secure(socket as TLSSocket, writes, clumsyOwner(), fail)
+    socket._write = (_chunk, _encoding, done) => (isFull ? undefined : done())
+    writes.isGathering = true
+    wire.writeText('answer')
+    wire.watchSending(60_000)
+    wire.end()
+    assert.equal(socket.timeout, undefined)
+    writes.write()
+    assert.equal(socket.timeout, isFull ? 60_000 : undefined)
+    wire.destroy()
+  }
+})
+
+test('watchSending(0) takes back a watch that has not begun', () => {
+  const socket = new Socket()
+  const writes = new TurnWrites(systemClock)
+  const wire = Wire.secure(socket as TLSSocket, writes, clumsyOwner(), fail)
+  takeNothing(socket)
+  writes.isGathering = true
+  wire.writeText('answer')
+  wire.watchSending(60_000)
+  wire.watchSending(0)
+  writes.write()
+  assert.ok(!socket.timeout)
 })

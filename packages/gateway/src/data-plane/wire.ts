@@ -63,6 +63,8 @@ export class Wire implements TurnWriter {
   #deferred = ''
   /** FIN follows `#deferred`. */
   #endsThen = false
+  /** See `watchSending`; of `#deferred`. */
+  #watchThenMs = 0
   #paused = false
   #error: Error | null = null
   #failed: FailedWrite | null = null
@@ -73,7 +75,10 @@ export class Wire implements TurnWriter {
     this.#writes = writes
     onEvent(socket, 'end', owner, () => owner.onEnd())
     onEvent(socket, 'drain', owner, () => owner.onDrain())
-    onEvent(socket, 'timeout', owner, () => owner.onSendTimeout())
+    onEvent(socket, 'timeout', owner, () => {
+      // Without a drain nothing ends the watch, and a peer that has taken all may be silent.
+      if (this.hasUnsent) owner.onSendTimeout()
+    })
     socket.on('error', (error) => {
       this.#error = error
     })
@@ -202,6 +207,7 @@ export class Wire implements TurnWriter {
     try {
       if (this.#endsThen) this.#socket.end(text, 'latin1')
       else this.#socket.write(text, 'latin1')
+      if (this.#watchThenMs !== 0 && this.#socket.writableLength > 0) this.watchSending(this.#watchThenMs)
     } catch (error) {
       this.#owner.onFault(error)
     }
@@ -227,7 +233,9 @@ export class Wire implements TurnWriter {
 
   /** Has the owner told when sending makes no progress for `timeoutMs`; 0 ends the watch. Node counts partial writes. */
   watchSending(timeoutMs: number): void {
-    this.#socket.setTimeout(timeoutMs)
+    // Most of what waits for the end of the turn leaves at once then, and needs no timer.
+    this.#watchThenMs = this.#deferred === '' ? 0 : timeoutMs
+    if (this.#watchThenMs === 0) this.#socket.setTimeout(timeoutMs)
   }
 
   /** Sends FIN after what was written. Idempotent. */
@@ -248,7 +256,11 @@ export class Wire implements TurnWriter {
   /** Ends with RST, so that the peer cannot take a cut message for a whole one. */
   reset(): void {
     this.writeDeferred()
-    this.#socket.resetAndDestroy()
+    const socket = this.#socket
+    // While FIN is on its way a reset fails, and Node never closes the socket. All that it had to send is whole then.
+    const isEnding = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0
+    if (isEnding) socket.destroy()
+    else socket.resetAndDestroy()
   }
 }
 
