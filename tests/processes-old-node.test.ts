@@ -3,8 +3,9 @@ import { execFileSync } from 'node:child_process'
 import { cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { CARDEA, runCommand, startCommand } from './support/cardea-command.ts'
+import { runCommand, startCommand } from './support/cardea-command.ts'
 import { descendantsOf, isAlive, killProcesses, signalProcesses } from './support/processes.ts'
+import { LAUNCHER } from './support/program.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -30,7 +31,7 @@ test('without a newer Node in reach the launcher says what it needs', async (t) 
   await using dir = await withTempDir()
   await mkdir(join(dir.path, 'bin'))
   const bin = join(dir.path, 'bin/cardea.mjs')
-  await cp(CARDEA, bin)
+  await cp(LAUNCHER, bin)
   const { code, stderr } = await runCommand(t, ['--version'], { cwd: dir.path, node, bin })
   assert.equal(code, 1)
   assert.match(

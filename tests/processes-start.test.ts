@@ -6,10 +6,11 @@ import { type AddressInfo, createServer } from 'node:net'
 import { constants, getPriority } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { CARDEA, runCommand, startCommand } from './support/cardea-command.ts'
+import { runCommand, startCommand } from './support/cardea-command.ts'
 import { freePort } from './support/free-port.ts'
 import { startGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
+import { LAUNCHER } from './support/program.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { type FileContents, type TempDir, withTempDir } from './support/temp-dir.ts'
 
@@ -101,7 +102,7 @@ test('a plugin that ends its worker while it starts ends the start with exit cod
 })
 
 test('a supervisor that no master started says what to run instead', async (t) => {
-  const bin = join(CARDEA, '../../src/main/supervisor.ts')
+  const bin = join(LAUNCHER, '../../src/main/supervisor.ts')
   const { code, stderr } = await runCommand(t, [], { cwd: import.meta.dirname, bin })
   assert.deepEqual([code, stderr], [1, 'The supervisor is started by the gateway; run "cardea serve".\n'])
 })
@@ -177,7 +178,7 @@ test('--to proxies without a file, from any folder, through a link in node_modul
   const dir = await folderWith(t, {})
   await mkdir(join(dir.path, 'node_modules/.bin'), { recursive: true })
   const bin = join(dir.path, 'node_modules/.bin/cardea')
-  await symlink(CARDEA, bin)
+  await symlink(LAUNCHER, bin)
   const command = startCommand(t, ['--to', upstream.url, '--port', '0'], { cwd: dir.path, bin })
   const response = await fetch(`http://127.0.0.1:${await command.readyPort()}/some/path`)
   assert.deepEqual([response.status, await response.text()], [200, 'ok'])

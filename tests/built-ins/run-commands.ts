@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
-import { CARDEA } from '../support/cardea-command.ts'
+import { LAUNCHER } from '../support/program.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { missingFrom, type ReadmeCommand } from './readme.ts'
 
@@ -22,7 +22,7 @@ export async function runUntilTrue(
 ): Promise<void> {
   const bin = join(directory, '.bin')
   await mkdir(bin, { recursive: true })
-  await writeFile(join(bin, 'cardea'), `#!/bin/sh\nexec '${process.execPath}' '${CARDEA}' "$@"\n`)
+  await writeFile(join(bin, 'cardea'), `#!/bin/sh\nexec '${process.execPath}' '${LAUNCHER}' "$@"\n`)
   await chmod(join(bin, 'cardea'), 0o755)
   let output = ''
   const look = async (): Promise<boolean> => {

@@ -1,22 +1,20 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { ExitStatus } from './gateway.ts'
 import { killProcessesWithEnvironment } from './processes.ts'
+import { LAUNCHER, programArguments, programEnvironment } from './program.ts'
 import { waitFor } from './wait-for.ts'
 
-/** The launcher, as the package installs it. */
-export const CARDEA = join(import.meta.dirname, '../../packages/gateway/bin/cardea.js')
 const MARKER = 'CARDEA_TEST_COMMAND'
 
 export interface CommandOptions {
   /** The working directory. */
   readonly cwd: string
-  /** The Node that runs the launcher; default the one that runs the tests. */
+  /** A Node that runs the launcher. */
   readonly node?: string
-  /** The launcher's path; default `CARDEA`. */
+  /** The launcher's path. With neither it is passed over: what it would start is started, by the Node of the tests. */
   readonly bin?: string
   readonly env?: Readonly<Record<string, string>>
   /** Descriptors to write to instead: what is written there is not in the result. */
@@ -44,9 +42,10 @@ export function startCommand(
 ): CardeaCommand {
   const marker = randomUUID()
   const output = { stdout: '', stderr: '' }
-  const child = spawn(options.node ?? process.execPath, [options.bin ?? CARDEA, ...args], {
+  const { node = process.execPath } = options
+  const child = spawn(node, [...programOf(args, options), ...args], {
     cwd: options.cwd,
-    env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...options.env, [MARKER]: marker },
+    env: { ...programEnvironment(), ...options.env, [MARKER]: marker },
     stdio: ['ignore', options.stdout ?? 'pipe', options.stderr ?? 'pipe'],
   })
   t.after(() => killProcessesWithEnvironment(MARKER, marker))
@@ -80,6 +79,13 @@ export function startCommand(
       throw new Error(`The command ended instead: ${JSON.stringify(ready)}\n${output.stderr}`)
     },
   }
+}
+
+function programOf([first, second]: readonly string[], { node, bin }: CommandOptions): readonly string[] {
+  if (bin !== undefined) return [bin]
+  // Plugins' tests are run by the launcher itself.
+  const isTest = first === 'plugin' && second === 'test'
+  return node !== undefined || isTest ? [LAUNCHER] : programArguments()
 }
 
 export interface CommandResult extends ExitStatus {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type GatewayOptions, startGateway, type TestGateway } from './gateway.ts'
 import { isAlive } from './processes.ts'
+import { LAUNCHER, programArguments } from './program.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 import { withTempDir } from './temp-dir.ts'
 import { waitFor } from './wait-for.ts'
@@ -96,9 +97,10 @@ async function waitForHelper(gateway: TestGateway): Promise<number[]> {
   }, 'the helper process')
 }
 
-test('startGateway() starts the real gateway with the plugins it is given', async (t) => {
+test('startGateway() starts what the launcher becomes, with the plugins it is given', async (t) => {
   await using upstream = await RecordingUpstream.start()
   const gateway = await startGateway(t, {
+    program: LAUNCHER,
     config: { upstreams: { app: { targets: [upstream.url] } }, routes: [{ name: 'app', upstream: 'app' }] },
     plugins: {
       mark: {
@@ -113,5 +115,7 @@ test('startGateway() starts the real gateway with the plugins it is given', asyn
   const response = await fetch(`${gateway.url}/a`, { headers: { connection: 'close' } })
   assert.deepEqual([response.status, await response.text()], [200, 'ok'])
   assert.match(upstream.requests[0] ?? '', /^GET \/a HTTP\/1\.1\r\n.*^x-mark: yes\r\n/ims)
+  const [, ...args] = (await readFile(`/proc/${gateway.pid}/cmdline`, 'utf8')).split('\0')
+  assert.deepEqual(args.slice(0, args.indexOf('serve')), programArguments())
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null }, gateway.stderr)
 })

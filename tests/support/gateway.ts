@@ -8,10 +8,10 @@ import {
   type ProcessInfo,
   signalProcesses,
 } from './processes.ts'
+import { programArguments, programEnvironment } from './program.ts'
 import { type FileContents, type TempDir, withTempDir } from './temp-dir.ts'
 import { waitFor } from './wait-for.ts'
 
-const CARDEA = join(import.meta.dirname, '../../packages/gateway/bin/cardea.js')
 const MARKER = 'CARDEA_TEST_GATEWAY'
 
 export interface GatewayOptions {
@@ -28,7 +28,7 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>
   /** From the start to the ready line. Default as for `waitFor`. */
   readonly readyDeadlineMs?: number
-  /** The program to start; only the tests of this helper have another one. */
+  /** The program to start, of one file; only the tests of this helper have another one. */
   readonly program?: string
 }
 
@@ -133,11 +133,11 @@ function startProgram(
   options: Omit<GatewayOptions, 'config' | 'plugins'>,
   marker: string,
 ): ChildProcess {
-  const program = options.program ?? CARDEA
+  const program = options.program === undefined ? programArguments() : [options.program]
   const config = join(dir.path, 'cardea.yaml')
-  return spawn(process.execPath, [program, 'serve', '--config', config, ...(options.args ?? [])], {
+  return spawn(process.execPath, [...program, 'serve', '--config', config, ...(options.args ?? [])], {
     cwd: dir.path,
-    env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...options.env, [MARKER]: marker },
+    env: { ...programEnvironment(), ...options.env, [MARKER]: marker },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { CARDEA, runCommand } from '../../../../tests/support/cardea-command.ts'
+import { runCommand } from '../../../../tests/support/cardea-command.ts'
+import { LAUNCHER } from '../../../../tests/support/program.ts'
 import { withTempDir } from '../../../../tests/support/temp-dir.ts'
 import { pluginTest } from './plugin-test.ts'
 
@@ -72,7 +73,7 @@ test('`cardea plugin test` does not pass because nobody reads on, as behind `| h
   const env = { ...process.env, NODE_TEST_CONTEXT: undefined }
   // Where in its end the run is by then differs from one to the other.
   const ends = Array.from({ length: 4 }, async () => {
-    const child = spawn(process.execPath, [CARDEA, 'plugin', 'test', 'bad'], { cwd: dir.path, env })
+    const child = spawn(process.execPath, [LAUNCHER, 'plugin', 'test', 'bad'], { cwd: dir.path, env })
     child.stdout.once('data', () => child.stdout.destroy())
     return once(child, 'exit')
   })
