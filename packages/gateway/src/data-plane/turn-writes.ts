@@ -6,7 +6,10 @@ const EVENTS_PER_TURN_MIN = 6
 /** Nobody waits for more writes than these, */
 const WRITES_MAX = 16
 
-/** nor longer than this, plus what four writes take to come about: a plugin may compute for long in each exchange. */
+/**
+ * nor longer than this, plus what four writes take to come about: a plugin may compute for long in each exchange. One call
+ * that blocks holds back those few that wait before it, finished answers too: until it returns or is ended.
+ */
 const WAIT_MAX_MS = 1
 const CLOCK_EVERY = 4
 
@@ -68,6 +71,7 @@ export class TurnWrites implements Swept {
     return this.#count % CLOCK_EVERY === 0 && this.#clock.nowMs() - this.#sinceMs > WAIT_MAX_MS
   }
 
+  /** Writes all that waits, now. */
   write(): void {
     const count = this.#count
     this.#count = 0
