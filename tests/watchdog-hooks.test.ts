@@ -1,85 +1,85 @@
+import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FORMS } from './watchdog/blocker.ts'
-import { type Answer, blockAll, QUARANTINED, SERVED, STALLED } from './watchdog/blocking.ts'
+import { type Answer, block, type Outcome, QUARANTINED, SERVED, STALLED } from './watchdog/blocking.ts'
+import { type Case, nameOf, startStage } from './watchdog/stage.ts'
 
 /** Whatever hook of a plugin blocks the event loop of a worker, it is ended, and nobody but its own exchange notices. */
 
-test('a handle of a security plugin that blocks is ended, whatever it does, and its request refused', async (t) => {
-  const forms = [...FORMS, 'swallow', 'recurse', 'wait'] as const
-  await blockAll(
-    t,
-    forms.map((form) => ({ hook: 'handle', form })),
-    () => ({ answer: STALLED, later: QUARANTINED }),
-  )
-})
+interface Group {
+  readonly title: string
+  readonly cases: readonly Case[]
+  expected(one: Case): Outcome
+}
 
-test('an onResponse that blocks is ended, and the response replaced', async (t) => {
-  await blockAll(
-    t,
-    FORMS.map((form) => ({ hook: 'onResponse', form })),
-    () => ({ answer: STALLED, later: QUARANTINED }),
-  )
-})
+const AFTER: Readonly<Record<string, Answer>> = {
+  onError: { status: 502, said: 'UPSTREAM_CLOSED' },
+  listener: SERVED,
+  afterAwait: STALLED,
+}
 
-test('an onFinish that blocks is ended, and the response has left', async (t) => {
-  await blockAll(
-    t,
-    FORMS.map((form) => ({ hook: 'onFinish', form })),
-    () => ({ answer: SERVED, later: QUARANTINED }),
-  )
-})
+const GROUPS: readonly Group[] = [
+  {
+    title: 'a handle of a security plugin that blocks is ended, whatever it does, and its request refused',
+    cases: ([...FORMS, 'swallow', 'recurse', 'wait'] as const).map((form) => ({ hook: 'handle', form })),
+    expected: () => ({ answer: STALLED, later: QUARANTINED }),
+  },
+  {
+    title: 'an onResponse that blocks is ended, and the response replaced',
+    cases: FORMS.map((form) => ({ hook: 'onResponse', form })),
+    expected: () => ({ answer: STALLED, later: QUARANTINED }),
+  },
+  {
+    title: 'an onFinish that blocks is ended, and the response has left',
+    cases: FORMS.map((form) => ({ hook: 'onFinish', form })),
+    expected: () => ({ answer: SERVED, later: QUARANTINED }),
+  },
+  {
+    title: 'a transform of a request that blocks is ended, and the request refused',
+    cases: FORMS.map((form) => ({ hook: 'requestTransform', form })),
+    expected: () => ({ answer: STALLED, later: QUARANTINED }),
+  },
+  {
+    title: 'a transform of a response that blocks is ended, and the response cut',
+    cases: FORMS.map((form) => ({ hook: 'responseTransform', form })),
+    expected: () => ({ answer: null, later: QUARANTINED }),
+  },
+  {
+    title: 'a callback of a host timer that blocks is ended',
+    cases: FORMS.map((form) => ({ hook: 'timer', form })),
+    expected: () => ({ answer: SERVED, later: QUARANTINED }),
+  },
+  {
+    title: 'an onError, a listener of ctx.signal, and a handle after its first await are ended',
+    cases: (['onError', 'listener', 'afterAwait'] as const).map((hook) => ({ hook, form: 'spin' })),
+    expected: ({ hook }) => ({ answer: AFTER[hook] ?? null, later: QUARANTINED }),
+  },
+  {
+    title: 'an observe plugin that blocks is ended, and its request goes on without it, content and all',
+    cases: [
+      { hook: 'handle', form: 'spin', category: 'observe' },
+      { hook: 'handle', form: 'promises', category: 'observe' },
+      { hook: 'onResponse', form: 'spin', category: 'observe' },
+      { hook: 'onFinish', form: 'spin', category: 'observe' },
+    ],
+    expected: () => ({ answer: SERVED, later: { status: 200, said: 'got 0 bytes' } }),
+  },
+]
 
-test('a transform of a request that blocks is ended, and the request refused', async (t) => {
-  await blockAll(
+// In one gateway, which is the same to the next case when it has replaced the worker of the one before.
+test('a hook that blocks is ended', async (t) => {
+  const stage = await startStage(
     t,
-    FORMS.map((form) => ({ hook: 'requestTransform', form })),
-    () => ({ answer: STALLED, later: QUARANTINED }),
+    GROUPS.flatMap(({ cases }) => cases),
   )
-})
-
-test('a transform of a response that blocks is ended, and the response cut', async (t) => {
-  await blockAll(
-    t,
-    FORMS.map((form) => ({ hook: 'responseTransform', form })),
-    () => ({ answer: null, later: QUARANTINED }),
-  )
-})
-
-test('a callback of a host timer that blocks is ended', async (t) => {
-  await blockAll(
-    t,
-    FORMS.map((form) => ({ hook: 'timer', form })),
-    () => ({ answer: SERVED, later: QUARANTINED }),
-  )
-})
-
-test('an onError, a listener of ctx.signal, and a handle after its first await are ended', async (t) => {
-  const answers: Readonly<Record<string, Answer>> = {
-    onError: { status: 502, said: 'UPSTREAM_CLOSED' },
-    listener: SERVED,
-    afterAwait: STALLED,
+  for (const { title, cases, expected } of GROUPS) {
+    await t.test(title, async (t) => {
+      for (const one of cases) {
+        await t.test(nameOf(one), async (t) => {
+          assert.deepEqual(await block(t, stage, one), expected(one))
+        })
+      }
+    })
   }
-  await blockAll(
-    t,
-    [
-      { hook: 'onError', form: 'spin' },
-      { hook: 'listener', form: 'spin' },
-      { hook: 'afterAwait', form: 'spin' },
-    ],
-    ({ hook }) => ({ answer: answers[hook] ?? null, later: QUARANTINED }),
-  )
-})
-
-test('an observe plugin that blocks is ended, and its request goes on without it, content and all', async (t) => {
-  const category = 'observe'
-  await blockAll(
-    t,
-    [
-      { hook: 'handle', form: 'spin', category },
-      { hook: 'handle', form: 'promises', category },
-      { hook: 'onResponse', form: 'spin', category },
-      { hook: 'onFinish', form: 'spin', category },
-    ],
-    () => ({ answer: SERVED, later: { status: 200, said: 'got 0 bytes' } }),
-  )
+  assert.deepEqual(await stage.gateway.stop(), { code: 0, signal: null })
 })

@@ -5,7 +5,7 @@ import { logged, logLines } from '../support/log-lines.ts'
 import { TestConnection } from '../support/test-connection.ts'
 import { waitFor } from '../support/wait-for.ts'
 import { placeOf } from './blocker.ts'
-import { type Case, meetNeighbours, nameOf, STALL_MS, type Stage, startStage } from './stage.ts'
+import { type Case, meetNeighbours, nameOf, STALL_MS, type Stage } from './stage.ts'
 
 /** Has plugins block a worker, and looks who notices. */
 
@@ -14,7 +14,7 @@ export const WORKER = 'cardea: worker'
 /** What a request was answered; null when its connection was cut. */
 export type Answer = { readonly status: number; readonly said: string } | null
 
-interface Outcome {
+export interface Outcome {
   /** Of the request that blocked. */
   readonly answer: Answer
   /** Of a later one for the same route. */
@@ -27,7 +27,7 @@ export const SERVED: Answer = { status: 200, said: 'got 12 bytes' }
 export const BODY = 'some content'
 
 /** Has one case block a worker, sees to its neighbours, and waits until it is replaced. */
-async function block(t: TestContext, stage: Stage, one: Case): Promise<Outcome> {
+export async function block(t: TestContext, stage: Stage, one: Case): Promise<Outcome> {
   const { gateway } = stage
   const neighbours = await meetNeighbours(t, stage)
   const fails = one.hook === 'onError' ? 'X-Fail: yes\r\n' : ''
@@ -87,19 +87,4 @@ export async function answerOn(connection: TestConnection): Promise<Answer> {
   } catch {
     return null
   }
-}
-
-/** One gateway, one case after the other. */
-export async function blockAll(
-  t: TestContext,
-  cases: readonly Case[],
-  expected: (one: Case) => Outcome,
-): Promise<void> {
-  const stage = await startStage(t, cases)
-  for (const one of cases) {
-    await t.test(nameOf(one), async (t) => {
-      assert.deepEqual(await block(t, stage, one), expected(one))
-    })
-  }
-  assert.deepEqual(await stage.gateway.stop(), { code: 0, signal: null })
 }
