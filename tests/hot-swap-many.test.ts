@@ -15,6 +15,8 @@ const WARM_UP_SWAPS = 1_200
 const HEAP_BYTES_PER_SWAP_MAX = 200
 
 setFlagsFromString('--expose-gc')
+// As the gateway's processes: code that is no longer used is collected.
+setFlagsFromString('--no-compilation-cache')
 const collectGarbage = runInNewContext('gc') as () => void
 
 /** The least of several: what is still on its way out is no leak. */

@@ -30,6 +30,8 @@ const LANES = 16
 const HEAP_GROWTH_BYTES_MAX = 500_000
 
 setFlagsFromString('--expose-gc')
+// As the gateway's processes: code that is no longer used is collected.
+setFlagsFromString('--no-compilation-cache')
 const collectGarbage = runInNewContext('gc') as () => void
 
 /** Does everything that a hook can do, by the path. */
