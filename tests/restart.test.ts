@@ -16,6 +16,8 @@ const CONFIG = {
   debug: true,
   routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }],
 }
+/** For what is said and decided before there is any worker: a second one would only take time, at each of the starts. */
+const SMALL = { ...CONFIG, workers: 1 }
 const PLUGIN = 'plugins/guard/plugin.ts'
 const SUPERVISOR = 'cardea: supervisor'
 
@@ -39,7 +41,7 @@ const guard = (version: string) => ({
 /** A gateway that served `version`, and has ended. */
 async function served(t: TestContext, version = 'one'): Promise<TestGateway> {
   const gateway = await startGateway(t, {
-    config: CONFIG,
+    config: SMALL,
     plugins: { guard: guard(version) },
   })
   assert.equal(await guardOf(gateway), version)
@@ -82,7 +84,7 @@ test('a start with broken files serves what served last, says so, and heals; --s
   let gateway = await served(t)
   const breakages = {
     'a config that is no config': { 'cardea.yaml': 'listen: [' },
-    'an unknown key': { 'cardea.yaml': { ...CONFIG, worker: 3 } },
+    'an unknown key': { 'cardea.yaml': { ...SMALL, worker: 3 } },
     'a plugin that does not compile': { [PLUGIN]: 'export const' },
     'a plugin that does not start': { [PLUGIN]: sourceOf('two', `throw new Error('no database')`) },
   }
@@ -97,7 +99,7 @@ test('a start with broken files serves what served last, says so, and heals; --s
       gateway = await again(t, gateway)
       assert.match(gateway.stderr, new RegExp(`^THE FILES ARE NOT SERVED: generation ${before}, which`, 'm'))
       assert.equal((await answerOf(gateway)).headers.get('x-cardea-generation'), `${before}`)
-      await gateway.dir.write({ 'cardea.yaml': CONFIG, [PLUGIN]: sourceOf(name) })
+      await gateway.dir.write({ 'cardea.yaml': SMALL, [PLUGIN]: sourceOf(name) })
       await guards(gateway, name)
       assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
     })
