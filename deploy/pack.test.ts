@@ -3,16 +3,23 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdir, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import { runCommand } from '../tests/support/cardea-command.ts'
 import { startGateway } from '../tests/support/gateway.ts'
-import { withTempDir } from '../tests/support/temp-dir.ts'
+import { type TempDir, withTempDir } from '../tests/support/temp-dir.ts'
 import { packGateway } from './pack.ts'
 
+/** Packed once: all look at the same. */
+let packed: TempDir
+let tarball: string
+before(async () => {
+  packed = await withTempDir()
+  tarball = await packGateway(packed.path)
+})
+after(() => packed[Symbol.asyncDispose]())
+
 test('packGateway() packs the program with the built-in plugins where an installed one looks, and no tests', async () => {
-  await using dir = await withTempDir()
-  const tarball = await packGateway(dir.path)
   const { stdout } = await promisify(execFile)('tar', ['-tzf', tarball])
   const files = stdout.trim().split('\n')
   for (const file of [
@@ -42,7 +49,7 @@ test('packGateway() packs the program with the built-in plugins where an install
 
 test('what packGateway() packs runs where it is installed, with its built-in plugins', async (t) => {
   await using dir = await withTempDir()
-  const program = await install(await packGateway(dir.path), join(dir.path, 'node_modules'))
+  const program = await install(tarball, join(dir.path, 'node_modules'))
   const route = {
     name: 'all',
     path: '/*',
@@ -58,7 +65,7 @@ test('what packGateway() packs runs where it is installed, with its built-in plu
 test('what packGateway() packs makes a plugin and tests it, in a folder that knows no package', async (t) => {
   await using dir = await withTempDir()
   await using project = await withTempDir()
-  const bin = await install(await packGateway(dir.path), join(dir.path, 'node_modules'))
+  const bin = await install(tarball, join(dir.path, 'node_modules'))
   const cardea = (...args: string[]) => runCommand(t, args, { bin, cwd: project.path })
   const made = await cardea('plugin', 'new', 'hello')
   assert.equal(made.code, 0, made.stdout + made.stderr)
