@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { lstat, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
 import type { ChangeReport, GatewayStatus, HistoryEntry } from '../packages/gateway/src/protocol/control.ts'
 import { type CommandResult, runCommand, startCommand } from './support/cardea-command.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
@@ -45,7 +46,8 @@ interface Running extends TestGateway {
 
 async function start(t: TestContext, plugin = greeter('one')): Promise<Running> {
   const gateway = await startGateway(t, { config: CONFIG, plugins: { greeter: plugin } })
-  const cardea = (...args: string[]) => runCommand(t, args, { cwd: gateway.dir.path })
+  const directory = gateway.dir.path
+  const cardea = (...args: string[]) => runCommand(t, args, { cwd: directory })
   const json = async <Result>(...args: string[]): Promise<Result> => {
     const { stdout, stderr } = await cardea(...args, '--json')
     assert.notEqual(stdout, '', stderr)
@@ -63,7 +65,7 @@ async function start(t: TestContext, plugin = greeter('one')): Promise<Running> 
     pending: async (outcome: ChangeReport['outcome']) =>
       waitFor(
         async () => {
-          const { pending } = await json<GatewayStatus>('status')
+          const { pending } = await askGateway({ command: 'status' }, { directory, who: 'a test' })
           return pending?.outcome === outcome ? pending : null
         },
         `a change that is ${outcome}`,
