@@ -39,8 +39,8 @@ function keeping(make: (text: string) => string): (text: string) => string {
   return (text) => {
     const known = kept.get(text)
     if (known !== undefined) return known
+    if (text.length > TEXT_LENGTH_MAX) return make(text)
     const made = interned(make(text))
-    if (text.length > TEXT_LENGTH_MAX) return made
     if (kept.size === TEXTS_KEPT_MAX) kept = new Map()
     kept.set(text, made)
     return made
