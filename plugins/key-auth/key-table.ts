@@ -20,6 +20,7 @@ export function parseHash(text: string): KeyHash {
 
 /** Longer ones are not hashed: that would cost what the client decides. */
 const KEY_LENGTH_MAX = 512
+
 interface Row<Entry> {
   /** base64url: a third shorter than hex, and so to compare. */
   readonly digest: string

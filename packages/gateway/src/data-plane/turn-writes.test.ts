@@ -73,19 +73,20 @@ test('add() lets nobody wait while plugins compute: past a millisecond the fourt
   assert.equal(written.length, 12)
 })
 
-test('a writer that adds itself while all are written is written at the end of the turn', async () => {
+test('who is added while all are written takes the place of nobody, and is written at the end of the turn', async () => {
   const { writes, written } = rig()
-  const again = { writeDeferred: () => void written.push('again') }
+  const later = (name: string) => writes.add({ writeDeferred: () => void written.push(name) })
   writes.add({
     writeDeferred() {
       written.push('first')
-      writes.add(again)
+      for (const name of ['c', 'd', 'e']) later(name)
     },
   })
+  later('b')
   writes.write()
-  assert.deepEqual(written, ['first'])
+  assert.deepEqual(written, ['first', 'b'])
   await turnEnd()
-  assert.deepEqual(written, ['first', 'again'])
+  assert.deepEqual(written, ['first', 'b', 'c', 'd', 'e'])
 })
 
 test('sweep() writes what waits: the end of a turn can be lost with a plugin that was ended in it', async (t) => {

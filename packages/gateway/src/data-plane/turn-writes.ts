@@ -40,8 +40,7 @@ export class TurnWrites implements Swept {
   isGathering = false
   readonly #clock: Clock
   readonly #metrics: () => LoopMetrics
-  readonly #waiting: (TurnWriter | null)[] = new Array<null>(WRITES_MAX).fill(null)
-  #count = 0
+  #waiting: TurnWriter[] = []
   #sinceMs = 0
   #isScheduled = false
   #seen: LoopMetrics
@@ -62,24 +61,22 @@ export class TurnWrites implements Swept {
       this.#isScheduled = true
       setImmediate(this.#onTurnEnd)
     }
-    if (this.#count === 0) this.#sinceMs = this.#clock.nowMs()
-    this.#waiting[this.#count++] = writer
-    if (this.#count === WRITES_MAX || this.#isLate()) this.write()
+    if (this.#waiting.length === 0) this.#sinceMs = this.#clock.nowMs()
+    const count = this.#waiting.push(writer)
+    if (count === WRITES_MAX || this.#isLate(count)) this.write()
   }
 
-  #isLate(): boolean {
-    return this.#count % CLOCK_EVERY === 0 && this.#clock.nowMs() - this.#sinceMs > WAIT_MAX_MS
+  #isLate(count: number): boolean {
+    return count % CLOCK_EVERY === 0 && this.#clock.nowMs() - this.#sinceMs > WAIT_MAX_MS
   }
 
   /** Writes all that waits, now. */
   write(): void {
-    const count = this.#count
-    this.#count = 0
-    for (let i = 0; i < count; i++) {
-      const writer = this.#waiting[i] as TurnWriter
-      this.#waiting[i] = null
-      writer.writeDeferred()
-    }
+    if (this.#waiting.length === 0) return
+    const writers = this.#waiting
+    // A new one for each lot: who comes meanwhile takes nobody's place, and nothing is held that has been closed.
+    this.#waiting = []
+    for (const writer of writers) writer.writeDeferred()
   }
 
   /** Decides by what the loop did since the last sweep. */

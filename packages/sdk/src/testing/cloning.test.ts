@@ -67,6 +67,19 @@ test('values are copied on their way in and out', async () => {
   ])
 })
 
+test('own is what the plugin put there, be it a function: it goes nowhere', async () => {
+  const seen: unknown[] = []
+  await using gateway = await gatewayOf({
+    handle(ctx) {
+      ctx.own = notCloneable
+      return true
+    },
+    onResponse: (ctx) => void seen.push(ctx.own),
+  })
+  assert.equal((await gateway.fetch('/')).status, 200)
+  assert.deepEqual(seen, [notCloneable])
+})
+
 test('a record belongs to whoever gets it', async () => {
   const records: FinishRecord[] = []
   const spoiling = (_: Context, record: FinishRecord): void => {

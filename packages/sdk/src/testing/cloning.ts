@@ -70,6 +70,7 @@ function cloningContext(context: Context): Context {
       response ??= cloningResponse(own)
       return response
     },
+    // As it is: a function would come out of the overlay bound, and another one each time.
     get own() {
       return context.own
     },
