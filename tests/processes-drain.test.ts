@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { runCommand, startCommand } from './support/cardea-command.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
-import { descendantsOf, isAlive, signalProcesses } from './support/processes.ts'
+import { descendantsOf, haveEnded, signalProcesses } from './support/processes.ts'
 import { rawExchange } from './support/raw-exchange.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { withTempDir } from './support/temp-dir.ts'
@@ -62,7 +62,7 @@ test('SIGTERM: what is in flight is finished, new connections are refused, exit 
   assert.match(text, /^connection: close\r$/im)
   assert.match(text, /\r\n\r\ndone$/)
   assert.deepEqual(await gateway.exited, { code: 0, signal: null })
-  assert.deepEqual(pids.filter(isAlive), [])
+  await haveEnded(pids)
 })
 
 test('SIGTERM on an idle gateway ends it with exit code 0 and without a complaint', async (t) => {
@@ -96,7 +96,7 @@ test('SIGTERM while plugins are still starting ends the gateway with exit code 0
   command.signal('SIGTERM')
   assert.deepEqual(await command.exited, { code: 0, signal: null })
   assert.equal(command.stdout, '')
-  assert.deepEqual(children.filter(isAlive), [])
+  await haveEnded(children)
 })
 
 test('SIGTERM: a command that comes while requests are finished is told that nothing changes any more', async (t) => {
@@ -125,7 +125,7 @@ test('a second SIGTERM ends the gateway at once, with exit code 143', async (t) 
   await drain(gateway)
   await insist(gateway, 'SIGTERM')
   assert.deepEqual(await gateway.exited, { code: 143, signal: null })
-  assert.deepEqual(pids.filter(isAlive), [])
+  await haveEnded(pids)
   assert.equal((await exchange).text, '')
 })
 
@@ -159,7 +159,7 @@ test('a worker that hangs in the drain is killed at the deadline, exit code 1', 
   const pids = gateway.pids()
   signalProcesses(gateway.pids(WORKER), 'SIGSTOP')
   assert.deepEqual(await gateway.stop(), { code: 1, signal: null })
-  assert.deepEqual(pids.filter(isAlive), [])
+  await haveEnded(pids)
   await exchange
   await logged(gateway, /^Processes did not end within the drain deadline/)
 })

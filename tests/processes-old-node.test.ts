@@ -4,11 +4,10 @@ import { cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { runCommand, startCommand } from './support/cardea-command.ts'
-import { descendantsOf, isAlive, killProcesses, signalProcesses } from './support/processes.ts'
+import { descendantsOf, haveEnded, killProcesses, signalProcesses } from './support/processes.ts'
 import { LAUNCHER } from './support/program.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { withTempDir } from './support/temp-dir.ts'
-import { waitFor } from './support/wait-for.ts'
 
 /** The launcher on a Node that cannot run the gateway itself, as far as this machine has one. */
 
@@ -62,7 +61,7 @@ test('the launcher forwards SIGTERM, and the gateway drains', async (t) => {
   const children = descendantsOf(command.pid).map(({ pid }) => pid)
   signalProcesses([command.pid], 'SIGTERM')
   assert.deepEqual(await command.exited, { code: 0, signal: null })
-  assert.deepEqual(children.filter(isAlive), [])
+  await haveEnded(children)
 })
 
 test('a killed launcher takes the gateway with it', async (t) => {
@@ -74,5 +73,5 @@ test('a killed launcher takes the gateway with it', async (t) => {
   await command.readyPort()
   const children = descendantsOf(command.pid).map(({ pid }) => pid)
   await killProcesses([command.pid])
-  await waitFor(() => !children.some(isAlive), 'the gateway to end')
+  await haveEnded(children)
 })

@@ -6,7 +6,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { type GatewayOptions, startGateway, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { newConnections } from './support/new-connections.ts'
-import { isAlive, killProcesses, signalProcesses } from './support/processes.ts'
+import { haveEnded, isAlive, killProcesses, signalProcesses } from './support/processes.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { steadyClients } from './support/steady-clients.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -117,7 +117,7 @@ test('replacing a worker under load loses no request and cuts no WebSocket', asy
   assert.deepEqual([kept.faults, fresh.refused, fresh.cut], [[], [], 0])
 
   for (const client of server.clients) client.close()
-  await waitFor(() => !before.some(isAlive), 'the replaced workers to end')
+  await haveEnded(before)
   await logged(gateway, /^The replaced worker has ended$/)
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
 })
@@ -134,7 +134,7 @@ test('a replaced worker serves on until a successor can start', async (t) => {
   await clients.traffic()
   assert.ok(isAlive(replaced))
   await gateway.dir.write({ 'plugins/replacer/broken': 'no' })
-  await waitFor(() => !isAlive(replaced), 'the replaced worker to end')
+  await haveEnded([replaced])
   await clients.traffic()
   await clients.stop()
   assert.deepEqual(clients.faults, [])
@@ -158,7 +158,7 @@ test('a supervisor that starts while a worker is replaced adopts the successor',
   await killProcesses(gateway.pids(SUPERVISOR))
   const { workers } = await logged(gateway, /^Adopted generation 1$/)
   assert.deepEqual(workers, [1])
-  await waitFor(() => !isAlive(replaced), 'the replaced worker to end')
+  await haveEnded([replaced])
   assert.equal(gateway.pids(WORKER).length, 1)
 })
 
@@ -168,7 +168,7 @@ test('SIGTERM while a worker is replaced ends all of them, exit code 0', async (
   const pids = gateway.pids()
   assert.ok(pids.includes(replaced))
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
-  assert.deepEqual(pids.filter(isAlive), [])
+  await haveEnded(pids)
 })
 
 test('a killed master leaves neither a replaced worker nor its successor behind', async (t) => {
@@ -177,5 +177,5 @@ test('a killed master leaves neither a replaced worker nor its successor behind'
   await waitFor(() => others(gateway, replaced).length === 1, 'the successor to be there')
   const pids = gateway.pids()
   await killProcesses([gateway.pid])
-  await waitFor(() => !pids.some(isAlive), 'all processes to end')
+  await haveEnded(pids)
 })

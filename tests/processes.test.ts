@@ -4,7 +4,7 @@ import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { newConnections } from './support/new-connections.ts'
-import { isAlive, killProcesses, signalProcesses } from './support/processes.ts'
+import { haveEnded, killProcesses, signalProcesses } from './support/processes.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -120,7 +120,7 @@ test('a killed master leaves no process behind', async (t) => {
   const children = gateway.pids()
   assert.equal(children.length, 4, 'supervisor, two workers, and the trial process that waits for a change')
   await killProcesses([gateway.pid])
-  await waitFor(() => !children.some(isAlive), 'all processes to end')
+  await haveEnded(children)
 })
 
 test('a killed master leaves not even a worker behind whose event loop is blocked', async (t) => {
@@ -133,6 +133,6 @@ test('a killed master leaves not even a worker behind whose event loop is blocke
   const request = assert.rejects(fetch(gateway.url))
   await logged(gateway, /^blocking$/)
   await killProcesses([gateway.pid])
-  await waitFor(() => !children.some(isAlive), 'all processes to end')
+  await haveEnded(children)
   await request
 })

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { runCommand } from './support/cardea-command.ts'
 import { startGateway, startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { sayings } from './support/log-lines.ts'
-import { isAlive, killProcesses } from './support/processes.ts'
+import { haveEnded, killProcesses } from './support/processes.ts'
 import { waitFor } from './support/wait-for.ts'
 
 /** What a gateway serves that is started again in its folder, whatever became of the files meanwhile. */
@@ -165,7 +165,7 @@ test('a gateway whose master was killed can be started again at once, on what wa
   await first.dir.write({ [PLUGIN]: 'export const' })
   const gateway = await again(t, first)
   assert.equal(await guardOf(gateway), 'two')
-  await waitFor(() => !pids.some(isAlive), 'the processes of the first to end')
+  await haveEnded(pids)
   await gateway.dir.write({ [PLUGIN]: sourceOf('three') })
   await guards(gateway, 'three')
 })

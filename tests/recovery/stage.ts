@@ -1,10 +1,9 @@
 import { decidedIn, stopAtDecision } from '../support/decisions.ts'
 import { startGateway, startGatewayIn, type TestGateway, type TestScope } from '../support/gateway.ts'
 import { sayings } from '../support/log-lines.ts'
-import { isAlive, killProcesses, signalProcesses } from '../support/processes.ts'
+import { haveEnded, killProcesses, signalProcesses } from '../support/processes.ts'
 import { withTempDir } from '../support/temp-dir.ts'
 import { type BaseAnswer, readBase, Traffic } from '../support/traffic.ts'
-import { waitFor } from '../support/wait-for.ts'
 import { type Files, type Step, SteppedPlugin } from './stepped-plugin.ts'
 
 export const WORKERS = 2
@@ -54,9 +53,11 @@ export class Stage {
 
   /** One that had nothing to serve at its start: its plugin was mended since. */
   static startBroken(t: TestScope): Promise<Stage> {
-    return Stage.#start(t, async ({ dir, url }, files) => {
-      await dir.write({ 'plugins/stepped/plugin.ts': files['plugin.ts'] })
-      await waitFor(async () => (await fetch(url)).status === 200, 'the plugin that was mended')
+    return Stage.#start(t, async (gateway, files) => {
+      const said = sayings(gateway)
+      await gateway.dir.write({ 'plugins/stepped/plugin.ts': files['plugin.ts'] })
+      // It is said when all workers serve it: until then one of them has nothing, and says so.
+      await said(/Generation \d+ is live/)
     })
   }
 
@@ -138,7 +139,7 @@ export class Stage {
     await killProcesses([gateway.pid])
     const isStopped = traffic.stop()
     return async () => {
-      await waitFor(() => !pids.some(isAlive), 'the end of all processes')
+      await haveEnded(pids)
       await isStopped
     }
   }

@@ -65,7 +65,15 @@ export function signalProcesses(pids: Iterable<number>, signal: NodeJS.Signals):
 /** Kills each process and resolves when the last has ended. */
 export async function killProcesses(pids: readonly number[]): Promise<void> {
   signalProcesses(pids, 'SIGKILL')
-  await waitFor(() => !pids.some(isAlive), `the killed processes ${pids.join(', ')} to end`)
+  await haveEnded(pids)
+}
+
+/**
+ * Resolves when all of them are gone. What a killed supervisor had started (esbuild, the trial) ends because it sees
+ * that, a moment after the gateway has.
+ */
+export async function haveEnded(pids: readonly number[]): Promise<void> {
+  await waitFor(() => !pids.some(isAlive), `the processes ${pids.join(', ')} to end`)
 }
 
 function listPids(): number[] {
