@@ -8,7 +8,6 @@ import type { Swept } from '../sweeper.ts'
 import { Wire, type WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
 import type { ConnectionHost, StartedByConnection } from './connection-host.ts'
-import { HeadMemory } from './head-memory.ts'
 import { responseText, statusLine } from './head-text.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
@@ -16,7 +15,7 @@ import { Outbox } from './outbox.ts'
 import { ReadCursor } from './read-cursor.ts'
 import { refusalText } from './refusal.ts'
 import { RequestClock } from './request-clock.ts'
-import { type RequestHead, readRequestHead } from './request-head.ts'
+import { type RequestHead, readRequestHead, requestMemory } from './request-head.ts'
 import { LF } from './syntax.ts'
 
 /** What the connection waits for. `drain`: before its next request, that the client takes the answers to those before. */
@@ -36,7 +35,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   readonly #outbox: Outbox
   readonly #decoder: BodyDecoder
   readonly #clock: RequestClock
-  readonly #memory = new HeadMemory<RequestHead>()
+  readonly #memory = requestMemory()
   readonly #cursor = new ReadCursor()
   readonly forwarding: ForwardingFields
   #waiting: Waiting = Waiting.head

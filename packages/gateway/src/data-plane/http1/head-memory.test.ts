@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { LIMIT_DEFAULTS } from '../../config/limits.ts'
-import { HeadMemory } from './head-memory.ts'
+import { HeadMemory, LatestHead } from './head-memory.ts'
 import { type HeadLimits, type RequestHead, readRequestHead } from './request-head.ts'
 import { type ResponseHead, readResponseHead } from './response-head.ts'
 import { linesOf } from './test-support.ts'
@@ -63,6 +63,38 @@ describe('HeadMemory', () => {
     for (let i = 0; i < 16; i++) assert.equal(memory.recall(other, 0, other.length, limits), null)
     assert.equal(memory.recall(bytes, 0, bytes.length, limits), null)
     assert.equal(memory.wants(10), false)
+  })
+
+  it('recalls what another connection has remembered last, and holds that from then on', () => {
+    const latest = new LatestHead<string>()
+    const [one, another] = [new HeadMemory(latest), new HeadMemory(latest)]
+    const other = Buffer.from('a: b\r\n\r\n')
+    one.remember(bytes, 0, bytes.toString('latin1'), limits, 'parsed')
+    assert.equal(another.recall(bytes, 0, bytes.length, { ...limits }), null)
+    assert.equal(another.recall(other, 0, other.length, limits), null)
+    assert.equal(another.length, 0)
+    assert.equal(another.recall(bytes, 0, bytes.length, limits), 'parsed')
+    assert.equal(another.length, bytes.length)
+    one.remember(other, 0, other.toString('latin1'), limits, 'other')
+    assert.equal(another.recall(bytes, 0, bytes.length, limits), 'parsed')
+    assert.equal(another.recall(other, 0, other.length, limits), 'other')
+    assert.equal(another.length, other.length)
+    assert.equal(new HeadMemory().recall(other, 0, other.length, limits), null)
+  })
+
+  it('gives up on a peer that never repeats itself, whatever others remember', () => {
+    const latest = new LatestHead<string>()
+    const [one, another] = [new HeadMemory(latest), new HeadMemory(latest)]
+    for (let i = 0; i < 16; i++) {
+      const head = Buffer.from(`a: ${String(i).padStart(2, '0')}\r\n\r\n`)
+      assert.equal(another.recall(head, 0, head.length, limits), null)
+      another.remember(head, 0, head.toString('latin1'), limits, `${i}`)
+    }
+    one.remember(bytes, 0, bytes.toString('latin1'), limits, 'parsed')
+    assert.equal(another.recall(Buffer.from('a: 99\r\n\r\n'), 0, 9, limits), null)
+    assert.equal(another.recall(bytes, 0, bytes.length, limits), null)
+    assert.equal(another.wants(10), false)
+    assert.equal(one.recall(bytes, 0, bytes.length, limits), 'parsed')
   })
 
   it('holds no long head', () => {

@@ -8,7 +8,7 @@ import {
   readScannedFields,
   scanFields,
 } from './field-section.ts'
-import type { HeadMemory } from './head-memory.ts'
+import { HeadMemory, LatestHead } from './head-memory.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { CR, IS_TARGET, IS_TOKEN, isHost, LF, SP } from './syntax.ts'
 
@@ -215,6 +215,13 @@ export interface HeadLimits {
   readonly headBytesMax: number
   readonly requestLineBytesMax: number
   readonly headerCountMax: number
+}
+
+const latest = new LatestHead<RequestHead>()
+
+/** For the requests of one connection; what they have in common with those of others is kept once. */
+export function requestMemory(): HeadMemory<RequestHead> {
+  return new HeadMemory(latest)
 }
 
 /**

@@ -9,7 +9,7 @@ import {
   readScannedFields,
   scanFields,
 } from './field-section.ts'
-import type { HeadMemory } from './head-memory.ts'
+import { HeadMemory, LatestHead } from './head-memory.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
 import type { HeadLimits } from './request-head.ts'
 import { CR, IS_VALUE, LF, SP } from './syntax.ts'
@@ -129,6 +129,13 @@ export class ResponseHead implements FieldReader {
 }
 
 const malformed = (detail: string) => new Malformed(RESPONSE_CODES.malformed, detail)
+
+const latest = new LatestHead<ResponseHead>()
+
+/** For the responses of one connection; what they have in common with those of others is kept once. */
+export function responseMemory(): HeadMemory<ResponseHead> {
+  return new HeadMemory(latest)
+}
 
 /**
  * Reads the response head at `start` (RFC 9112, 4). Returns null while bytes are missing; throws Malformed with

@@ -7,12 +7,11 @@ import type { Wire, WireOwner } from '../wire.ts'
 import { BodyDecoder, type BodySink } from './body-decoder.ts'
 import { connectFailure } from './connect-failure.ts'
 import type { ConnectionKeeper, ConnectionUser } from './connection-keeper.ts'
-import { HeadMemory } from './head-memory.ts'
 import { Malformed, RESPONSE_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
 import { ReadCursor } from './read-cursor.ts'
 import { requestText } from './request-text.ts'
-import { type ResponseHead, readResponseHead } from './response-head.ts'
+import { type ResponseHead, readResponseHead, responseMemory } from './response-head.ts'
 
 const Waiting = { connect: 0, idle: 1, head: 2, content: 3, tunnel: 4, closed: 5 } as const
 type Waiting = (typeof Waiting)[keyof typeof Waiting]
@@ -24,7 +23,7 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   readonly #decoder: BodyDecoder
   readonly #wire: Wire
   readonly #outbox: Outbox
-  readonly #memory = new HeadMemory<ResponseHead>()
+  readonly #memory = responseMemory()
   readonly #cursor = new ReadCursor()
   #waiting: Waiting = Waiting.connect
   #user: ConnectionUser | null = null
