@@ -17,8 +17,8 @@ const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 async function gatewayBefore(t: TestContext, script: UpstreamScript, spec: DataPlaneSpec = {}) {
   const upstream = await RecordingUpstream.start(script)
   t.after(() => upstream[Symbol.asyncDispose]())
-  const { port } = await startDataPlane(t, { to: upstream.url, ...spec })
-  return { port, upstream }
+  const { port, plane } = await startDataPlane(t, { to: upstream.url, ...spec })
+  return { port, plane, upstream }
 }
 
 /** From the first sweep on all small writes wait, however little there is to do. */
@@ -28,9 +28,9 @@ async function busyGateway(t: TestContext, script: UpstreamScript, spec: DataPla
     this.isGathering = true
     resolve()
   })
-  const { port, upstream } = await gatewayBefore(t, script, spec)
+  const { port, plane, upstream } = await gatewayBefore(t, script, spec)
   await promise
-  return { port, upstream, client: await TestConnection.open(t, port) }
+  return { plane, upstream, client: await TestConnection.open(t, port) }
 }
 
 test('the writes to clients and upstreams are gathered once there is much to do', async (t) => {
@@ -60,6 +60,17 @@ test('what is answered in one turn leaves in order, and FIN after it', async (t)
   await client.write(get('/a') + get('/b') + get('/c', 'Connection: close\r\n') + get('/never'))
   for (const path of ['/a', '/b', '/c']) assert.equal((await client.response()).text, path)
   assert.equal(await client.ended(), 'closed')
+})
+
+test('a last answer leaves whole before its connection closes', async (t) => {
+  const { client, plane } = await busyGateway(t, answerEach(ok()), { timeouts: { lingerMs: 120_000 } })
+  await client.write(get('/a') + get('/b', 'Connection: close\r\n'))
+  assert.deepEqual([(await client.response()).text, (await client.response()).text], ['ok', 'ok'])
+  assert.equal(await client.ended(), 'closed')
+  await waitFor(
+    () => plane.counters().connections === 0,
+    'the end of the connection, of which we keep our side',
+  )
 })
 
 test('a client that waits for 100 gets it, and the answer after it', async (t) => {

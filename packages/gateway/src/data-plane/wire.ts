@@ -61,8 +61,8 @@ export class Wire implements TurnWriter {
   readonly #writes: TurnWrites
   /** Waits for the end of the turn; latin1. */
   #deferred = ''
-  /** FIN follows `#deferred`. */
-  #endsThen = false
+  /** What follows `#deferred`. */
+  #then: 'nothing' | 'end' | 'close' = 'nothing'
   /** See `watchSending`; of `#deferred`. */
   #watchThenMs = 0
   #paused = false
@@ -205,8 +205,9 @@ export class Wire implements TurnWriter {
     this.#deferred = ''
     if (this.#socket.destroyed) return
     try {
-      if (this.#endsThen) this.#socket.end(text, 'latin1')
+      if (this.#then === 'end') this.#socket.end(text, 'latin1')
       else this.#socket.write(text, 'latin1')
+      if (this.#then === 'close') this.#closeOrEnd()
       if (this.#watchThenMs !== 0 && this.#socket.writableLength > 0) this.watchSending(this.#watchThenMs)
     } catch (error) {
       this.#owner.onFault(error)
@@ -241,11 +242,26 @@ export class Wire implements TurnWriter {
   /** Sends FIN after what was written. Idempotent. */
   end(): void {
     if (this.#deferred !== '') {
-      this.#endsThen = true
+      this.#then = 'end'
       return
     }
     // A second end() makes an error with a stack inside Node, though nobody listens: 4 % of a short connection's CPU.
     if (!this.#socket.writableEnded) this.#socket.end()
+  }
+
+  /**
+   * Closes as soon as the kernel has all that was written, which it delivers with FIN after it. Where that is not at once,
+   * it is the same as `end`. What the peer sends meanwhile is answered with RST, which may take away what was written: only
+   * for a peer that sends no more.
+   */
+  endAndClose(): void {
+    if (this.#deferred === '') this.#closeOrEnd()
+    else this.#then = 'close'
+  }
+
+  #closeOrEnd(): void {
+    if (this.#socket.writableLength === 0) this.#socket.destroy()
+    else this.end()
   }
 
   destroy(): void {

@@ -241,15 +241,15 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   sendHead(status: number, fields: FieldLines, contentLength: number, hasContent: boolean): void {
     const http10 = this.#head?.minorVersion === 0
-    const untilClose = hasContent && contentLength === -1 && http10
-    if (!this.#contentIsHere() || this.#host.draining || untilClose) this.#keepAlive = false
+    if (this.#host.draining || (hasContent && contentLength === -1 && http10)) this.#keepAlive = false
+    // Of content that has come whole the rest is skipped, and the connection lives on.
+    if (this.#decoder.bytesLeft > this.#unreadBytes()) this.#keepAlive = false
     const chunked = hasContent && contentLength === -1 && !http10
     this.#outbox.head(responseText(status, fields, contentLength, chunked, this.#keepAlive, http10), chunked)
   }
 
-  /** Whether all content has come: what is not read of it is skipped then, and the connection lives on. */
-  #contentIsHere(): boolean {
-    return this.#decoder.bytesLeft <= (this.#consuming ? this.#cursor.unreadBytes : (this.#held?.length ?? 0))
+  #unreadBytes(): number {
+    return this.#consuming ? this.#cursor.unreadBytes : (this.#held?.length ?? 0)
   }
 
   sendData(buffer: Buffer, start: number, end: number): void {
@@ -260,8 +260,9 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#outbox.end(trailers)
     this.#responseEnded = true
     this.#user = null
+    const isLast = this.#head?.isLast === true && this.#unreadBytes() === 0
     this.#head = null
-    if (!this.#keepAlive) this.#lingerThenClose()
+    if (!this.#keepAlive) this.#lingerThenClose(isLast)
     else if (this.#decoder.done) this.#next()
     else {
       this.#bodyPaused = false
@@ -302,11 +303,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   // Closing.
 
-  #lingerThenClose(): void {
+  #lingerThenClose(isLast = false): void {
     this.#waiting = Waiting.linger
     this.#held = null
     this.#decoder.abandon()
-    this.#lingering = new LingeringClose(this.#wire, this.#clock, this.#settings)
+    this.#lingering = new LingeringClose(this.#wire, this.#clock, this.#settings, isLast)
   }
 
   onEnd(): void {

@@ -42,6 +42,14 @@ export class RequestHead implements FieldReader {
     return this.chunked || this.contentLength > 0
   }
 
+  /**
+   * The client sends nothing after it: no other request (RFC 9112, 9.6), and no empty line either, as some old clients do
+   * after content.
+   */
+  get isLast(): boolean {
+    return !this.keepAlive && !this.hasBody
+  }
+
   /** What the Connection field says, all its lines joined; null without one. */
   get connection(): string | null {
     return this.#connection
