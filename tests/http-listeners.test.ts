@@ -77,3 +77,19 @@ test('drain() closes every listener', async (t) => {
   await plane.drain(0)
   assert.deepEqual([await isRefused(first), await isRefused(second)], [true, true])
 })
+
+test('a listening socket has TCP_NODELAY before it listens: on Linux every accepted one gets it from there', async (t) => {
+  const { plane } = await startDataPlane(t, { routes: [{ action: respond(200, 'here') }] })
+  const { handle, address } = await openListeningSocket({ host: LOOPBACK, port: 0 })
+  const calls: string[] = []
+  for (const method of ['setNoDelay', 'listen'] as const) {
+    const original: (...args: never[]) => number = handle[method].bind(handle)
+    t.mock.method(handle, method, (...args: never[]) => {
+      const result = original(...args)
+      calls.push(`${method}(${args.join()}) = ${result}`)
+      return result
+    })
+  }
+  plane.accept(handle, address)
+  assert.deepEqual(calls, ['setNoDelay(true) = 0', 'listen(511) = 0'])
+})

@@ -191,6 +191,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       if (error === 0) this.#open(connection, address.port)
       else this.#admission.notAccepted(error)
     }
+    handle.setNoDelay(true)
     const result = handle.listen(BACKLOG)
     if (result !== 0) throw new ListenError(address, result)
     this.stopAccepting(address)

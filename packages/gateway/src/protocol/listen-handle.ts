@@ -5,6 +5,8 @@
 export interface ListenHandle {
   /** Starts listening in this process. Returns 0 or a negative errno. */
   listen(backlog: number): number
+  /** TCP_NODELAY, which the sockets that it accepts have from it (see `Wire.accept`). Returns 0 or a negative errno. */
+  setNoDelay(on: boolean): number
   close(): void
   /** Set before `listen`: called with 0 or a negative errno, and the handle of the new connection. */
   onconnection?: (error: number, connection: object) => void
