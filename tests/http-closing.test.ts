@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { get, ok, post } from './support/answers.ts'
 import { type DataPlaneSpec, startDataPlane } from './support/data-plane.ts'
 import { answerEach, RecordingUpstream } from './support/recording-upstream.ts'
@@ -61,3 +62,27 @@ for (const [name, { request, spec }] of Object.entries(MORE_MAY_COME)) {
     await waitFor(() => plane.counters().connections === 0, 'the end of the connection')
   })
 }
+
+test('a client whose tunnel breaks off upstream may still send, though its request was the last', async (t) => {
+  const switched = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n'
+  const upstream = await RecordingUpstream.start((connection) => {
+    if (connection.pending === 'break') connection.reset()
+    else if (connection.pending.endsWith('\r\n\r\n')) {
+      connection.take(connection.pending.length)
+      connection.write(switched)
+    }
+  })
+  t.after(() => upstream[Symbol.asyncDispose]())
+  const { port, plane } = await startDataPlane(t, { to: upstream.url, timeouts: { lingerMs: 120_000 } })
+  const client = await TestConnection.open(t, port)
+  await client.write(get('/', 'Connection: close, upgrade\r\nUpgrade: echo\r\n'))
+  assert.equal((await client.response()).status, 101)
+  await client.write('break')
+  assert.equal(await client.ended(), 'closed')
+  await client.write('more')
+  // A socket that is closed already is counted until the loop has turned.
+  for (let turns = 0; turns < 3; turns++) await setImmediate()
+  assert.equal(plane.counters().connections, 1)
+  client.socket.end()
+  await waitFor(() => plane.counters().connections === 0, 'the end of the connection')
+})

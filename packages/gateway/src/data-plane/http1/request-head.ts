@@ -43,11 +43,11 @@ export class RequestHead implements FieldReader {
   }
 
   /**
-   * The client sends nothing after it: no other request (RFC 9112, 9.6), and no empty line either, as some old clients do
-   * after content.
+   * The client sends nothing after it: no other request (RFC 9112, 9.6), no empty line, as some old clients do after
+   * content, and nothing in another protocol that it may be switched to.
    */
   get isLast(): boolean {
-    return !this.keepAlive && !this.hasBody
+    return !this.keepAlive && !this.hasBody && this.upgrade === null
   }
 
   /** What the Connection field says, all its lines joined; null without one. */
