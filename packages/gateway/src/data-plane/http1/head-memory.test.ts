@@ -82,6 +82,22 @@ describe('HeadMemory', () => {
     assert.equal(new HeadMemory().recall(other, 0, other.length, limits), null)
   })
 
+  for (const padding of PADDINGS) {
+    it(`sees a difference from another connection's head in any byte (${padding.length} bytes more)`, () => {
+      const latest = new LatestHead<string>()
+      const known = Buffer.from(`a: b\r\n${padding}\xe9: d\r\n\r\n`, 'latin1')
+      new HeadMemory(latest).remember(known, 0, known.toString('latin1'), limits, 'parsed')
+      for (let i = 0; i < known.length; i++) {
+        for (const change of [1, 0x80]) {
+          const other = Buffer.from(known)
+          other[i] = (other[i] as number) ^ change
+          assert.equal(new HeadMemory(latest).recall(other, 0, other.length, limits), null)
+        }
+      }
+      assert.equal(new HeadMemory(latest).recall(known, 0, known.length, limits), 'parsed')
+    })
+  }
+
   it('gives up on a peer that never repeats itself, whatever others remember', () => {
     const latest = new LatestHead<string>()
     const [one, another] = [new HeadMemory(latest), new HeadMemory(latest)]
