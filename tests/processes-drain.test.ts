@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { runCommand, startCommand } from './support/cardea-command.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
-import { descendantsOf, haveEnded, signalProcesses } from './support/processes.ts'
+import { descendantsOf, haveEndedWith, signalProcesses } from './support/processes.ts'
 import { rawExchange } from './support/raw-exchange.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { withTempDir } from './support/temp-dir.ts'
@@ -50,7 +50,7 @@ async function insist(gateway: TestGateway, signal: NodeJS.Signals): Promise<voi
 
 test('SIGTERM: what is in flight is finished, new connections are refused, exit code 0', async (t) => {
   const { gateway, exchange, answer } = await startWithRequest(t)
-  const pids = gateway.pids()
+  const processes = gateway.processes()
   await drain(gateway)
   await waitFor(async () => {
     const refused = await rawExchange(gateway.port, REQUEST, { idleMs: 50 }).catch((error) => error)
@@ -62,7 +62,7 @@ test('SIGTERM: what is in flight is finished, new connections are refused, exit 
   assert.match(text, /^connection: close\r$/im)
   assert.match(text, /\r\n\r\ndone$/)
   assert.deepEqual(await gateway.exited, { code: 0, signal: null })
-  await haveEnded(pids)
+  await haveEndedWith(gateway.pid, processes)
 })
 
 test('SIGTERM on an idle gateway ends it with exit code 0 and without a complaint', async (t) => {
@@ -92,11 +92,11 @@ test('SIGTERM while plugins are still starting ends the gateway with exit code 0
   })
   const command = startCommand(t, ['serve'], { cwd: dir.path })
   await logged(command, /^not there yet$/)
-  const children = descendantsOf(command.pid).map(({ pid }) => pid)
+  const processes = descendantsOf(command.pid)
   command.signal('SIGTERM')
   assert.deepEqual(await command.exited, { code: 0, signal: null })
   assert.equal(command.stdout, '')
-  await haveEnded(children)
+  await haveEndedWith(command.pid, processes)
 })
 
 test('SIGTERM: a command that comes while requests are finished is told that nothing changes any more', async (t) => {
@@ -121,11 +121,11 @@ test('SIGTERM to all processes at once drains as well', async (t) => {
 
 test('a second SIGTERM ends the gateway at once, with exit code 143', async (t) => {
   const { gateway, exchange } = await startWithRequest(t)
-  const pids = gateway.pids()
+  const processes = gateway.processes()
   await drain(gateway)
   await insist(gateway, 'SIGTERM')
   assert.deepEqual(await gateway.exited, { code: 143, signal: null })
-  await haveEnded(pids)
+  await haveEndedWith(gateway.pid, processes)
   assert.equal((await exchange).text, '')
 })
 
@@ -156,10 +156,10 @@ test('the drain deadline cuts what is still in flight, and says so', async (t) =
 
 test('a worker that hangs in the drain is killed at the deadline, exit code 1', async (t) => {
   const { gateway, exchange } = await startWithRequest(t, { timeouts: { drain: '1s' } })
-  const pids = gateway.pids()
+  const processes = gateway.processes()
   signalProcesses(gateway.pids(WORKER), 'SIGSTOP')
   assert.deepEqual(await gateway.stop(), { code: 1, signal: null })
-  await haveEnded(pids)
+  await haveEndedWith(gateway.pid, processes)
   await exchange
   await logged(gateway, /^Processes did not end within the drain deadline/)
 })

@@ -4,7 +4,13 @@ import { cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { runCommand, startCommand } from './support/cardea-command.ts'
-import { descendantsOf, haveEnded, killProcesses, signalProcesses } from './support/processes.ts'
+import {
+  descendantsOf,
+  haveEnded,
+  haveEndedWith,
+  killProcesses,
+  signalProcesses,
+} from './support/processes.ts'
 import { LAUNCHER } from './support/program.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { withTempDir } from './support/temp-dir.ts'
@@ -58,10 +64,10 @@ test('the launcher forwards SIGTERM, and the gateway drains', async (t) => {
   const command = startCommand(t, ['--to', upstream.url, '--port', '0'], { cwd: dir.path, node })
   const port = await command.readyPort()
   assert.equal(await (await fetch(`http://127.0.0.1:${port}/`)).text(), 'ok')
-  const children = descendantsOf(command.pid).map(({ pid }) => pid)
+  const processes = descendantsOf(command.pid)
   signalProcesses([command.pid], 'SIGTERM')
   assert.deepEqual(await command.exited, { code: 0, signal: null })
-  await haveEnded(children)
+  await haveEndedWith(command.pid, processes)
 })
 
 test('a killed launcher takes the gateway with it', async (t) => {

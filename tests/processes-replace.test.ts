@@ -6,7 +6,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { type GatewayOptions, startGateway, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { newConnections } from './support/new-connections.ts'
-import { haveEnded, isAlive, killProcesses, signalProcesses } from './support/processes.ts'
+import { haveEnded, haveEndedWith, isAlive, killProcesses, signalProcesses } from './support/processes.ts'
 import { RecordingUpstream } from './support/recording-upstream.ts'
 import { steadyClients } from './support/steady-clients.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -165,10 +165,10 @@ test('a supervisor that starts while a worker is replaced adopts the successor',
 test('SIGTERM while a worker is replaced ends all of them, exit code 0', async (t) => {
   const gateway = await start(t)
   const replaced = await askForReplacement(gateway)
-  const pids = gateway.pids()
-  assert.ok(pids.includes(replaced))
+  const processes = gateway.processes()
+  assert.ok(processes.some(({ pid }) => pid === replaced))
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
-  await haveEnded(pids)
+  await haveEndedWith(gateway.pid, processes)
 })
 
 test('a killed master leaves neither a replaced worker nor its successor behind', async (t) => {

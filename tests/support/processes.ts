@@ -69,9 +69,16 @@ export async function killProcesses(pids: readonly number[]): Promise<void> {
 }
 
 /**
- * Resolves when all of them are gone. What a killed supervisor had started (esbuild, the trial) ends because it sees
- * that, a moment after the gateway has.
+ * What was below the process that has just ended, as it was shown before. Those that it had started itself must be gone by
+ * now: throws Error if one is not. What those had started (esbuild, the trial) ends because it sees that, a moment later.
  */
+export async function haveEndedWith(parentPid: number, processes: readonly ProcessInfo[]): Promise<void> {
+  const left = processes.filter((found) => found.parentPid === parentPid && isAlive(found.pid))
+  if (left.length > 0) throw new Error(`Process ${parentPid} did not wait for ${JSON.stringify(left)}`)
+  await haveEnded(processes.map(({ pid }) => pid))
+}
+
+/** Resolves when all of them are gone. */
 export async function haveEnded(pids: readonly number[]): Promise<void> {
   await waitFor(() => !pids.some(isAlive), `the processes ${pids.join(', ')} to end`)
 }
