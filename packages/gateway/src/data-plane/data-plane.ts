@@ -191,6 +191,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
       if (error === 0) this.#open(connection, address.port)
       else this.#admission.notAccepted(error)
     }
+    // Nothing but latency hangs on it: a failure is no reason not to listen.
     handle.setNoDelay(true)
     const result = handle.listen(BACKLOG)
     if (result !== 0) throw new ListenError(address, result)
