@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -113,6 +114,22 @@ test('a chain from plugin folders runs in order in both workers, and a throw nam
     logLines(gateway.stderr).filter(({ message }) => /invariant/.test(String(message))),
     [],
   )
+})
+
+test('workers have one heap of glibc for all their threads, unless somebody wants it otherwise', {
+  skip: process.platform !== 'linux' && 'There is no /proc',
+}, async (t) => {
+  const heaps = async (env: Record<string, string>): Promise<(string | undefined)[]> => {
+    const gateway = await startGateway(t, { config: { workers: 1, routes: [] }, env })
+    const found = gateway.pids('cardea: worker').map((pid) => {
+      const variables = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+      return variables.find((variable) => variable.startsWith('MALLOC_ARENA_MAX='))
+    })
+    await gateway.stop()
+    return found
+  }
+  assert.deepEqual(await heaps({}), ['MALLOC_ARENA_MAX=1'])
+  assert.deepEqual(await heaps({ MALLOC_ARENA_MAX: '3' }), ['MALLOC_ARENA_MAX=3'])
 })
 
 test('a WebSocket passes through the chain of a real gateway, and ends with it', async (t) => {

@@ -57,6 +57,13 @@ function interruptibleFlags(): string[] {
   return isKnownV8 ? [...flags, '--no-turboshaft-loop-unrolling'] : flags
 }
 
+/**
+ * For glibc, which otherwise has a heap for each of V8's threads, and keeps what each of them needed at its busiest.
+ * *Measured* on a worker with five plugins, 100 MB instead of 108 at the same CPU per request; and over the last 500 of
+ * 1,800 swaps resident memory grew by 0.11 KB a swap instead of 0.52. What is set by hand wins.
+ */
+const ALLOCATOR = { MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX ?? '1' }
+
 /** A place for one child process. What dies in it is replaced, sooner or later by how long it lived. */
 export class ChildSlot<ToChild extends object, FromChild extends object> {
   readonly #options: ChildSlotOptions<FromChild>
@@ -119,6 +126,7 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
     return fork(childEntryFile(entry), {
       serialization: 'advanced',
       execArgv: childFlags(),
+      env: { ...process.env, ...ALLOCATOR },
       stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(onLine === undefined ? [] : ['pipe' as const])],
     })
   }
