@@ -11,6 +11,7 @@ import { ControlServer } from '../control-plane/control-server.ts'
 import { DrainingGenerations } from '../control-plane/draining-generations.ts'
 import { FaultPolicy } from '../control-plane/fault-policy.ts'
 import type { Workshop } from '../control-plane/gather.ts'
+import { Housekeeping } from '../control-plane/housekeeping.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { logStep } from '../control-plane/lifecycle-log.ts'
 import { NodeKeeper } from '../control-plane/node-services/node-keeper.ts'
@@ -74,6 +75,7 @@ export class ControlRoom {
   readonly #watch: Watch
   readonly #files: WatchedFiles
   readonly #draining: DrainingGenerations
+  readonly #housekeeping: Housekeeping
   /** From when it is known how many workers there are. */
   #nodes: NodeKeeper | null = null
   #isClosed = false
@@ -81,6 +83,7 @@ export class ControlRoom {
   private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
     const { serve, log, workers, master } = options
     this.#draining = new DrainingGenerations(workers)
+    this.#housekeeping = new Housekeeping({ store, log, inUse: () => this.#draining.numbers })
     const fingerprints = new Fingerprints()
     this.#options = options
     this.#store = store
@@ -308,6 +311,7 @@ export class ControlRoom {
     this.#isClosed = true
     this.#engine.close()
     this.#faults.close()
+    this.#housekeeping.close()
     const { workers } = this.#options
     for (const worker of workers.numbers) workers.ended(worker, 'the gateway ends')
     this.#serving.stopped()
@@ -378,8 +382,7 @@ export class ControlRoom {
   }
 
   #onCommitted(reference: Reference, previous: Reference | null): void {
-    const { log } = this.#options
-    log.apply(reference.settings.log)
+    this.#options.log.apply(reference.settings.log)
     this.#faults.committed(reference)
     this.#keepOutline(reference)
     void this.#watchFiles()
@@ -387,10 +390,7 @@ export class ControlRoom {
       const { lifecycle, plan } = previous.candidate
       this.#draining.add(plan.number, lifecycle)
     }
-    const { generationsMax, pluginVersionsMax } = reference.settings.changes
-    this.#store
-      .prune({ generationsMax, pluginVersionsMax }, this.#draining.numbers)
-      .catch((thrown) => log.warn(`Cannot remove what is not needed any more: ${messageOf(thrown)}`))
+    this.#housekeeping.committed(reference.settings.changes)
   }
 
   #onEvent(event: ControlEvent): void {
