@@ -23,6 +23,8 @@ export interface Expansion {
   readonly value: unknown
   /** Pointers to the strings in which a variable was replaced. */
   readonly expanded: ReadonlySet<string>
+  /** No string has a `$`: the value is what it is whatever environment and files hold. */
+  readonly isConstant: boolean
   readonly problems: readonly ConfigProblem[]
 }
 
@@ -42,8 +44,10 @@ export async function expandVariables(
   const copy = copyTree(value)
   const expanded = new Set<string>()
   const problems: ConfigProblem[] = []
+  let isConstant = true
   for (const [pointer, text] of stringsIn(value)) {
     if (!text.includes('$')) continue
+    isConstant = false
     const result = await expandString(text, sources)
     if ('reason' in result) problems.push(expansionProblem(result, source, pointer))
     else {
@@ -51,7 +55,7 @@ export async function expandVariables(
       if (result.replaced) expanded.add(pointer)
     }
   }
-  return { value: copy, expanded, problems }
+  return { value: copy, expanded, isConstant, problems }
 }
 
 interface ExpansionFailure {

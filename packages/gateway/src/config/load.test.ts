@@ -43,6 +43,26 @@ test('loadConfigFile() reads past a byte order mark', async () => {
   assert.equal((await loadText('\uFEFFworkers: 1\n')).value.workers, 1)
 })
 
+test('loadConfigFile() reads a text once that nothing else has a say in', async () => {
+  const first = await loadText('workers: 1\n')
+  assert.equal(await loadText('workers: 1\n'), first)
+  assert.equal((await loadText('workers: 2\n')).value.workers, 2)
+  assert.equal(
+    (await loadText('workers: 1\n', { path: '/srv/cardea.yaml' })).pluginsDirectory,
+    '/srv/plugins',
+  )
+})
+
+test('loadConfigFile() asks environment and files anew each time', async () => {
+  // As YAML writes it, the second text has no dollar sign.
+  for (const text of ['via: ${NAME}-${file:name.txt}\n', 'via: "\\x24{NAME}-\\x24{file:name.txt}"\n']) {
+    for (const name of ['one', 'two']) {
+      const { value } = await loadText(text, { env: { NAME: name }, files: { '/etc/name.txt': name } })
+      assert.equal(value.via, `${name}-${name}`)
+    }
+  }
+})
+
 test('loadConfigFile() finds the plugins folder and secrets from the folder of the file', async () => {
   const { pluginsDirectory, value } = await loadText('plugins_dir: ../more\nvia: "${file:name.txt}"\n', {
     path: '/srv/gateway/cardea.yaml',

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError } from '../../base/errors.ts'
@@ -10,7 +10,7 @@ import type { Blob } from './types.ts'
 const WRITES_AT_ONCE_MAX = 8
 
 export function sha256(content: string | Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex')
+  return hash('sha256', content)
 }
 
 export function blobOf(text: string): Blob {
@@ -41,7 +41,9 @@ export class BlobStore {
   /** Makes the blobs durable. One that is there already is not written again, unless its file turns out damaged. */
   async write(blobs: readonly Blob[]): Promise<void> {
     const missing: Blob[] = []
-    for (const blob of blobs) if (!(await this.#isIntact(blob.hash))) missing.push(blob)
+    for (const blob of blobs) {
+      if (!this.#intact.has(blob.hash) && !(await this.#isIntact(blob.hash))) missing.push(blob)
+    }
     if (missing.length === 0) return
     const wrong = missing.find(({ hash, text }) => sha256(text) !== hash)
     if (wrong !== undefined)
@@ -93,7 +95,6 @@ export class BlobStore {
 
   /** A file of that name may be from before a disk error; the first use in this process looks into it. */
   async #isIntact(hash: string): Promise<boolean> {
-    if (this.#intact.has(hash)) return true
     if (!this.#present.has(hash)) return false
     try {
       await this.read(hash, 'a blob')

@@ -12,6 +12,7 @@ export class Catalog {
   readonly #records = new Map<number, StoredGeneration>()
   /** By their JSON. Most generations have the plugins of the one before: they share them. */
   readonly #plugins = new Map<string, StoredPlugin>()
+  readonly #shared = new Set<StoredPlugin>()
   readonly damages: StoreDamage[] = []
 
   static async read(store: RecordStore): Promise<Catalog> {
@@ -30,19 +31,30 @@ export class Catalog {
   }
 
   add(record: StoredGeneration): void {
-    const plugins = record.plugins.map((plugin) => {
-      const id = JSON.stringify(plugin)
-      const known = this.#plugins.get(id)
-      if (known === undefined) this.#plugins.set(id, plugin)
-      return known ?? plugin
+    this.#records.set(record.number, {
+      ...record,
+      plugins: record.plugins.map((plugin) => this.#share(plugin)),
     })
-    this.#records.set(record.number, { ...record, plugins })
+  }
+
+  #share(plugin: StoredPlugin): StoredPlugin {
+    if (this.#shared.has(plugin)) return plugin
+    const id = JSON.stringify(plugin)
+    const known = this.#plugins.get(id)
+    if (known !== undefined) return known
+    this.#plugins.set(id, plugin)
+    this.#shared.add(plugin)
+    return plugin
   }
 
   remove(numbers: readonly number[]): void {
     for (const number of numbers) this.#records.delete(number)
     const used = new Set([...this.#records.values()].flatMap(({ plugins }) => plugins))
-    for (const [id, plugin] of this.#plugins) if (!used.has(plugin)) this.#plugins.delete(id)
+    for (const [id, plugin] of this.#plugins) {
+      if (used.has(plugin)) continue
+      this.#plugins.delete(id)
+      this.#shared.delete(plugin)
+    }
   }
 
   history(

@@ -28,11 +28,37 @@ export interface LoadedPlugin {
   readonly bundle: BundlePlan
 }
 
+/** By bundle: nearly all plugins of a generation are those of the one before, and need not be hashed again. */
+const storables = new WeakMap<
+  BundlePlan,
+  { readonly parts: PluginParts; readonly storable: StorablePlugin }
+>()
+
+/** For equal parts with the same bundle the same one. */
 export function storablePlugin(parts: PluginParts): StorablePlugin {
+  const known = storables.get(parts.bundle)
+  if (known !== undefined && areSame(known.parts, parts)) return known.storable
+  const storable = makeStorable(parts)
+  storables.set(parts.bundle, { parts, storable })
+  return storable
+}
+
+function areSame(one: PluginParts, other: PluginParts): boolean {
+  return (
+    one.name === other.name &&
+    one.version === other.version &&
+    one.origin === other.origin &&
+    one.folder === other.folder &&
+    one.manifestText === other.manifestText &&
+    one.fingerprint === other.fingerprint
+  )
+}
+
+function makeStorable(parts: PluginParts): StorablePlugin {
   const { name, version, origin, folder, bundle, fingerprint } = parts
   const manifest = blobOf(parts.manifestText)
   const { codeHash, entryFile } = bundle
-  const code = blobOf(JSON.stringify({ code: bundle.code, sourceMap: bundle.sourceMap }))
+  const code = codeBlob(bundle)
   const plugin: StoredPlugin = {
     name,
     version,
@@ -46,6 +72,17 @@ export function storablePlugin(parts: PluginParts): StorablePlugin {
     fingerprint,
   }
   return { plugin, blobs: [manifest, code] }
+}
+
+/** Its text is made when somebody wants it: it is stored once, and weighs as much as the bundle. */
+function codeBlob({ code, sourceMap }: BundlePlan): Blob {
+  const text = (): string => JSON.stringify({ code, sourceMap })
+  return {
+    hash: sha256(text()),
+    get text() {
+      return text()
+    },
+  }
 }
 
 /** The other way round: the bundle from its blob's text. */
