@@ -4,7 +4,13 @@ import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Workers } from '../packages/gateway/src/control-plane/workers.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../packages/gateway/src/protocol/generation.ts'
-import { type SlimPlan, slimPlan } from '../packages/gateway/src/protocol/slim-plan.ts'
+import {
+  PlanPacker,
+  packPlan,
+  type SlimPlan,
+  slimPlan,
+  unpackPlan,
+} from '../packages/gateway/src/protocol/slim-plan.ts'
 import { planOf, respond } from './support/data-plane.ts'
 import { LoneWorker } from './support/lone-worker.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -90,7 +96,7 @@ const logged = (worker: LoneWorker, line: string): Promise<true> =>
 test('a generation that was not staged, or failed to, cannot be committed: the worker ends', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))
   const plan = generation(2, { answer: 'two', fail: true })
-  const failed = await worker.request((id) => ({ kind: 'stage', id, plan }))
+  const failed = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   assert.equal(failed.kind, 'stage-failed')
   assert.match(failed.kind === 'stage-failed' ? failed.failure.message : '', /does not start/)
   assert.deepEqual(await get(worker), { answer: 'one', hits: 1 })
@@ -110,7 +116,7 @@ test('commit is answered again when it is repeated, with the time of the swap', 
   assert.ok(first.at >= before - 1 && first.at <= Date.now() + 1, `${first.at} since ${before}`)
   // Also while the next one is staged already.
   const plan = generation(2, { answer: 'two' })
-  await worker.request((id) => ({ kind: 'stage', id, plan }))
+  await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   const third = await commit()
   assert.ok(third.kind === 'committed' && third.at === first.at)
   assert.equal((await get(worker)).answer, 'one')
@@ -119,7 +125,7 @@ test('commit is answered again when it is repeated, with the time of the swap', 
 test('a staged generation serves nothing and is stopped when it is discarded', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))
   const plan = generation(2, { answer: 'two' })
-  await worker.request((id) => ({ kind: 'stage', id, plan }))
+  await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   assert.equal((await get(worker)).answer, 'one')
   worker.send({ kind: 'discard', generation: 7 })
   worker.send({ kind: 'discard', generation: 2 })
@@ -134,7 +140,11 @@ test('a staged generation serves nothing and is stopped when it is discarded', a
 test('a stage that hangs is given up when it is discarded, or when another one comes', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))
   const hanging = (number: number) =>
-    worker.request((id) => ({ kind: 'stage', id, plan: generation(number, { answer: 'x', hang: number }) }))
+    worker.request((id) => ({
+      kind: 'stage',
+      id,
+      plan: packPlan(generation(number, { answer: 'x', hang: number })),
+    }))
   const discarded = hanging(2)
   worker.send({ kind: 'discard', generation: 2 })
   const first = await discarded
@@ -150,7 +160,7 @@ test('a stage that is discarded between any two of its steps serves nothing and 
   const worker = await start(t, generation(1, { answer: 'one' }))
   for (let number = 2; number <= 25; number++) {
     const plan = generation(number, { answer: `given up ${number}` })
-    const staged = worker.request((id) => ({ kind: 'stage', id, plan }))
+    const staged = worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
     for (let turns = number % 6; turns > 0; turns--) await turn()
     worker.send({ kind: 'discard', generation: number })
     await staged
@@ -164,7 +174,7 @@ test('a stage that is discarded between any two of its steps serves nothing and 
 test('a stage that is discarded when its instances have started fails, and they are stopped', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))
   const plan = generation(2, { answer: 'two', says: { kind: 'discard', generation: 2 } })
-  const staged = await worker.request((id) => ({ kind: 'stage', id, plan }))
+  const staged = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   assert.match(staged.kind === 'stage-failed' ? staged.failure.message : '', /Given up: it was discarded/)
   await logged(worker, 'started two')
   await logged(worker, 'stopped two')
@@ -207,7 +217,7 @@ test('states are told as they are, and live on in the next generation', async (t
 test('a drain stops what is live and staged, and retires the generation before it is over', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))
   const plan = generation(2, { answer: 'two' })
-  await worker.request((id) => ({ kind: 'stage', id, plan }))
+  await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   await worker.ask((id) => ({ kind: 'drain', id, deadlineMs: 100, idleGraceMs: 0 }))
   assert.ok(worker.hasRetired(1))
   assert.equal(worker.hasRetired(2), false)
@@ -218,7 +228,7 @@ test('a drain stops what is live and staged, and retires the generation before i
 
 test('a plan that only names code is staged by what lives in the worker, and by nothing else', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))
-  const stage = (plan: SlimPlan) => worker.request((id) => ({ kind: 'stage', id, plan }))
+  const stage = (plan: SlimPlan) => worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   const named = (number: number, config: Config) => {
     const plan = generation(number, config)
     return slimPlan(plan, plan)
@@ -233,7 +243,7 @@ test('a plan that only names code is staged by what lives in the worker, and by 
   const failing = worker.request((id) => ({
     kind: 'stage',
     id,
-    plan: generation(4, { answer: 'four', hang: true }),
+    plan: packPlan(generation(4, { answer: 'four', hang: true })),
   }))
   const missing = await stage({
     ...named(4, { answer: 'four' }),
@@ -252,8 +262,8 @@ test('a worker that lost its code, or takes the place of one that ended while it
   const plans: SlimPlan[] = []
   const workers = new Workers((_, message) => {
     worker.send(message)
-    if (message.kind === 'stage') plans.push(message.plan)
-  })
+    if (message.kind === 'stage') plans.push(unpackPlan(message.plan))
+  }, new PlanPacker())
   const begin = async (committed: GenerationPlan | null = null): Promise<LoneWorker> => {
     const begun = await start(t, committed)
     begun.onAnswer = (answer) => workers.answered(1, answer)

@@ -7,6 +7,7 @@ import type { WorkerAnswer } from '../../packages/gateway/src/control-plane/work
 import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
 import type { GatewaySettings, GenerationPlan } from '../../packages/gateway/src/protocol/generation.ts'
 import type { MasterToWorker, WorkerToMaster } from '../../packages/gateway/src/protocol/master-worker.ts'
+import { packPlan } from '../../packages/gateway/src/protocol/slim-plan.ts'
 import type {
   SupervisorToWorker,
   WorkerToSupervisor,
@@ -95,7 +96,7 @@ export class LoneWorker {
 
   /** Stages and commits. */
   async serve(plan: GenerationPlan): Promise<void> {
-    const staged = await this.request((id) => ({ kind: 'stage', id, plan }))
+    const staged = await this.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
     if (staged.kind !== 'staged') throw new Error(`Generation ${plan.number}: ${JSON.stringify(staged)}`)
     await this.request((id) => ({ kind: 'commit', id, generation: plan.number }))
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+import { PlanPacker, unpackPlan } from '../protocol/slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
 
@@ -38,7 +39,7 @@ function worker(answer: Answer = willing) {
     const kind = answer(message)
     const rest = { carried: 0, started: 0, at: 0 }
     workers.answered(1, { kind, id: message.id, ...rest } as Parameters<Workers['answered']>[1])
-  })
+  }, new PlanPacker())
   workers.spawned(1)
   workers.started(1, 0)
   const serve = async (plan: GenerationPlan): Promise<void> => {
@@ -49,7 +50,11 @@ function worker(answer: Answer = willing) {
   const staged = () =>
     sent.flatMap((message) =>
       message.kind === 'stage'
-        ? [message.plan.bundles.map((one) => (one.code === null ? `${one.codeHash} by name` : one.codeHash))]
+        ? [
+            unpackPlan(message.plan).bundles.map((one) =>
+              one.code === null ? `${one.codeHash} by name` : one.codeHash,
+            ),
+          ]
         : [],
     )
   return { workers, sent, serve, staged }
@@ -133,7 +138,8 @@ test('stage() goes on leaving out what is served when a commit is repeated', asy
 test('stage() and commit() send the whole plan to a worker that says it has not all of it', async () => {
   let isForgetful = false
   const { workers, serve, staged } = worker((message) => {
-    const isSlim = message.kind === 'stage' && message.plan.bundles.some(({ code }) => code === null)
+    const isSlim =
+      message.kind === 'stage' && unpackPlan(message.plan).bundles.some(({ code }) => code === null)
     return isForgetful && isSlim ? 'bundles-missing' : willing(message)
   })
   await serve(planOf(1, [A]))
@@ -148,7 +154,7 @@ test('stage() and commit() send the whole plan to a worker that says it has not 
 
 test('stage() that was given up sends no whole plan any more', async () => {
   const { workers, serve, staged } = worker((message) => {
-    if (message.kind !== 'stage' || message.plan.number === 1) return willing(message)
+    if (message.kind !== 'stage' || unpackPlan(message.plan).number === 1) return willing(message)
     workers.abandon(2)
     return 'bundles-missing'
   })
@@ -159,7 +165,7 @@ test('stage() that was given up sends no whole plan any more', async () => {
 
 test('stage() of a number that was given up before is not given up', async () => {
   const { workers, serve, staged } = worker((message) =>
-    message.kind === 'stage' && message.plan.bundles.some(({ code }) => code === null)
+    message.kind === 'stage' && unpackPlan(message.plan).bundles.some(({ code }) => code === null)
       ? 'bundles-missing'
       : willing(message),
   )
@@ -171,7 +177,7 @@ test('stage() of a number that was given up before is not given up', async () =>
 
 test('stage() rejects when the worker ends between the two', async () => {
   const { workers, serve } = worker((message) => {
-    if (message.kind !== 'stage' || message.plan.number === 1) return willing(message)
+    if (message.kind !== 'stage' || unpackPlan(message.plan).number === 1) return willing(message)
     queueMicrotask(() => workers.ended(1, 'SIGKILL'))
     return 'bundles-missing'
   })

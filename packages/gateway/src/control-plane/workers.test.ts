@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
+import { PlanPacker } from '../protocol/slim-plan.ts'
 import type { SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
 
@@ -16,7 +17,7 @@ const plan = planOf(7)
 
 function withWorkers(count: number) {
   const sent: { worker: number; message: SupervisorToWorker }[] = []
-  const workers = new Workers((worker, message) => void sent.push({ worker, message }))
+  const workers = new Workers((worker, message) => void sent.push({ worker, message }), new PlanPacker())
   for (let worker = 1; worker <= count; worker++) workers.spawned(worker)
   return {
     workers,

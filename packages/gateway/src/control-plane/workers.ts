@@ -2,7 +2,7 @@ import { GatewayError } from '../base/errors.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import { type SlimPlan, slimPlan } from '../protocol/slim-plan.ts'
+import type { PackedPlan, PlanPacker } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy, SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import {
   inTurn,
@@ -29,6 +29,7 @@ export interface CommitResult {
 /** The workers as the supervisor sees them, through the master. */
 export class Workers {
   readonly #send: (worker: number, message: SupervisorToWorker) => void
+  readonly #packer: PlanPacker
   readonly #workers = new Map<number, WorkerState>()
   /** Replaced and not ended yet: told what concerns whoever runs hooks, and asked nothing. */
   readonly #retiring = new Set<number>()
@@ -39,8 +40,10 @@ export class Workers {
   /** The number of the generation whose stage was given up last; 0 once another begins. */
   #abandoned = 0
 
-  constructor(send: (worker: number, message: SupervisorToWorker) => void) {
+  /** `packer`: shared with who sends plans elsewhere. */
+  constructor(send: (worker: number, message: SupervisorToWorker) => void, packer: PlanPacker) {
     this.#send = send
+    this.#packer = packer
   }
 
   get numbers(): readonly number[] {
@@ -168,22 +171,19 @@ export class Workers {
   async #stageOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
     if (this.#workers.get(worker) !== state) throw lost(`Cannot stage in worker ${worker}: it ended`)
     state.asked = plan.number
-    let answer = await this.#askToStage(worker, state, slimPlan(plan, state.given))
+    let answer = await this.#askToStage(worker, state, this.#packer.pack(plan, state.given))
     if (answer.kind === 'bundles-missing') {
       if (this.#abandoned === plan.number) throw new Error(`Generation ${plan.number} is given up`)
-      answer = await this.#askToStage(worker, state, plan)
+      answer = await this.#askToStage(worker, state, this.#packer.pack(plan, null))
     }
     if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
     state.staged = plan
     return answer.kind === 'staged' ? answer.carried : 0
   }
 
-  async #askToStage(worker: number, state: WorkerState, plan: SlimPlan): Promise<WorkerAnswer> {
-    const answer = this.#request(worker, 'stage', PROCESS_LIMITS.stageTimeoutMs, (id) => ({
-      kind: 'stage',
-      id,
-      plan,
-    }))
+  async #askToStage(worker: number, state: WorkerState, plan: PackedPlan): Promise<WorkerAnswer> {
+    const { stageTimeoutMs } = PROCESS_LIMITS
+    const answer = this.#request(worker, 'stage', stageTimeoutMs, (id) => ({ kind: 'stage', id, plan }))
     const { promise: silent, reject } = Promise.withResolvers<never>()
     const check = async (): Promise<void> => {
       // Who is slow because of what it starts still answers this.

@@ -12,7 +12,7 @@ import type {
   ServeOptions,
   SupervisorToMaster,
 } from '../protocol/master-supervisor.ts'
-import { type SlimPlan, wholePlan } from '../protocol/slim-plan.ts'
+import { type PackedPlan, unpackPlan, wholePlan } from '../protocol/slim-plan.ts'
 import { ChildSlot } from './child-slot.ts'
 import { ListenerSet } from './listener-set.ts'
 import { directoryOf } from './serve-source.ts'
@@ -264,9 +264,9 @@ export class Master {
     }
   }
 
-  #answerCommit(id: number, slim: SlimPlan): void {
+  #answerCommit(id: number, packed: PackedPlan): void {
     const held = new Map(this.#committed?.bundles.map((bundle) => [bundle.codeHash, bundle]))
-    const plan = wholePlan(slim, (codeHash) => held.get(codeHash))
+    const plan = wholePlan(unpackPlan(packed), (codeHash) => held.get(codeHash))
     if (plan !== null) this.#commit(plan)
     this.#supervisor.send({ kind: plan === null ? 'bundles-missing' : 'committed', id })
   }

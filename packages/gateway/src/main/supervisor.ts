@@ -9,7 +9,7 @@ import { errorOf } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { MasterToSupervisor, SupervisorToMaster } from '../protocol/master-supervisor.ts'
-import { type SlimPlan, slimPlan } from '../protocol/slim-plan.ts'
+import { PlanPacker } from '../protocol/slim-plan.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster, type MasterChannel } from './child-of-master.ts'
 import { ControlRoom } from './control-room.ts'
@@ -28,6 +28,7 @@ type Question = Extract<SupervisorToMaster, { kind: 'open' | 'commit' | 'stage-l
 
 class Supervisor {
   readonly #master: MasterChannel<SupervisorToMaster>
+  readonly #packer = new PlanPacker()
   readonly #workers: Workers
   /** By worker number; kept apart from #workers, which knows members only. */
   readonly #processes = new Map<number, ProcessIdentity>()
@@ -44,7 +45,10 @@ class Supervisor {
 
   constructor() {
     this.#master = childOfMaster('supervisor', () => this.#endOrphans())
-    this.#workers = new Workers((worker, message) => this.#master.send({ kind: 'relay', worker, message }))
+    this.#workers = new Workers(
+      (worker, message) => this.#master.send({ kind: 'relay', worker, message }),
+      this.#packer,
+    )
   }
 
   onMessage(message: MasterToSupervisor): void {
@@ -149,9 +153,10 @@ class Supervisor {
     this.#stagedAddresses = null
     // Until it answers nobody knows what it has.
     this.#given = null
-    const ask = (sent: SlimPlan): Promise<Answer> => this.#ask((id) => ({ kind: 'commit', id, plan: sent }))
-    const answer = await ask(slimPlan(plan, given))
-    if (answer.kind === 'bundles-missing') await ask(plan)
+    const ask = (has: GenerationPlan | null): Promise<Answer> =>
+      this.#ask((id) => ({ kind: 'commit', id, plan: this.#packer.pack(plan, has) }))
+    const answer = await ask(given)
+    if (answer.kind === 'bundles-missing') await ask(null)
     this.#given = plan
   }
 

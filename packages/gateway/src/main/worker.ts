@@ -4,7 +4,7 @@ import { failureOf } from '../protocol/failure.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
-import type { SlimPlan } from '../protocol/slim-plan.ts'
+import { type PackedPlan, unpackPlan } from '../protocol/slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster } from './child-of-master.ts'
 import { WorkerEngine } from './worker-engine.ts'
@@ -106,8 +106,8 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
   }
 }
 
-async function stage(id: number, slim: SlimPlan): Promise<void> {
-  const plan = theWorker().whole(slim)
+async function stage(id: number, packed: PackedPlan): Promise<void> {
+  const plan = theWorker().whole(unpackPlan(packed))
   if (plan === null) return relay({ kind: 'bundles-missing', id })
   try {
     const { carried, started } = await theWorker().stage(plan)

@@ -89,6 +89,7 @@ export function openHost(
     setInterval: (callback, periodMs) => timers.start(callback, periodMs, true),
   }
   const quiesce = (): void => {
+    if (quiet.signal.aborted) return
     timers.stop()
     node.quiesce?.()
     worker.quiesce?.()

@@ -2,7 +2,7 @@ import type { Failure } from './failure.ts'
 import type { FaultEvent } from './faults.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan } from './generation.ts'
 import type { ListenAddress } from './listen-address.ts'
-import type { SlimPlan } from './slim-plan.ts'
+import type { PackedPlan } from './slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from './supervisor-worker.ts'
 
 /**
@@ -58,7 +58,7 @@ export type SupervisorToMaster =
   /** Close what was opened by `stage-listeners`: the change failed. */
   | { readonly kind: 'discard-listeners' }
   /** From now on workers start with this generation; staged listeners replace those there are. */
-  | { readonly kind: 'commit'; readonly id: number; readonly plan: SlimPlan }
+  | { readonly kind: 'commit'; readonly id: number; readonly plan: PackedPlan }
   /** There is no generation that could serve: accept connections all the same, and answer 503. */
   | { readonly kind: 'listen-anyway' }
   /** End this worker now; its successor starts on the committed generation. */

@@ -1,7 +1,7 @@
 import type { Failure } from './failure.ts'
 import type { FaultEvent } from './faults.ts'
 import type { NodeAnswer, NodeRequest } from './node-services.ts'
-import type { SlimPlan } from './slim-plan.ts'
+import type { PackedPlan } from './slim-plan.ts'
 import type { ExchangeTrace } from './trace.ts'
 
 /**
@@ -9,7 +9,7 @@ import type { ExchangeTrace } from './trace.ts'
  * may fail (instances), `commit` is one pointer swap. Every request is answered once, with its `id`.
  */
 export type SupervisorToWorker =
-  | { readonly kind: 'stage'; readonly id: number; readonly plan: SlimPlan }
+  | { readonly kind: 'stage'; readonly id: number; readonly plan: PackedPlan }
   /** Only for the generation staged last. Answers `committed`, also when it is committed already. */
   | { readonly kind: 'commit'; readonly id: number; readonly generation: number }
   /** Not a request: the staged generation will not be committed. Nothing happens when another one is staged. */
