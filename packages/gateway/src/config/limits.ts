@@ -158,8 +158,8 @@ export const BUILD_IDLE_MS = 300_000
 
 /** What a change waits for. */
 export const CHANGE_LIMITS = {
-  /** From a commit to the look at what need not be kept any more; commits in between wait for the same look. */
-  pruneAfterMs: 1_000,
+  /** From one look at what need not be kept any more to the next; commits in between share it. */
+  pruneRestMs: 1_000,
   /** How often room for a further generation is looked for, should no worker say so. */
   roomPollMs: 1_000,
   /** A change that failed because a process died, which it had nothing to do with, is tried again so often. */

@@ -89,7 +89,7 @@ export async function loadConfigFile(path: string, options: LoadOptions = {}): P
   if (problems.length > 0) return { ok: false, problems }
   const origin = { file, text, unexpanded, source, includedFiles: [...included] }
   const config = toLoaded(expansion.value, origin)
-  if (expansion.isConstant) lastConstant = config
+  lastConstant = expansion.isConstant ? config : null
   return { ok: true, config }
 }
 

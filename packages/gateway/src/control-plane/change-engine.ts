@@ -94,6 +94,10 @@ export class ChangeEngine {
     return this.#isServing
   }
 
+  get isChanging(): boolean {
+    return this.#isRunning
+  }
+
   /** The number of the generation that serves; 0 for none. */
   get live(): number {
     return this.#isServing ? (this.#reference?.candidate.plan.number ?? 0) : this.#adopted

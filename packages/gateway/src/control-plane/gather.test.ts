@@ -4,6 +4,8 @@ import { stopBuildService } from './build.ts'
 import { gather } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { NO_OVERLAY } from './recollect.ts'
+import { sha256 } from './store/blobs.ts'
+import { CONFIG_UNIT } from './store/pins.ts'
 import { folderOf, writeFiles } from './test-support.ts'
 import { commitIn, workshopIn } from './test-workshop.ts'
 
@@ -29,4 +31,19 @@ test('gather() takes an empty config for all defaults at the first start, and wh
   await gather(await workshopIn(root), options())
   await commitIn(root)
   await gather(await workshopIn(root), options())
+})
+
+test('gather() serves the config of a pinned generation, and never the rejected file because that is lost', async (t) => {
+  const root = await folderOf(t, { 'cardea.yaml': 'via: one\n' })
+  await commitIn(root)
+  const rejected = 'via: two\n'
+  await writeFiles(root, { 'cardea.yaml': rejected })
+  const gathered = (number: number) => {
+    const runs = { kind: 'generation', number } as const
+    const pin = { unit: CONFIG_UNIT, name: 'config', rejected: sha256(rejected), runs, since: 0, who: 'ada' }
+    return async () =>
+      gather(await workshopIn(root), { ...options(), overlay: { ...NO_OVERLAY, pins: [pin] } })
+  }
+  assert.equal((await gathered(1)()).plan.settings.viaName, 'one')
+  await assert.rejects(gathered(7), { code: 'GENERATION_UNKNOWN', message: /"cardea release config"/ })
 })

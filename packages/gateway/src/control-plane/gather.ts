@@ -1,3 +1,4 @@
+import { GatewayError } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile, readManifest } from '../config/load.ts'
 import { fileProblem } from '../config/problem.ts'
@@ -173,9 +174,15 @@ async function loadConfig({ source, store }: Workshop, pins: readonly Pin[]): Pr
   }
   const pin = pins.find(({ unit }) => unit === CONFIG_UNIT)
   if (pin?.runs.kind !== 'generation') return loadConfigFile(source.file)
-  const { config } = (await store.get(pin.runs.number)) ?? {}
-  if (config?.kind !== 'file') return loadConfigFile(source.file)
-  return loadText(source.file, await store.configText(config.textHash))
+  const { number } = pin.runs
+  const record = await store.get(number)
+  // The file was rejected: that what ran instead is lost makes it no better.
+  if (record === null) {
+    const reason = `Cannot load the config of generation ${number}, which runs instead of the file: it is not kept any more.`
+    throw new GatewayError('GENERATION_UNKNOWN', `${reason} "cardea release config" lets the file run.`)
+  }
+  if (record.config.kind !== 'file') return loadConfigFile(source.file)
+  return loadText(source.file, await store.configText(record.config.textHash))
 }
 
 /**

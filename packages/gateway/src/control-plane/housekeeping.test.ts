@@ -1,73 +1,91 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { Log } from '@cardea/sdk'
 import { CHANGE_DEFAULTS, CHANGE_LIMITS } from '../config/limits.ts'
 import type { ChangeSettings } from '../protocol/generation.ts'
 import { Housekeeping } from './housekeeping.ts'
-import type { GenerationStore } from './store/generation-store.ts'
-
-interface Look {
-  readonly generationsMax: number
-  readonly inUse: readonly number[]
-}
 
 function settings(generationsMax: number): ChangeSettings {
   return { ...CHANGE_DEFAULTS, generationsMax }
 }
 
-/** A store that says how it was looked through; `draining` are the numbers in use. */
-function housekeeping(t: TestContext, draining: Set<number>, fault: Error | null = null) {
+/** With a store that says how it was looked through: by which limit, and what was in use. */
+function housekeeping(t: TestContext, fault: Error | null = null) {
   t.mock.timers.enable({ apis: ['setTimeout'] })
-  const looks: Look[] = []
+  const looks: [generationsMax: number, inUse: readonly number[]][] = []
   const warnings: string[] = []
-  const store: Pick<GenerationStore, 'prune'> = {
-    async prune({ generationsMax }, inUse) {
-      looks.push({ generationsMax, inUse: [...inUse] })
-      if (fault !== null) throw fault
-    },
-  }
-  const log = { warn: (message: string) => void warnings.push(message) }
+  const draining = { numbers: new Set<number>() }
+  const engine = { isChanging: false }
   const keeper = new Housekeeping({
-    store: store as GenerationStore,
-    log: log as Log,
-    inUse: () => draining,
+    store: {
+      async prune({ generationsMax }, inUse) {
+        looks.push([generationsMax, [...inUse]])
+        if (fault !== null) throw fault
+      },
+    },
+    log: { warn: (message) => void warnings.push(message) },
+    draining,
+    engine,
   })
   t.after(() => keeper.close())
-  return { keeper, looks, warnings, pass: () => t.mock.timers.tick(CHANGE_LIMITS.pruneAfterMs) }
+  return {
+    keeper,
+    draining,
+    engine,
+    warnings,
+    /** Those since the last time. */
+    looks: () => looks.splice(0),
+    rest: () => t.mock.timers.tick(CHANGE_LIMITS.pruneRestMs),
+  }
 }
 
-test('committed() looks once for many commits, by what holds when it looks', (t) => {
-  const draining = new Set([1])
-  const { keeper, looks, pass } = housekeeping(t, draining)
+test('committed() looks at once, and then once for many commits, by what holds when it looks', (t) => {
+  const { keeper, draining, looks, rest } = housekeeping(t)
+  draining.numbers.add(1)
   keeper.committed(settings(10))
+  assert.deepEqual(looks(), [[10, [1]]])
   keeper.committed(settings(20))
-  draining.delete(1)
-  draining.add(2)
-  assert.deepEqual(looks, [])
-  pass()
-  assert.deepEqual(looks, [{ generationsMax: 20, inUse: [2] }])
-  pass()
-  assert.equal(looks.length, 1)
   keeper.committed(settings(30))
-  pass()
-  assert.equal(looks.length, 2)
+  draining.numbers.delete(1)
+  draining.numbers.add(2)
+  assert.deepEqual(looks(), [])
+  rest()
+  assert.deepEqual(looks(), [[30, [2]]])
+  rest()
+  assert.deepEqual(looks(), [])
+  keeper.committed(settings(40))
+  assert.deepEqual(looks(), [[40, [2]]])
+})
+
+test('committed() takes nothing away from a change that is under way: its commit looks', (t) => {
+  const { keeper, engine, looks, rest } = housekeeping(t)
+  keeper.committed(settings(1))
+  keeper.committed(settings(2))
+  looks()
+  engine.isChanging = true
+  rest()
+  rest()
+  assert.deepEqual(looks(), [])
+  keeper.committed(settings(3))
+  assert.deepEqual(looks(), [[3, []]])
 })
 
 test('committed() says what cannot be removed, and looks again after the next commit', async (t) => {
-  const { keeper, looks, warnings, pass } = housekeeping(t, new Set(), new Error('the disk is read-only'))
+  const { keeper, warnings, looks, rest } = housekeeping(t, new Error('the disk is read-only'))
   keeper.committed(settings(1))
-  pass()
   await Promise.resolve()
   assert.deepEqual(warnings, ['Cannot remove what is not needed any more: the disk is read-only'])
+  rest()
   keeper.committed(settings(1))
-  pass()
-  assert.equal(looks.length, 2)
+  assert.equal(looks().length, 2)
 })
 
-test('close() leaves the store alone', (t) => {
-  const { keeper, looks, pass } = housekeeping(t, new Set())
+test('close() leaves the store alone, whatever is committed yet', (t) => {
+  const { keeper, looks, rest } = housekeeping(t)
   keeper.committed(settings(1))
+  keeper.committed(settings(1))
+  looks()
   keeper.close()
-  pass()
-  assert.deepEqual(looks, [])
+  rest()
+  keeper.committed(settings(1))
+  assert.deepEqual(looks(), [])
 })

@@ -2,13 +2,16 @@ import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import type { ChangeSettings } from '../protocol/generation.ts'
+import type { ChangeEngine } from './change-engine.ts'
+import type { DrainingGenerations } from './draining-generations.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 
 export interface HousekeepingOptions {
-  readonly store: GenerationStore
-  readonly log: Log
-  /** Numbers of the generations besides the latest that must stay whole. */
-  inUse(): ReadonlySet<number>
+  readonly store: Pick<GenerationStore, 'prune'>
+  readonly log: Pick<Log, 'warn'>
+  /** Besides the latest they must stay whole. */
+  readonly draining: Pick<DrainingGenerations, 'numbers'>
+  readonly engine: Pick<ChangeEngine, 'isChanging'>
 }
 
 /**
@@ -18,31 +21,42 @@ export interface HousekeepingOptions {
 export class Housekeeping {
   readonly #options: HousekeepingOptions
   #limits: ChangeSettings | null = null
-  #timer: NodeJS.Timeout | undefined
+  /** Runs for a while after each look. */
+  #rest: NodeJS.Timeout | undefined
+  #isDue = false
+  #isClosed = false
 
   constructor(options: HousekeepingOptions) {
     this.#options = options
   }
 
-  /** A generation with these settings was committed. What is too old by them goes soon, and once for many of them. */
+  /** To be called in the turn in which a change ends that committed a generation with these settings. */
   committed(limits: ChangeSettings): void {
     this.#limits = limits
-    this.#timer ??= setTimeout(() => void this.#prune(), CHANGE_LIMITS.pruneAfterMs)
+    if (this.#rest === undefined) void this.#prune(limits)
+    else this.#isDue = true
   }
 
   /** What is left undone the next commit brings about, after the next start if need be. */
   close(): void {
-    clearTimeout(this.#timer)
-    this.#limits = null
+    this.#isClosed = true
+    clearTimeout(this.#rest)
   }
 
-  async #prune(): Promise<void> {
-    const { store, log, inUse } = this.#options
-    const limits = this.#limits
-    this.#timer = undefined
-    if (limits === null) return
+  #onRested(): void {
+    this.#rest = undefined
+    if (!this.#isDue || this.#limits === null) return
+    // A change that is under way may need what nothing else does: a generation that it brings back. A commit looks at once.
+    if (!this.#options.engine.isChanging) void this.#prune(this.#limits)
+  }
+
+  async #prune(limits: ChangeSettings): Promise<void> {
+    if (this.#isClosed) return
+    const { store, log, draining } = this.#options
+    this.#isDue = false
+    this.#rest = setTimeout(() => this.#onRested(), CHANGE_LIMITS.pruneRestMs)
     try {
-      await store.prune(limits, inUse())
+      await store.prune(limits, draining.numbers)
     } catch (thrown) {
       log.warn(`Cannot remove what is not needed any more: ${messageOf(thrown)}`)
     }

@@ -201,6 +201,7 @@ export class Workers {
 
   /** The staged generation will not be committed. */
   discard(generation: number): void {
+    this.#packer.forget()
     for (const [worker, state] of this.#workers) {
       const isConcerned = state.staged?.number === generation || state.asked === generation
       if (!isConcerned || state.generation === generation) continue
@@ -230,6 +231,7 @@ export class Workers {
     }
     const ready = [...this.#workers].filter(([, state]) => state.step !== 'spawned')
     await Promise.all(ready.map(commitOne))
+    this.#packer.forget()
     return { swappedAt, failed }
   }
 

@@ -83,7 +83,6 @@ export class ControlRoom {
   private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
     const { serve, log, workers, master } = options
     this.#draining = new DrainingGenerations(workers)
-    this.#housekeeping = new Housekeeping({ store, log, inUse: () => this.#draining.numbers })
     const fingerprints = new Fingerprints()
     this.#options = options
     this.#store = store
@@ -114,6 +113,7 @@ export class ControlRoom {
       onCommitted: (reference, previous) => this.#onCommitted(reference, previous),
       newLifecycle: () => this.#newLifecycle(),
     })
+    this.#housekeeping = new Housekeeping({ store, log, draining: this.#draining, engine: this.#engine })
     this.#faults = new FaultPolicy({
       engine: this.#engine,
       workers,

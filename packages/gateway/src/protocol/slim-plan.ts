@@ -55,7 +55,7 @@ export function wholePlan(
 /** A slim plan as bytes: what passes on a message does not read it. */
 export type PackedPlan = Uint8Array
 
-/** Packs plans. As a rule all processes have the same and get the same, so what was packed last is kept. */
+/** Packs plans. As a rule all processes have the same and get the same, so what was packed last is kept for a while. */
 export class PlanPacker {
   #last: {
     readonly plan: GenerationPlan
@@ -69,6 +69,11 @@ export class PlanPacker {
     const packed = packPlan(slimPlan(plan, given))
     this.#last = { plan, given, packed }
     return packed
+  }
+
+  /** The change is over: it has weight, and the secrets of a config. */
+  forget(): void {
+    this.#last = null
   }
 }
 

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { hash as digest } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError } from '../../base/errors.ts'
@@ -10,7 +10,7 @@ import type { Blob } from './types.ts'
 const WRITES_AT_ONCE_MAX = 8
 
 export function sha256(content: string | Uint8Array): string {
-  return hash('sha256', content)
+  return digest('sha256', content)
 }
 
 export function blobOf(text: string): Blob {
