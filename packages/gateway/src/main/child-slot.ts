@@ -59,8 +59,8 @@ function interruptibleFlags(): string[] {
 
 /**
  * For glibc, which otherwise has a heap for each of V8's threads, and keeps what each of them needed at its busiest.
- * *Measured* on a worker with five plugins, 100 MB instead of 108 at the same CPU per request; and over the last 500 of
- * 1,800 swaps resident memory grew by 0.11 KB a swap instead of 0.52. What is set by hand wins.
+ * *Measured* on a worker, a connection per request: 106 to 108 MB instead of 113 to 116 at the same CPU; and over the last
+ * 500 of 1,800 swaps resident memory grew by 0.11 KB a swap instead of 0.52. What is set by hand wins.
  */
 const ALLOCATOR = { MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX || '1' }
 
