@@ -27,8 +27,8 @@ export const CHANGE_ERRORS = {
     0,
     'never',
     'That generation is not kept',
-    'There never was one of that number, or it is older than what `changes.generations_max` and `changes.plugin_versions_max` keep.',
-    '`cardea history` lists those that can be brought back.',
+    'There never was one of that number, or it is older than what `changes.generations_max` and `changes.plugin_versions_max` keep. Of a change: its config was to run instead of a rejected file, and somebody deleted it.',
+    '`cardea history` lists those that can be brought back; `cardea release config` lets the file run again.',
   ),
   PLUGIN_VERSION_UNKNOWN: gateway(
     0,

@@ -185,3 +185,13 @@ test('stage() rejects when the worker ends between the two', async () => {
   await assert.rejects(workers.stage(planOf(2, [A])), { code: 'WORKER_LOST' })
   await waitFor(() => workers.numbers.length === 0, 'the worker to be gone')
 })
+
+test('commit() and discard() forget what was packed: the code and secrets of a plan', async (t) => {
+  const packer = new PlanPacker()
+  const forget = t.mock.method(packer, 'forget')
+  const workers = new Workers(() => {}, packer)
+  await workers.commit(planOf(1, [A]))
+  assert.equal(forget.mock.callCount(), 1)
+  workers.discard(2)
+  assert.equal(forget.mock.callCount(), 2)
+})

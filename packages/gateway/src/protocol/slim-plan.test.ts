@@ -64,6 +64,9 @@ test('PlanPacker.pack() writes a plan once for all who have the same, and anew f
   assert.equal(packer.pack(PLAN, PLAN), named)
   assert.deepEqual(unpackPlan(named), slimPlan(PLAN, PLAN))
   assert.deepEqual(unpackPlan(packer.pack(PLAN, null)), PLAN)
+  const whole = packer.pack(PLAN, null)
+  packer.forget()
+  assert.notEqual(packer.pack(PLAN, null), whole)
   const next = { ...PLAN, number: 4 }
   assert.deepEqual(unpackPlan(packer.pack(next, PLAN)), slimPlan(next, PLAN))
 })
