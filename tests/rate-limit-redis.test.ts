@@ -78,7 +78,8 @@ async function assertOneLimit(gateways: readonly TestGateway[], path: string, be
   }
   await waitFor(async () => {
     await round()
-    return admitted >= ADMITTED_MIN
+    assert.ok(admitted >= ADMITTED_MIN, `${admitted} were`)
+    return true
   }, `at least ${ADMITTED_MIN} of ${path} to be admitted`)
   for (let more = 0; more < 3; more += 1) await round()
   assert.ok(admitted <= ADMITTED_MAX, `${admitted} of ${path} admitted`)

@@ -41,6 +41,15 @@ export class TestRedis implements AsyncDisposable {
     await once(child, 'exit')
   }
 
+  /** From now until `resume` it takes what it is sent and answers nothing. */
+  pause(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT')
+  }
+
   /** One command by words without blanks, and the answer as it is on the wire. */
   async command(line: string): Promise<string> {
     const socket = connect(this.port, '127.0.0.1')

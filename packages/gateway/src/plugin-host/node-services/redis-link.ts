@@ -22,6 +22,8 @@ export class RedisLink {
   /** What answered last was a replica: that it can be reached says nothing. */
   #isReadOnly = false
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers()
+  /** Not answered yet. */
+  readonly #asking = new Set<Promise<unknown>>()
 
   constructor(url: string, onChange: (link: RedisLink) => void) {
     this.url = url
@@ -41,12 +43,23 @@ export class RedisLink {
 
   /** One round trip for all of them. Rejects when there is no connection, or it breaks: what was granted then is lost. */
   async ask(asks: readonly SharedQuotaAsk[]): Promise<readonly SharedQuotaNote[]> {
+    const asking = this.#step(asks)
+    this.#asking.add(asking)
+    try {
+      return await asking
+    } finally {
+      this.#asking.delete(asking)
+    }
+  }
+
+  async #step(asks: readonly SharedQuotaAsk[]): Promise<readonly SharedQuotaNote[]> {
     try {
       const redis = this.#redis
       if (redis?.status !== 'ready') throw new Error(this.#reason || 'there is no connection')
       const notes = await Promise.all(asks.map((ask) => step(redis, ask)))
       this.#isReadOnly = false
       this.#note(true)
+      if (this.#isClosed) await Promise.all(unusedOf(asks, notes).map((unused) => step(redis, unused)))
       return notes
     } catch (thrown) {
       this.#note(false, messageOf(thrown))
@@ -67,15 +80,21 @@ export class RedisLink {
     this.#note(false, `it did not answer within ${QUOTA_LIMITS.silentMs} ms`)
   }
 
-  /** Resolves when what was sent before has arrived, as far as one may wait for that. Never rejects. */
+  /**
+   * Resolves when what was sent before has arrived, and what is granted from now on is given back, as far as one may wait for
+   * that: whoever asked has left. Never rejects.
+   */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#first.resolve()
     const redis = this.#redis
     if (redis?.status === 'ready') {
-      const left = redis.quit().catch(() => {})
-      await Promise.race([left, delay(REDIS_LIMITS.closeTimeoutMs, undefined, { ref: false })])
+      const left = Promise.allSettled(this.#asking).then(() => redis.quit())
+      await Promise.race([
+        left.catch(() => {}),
+        delay(REDIS_LIMITS.closeTimeoutMs, undefined, { ref: false }),
+      ])
     }
     redis?.disconnect()
   }
@@ -115,6 +134,14 @@ export class RedisLink {
     this.#first.resolve()
     this.#onChange(this)
   }
+}
+
+/** Gives back all that was granted. */
+function unusedOf(asks: readonly SharedQuotaAsk[], notes: readonly SharedQuotaNote[]): SharedQuotaAsk[] {
+  return asks.flatMap((ask, at) => {
+    const { tokens = 0, index = 0 } = notes[at] ?? {}
+    return tokens > 0 ? { ...ask, need: 0, want: 0, returned: tokens, index } : []
+  })
 }
 
 async function step(redis: Redis, ask: SharedQuotaAsk): Promise<SharedQuotaNote> {

@@ -105,6 +105,38 @@ test('SharedState can be asked from the first moment of a generation on, of what
   assert.ok(logged.every((message) => message.startsWith('Redis is there')))
 })
 
+test('SharedState gives back what it is still granted when it has left', async (t) => {
+  const program = requireProgram(t, 'redis-server')
+  if (program === null) return
+  await using server = await TestRedis.start(program)
+  for (const window of [null, 'sliding'] as const) {
+    const { state } = stateOf(t)
+    await state.prepare({ redis: server.url, onLoss: 'local' })
+    state.commit({ redis: server.url, onLoss: 'local' })
+    const ask = { ...ASK, key: `${window}`, window, rate: 10 / 864_000, burst: 10 }
+    const [first] = await state.ask([ask])
+    assert.equal(first?.tokens, 1)
+    server.pause()
+    const late = state.ask([
+      { ...ask, need: 4 },
+      { ...ask, need: 2 },
+    ])
+    const closed = state.close()
+    server.resume()
+    const notes = await late
+    assert.deepEqual(
+      notes.map(({ tokens }) => tokens),
+      [4, 2],
+    )
+    await closed
+    const { state: other } = stateOf(t)
+    await other.prepare({ redis: server.url, onLoss: 'local' })
+    other.commit({ redis: server.url, onLoss: 'local' })
+    const [rest] = await other.ask([{ ...ask, need: 10 }])
+    assert.equal(rest?.tokens, 9, `${window}`)
+  }
+})
+
 test('SharedState goes from a Redis that became a replica to the one that has its name now, and says so once', async (t) => {
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
