@@ -81,14 +81,13 @@ async function compareIn(
   const entrants = enter(scenario, peers)
   for (const entrant of entrants) {
     const { peer, variant } = entrant
-    // One gateway has the route with the plugin and the one without.
-    const isShared = scenario.builtIn !== null
-    const shared = isShared ? entrants.find(({ proxy }) => proxy !== null)?.proxy : undefined
+    const { oneGateway, variants } = scenario
+    const shared = oneGateway ? entrants.find(({ proxy }) => proxy !== null)?.proxy : undefined
     const place = join(directory, `${peer.name}-${variant}`)
     const { proxyCore: core } = comparison
     try {
       const at = { directory: place, core, upstreamPort: upstream.port }
-      const started = isShared ? 'built-in' : variant
+      const started = oneGateway ? (variants.at(-1) ?? variant) : variant
       entrant.proxy = shared ?? cleanUp.use(await startProxy(peer, started, scenario, at))
       const faults = answerFaults(await ask(entrant.proxy.port, scenario, variant), scenario)
       if (faults.length > 0) throw new Error(`Its answer is wrong: ${faults.join('; ')}.`)

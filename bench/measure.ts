@@ -106,7 +106,7 @@ async function warmUp(cell: Cell): Promise<void> {
   // The first time, code is compiled as well.
   if (cell.round === 0) await load(cell, 2 * warmUpSeconds)
   // A gateway that serves both routes has just been asked for the other one.
-  else if (cell.scenario.builtIn === null) await load(cell, warmUpSeconds)
+  else if (!cell.scenario.oneGateway) await load(cell, warmUpSeconds)
 }
 
 async function loggedBytes({ proxy, scenario, variant }: Cell): Promise<number> {

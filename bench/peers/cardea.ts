@@ -53,13 +53,15 @@ ${await routesOf(setup)}
   },
 }
 
-/** The route without the built-in plugin is matched as the one with it is. */
+/** A route without plugins is matched as the one with them is. */
 async function routesOf(setup: PeerSetup): Promise<string> {
   const plugins = JSON.stringify(await builtInsOf(setup))
-  if (setup.variant !== 'built-in')
+  const { variant } = setup
+  if (variant === 'plain' || variant === 'logging')
     return `  - { name: all, path: "/*", upstream: origin, plugins: ${plugins} }`
-  return `  - { name: built-in, path: ${SMALL_PATH}, upstream: origin, plugins: ${plugins} }
-  - { name: plain, path: ${PLAIN_PATH}, upstream: origin }`
+  const none = JSON.stringify(Object.fromEntries(PLUGINS_OF[variant].map((name) => [name, false])))
+  return `  - { name: with, path: ${SMALL_PATH}, upstream: origin, plugins: ${plugins} }
+  - { name: without, path: ${PLAIN_PATH}, upstream: origin, plugins: ${none} }`
 }
 
 /** Logs are not rotated, so that their growth can be read from one file. */
