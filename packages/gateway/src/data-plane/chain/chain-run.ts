@@ -36,6 +36,8 @@ export class ChainRun extends HookWait {
   #error: ExchangeError | null = null
   #afterErrors: () => void = NOTHING
   #record: FinishRecord | null = null
+  /** Some plugin has something to do with a response. Otherwise contexts, long out of the caches, are not asked. */
+  #wantsResponse = false
   /** The next onResponse, going backwards; undefined before the first answer. */
   #responseCursor: HookContext | null | undefined
 
@@ -75,6 +77,7 @@ export class ChainRun extends HookWait {
         ) {
           guard.calls++
           context.outcome = 'passed'
+          this.#wantsResponse ||= context.wantsResponse
           continue
         }
         promise = promiseOf(result)
@@ -112,7 +115,8 @@ export class ChainRun extends HookWait {
       context.outcome = 'passed'
       this.#keepEdits(context)
       context.entry.guard.calls++
-      if (!context.wantsResponse) context.entry.guard.onProbed(context)
+      if (context.wantsResponse) this.#wantsResponse = true
+      else context.entry.guard.onProbed(context)
       answer.status = 0
       answer.content = null
       return !this.#ended
@@ -150,9 +154,8 @@ export class ChainRun extends HookWait {
 
   #keepEdits(context: HookContext): void {
     context.mayEditResponse = false
-    if (context.saved === null) return
+    if (context.saved !== null) this.user.keep()
     context.saved = null
-    this.user.keep()
   }
 
   /** What a plugin that is passed over did to the message. Returns false when that cannot be. */
@@ -215,14 +218,11 @@ export class ChainRun extends HookWait {
   }
 
   #runResponses(): void {
-    let context = this.#responseCursor ?? null
-    while (context !== null) {
-      const { previous }: HookContext = context
-      if (context.wantsResponse) {
-        this.#responseCursor = previous
-        if (!this.#runResponse(context)) return
-      }
-      context = previous
+    const first = this.#wantsResponse ? (this.#responseCursor ?? null) : null
+    for (let context = first; context !== null; context = context.previous) {
+      if (!context.wantsResponse) continue
+      this.#responseCursor = context.previous
+      if (!this.#runResponse(context)) return
     }
     this.#responseCursor = null
     if (!this.#ended) this.user.onResponded()

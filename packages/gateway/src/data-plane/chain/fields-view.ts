@@ -47,30 +47,53 @@ const editableName = remembering((name) => {
   return checked
 })
 
-/** The part that request and response fields have in common: reading. */
-abstract class ReadableFields {
-  protected readonly context: HookContext
+/** What a view shows, and what edits do to it. The objects are constants: V8 inlines what they do. */
+interface FieldsAccess {
+  lines(context: HookContext): FieldLines
+  set(context: HookContext, name: string, value: string): void
+  append(context: HookContext, name: string, value: string): void
+  delete(context: HookContext, name: string): void
+}
 
-  constructor(context: HookContext) {
-    this.context = context
+/**
+ * The fields of a message or its trailers. One class for all: one that extends another is made by calls which V8 does not
+ * inline, and plugins make two of these for each exchange.
+ */
+export class FieldsView implements Fields {
+  readonly #context: HookContext
+  readonly #access: FieldsAccess
+
+  constructor(context: HookContext, access: FieldsAccess) {
+    this.#context = context
+    this.#access = access
   }
 
-  protected abstract lines(): FieldLines
-
   get(name: string): string | null {
-    return this.lines().get(lowerCaseName(name))
+    return this.#access.lines(this.#context).get(lowerCaseName(name))
   }
 
   getAll(name: string): string[] {
-    return this.lines().getAll(lowerCaseName(name))
+    return this.#access.lines(this.#context).getAll(lowerCaseName(name))
   }
 
   has(name: string): boolean {
-    return this.lines().has(lowerCaseName(name))
+    return this.#access.lines(this.#context).has(lowerCaseName(name))
+  }
+
+  set(name: string, value: string): void {
+    this.#access.set(this.#context, name, value)
+  }
+
+  append(name: string, value: string): void {
+    this.#access.append(this.#context, name, value)
+  }
+
+  delete(name: string): void {
+    this.#access.delete(this.#context, name)
   }
 
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
-    const { lines } = this.lines()
+    const { lines } = this.#access.lines(this.#context)
     for (let i = 0; i < lines.length; i += 2) yield [lines[i] as string, lines[i + 1] as string]
   }
 }
@@ -94,13 +117,11 @@ const editableRequestName = remembering((name) => {
   return checked
 })
 
-export class RequestFieldsView extends ReadableFields implements Fields {
-  protected override lines(): FieldLines {
-    return this.context.exchange.requestFields
-  }
+export const REQUEST_FIELDS: FieldsAccess = {
+  lines: (context) => context.exchange.requestFields,
 
-  set(name: string, value: string): void {
-    const exchange = this.#editable()
+  set(context, name, value) {
+    const exchange = editableRequest(context)
     const checked = editableRequestName(name)
     if (checked === 'host' && !isHost(String(value))) {
       throw new TypeError('The Host field can only be set to a host with an optional port (RFC 9110, 7.2)')
@@ -108,101 +129,88 @@ export class RequestFieldsView extends ReadableFields implements Fields {
     const text = checkedFieldValue(checked, value)
     exchange.noteRequestEdit(checked)
     exchange.requestFields.set(checked, text)
-  }
+  },
 
-  append(name: string, value: string): void {
-    const exchange = this.#editable()
+  append(context, name, value) {
+    const exchange = editableRequest(context)
     const checked = editableRequestName(name)
     if (checked === 'host') throw new TypeError('There is one Host field (RFC 9112, 3.2); set it')
     const text = checkedFieldValue(checked, value)
     exchange.noteRequestEdit(checked)
     exchange.requestFields.append(checked, text)
-  }
+  },
 
-  delete(name: string): void {
-    const exchange = this.#editable()
+  delete(context, name) {
+    const exchange = editableRequest(context)
     const checked = editableRequestName(name)
     // Also where there is no such field: what is not to be there must not come in the trailers.
     exchange.noteRequestEdit(checked)
     exchange.requestFields.delete(checked)
-  }
+  },
+}
 
-  /** No getter: V8 calls into its runtime for a private one. */
-  #editable(): ExchangeView {
-    const { exchange } = this.context
-    if (exchange.phase !== Phase.handle) {
-      throw new TypeError('The request has been sent; its fields can be changed in handle only')
-    }
-    this.context.checkInHandle()
-    this.context.willEdit()
-    return exchange
+function editableRequest(context: HookContext): ExchangeView {
+  const { exchange } = context
+  if (exchange.phase !== Phase.handle) {
+    throw new TypeError('The request has been sent; its fields can be changed in handle only')
   }
+  context.checkInHandle()
+  context.willEdit()
+  return exchange
 }
 
 /** In `handle` a record of edits; after that the fields of the response itself. */
-export class ResponseFieldsView extends ReadableFields implements Fields {
-  protected override lines(): FieldLines {
-    const { exchange } = this.context
+export const RESPONSE_FIELDS: FieldsAccess = {
+  lines({ exchange }) {
     if (exchange.phase !== Phase.handle) return exchange.responseFields
     const recorded = new FieldLines()
     exchange.edits.replayOn(recorded)
     return recorded
-  }
+  },
 
-  set(name: string, value: string): void {
+  set(context, name, value) {
     const checked = editableName(name)
-    this.#edited(checked).set(checked, checkedFieldValue(checked, value))
-  }
+    editedResponse(context, checked).set(checked, checkedFieldValue(checked, value))
+  },
 
-  append(name: string, value: string): void {
+  append(context, name, value) {
     const checked = editableName(name)
-    this.#edited(checked).append(checked, checkedFieldValue(checked, value))
-  }
+    editedResponse(context, checked).append(checked, checkedFieldValue(checked, value))
+  },
 
-  delete(name: string): void {
+  delete(context, name) {
     const checked = editableName(name)
-    this.#edited(checked).delete(checked)
-  }
+    editedResponse(context, checked).delete(checked)
+  },
+}
 
-  #edited(name: string): Pick<FieldLines, 'set' | 'append' | 'delete'> {
-    const { exchange } = this.context
-    if (exchange.phase === Phase.sent)
-      throw new TypeError('The response head has been sent; its fields are final')
-    if (exchange.phase === Phase.handle) {
-      this.context.checkInHandle()
-      return exchange.edits
-    }
-    this.context.checkInResponse()
-    this.context.willEdit()
-    exchange.noteResponseEdit(name)
-    return exchange.responseFields
+function editedResponse(context: HookContext, name: string): Pick<FieldLines, 'set' | 'append' | 'delete'> {
+  const { exchange } = context
+  if (exchange.phase === Phase.sent)
+    throw new TypeError('The response head has been sent; its fields are final')
+  if (exchange.phase === Phase.handle) {
+    context.checkInHandle()
+    return exchange.edits
   }
+  context.checkInResponse()
+  context.willEdit()
+  exchange.noteResponseEdit(name)
+  return exchange.responseFields
 }
 
 /** Trailer fields: to read. */
-export class TrailersView extends ReadableFields implements Fields {
-  readonly #of: (context: HookContext) => FieldLines | null
-
-  constructor(context: HookContext, of: (context: HookContext) => FieldLines | null) {
-    super(context)
-    this.#of = of
-  }
-
-  protected override lines(): FieldLines {
-    return this.#of(this.context) ?? new FieldLines()
-  }
-
-  set(): void {
-    throw readOnlyTrailers()
-  }
-
-  append(): void {
-    throw readOnlyTrailers()
-  }
-
-  delete(): void {
-    throw readOnlyTrailers()
+function trailersBy(linesOf: (exchange: ExchangeView) => FieldLines | null): FieldsAccess {
+  return {
+    lines: ({ exchange }) => linesOf(exchange) ?? new FieldLines(),
+    set: refuseTrailerEdit,
+    append: refuseTrailerEdit,
+    delete: refuseTrailerEdit,
   }
 }
 
-const readOnlyTrailers = () => new TypeError('Trailer fields can be read, not changed')
+export const REQUEST_TRAILERS = trailersBy((exchange) => exchange.requestTrailers)
+export const RESPONSE_TRAILERS = trailersBy((exchange) => exchange.responseTrailers)
+
+function refuseTrailerEdit(): never {
+  throw new TypeError('Trailer fields can be read, not changed')
+}

@@ -5,13 +5,13 @@ import type { BodyFlow } from '../body/body-flow.ts'
 import { isToken } from '../fields.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
-import { RequestFieldsView, TrailersView } from './fields-view.ts'
+import { FieldsView, REQUEST_FIELDS, REQUEST_TRAILERS } from './fields-view.ts'
 import { TransformStage } from './transform-stage.ts'
 
 /** `ctx.request`. */
 export class RequestView implements Request {
   readonly #context: HookContext
-  #headers: RequestFieldsView | null = null
+  #headers: FieldsView | null = null
 
   constructor(context: HookContext) {
     this.#context = context
@@ -50,7 +50,7 @@ export class RequestView implements Request {
   }
 
   get headers(): Fields {
-    this.#headers ??= new RequestFieldsView(this.#context)
+    this.#headers ??= new FieldsView(this.#context, REQUEST_FIELDS)
     return this.#headers
   }
 
@@ -71,7 +71,7 @@ export class RequestView implements Request {
   }
 
   get trailers(): Fields {
-    return new TrailersView(this.#context, (context) => context.exchange.requestTrailers)
+    return new FieldsView(this.#context, REQUEST_TRAILERS)
   }
 
   async bytes(options?: BodyOptions): Promise<Uint8Array> {

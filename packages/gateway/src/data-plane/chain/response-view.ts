@@ -2,14 +2,14 @@ import type { BodyOptions, BodyTransform, Fields, Response, ResponseInit } from 
 import type { BodyFlow } from '../body/body-flow.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
-import { ResponseFieldsView, TrailersView } from './fields-view.ts'
+import { FieldsView, RESPONSE_FIELDS, RESPONSE_TRAILERS } from './fields-view.ts'
 import { copyOf, kindOf, ownBuffer, shown, textOf } from './request-view.ts'
 import { checkedTransform, TransformStage } from './transform-stage.ts'
 
 /** `ctx.response`. */
 export class ResponseView implements Response {
   readonly #context: HookContext
-  #headers: ResponseFieldsView | null = null
+  #headers: FieldsView | null = null
 
   constructor(context: HookContext) {
     this.#context = context
@@ -36,12 +36,12 @@ export class ResponseView implements Response {
   }
 
   get headers(): Fields {
-    this.#headers ??= new ResponseFieldsView(this.#context)
+    this.#headers ??= new FieldsView(this.#context, RESPONSE_FIELDS)
     return this.#headers
   }
 
   get trailers(): Fields {
-    return new TrailersView(this.#context, (context) => context.exchange.responseTrailers)
+    return new FieldsView(this.#context, RESPONSE_TRAILERS)
   }
 
   send(body: string | Uint8Array | null = null, init: ResponseInit = {}): false {
