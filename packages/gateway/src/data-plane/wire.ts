@@ -1,5 +1,6 @@
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { READ_BUFFER_BYTES, readBuffer } from './read-buffer.ts'
 import type { TurnWriter, TurnWrites } from './turn-writes.ts'
 
 /**
@@ -22,9 +23,6 @@ export interface WireOwner {
   /** One of the others threw. The connection is to pay for it, and no other. */
   onFault(error: unknown): void
 }
-
-const READ_BUFFER_BYTES = 64 * 1024
-const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
 
 /**
  * Up to here a head and its content leave as one latin1 string: below Node's 16 KiB on-stack copy, and cheaper than

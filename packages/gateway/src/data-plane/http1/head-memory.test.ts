@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { LIMIT_DEFAULTS } from '../../config/limits.ts'
+import { readBuffer } from '../read-buffer.ts'
 import { HeadMemory, LatestHead } from './head-memory.ts'
 import { type HeadLimits, type RequestHead, readRequestHead } from './request-head.ts'
 import { type ResponseHead, readResponseHead } from './response-head.ts'
@@ -8,19 +9,33 @@ import { linesOf } from './test-support.ts'
 
 const limits: HeadLimits = LIMIT_DEFAULTS
 
-/** Below and above the length up to which bytes are compared one by one. */
-const PADDINGS = ['', `X-Padding: ${'p'.repeat(300)}\r\n`]
+/** Four bytes are compared at once: each number of bytes that are left over then. */
+const PADDINGS = [0, 1, 2, 3, 300].map((length) => `X-Padding: ${'p'.repeat(length)}\r\n`)
+
+/** Where heads are found: in the buffer that all plain sockets are read into, wherever in it, or in one of their own. */
+const PLACES = {
+  'the read buffer': (bytes: Buffer, at: number) => {
+    readBuffer.fill('?', 0, at + bytes.length + 8)
+    bytes.copy(readBuffer, at)
+    return readBuffer
+  },
+  'a buffer of its own': (bytes: Buffer, at: number) => Buffer.concat([Buffer.alloc(at, '?'), bytes]),
+}
+
+const inReadBuffer = PLACES['the read buffer']
 
 function readRequest(text: string, memory: HeadMemory<RequestHead> | null, from = limits): RequestHead {
-  const buffer = Buffer.from(text, 'latin1')
-  const head = readRequestHead(buffer, 0, buffer.length, from, memory)
+  const start = text.length % 5
+  const buffer = inReadBuffer(Buffer.from(text, 'latin1'), start)
+  const head = readRequestHead(buffer, start, start + text.length, from, memory)
   assert.ok(head !== null)
   return head
 }
 
 function readResponse(text: string, memory: HeadMemory<ResponseHead> | null): ResponseHead {
-  const buffer = Buffer.from(text, 'latin1')
-  const head = readResponseHead(buffer, 0, buffer.length, limits, memory)
+  const start = text.length % 5
+  const buffer = inReadBuffer(Buffer.from(text, 'latin1'), start)
+  const head = readResponseHead(buffer, start, start + text.length, limits, memory)
   assert.ok(head !== null)
   return head
 }
@@ -81,6 +96,24 @@ describe('HeadMemory', () => {
     assert.equal(another.length, other.length)
     assert.equal(new HeadMemory().recall(other, 0, other.length, limits), null)
   })
+
+  for (const [name, place] of Object.entries(PLACES)) {
+    for (const padding of PADDINGS) {
+      it(`sees a difference from its own head in any byte, in ${name} (${padding.length} bytes more)`, () => {
+        const known = Buffer.from(`a: b\r\n${padding}\xe9: d\r\n\r\n`, 'latin1')
+        for (let start = 0; start < 4; start++) {
+          const memory = new HeadMemory<string>()
+          memory.remember(place(known, 1), 1, known.toString('latin1'), limits, 'parsed')
+          for (let i = 0; i < known.length; i++) {
+            const other = Buffer.from(known)
+            other[i] = (other[i] as number) ^ 0x80
+            assert.equal(memory.recall(place(other, start), start, start + other.length, limits), null)
+            assert.equal(memory.recall(place(known, start), start, start + known.length, limits), 'parsed')
+          }
+        }
+      })
+    }
+  }
 
   for (const padding of PADDINGS) {
     it(`sees a difference from another connection's head in any byte (${padding.length} bytes more)`, () => {
