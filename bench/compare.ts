@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, release, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { measureCell, type Sample, type Timing } from './measure.ts'
+import { type Cell, measureCell, type Sample, type Timing, warmUpFirst } from './measure.ts'
 import type { Peer } from './peers/peer.ts'
 import { answerFaults, ask, type RunningProxy, startProxy } from './proxy.ts'
 import type { Machine, Results, Row } from './results.ts'
@@ -95,9 +95,17 @@ async function compareIn(
       fail(entrant, error, comparison)
     }
   }
-  for (let round = 0; round < comparison.timing.repeats; round++) {
-    for (const entrant of rotate(entrants, round))
-      await measureEntrant(entrant, scenario, upstream, round, comparison)
+  const inTurn = async (turn: readonly Entrant[], act: (entrant: Entrant, cell: Cell) => Promise<void>) => {
+    for (const entrant of turn) await tryWith(entrant, scenario, upstream, comparison, act)
+  }
+  await inTurn(entrants, (_, cell) => warmUpFirst(cell))
+  const { repeats } = comparison.timing
+  for (let round = 0; round < repeats; round++) {
+    await inTurn(rotate(entrants, round), async ({ samples, title }, cell) => {
+      const sample = await measureCell(cell, round)
+      samples.push(sample)
+      comparison.say(`  ${round + 1}/${repeats} ${title}: ${describe(sample)}`)
+    })
   }
   return entrants.map(({ peer, variant, title, samples, problem }) => {
     return { scenario: scenario.name, peer: peer.name, variant, title, samples, problem }
@@ -130,31 +138,19 @@ function titleOf({ title }: Peer, variant: Variant, { builtIn }: Scenario): stri
   return variant === 'built-in' && builtIn !== null ? `${title}, ${builtIn.name}` : title
 }
 
-async function measureEntrant(
+/** What cannot be measured once is left out from then on. */
+async function tryWith(
   entrant: Entrant,
   scenario: Scenario,
   upstream: Upstream,
-  round: number,
   comparison: Comparison,
+  act: (entrant: Entrant, cell: Cell) => Promise<void>,
 ): Promise<void> {
-  const { proxy } = entrant
+  const { proxy, variant } = entrant
   if (proxy === null || entrant.problem !== null) return
   const { timing, proxyCore, loadCore, signal } = comparison
   try {
-    const cell = {
-      proxy,
-      upstream,
-      scenario,
-      variant: entrant.variant,
-      round,
-      timing,
-      proxyCore,
-      loadCore,
-      signal,
-    }
-    const sample = await measureCell(cell)
-    entrant.samples.push(sample)
-    comparison.say(`  ${round + 1}/${timing.repeats} ${entrant.title}: ${describe(sample)}`)
+    await act(entrant, { proxy, upstream, scenario, variant, timing, proxyCore, loadCore, signal })
   } catch (error) {
     fail(entrant, error, comparison)
   }

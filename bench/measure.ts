@@ -54,7 +54,6 @@ export interface Cell {
   readonly upstream: Upstream
   readonly scenario: Scenario
   readonly variant: Variant
-  readonly round: number
   readonly timing: Timing
   readonly proxyCore: number
   readonly loadCore: number
@@ -62,8 +61,8 @@ export interface Cell {
 }
 
 /** Warms up, discards that, and measures once. Rejects when the proxy ends or wrk cannot run. */
-export async function measureCell(cell: Cell): Promise<Sample> {
-  const { proxy, upstream, timing, round, proxyCore } = cell
+export async function measureCell(cell: Cell, round: number): Promise<Sample> {
+  const { proxy, upstream, timing, proxyCore } = cell
   await warmUp(cell)
   await delay(SETTLE_MS)
   const acceptedBefore = await acceptedConnections(upstream)
@@ -101,12 +100,14 @@ export async function measureCell(cell: Cell): Promise<Sample> {
   }
 }
 
+/** Before the first round: code is compiled, and where variants share a gateway, that of all of them. */
+export async function warmUpFirst(cell: Cell): Promise<void> {
+  await load(cell, 2 * cell.timing.warmUpSeconds)
+}
+
+/** A gateway that serves both routes has been busy until now. */
 async function warmUp(cell: Cell): Promise<void> {
-  const { warmUpSeconds } = cell.timing
-  // The first time, code is compiled as well.
-  if (cell.round === 0) await load(cell, 2 * warmUpSeconds)
-  // A gateway that serves both routes has just been asked for the other one.
-  else if (!cell.scenario.oneGateway) await load(cell, warmUpSeconds)
+  if (!cell.scenario.oneGateway) await load(cell, cell.timing.warmUpSeconds)
 }
 
 async function loggedBytes({ proxy, scenario, variant }: Cell): Promise<number> {

@@ -10,7 +10,11 @@ import {
   type ResponseHead,
   readResponseHead,
 } from '../../packages/gateway/src/data-plane/http1/response-head.ts'
+import { readBuffer } from '../../packages/gateway/src/data-plane/read-buffer.ts'
 import type { Operation } from './timing.ts'
+
+/** Heads stand where those of sockets do, one after the other: up to here. */
+let used = 0
 
 /** The request of the bench's load, and what a browser sends; the answer of its upstream. */
 export const SMALL_REQUEST = head('GET /small HTTP/1.1', {
@@ -84,15 +88,17 @@ export function codecOperations(): Operation[] {
   ]
 }
 
-/** `memory` is that of a connection on which it may have come before. */
+/** `bytes` are of `head`; `memory` is that of a connection on which they may have come before. */
 export function readRequest(bytes: Buffer, memory: HeadMemory<RequestHead> | null = null) {
-  const read = readRequestHead(bytes, 0, bytes.length, LIMIT_DEFAULTS, memory)
+  const start = bytes.byteOffset - readBuffer.byteOffset
+  const read = readRequestHead(readBuffer, start, start + bytes.length, LIMIT_DEFAULTS, memory)
   if (read === null) throw new Error('The request head is not complete.')
   return read
 }
 
 export function readResponse(memory: HeadMemory<ResponseHead> | null = null) {
-  const read = readResponseHead(RESPONSE, 0, RESPONSE.length, LIMIT_DEFAULTS, memory)
+  const start = RESPONSE.byteOffset - readBuffer.byteOffset
+  const read = readResponseHead(readBuffer, start, start + RESPONSE.length, LIMIT_DEFAULTS, memory)
   if (read === null) throw new Error('The response head is not complete.')
   return read
 }
@@ -106,5 +112,8 @@ export function bytesOf(text: string): number {
 
 export function head(firstLine: string, fields: Readonly<Record<string, string>>): Buffer {
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}`)
-  return Buffer.from([firstLine, ...lines, '', ''].join('\r\n'), 'latin1')
+  const text = [firstLine, ...lines, '', ''].join('\r\n')
+  const start = used
+  used += readBuffer.write(text, start, 'latin1')
+  return readBuffer.subarray(start, used)
 }

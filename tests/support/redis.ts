@@ -41,13 +41,9 @@ export class TestRedis implements AsyncDisposable {
     await once(child, 'exit')
   }
 
-  /** From now until `resume` it takes what it is sent and answers nothing. */
+  /** From now on it takes what it is sent and answers nothing. */
   pause(): void {
     this.#child?.kill('SIGSTOP')
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT')
   }
 
   /** One command by words without blanks, and the answer as it is on the wire. */

@@ -40,7 +40,7 @@ export const REDIS_LIMITS = {
   /** A connection that is silent for so long although something was asked is given up. Requests wait `silentMs` at most. */
   silentTimeoutMs: 2_000,
   /** A worker that ends waits so long for what it gives back to arrive. */
-  closeTimeoutMs: 1_000,
+  closeTimeoutMs: 250,
   /** Tried again after this times the number of tries, at most `retryMaxMs`. */
   retryStepMs: 100,
   retryMaxMs: 1_000,

@@ -35,7 +35,7 @@ test('Watch sees a config file that is replaced by rename, again and again', asy
   }
 })
 
-test('Watch makes one call of a burst, however long it is, and another of what comes after', async (t) => {
+test('Watch makes one call of a burst that never rests for quietMs, and another of what comes after', async (t) => {
   const watchers: FSWatcher[] = []
   const { root, bursts } = await watching(
     t,

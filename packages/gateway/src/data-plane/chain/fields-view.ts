@@ -47,7 +47,7 @@ const editableName = remembering((name) => {
   return checked
 })
 
-/** What a view shows, and what edits do to it. The objects are constants: V8 inlines what they do. */
+/** What a view shows, and what edits do to it. */
 interface FieldsAccess {
   lines(context: HookContext): FieldLines
   set(context: HookContext, name: string, value: string): void

@@ -46,7 +46,7 @@ describe('HeadMemory', () => {
   const bytes = Buffer.from('a: b\r\nccc: d\r\n\r\n')
   const remembering = (): HeadMemory<string> => {
     const memory = new HeadMemory<string>()
-    memory.remember(bytes, 0, bytes.toString('latin1'), limits, 'parsed')
+    memory.remember(bytes.toString('latin1'), limits, 'parsed')
     return memory
   }
 
@@ -58,12 +58,16 @@ describe('HeadMemory', () => {
     for (let end = 3; end < 3 + bytes.length; end++) assert.equal(memory.recall(moved, 3, end, limits), null)
   })
 
-  it('keeps its own copy of the bytes: buffers are read into again', () => {
-    const shared = Buffer.from(bytes)
-    const memory = new HeadMemory<string>()
-    memory.remember(shared, 0, shared.toString('latin1'), limits, 'parsed')
-    shared.fill('x')
-    assert.equal(memory.recall(bytes, 0, bytes.length, limits), 'parsed')
+  it('recalls what stands at the very end of the read buffer, and nothing of which the end has not come yet', () => {
+    const memory = remembering()
+    const { length } = readBuffer
+    const start = length - bytes.length
+    bytes.copy(readBuffer, start)
+    assert.equal(memory.recall(readBuffer, start, length, limits), 'parsed')
+    for (let end = start; end < length; end++)
+      assert.equal(memory.recall(readBuffer, start, end, limits), null)
+    bytes.copy(readBuffer, start + 1)
+    assert.equal(memory.recall(readBuffer, start + 1, length, limits), null)
   })
 
   it('recalls nothing under other limits', () => {
@@ -84,13 +88,13 @@ describe('HeadMemory', () => {
     const latest = new LatestHead<string>()
     const [one, another] = [new HeadMemory(latest), new HeadMemory(latest)]
     const other = Buffer.from('a: b\r\n\r\n')
-    one.remember(bytes, 0, bytes.toString('latin1'), limits, 'parsed')
+    one.remember(bytes.toString('latin1'), limits, 'parsed')
     assert.equal(another.recall(bytes, 0, bytes.length, { ...limits }), null)
     assert.equal(another.recall(other, 0, other.length, limits), null)
     assert.equal(another.length, 0)
     assert.equal(another.recall(bytes, 0, bytes.length, limits), 'parsed')
     assert.equal(another.length, bytes.length)
-    one.remember(other, 0, other.toString('latin1'), limits, 'other')
+    one.remember(other.toString('latin1'), limits, 'other')
     assert.equal(another.recall(bytes, 0, bytes.length, limits), 'parsed')
     assert.equal(another.recall(other, 0, other.length, limits), 'other')
     assert.equal(another.length, other.length)
@@ -103,7 +107,7 @@ describe('HeadMemory', () => {
         const known = Buffer.from(`a: b\r\n${padding}\xe9: d\r\n\r\n`, 'latin1')
         for (let start = 0; start < 4; start++) {
           const memory = new HeadMemory<string>()
-          memory.remember(place(known, 1), 1, known.toString('latin1'), limits, 'parsed')
+          memory.remember(known.toString('latin1'), limits, 'parsed')
           for (let i = 0; i < known.length; i++) {
             const other = Buffer.from(known)
             other[i] = (other[i] as number) ^ 0x80
@@ -119,7 +123,7 @@ describe('HeadMemory', () => {
     it(`sees a difference from another connection's head in any byte (${padding.length} bytes more)`, () => {
       const latest = new LatestHead<string>()
       const known = Buffer.from(`a: b\r\n${padding}\xe9: d\r\n\r\n`, 'latin1')
-      new HeadMemory(latest).remember(known, 0, known.toString('latin1'), limits, 'parsed')
+      new HeadMemory(latest).remember(known.toString('latin1'), limits, 'parsed')
       for (let i = 0; i < known.length; i++) {
         for (const change of [1, 0x80]) {
           const other = Buffer.from(known)
@@ -137,9 +141,9 @@ describe('HeadMemory', () => {
     for (let i = 0; i < 16; i++) {
       const head = Buffer.from(`a: ${String(i).padStart(2, '0')}\r\n\r\n`)
       assert.equal(another.recall(head, 0, head.length, limits), null)
-      another.remember(head, 0, head.toString('latin1'), limits, `${i}`)
+      another.remember(head.toString('latin1'), limits, `${i}`)
     }
-    one.remember(bytes, 0, bytes.toString('latin1'), limits, 'parsed')
+    one.remember(bytes.toString('latin1'), limits, 'parsed')
     assert.equal(another.recall(Buffer.from('a: 99\r\n\r\n'), 0, 9, limits), null)
     assert.equal(another.recall(bytes, 0, bytes.length, limits), null)
     assert.equal(another.wants(10), false)

@@ -1,7 +1,10 @@
 import { readBuffer, readBufferView } from '../read-buffer.ts'
 import { CR, LF } from './syntax.ts'
 
-/** Longer heads are not remembered: an idle connection holds this much at most, twice (as sent, and written out). */
+/**
+ * Longer heads are not remembered: an idle connection holds this much at most, three times (as text and as numbers, and
+ * written out).
+ */
 const REMEMBERED_BYTES_MAX = 1_536
 
 /** A connection whose heads differ this often in a row gains nothing, and is not asked any more. */
@@ -13,15 +16,13 @@ const WORD_BYTES = 4
 class KnownHead<Parsed> {
   readonly text: string
   readonly parsed: Parsed
-  /** Its bytes four at a time, little-endian; what is left of them is compared as text. */
-  readonly #words: Int32Array
+  /** Made when it may have come again in the read buffer. */
+  #words: Int32Array | null = null
   readonly #limits: object
 
-  constructor(buffer: Buffer, start: number, text: string, limits: object, parsed: Parsed) {
+  constructor(text: string, limits: object, parsed: Parsed) {
     this.text = text
     this.parsed = parsed
-    this.#words = new Int32Array(Math.floor(text.length / WORD_BYTES))
-    for (let i = 0; i < this.#words.length; i++) this.#words[i] = buffer.readInt32LE(start + i * WORD_BYTES)
     this.#limits = limits
   }
 
@@ -33,6 +34,7 @@ class KnownHead<Parsed> {
     if (!this.#mayStand(buffer, start, end, limits)) return false
     const { text } = this
     if (buffer !== readBuffer) return buffer.toString('latin1', start, start + text.length) === text
+    this.#words ??= wordsOf(text)
     const words = this.#words
     for (let i = 0; i < words.length; i++) {
       if (readBufferView.getInt32(start + i * WORD_BYTES, true) !== words[i]) return false
@@ -57,6 +59,14 @@ class KnownHead<Parsed> {
     const at = start + this.text.length
     return at <= end && buffer[at - 1] === LF && buffer[at - 2] === CR && this.#limits === limits
   }
+}
+
+/** The bytes of latin1 text four at a time, little-endian, without those that are left over. */
+function wordsOf(text: string): Int32Array {
+  const bytes = Buffer.from(text, 'latin1')
+  return Int32Array.from({ length: Math.floor(text.length / WORD_BYTES) }, (_, index) =>
+    bytes.readInt32LE(index * WORD_BYTES),
+  )
 }
 
 /**
@@ -110,9 +120,9 @@ export class HeadMemory<Parsed> {
     return length <= REMEMBERED_BYTES_MAX && this.#misses < MISSES_MAX
   }
 
-  /** `text` is the bytes of `buffer` from `start` on. `parsed` must never change. */
-  remember(buffer: Buffer, start: number, text: string, limits: object, parsed: Parsed): void {
-    const head = new KnownHead(buffer, start, text, limits, parsed)
+  /** `text` is the head's bytes, latin1. `parsed` must never change. */
+  remember(text: string, limits: object, parsed: Parsed): void {
+    const head = new KnownHead(text, limits, parsed)
     this.#head = head
     this.#latest.head = head
   }

@@ -278,7 +278,7 @@ function readSection(
   if (memory === null || !memory.wants(end - start)) return
   const remembered = new RequestHead()
   remembered.takeSection(head)
-  memory.remember(buffer, start, text, limits, remembered)
+  memory.remember(text, limits, remembered)
 }
 
 function skipEmptyLine(buffer: Uint8Array, start: number, end: number): number {

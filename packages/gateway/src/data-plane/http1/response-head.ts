@@ -168,7 +168,7 @@ export function readResponseHead(
   if (memory?.wants(headEnd - start)) {
     const remembered = new ResponseHead()
     remembered.take(head)
-    memory.remember(buffer, start, text, limits, remembered)
+    memory.remember(text, limits, remembered)
   }
   head.finish()
   head.end = headEnd

@@ -22,8 +22,9 @@ export class RedisLink {
   /** What answered last was a replica: that it can be reached says nothing. */
   #isReadOnly = false
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers()
-  /** Not answered yet. */
-  readonly #asking = new Set<Promise<unknown>>()
+  #unanswered = 0
+  /** Somebody waits for `#unanswered` to be 0. */
+  #allAnswered: PromiseWithResolvers<void> | null = null
 
   constructor(url: string, onChange: (link: RedisLink) => void) {
     this.url = url
@@ -41,32 +42,36 @@ export class RedisLink {
     return this.#reason
   }
 
-  /** One round trip for all of them. Rejects when there is no connection, or it breaks: what was granted then is lost. */
+  /**
+   * One round trip for all of them. Rejects when there is no connection, or it breaks: what was granted then is lost. Also
+   * when it is closed meanwhile: what was granted then is given back.
+   */
   async ask(asks: readonly SharedQuotaAsk[]): Promise<readonly SharedQuotaNote[]> {
-    const asking = this.#step(asks)
-    this.#asking.add(asking)
+    this.#unanswered++
     try {
-      return await asking
-    } finally {
-      this.#asking.delete(asking)
-    }
-  }
-
-  async #step(asks: readonly SharedQuotaAsk[]): Promise<readonly SharedQuotaNote[]> {
-    try {
-      const redis = this.#redis
-      if (redis?.status !== 'ready') throw new Error(this.#reason || 'there is no connection')
-      const notes = await Promise.all(asks.map((ask) => step(redis, ask)))
-      this.#isReadOnly = false
-      this.#note(true)
-      if (this.#isClosed) await Promise.all(unusedOf(asks, notes).map((unused) => step(redis, unused)))
-      return notes
+      return await this.#step(asks)
     } catch (thrown) {
       this.#note(false, messageOf(thrown))
       // Before Redis 7 it stands inside the words about the script.
       if (/\bREADONLY\b/.test(messageOf(thrown))) this.#leaveReplica()
       throw thrown
+    } finally {
+      if (--this.#unanswered === 0) this.#allAnswered?.resolve()
     }
+  }
+
+  async #step(asks: readonly SharedQuotaAsk[]): Promise<readonly SharedQuotaNote[]> {
+    const redis = this.#redis
+    if (redis?.status !== 'ready') throw new Error(this.#reason || 'there is no connection')
+    const results = await Promise.allSettled(asks.map((ask) => step(redis, ask)))
+    if (this.#isClosed) {
+      await Promise.all(unusedOf(asks, results).map((unused) => step(redis, unused)))
+      throw new Error('it has been left')
+    }
+    const notes = results.map(noteOf)
+    this.#isReadOnly = false
+    this.#note(true)
+    return notes
   }
 
   /** What was the primary is one no more, and its name leads to another one by now, or soon: this connection never will. */
@@ -90,13 +95,18 @@ export class RedisLink {
     this.#first.resolve()
     const redis = this.#redis
     if (redis?.status === 'ready') {
-      const left = Promise.allSettled(this.#asking).then(() => redis.quit())
-      await Promise.race([
-        left.catch(() => {}),
-        delay(REDIS_LIMITS.closeTimeoutMs, undefined, { ref: false }),
-      ])
+      const left = this.#leave(redis).catch(() => {})
+      await Promise.race([left, delay(REDIS_LIMITS.closeTimeoutMs, undefined, { ref: false })])
     }
     redis?.disconnect()
+  }
+
+  async #leave(redis: Redis): Promise<void> {
+    if (this.#unanswered > 0) {
+      this.#allAnswered = Promise.withResolvers()
+      await this.#allAnswered.promise
+    }
+    await redis.quit()
   }
 
   async #open(): Promise<void> {
@@ -137,11 +147,21 @@ export class RedisLink {
 }
 
 /** Gives back all that was granted. */
-function unusedOf(asks: readonly SharedQuotaAsk[], notes: readonly SharedQuotaNote[]): SharedQuotaAsk[] {
+function unusedOf(
+  asks: readonly SharedQuotaAsk[],
+  results: readonly PromiseSettledResult<SharedQuotaNote>[],
+): SharedQuotaAsk[] {
   return asks.flatMap((ask, at) => {
-    const { tokens = 0, index = 0 } = notes[at] ?? {}
-    return tokens > 0 ? { ...ask, need: 0, want: 0, returned: tokens, index } : []
+    const result = results[at]
+    if (result?.status !== 'fulfilled' || result.value.tokens === 0) return []
+    const { tokens, index } = result.value
+    return { ...ask, need: 0, want: 0, returned: tokens, index }
   })
+}
+
+function noteOf(result: PromiseSettledResult<SharedQuotaNote>): SharedQuotaNote {
+  if (result.status === 'rejected') throw result.reason
+  return result.value
 }
 
 async function step(redis: Redis, ask: SharedQuotaAsk): Promise<SharedQuotaNote> {

@@ -105,10 +105,11 @@ test('SharedState can be asked from the first moment of a generation on, of what
   assert.ok(logged.every((message) => message.startsWith('Redis is there')))
 })
 
-test('SharedState gives back what it is still granted when it has left', async (t) => {
+test('SharedState gives back what it is still granted when it has left, also where another ask of the same failed', async (t) => {
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
   await using server = await TestRedis.start(program)
+  await server.command('SET cardea:quota:p:broken text')
   for (const window of [null, 'sliding'] as const) {
     const { state } = stateOf(t)
     await state.prepare({ redis: server.url, onLoss: 'local' })
@@ -116,25 +117,32 @@ test('SharedState gives back what it is still granted when it has left', async (
     const ask = { ...ASK, key: `${window}`, window, rate: 10 / 864_000, burst: 10 }
     const [first] = await state.ask([ask])
     assert.equal(first?.tokens, 1)
-    server.pause()
+    // What answers them is read in a later turn.
     const late = state.ask([
       { ...ask, need: 4 },
+      { ...ask, key: 'broken' },
       { ...ask, need: 2 },
     ])
-    const closed = state.close()
-    server.resume()
-    const notes = await late
-    assert.deepEqual(
-      notes.map(({ tokens }) => tokens),
-      [4, 2],
-    )
-    await closed
+    const [, refused] = await Promise.allSettled([state.close(), late])
+    assert.equal(refused.status, 'rejected')
     const { state: other } = stateOf(t)
     await other.prepare({ redis: server.url, onLoss: 'local' })
     other.commit({ redis: server.url, onLoss: 'local' })
     const [rest] = await other.ask([{ ...ask, need: 10 }])
     assert.equal(rest?.tokens, 9, `${window}`)
   }
+})
+
+test('SharedState ends although Redis answers nothing any more', async (t) => {
+  const program = requireProgram(t, 'redis-server')
+  if (program === null) return
+  await using server = await TestRedis.start(program)
+  const { state } = stateOf(t)
+  await state.prepare({ redis: server.url, onLoss: 'local' })
+  state.commit({ redis: server.url, onLoss: 'local' })
+  server.pause()
+  const [asked, closed] = await Promise.allSettled([state.ask([ASK]), state.close()])
+  assert.deepEqual([closed.status, asked.status], ['fulfilled', 'rejected'])
 })
 
 test('SharedState goes from a Redis that became a replica to the one that has its name now, and says so once', async (t) => {
