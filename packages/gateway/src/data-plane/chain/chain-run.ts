@@ -2,7 +2,7 @@ import type { ExchangeError, FinishRecord, PluginTiming } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
 import { NOBODY, runningMark } from '../../base/running-mark.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
-import { HookContext, HookTimes, inOrder } from './context.ts'
+import { HookContext, HookTimes, inOrder, Tenure } from './context.ts'
 import { type ChainUser, Phase } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import {
@@ -24,6 +24,7 @@ import { timingOf } from './timing.ts'
  * hook returned one.
  */
 export class ChainRun extends HookWait {
+  readonly #tenure = new Tenure(this.user)
   /** Of the last plugin entered; the others are before it. */
   #last: HookContext | null = null
   /** The place of the next `handle` in the chain. */
@@ -50,7 +51,7 @@ export class ChainRun extends HookWait {
     while (this.#next < entries.length) {
       const entry = entries[this.#next++]
       if (entry === undefined) break
-      const context = new HookContext(user, entry, this.#last)
+      const context = new HookContext(this.#tenure, entry, this.#last)
       this.#last = context
       if (wantsRecord) context.times = new HookTimes()
       const { guard } = entry
@@ -274,8 +275,6 @@ export class ChainRun extends HookWait {
     return false
   }
 
-  // Promises.
-
   protected override onSettled(context: HookContext, hook: Hook, result: unknown): void {
     if (hook === 'handle') {
       if (this.#settleHandle(context, result)) this.handle()
@@ -386,7 +385,7 @@ export class ChainRun extends HookWait {
         this.#note(context, 'onFinish', error)
       }
     }
-    for (let context = this.#last; context !== null; context = context.previous) context.revoke()
+    this.#tenure.end()
     this.user.onFinished()
   }
 

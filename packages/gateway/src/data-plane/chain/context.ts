@@ -18,6 +18,38 @@ export class HookTimes {
 }
 
 /**
+ * All that the contexts of an exchange hold of it, and until when. Ending it ends all of them at once: by then they are out of
+ * the processor's caches, and going through them takes longer than making them.
+ */
+export class Tenure {
+  #exchange: ExchangeView | null
+  /** Those whose plugins have asked for `signal`. */
+  #signalled: HookContext[] | null = null
+
+  constructor(exchange: ExchangeView | null) {
+    this.#exchange = exchange
+  }
+
+  /** Null when it is over. */
+  get exchange(): ExchangeView | null {
+    return this.#exchange
+  }
+
+  addSignalled(context: HookContext): void {
+    this.#signalled ??= []
+    this.#signalled.push(context)
+  }
+
+  end(): void {
+    this.#exchange = null
+    for (const context of this.#signalled ?? NO_CONTEXTS) context.abort()
+  }
+}
+
+const NO_CONTEXTS: readonly HookContext[] = []
+const OVER = new Tenure(null)
+
+/**
  * One exchange as one plugin sees it. Made anew for each, never pooled, and revoked at its end: whatever a plugin keeps
  * of it throws from then on, instead of showing it another client's request.
  */
@@ -34,21 +66,21 @@ export class HookContext implements Context {
   mayEditResponse = false
   /** The message before this plugin's hook changed it; null: it has not, or its failure is never passed over. */
   saved: SavedMessage | null = null
-  #exchange: ExchangeView | null
+  #tenure: Tenure
   #request: RequestView | null = null
   #response: ResponseView | null = null
   #abort: AbortController | 'aborted' | null = null
   #own: unknown
 
-  constructor(exchange: ExchangeView, entry: ChainEntry, previous: HookContext | null) {
-    this.#exchange = exchange
+  constructor(tenure: Tenure, entry: ChainEntry, previous: HookContext | null) {
+    this.#tenure = tenure
     this.entry = entry
     this.previous = previous
   }
 
   /** The exchange while the context is live; throws after that. */
   get exchange(): ExchangeView {
-    const exchange = this.#exchange
+    const { exchange } = this.#tenure
     if (exchange === null) throw revoked(this.entry)
     return exchange
   }
@@ -58,13 +90,13 @@ export class HookContext implements Context {
   }
 
   get request(): RequestView {
-    if (this.#exchange === null) throw revoked(this.entry)
+    if (this.revoked) throw revoked(this.entry)
     this.#request ??= new RequestView(this)
     return this.#request
   }
 
   get response(): ResponseView {
-    if (this.#exchange === null) throw revoked(this.entry)
+    if (this.revoked) throw revoked(this.entry)
     this.#response ??= new ResponseView(this)
     return this.#response
   }
@@ -80,12 +112,12 @@ export class HookContext implements Context {
   }
 
   get own(): unknown {
-    if (this.#exchange === null) throw revoked(this.entry)
+    if (this.revoked) throw revoked(this.entry)
     return this.#own
   }
 
   set own(value: unknown) {
-    if (this.#exchange === null) throw revoked(this.entry)
+    if (this.revoked) throw revoked(this.entry)
     this.#own = value
   }
 
@@ -94,11 +126,11 @@ export class HookContext implements Context {
   }
 
   get signal(): AbortSignal {
-    const exchange = this.#exchange
-    if (exchange === null) throw revoked(this.entry)
+    const { exchange } = this
     if (this.#abort === null || this.#abort === 'aborted') {
       const isLate = this.#abort !== null
       this.#abort = this.#newAbort(exchange)
+      this.#tenure.addSignalled(this)
       if (isLate) this.#abort.abort()
     }
     return this.#abort.signal
@@ -148,7 +180,7 @@ export class HookContext implements Context {
   /** Whether a response is this plugin's to see: its handle returned true, and it has something to do with it. */
   get wantsResponse(): boolean {
     if (!this.entry.hasOnResponse && this.transforms === null) return false
-    return this.outcome === 'passed' && this.#exchange !== null
+    return this.outcome === 'passed' && !this.revoked
   }
 
   /** No hook of the plugin may be called any more, not even of exchanges that have entered it. */
@@ -157,7 +189,7 @@ export class HookContext implements Context {
   }
 
   get revoked(): boolean {
-    return this.#exchange === null
+    return this.#tenure.exchange === null
   }
 
   abort(): void {
@@ -165,8 +197,9 @@ export class HookContext implements Context {
     else if (this.#abort !== 'aborted') this.#abort.abort()
   }
 
+  /** Ends it before the others of its exchange. */
   revoke(): void {
-    this.#exchange = null
+    this.#tenure = OVER
     this.abort()
   }
 }
