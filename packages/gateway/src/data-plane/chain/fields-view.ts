@@ -93,8 +93,12 @@ export class FieldsView implements Fields {
   }
 
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
-    const { lines } = this.#access.lines(this.#context)
-    for (let i = 0; i < lines.length; i += 2) yield [lines[i] as string, lines[i + 1] as string]
+    for (let i = 0; ; i += 2) {
+      // Anew for each: what is added meanwhile comes as well.
+      const { lines } = this.#access.lines(this.#context)
+      if (i >= lines.length) return
+      yield [lines[i] as string, lines[i + 1] as string]
+    }
   }
 }
 

@@ -183,6 +183,27 @@ test('responses may have an X-Request-Id of their own', async (t) => {
   assert.equal((await send()).headers.get('x-request-id'), 'test-1')
 })
 
+test('a field that is added while one goes through the fields comes last, however many there are', async (t) => {
+  for (let count = 0; count < 12; count++) {
+    const sent = Array.from({ length: count }, (_, index): [string, string] => [`x-${index}`, 'sent'])
+    await seenAfter(
+      t,
+      ({ request: { headers } }) => {
+        const names: string[] = []
+        for (const [name] of headers) {
+          if (names.length < 3) headers.append(`x-added-${names.length}`, 'added')
+          names.push(name)
+        }
+        const added = names.filter((name) => name.startsWith('x-added'))
+        const most = Math.min(names.length, 3)
+        assert.deepEqual(added, ['x-added-0', 'x-added-1', 'x-added-2'].slice(0, most))
+        assert.deepEqual(names.slice(0, count + 1), ['host', ...sent.map(([name]) => name)])
+      },
+      { headers: Object.fromEntries(sent) },
+    )
+  }
+})
+
 test('hop-by-hop fields are gone before plugins look', async (t) => {
   const seen = await seenAfter(
     t,
