@@ -43,6 +43,7 @@ export class Tenure {
   end(): void {
     this.#exchange = null
     for (const context of this.#signalled ?? NO_CONTEXTS) context.abort()
+    this.#signalled = null
   }
 }
 

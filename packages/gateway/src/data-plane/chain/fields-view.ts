@@ -93,9 +93,10 @@ export class FieldsView implements Fields {
   }
 
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
+    const fields = this.#access.lines(this.#context)
     for (let i = 0; ; i += 2) {
-      // Anew for each: what is added meanwhile comes as well.
-      const { lines } = this.#access.lines(this.#context)
+      // Anew for each: what is added meanwhile comes as well, where these are the message's own.
+      const { lines } = fields
       if (i >= lines.length) return
       yield [lines[i] as string, lines[i + 1] as string]
     }

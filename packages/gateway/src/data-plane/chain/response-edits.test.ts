@@ -41,6 +41,22 @@ test('edits are replayed in order, over the fields that come', async (t) => {
   assert.deepEqual(fields, ['x-one: set', 'x-two: 2', 'x-two: appended', 'x-new: first', 'x-new: second'])
 })
 
+test('who goes through the edits so far goes through those there were, whatever is done meanwhile', async (t) => {
+  const fields = await fieldsOf(t, {
+    chain: [
+      editing((headers) => {
+        for (const name of ['x-a', 'x-b', 'x-c', 'x-d']) headers.set(name, 'set')
+        for (const [name] of headers) headers.append(`${name}-too`, 'appended')
+        for (const [name] of headers) if (!name.endsWith('-too')) headers.delete(name)
+      }),
+    ],
+  })
+  assert.deepEqual(
+    fields,
+    ['x-a', 'x-b', 'x-c', 'x-d'].map((name) => `${name}-too: appended`),
+  )
+})
+
 test('edits of several plugins are replayed in the order of their handle()', async (t) => {
   const fields = await fieldsOf(t, {
     chain: [
