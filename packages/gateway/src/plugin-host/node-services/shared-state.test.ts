@@ -53,6 +53,14 @@ function stateOf(t: TestContext): { readonly state: SharedState; readonly logged
   return { state, logged }
 }
 
+/** The state of a generation that is live and has limits in that Redis. */
+async function liveOn(t: TestContext, redis: string): Promise<ReturnType<typeof stateOf>> {
+  const staged = stateOf(t)
+  await staged.state.prepare({ redis, onLoss: 'local' })
+  staged.state.commit({ redis, onLoss: 'local' })
+  return staged
+}
+
 test('SharedState connects once to what a generation names, and stays with what the next names as well', async (t) => {
   const { redis, connections } = await silentServer(t)
   const { state } = stateOf(t)
@@ -111,9 +119,7 @@ test('SharedState gives back what it is still granted when it has left, also whe
   await using server = await TestRedis.start(program)
   await server.command('SET cardea:quota:p:broken text')
   for (const window of [null, 'sliding'] as const) {
-    const { state } = stateOf(t)
-    await state.prepare({ redis: server.url, onLoss: 'local' })
-    state.commit({ redis: server.url, onLoss: 'local' })
+    const { state } = await liveOn(t, server.url)
     const ask = { ...ASK, key: `${window}`, window, rate: 10 / 864_000, burst: 10 }
     const [first] = await state.ask([ask])
     assert.equal(first?.tokens, 1)
@@ -125,9 +131,7 @@ test('SharedState gives back what it is still granted when it has left, also whe
     ])
     const [, refused] = await Promise.allSettled([state.close(), late])
     assert.equal(refused.status, 'rejected')
-    const { state: other } = stateOf(t)
-    await other.prepare({ redis: server.url, onLoss: 'local' })
-    other.commit({ redis: server.url, onLoss: 'local' })
+    const { state: other } = await liveOn(t, server.url)
     const [rest] = await other.ask([{ ...ask, need: 10 }])
     assert.equal(rest?.tokens, 9, `${window}`)
   }
@@ -137,9 +141,7 @@ test('SharedState ends before an answer that does not come is given up', async (
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
   await using server = await TestRedis.start(program)
-  const { state } = stateOf(t)
-  await state.prepare({ redis: server.url, onLoss: 'local' })
-  state.commit({ redis: server.url, onLoss: 'local' })
+  const { state } = await liveOn(t, server.url)
   server.pause()
   const order: string[] = []
   const asked = state.ask([ASK]).catch(() => order.push('given up'))
@@ -165,9 +167,7 @@ test('SharedState goes from a Redis that became a replica to the one that has it
   t.after(() => name.close())
   await once(name, 'listening')
   const redis = `redis://127.0.0.1:${(name.address() as AddressInfo).port}`
-  const { state, logged } = stateOf(t)
-  await state.prepare({ redis, onLoss: 'local' })
-  state.commit({ redis, onLoss: 'local' })
+  const { state, logged } = await liveOn(t, redis)
   await state.ask([ASK])
   await first.command(`REPLICAOF 127.0.0.1 ${DEAD_PORTS[0]}`)
   await assert.rejects(state.ask([ASK]), /READONLY/)
@@ -198,9 +198,7 @@ test('SharedState begins no window anew because the clock of Redis goes back ove
   const program = requireProgram(t, 'redis-server')
   if (program === null) return
   await using server = await TestRedis.start(program)
-  const { state } = stateOf(t)
-  await state.prepare({ redis: server.url, onLoss: 'local' })
-  state.commit({ redis: server.url, onLoss: 'local' })
+  const { state } = await liveOn(t, server.url)
   for (const window of ['fixed', 'sliding'] as const) {
     // A window of ten days.
     const ask = { ...ASK, key: window, window, rate: 10 / 864_000, burst: 10, need: 10, want: 10 }
