@@ -90,6 +90,35 @@ for (const request of SMALL) {
   })
 }
 
+/** Next to nothing comes back. Four workers share each, so that the last token is rarely where it is asked for. */
+const HOURLY: readonly QuotaRequest[] = [
+  { key: 'k', rate: 10 / 3_600, burst: 10 },
+  { key: 'k', rate: 20 / 3_600, burst: 20 },
+  { key: 'k', rate: 20 / 3_600, burst: 20, window: 'fixed' },
+  { key: 'k', rate: 10 / 3_600, burst: 10, window: 'sliding' },
+  { key: 'k', rate: 100 / 3_600, burst: 100, cost: 10 },
+]
+/** Runs of each, with the requests spread in another way. */
+const SPREADS = 40
+
+for (const request of HOURLY) {
+  const what = JSON.stringify(request)
+  test(`quota() refuses nobody as long as any of the workers has a token: ${what}`, async () => {
+    const most = request.burst / (request.cost ?? 1)
+    for (let seed = 1; seed <= SPREADS; seed += 1) {
+      const node = new SimulatedNode({ workers: 4 })
+      let random = seed
+      for (let asked = 1; asked <= most + 3; asked += 1) {
+        random = Math.imul(random, 1_103_515_245) + 12_345
+        const worker = 1 + ((random >>> 16) & 3)
+        const isFirstOnes = asked <= most
+        assert.equal(await isAdmitted(node, worker, request), isFirstOnes, `request ${asked}, seed ${seed}`)
+        node.advance(BETWEEN_REQUESTS_MS)
+      }
+    }
+  })
+}
+
 test('quota() has for each request of a small bucket what is in any of the workers', async () => {
   const node = new SimulatedNode({ workers: WORKERS })
   const request = { key: 'k', rate: 5, burst: 5 }

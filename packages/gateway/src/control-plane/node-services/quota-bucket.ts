@@ -5,12 +5,15 @@ import {
   deal,
   EPSILON,
   hearLease,
+  isAwaitedNow,
   isWorthRecalling,
   type Lease,
   leastOf,
   newLease,
   restock,
   sumOf,
+  untilRecallMs,
+  waitingOf,
 } from './quota-deal.ts'
 import { type QuotaReport, recoveredFree } from './quota-recovery.ts'
 import { hasComeBack, levy, lostOf, recallMsOf, untilFilledMs } from './quota-window.ts'
@@ -126,8 +129,10 @@ export class QuotaBucket {
     if (!this.#isSettled) return
     this.#hasUnanswered = false
     this.#fill(now)
-    const waiting = [...this.#leases.values()].filter((lease) => lease.want > 0)
-    if (this.#lost !== null && this.#free < -EPSILON) this.#collect(now)
+    const waiting = waitingOf(this.#leases.values(), now)
+    // A window had more used of it than there was: that much less comes back.
+    if (this.#lost !== null && this.#free < -EPSILON)
+      this.#give(levy(this.#leases.values(), -this.#free), now)
     const given = deal(waiting, this.#free)
     for (const [lease, tokens] of given) this.#book(lease, tokens)
     const short =
@@ -143,7 +148,7 @@ export class QuotaBucket {
       this.#leases.delete(lease.worker)
       this.#leases.set(lease.worker, lease)
     }
-    if (short !== undefined) this.#recall(short.worker, short.need > 0, now)
+    if (short !== undefined) this.#recall(short, now)
     else if (this.#free + this.#outstanding < DRAINED_RATIO * this.#part * this.#parts) this.#call(now)
     const head = waiting.find((lease) => lease.need > 0) ?? waiting.find((lease) => lease.want > 0)
     this.#wakeAt = head === undefined ? Number.POSITIVE_INFINITY : now + this.#waitMs(head, now)
@@ -152,20 +157,14 @@ export class QuotaBucket {
   /** Until there is something for `head`, or others are to be asked again what they have no use for. */
   #waitMs(head: Lease, now: number): number {
     const waitMs = untilFilledMs(leastOf(head) - this.#free, this.#fillPerMs, this.#lost, now)
-    if (head.need <= 0 || waitMs <= recallMsOf(this.#lost)) return waitMs
-    for (const lease of this.#leases.values()) {
-      if (lease === head || !isWorthRecalling(lease, true, lease.spent > 0)) continue
-      return recallMsOf(this.#lost)
-    }
-    return waitMs
+    if (head.need <= 0) return waitMs
+    return Math.min(waitMs, untilRecallMs(this.#leases.values(), head, this.#recallMs(head, now), now))
   }
 
-  /** A window had more used of it than there was: that much less comes back. */
-  #collect(now: number): void {
-    for (const [lease, tokens] of levy(this.#leases.values(), -this.#free)) {
-      this.#book(lease, tokens)
-      this.#grant(lease, tokens, now)
-    }
+  /** Others are asked again sooner where a request waits and they have enough for it: before long it is refused. */
+  #recallMs(head: Lease, now: number): number {
+    const elsewhere = this.#free + this.#outstanding - head.outstanding
+    return recallMsOf(this.#lost, isAwaitedNow(head, now) && elsewhere + EPSILON >= head.need)
   }
 
   /** The worker is gone. What it held counts as used; a part that it never spoke of, as unused. */
@@ -225,7 +224,7 @@ export class QuotaBucket {
       for (const lease of leases) this.#tellForget(lease.worker, lease.used)
       return true
     }
-    this.#restock(leases, now)
+    this.#give(restock(leases, this.#part, this.#free, slack), now)
     return false
   }
 
@@ -344,11 +343,12 @@ export class QuotaBucket {
   }
 
   /** Asks all who may hold what they do not need. What they give back is served when it is here. */
-  #recall(head: number, isUrgent: boolean, now: number): void {
+  #recall(head: Lease, now: number): void {
+    const isUrgent = head.need > 0
+    const recallMs = this.#recallMs(head, now)
     for (const lease of this.#leases.values()) {
-      if (lease.worker === head || !isWorthRecalling(lease, isUrgent, hasComeBack(lease, this.#lost, now)))
-        continue
-      if (now - lease.recalledAt < recallMsOf(this.#lost)) continue
+      if (lease === head || now - lease.recalledAt < recallMs) continue
+      if (!isWorthRecalling(lease, isUrgent, hasComeBack(lease, this.#lost, now))) continue
       lease.recalledAt = now
       this.#tellRecall(lease.worker, isUrgent)
     }
@@ -373,8 +373,8 @@ export class QuotaBucket {
     this.#tellRecall(worker, isUrgent)
   }
 
-  #restock(leases: readonly Lease[], now: number): void {
-    for (const [lease, tokens] of restock(leases, this.#part, this.#free, EPSILON * this.#burst)) {
+  #give(given: ReadonlyMap<Lease, number>, now: number): void {
+    for (const [lease, tokens] of given) {
       this.#book(lease, tokens)
       this.#grant(lease, tokens, now)
     }

@@ -1,3 +1,4 @@
+import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
 import type { QuotaAsk } from '../../protocol/node-services.ts'
 
 /** A worker that has given its own part up. */
@@ -14,6 +15,8 @@ export interface Lease {
   heardAt: number
   want: number
   need: number
+  /** Requests waited for the answer when it was last heard. */
+  isAwaited: boolean
   /** An ask has had no note yet. */
   isOwed: boolean
   /** It was called back and has not answered: it has not given up its part yet. */
@@ -39,6 +42,7 @@ export function newLease(worker: number): Lease {
     heardAt: 0,
     want: 0,
     need: 0,
+    isAwaited: false,
     isOwed: false,
     isPending: false,
     unfoundedPart: 0,
@@ -57,6 +61,7 @@ export function hearLease(lease: Lease, ask: QuotaAsk, now: number): number {
   lease.heardAt = now
   lease.want = ask.want
   lease.need = ask.need
+  lease.isAwaited = ask.isAwaited
   lease.isOwed = true
   return returned
 }
@@ -67,9 +72,21 @@ export function sumOf(leases: Iterable<Lease>, what: 'outstanding' | 'spent'): n
   return sum
 }
 
-/** Less than this is not worth a message. */
-export function leastOf({ need, want }: Lease): number {
-  return Math.max(need, Math.min(want, 1))
+/** A request waits for what is elsewhere; later than this it was refused, whatever became of the need. */
+export function isAwaitedNow({ need, isAwaited, heardAt }: Lease, now: number): boolean {
+  return isAwaited && need > EPSILON && now - heardAt <= QUOTA_LIMITS.waitMs
+}
+
+/** Those who want something, in the order of being served: where a request waits comes before where one was refused. */
+export function waitingOf(leases: Iterable<Lease>, now: number): Lease[] {
+  const waiting = [...leases].filter((lease) => lease.want > 0)
+  const rankOf = (lease: Lease): number => (isAwaitedNow(lease, now) ? 0 : 1)
+  return waiting.sort((one, other) => rankOf(one) - rankOf(other))
+}
+
+/** Less than this is not worth a message, unless a request waits for it. */
+export function leastOf({ need, want, isAwaited }: Lease): number {
+  return isAwaited && need > 0 ? need : Math.max(need, Math.min(want, 1))
 }
 
 /**
@@ -81,6 +98,17 @@ export function isWorthRecalling(lease: Lease, isUrgent: boolean, hasComeBack: b
   if (lease.isPending) return false
   if (isUrgent) return lease.outstanding > EPSILON || hasComeBack
   return lease.outstanding > 1 && (lease.want <= 0 || lease.need > 0)
+}
+
+/** Until others are to be asked again for what `head` needs; infinite when they have nothing. */
+export function untilRecallMs(leases: Iterable<Lease>, head: Lease, recallMs: number, now: number): number {
+  let untilMs = Number.POSITIVE_INFINITY
+  for (const lease of leases) {
+    if (lease === head || !isWorthRecalling(lease, true, lease.spent > 0)) continue
+    const sinceMs = now - lease.recalledAt
+    untilMs = Math.min(untilMs, sinceMs < recallMs ? recallMs - sinceMs : recallMs)
+  }
+  return untilMs
 }
 
 /** Who gets how much of what there is: each its share, or at least what is of use to it. Lowers `want` and `need`. */

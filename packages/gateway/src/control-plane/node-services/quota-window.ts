@@ -23,9 +23,13 @@ export function levy(leases: Iterable<Lease>, debt: number): Map<Lease, number> 
   return new Map(payers.map((lease) => [lease, -(debt * (lease.outstanding + lease.spent)) / all]))
 }
 
-/** What is not used elsewhere is asked for no sooner than after this. What a short window loses meanwhile would be much of it. */
-export function recallMsOf(lost: SpentTokens | null): number {
+/**
+ * What is not used elsewhere is asked for no sooner than after this. What a short window loses meanwhile would be much of it,
+ * and a request that waits for it is refused before long.
+ */
+export function recallMsOf(lost: SpentTokens | null, isAwaited: boolean): number {
   const { recallPeriodMs, pushPeriodMs } = QUOTA_LIMITS
+  if (isAwaited) return pushPeriodMs
   return lost === null
     ? recallPeriodMs
     : Math.min(recallPeriodMs, Math.max(pushPeriodMs, lost.windowMs / 100))

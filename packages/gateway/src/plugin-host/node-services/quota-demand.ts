@@ -13,9 +13,10 @@ export class QuotaDemand {
   #usedAt: number
   #asked = 0
 
-  constructor(now: number) {
+  /** Not used before `touch`, unless the time is given: a lease that another worker's need made never was. */
+  constructor(now: number, usedAt = Number.NEGATIVE_INFINITY) {
     this.measuredAt = now
-    this.#usedAt = now
+    this.#usedAt = usedAt
   }
 
   note(cost: number): void {

@@ -197,9 +197,9 @@ export class QuotaLease {
     this.#fill(now)
     const isClaim = !this.#isLeased
     if (isClaim) this.#becomeLeased(now)
+    const mayKeep = this.#demand.isBusy(now) && !isScarce(this.#demand.cost, this.burst, this.#workers)
     // Where requests are refused now comes before where one was a while ago.
-    const mayKeep = isAwaited || (this.#demand.isBusy(now) && !isScarce(1, this.burst, this.#workers))
-    const isNeedy = this.#demand.isNeedy(this.#held, now) && !(this.#isUrgent && !mayKeep)
+    const isNeedy = this.#demand.isNeedy(this.#held, now) && (isAwaited || mayKeep || !this.#isUrgent)
     const spare = this.#isRecalled
       ? this.#demand.spareOf(this.#held, this.#isUrgent, isNeedy || !mayKeep)
       : this.#idleExcess(now)

@@ -1,5 +1,6 @@
 import type { NodeClock } from '../../base/node-clock.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
+import { EPSILON } from './quota-demand.ts'
 import type { QuotaGrant, QuotaLease } from './quota-lease.ts'
 
 /** All requests that wait for the same bucket, for what the supervisor says next. */
@@ -54,7 +55,7 @@ export class QuotaWaiting {
     const wait = this.#waits.get(lease)
     if (wait === undefined) return
     // More comes when others have given it back.
-    const isComing = left >= wait.cost && (isWaiting || !wait.isSaid)
+    const isComing = left + EPSILON >= wait.cost && (isWaiting || !wait.isSaid)
     if (tokens <= 0 && isComing) return
     this.wake(lease)
   }

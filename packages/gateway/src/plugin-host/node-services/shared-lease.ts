@@ -68,7 +68,7 @@ export class SharedLease {
     this.plugin = plugin
     this.key = key
     this.shape = shape
-    this.#demand = new QuotaDemand(now)
+    this.#demand = new QuotaDemand(now, now)
   }
 
   isShaped(rate: number, burst: number, window: QuotaShape['window']): boolean {
