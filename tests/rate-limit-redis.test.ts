@@ -127,10 +127,21 @@ async function assertPolicies(gateways: Both, redis: TestRedis): Promise<void> {
   await swap(allowing, redis, 'allow')
   await swap(refusing, redis, 'refuse')
   await untilAllSay('away', gateways, () => redis.kill())
-  assert.equal(await admittedOf(refusing, '/policies/bucket', 10), 0)
+  for (let asked = 0; asked < 10; asked += 1) await assertUnavailable(refusing, '/policies/bucket')
   assert.equal(await admittedOf(allowing, '/policies/bucket', 2 * LIMIT), 2 * LIMIT)
   await untilAllSay('there', gateways, () => redis.start())
   assert.equal(await admittedOf(refusing, '/policies/bucket', 1), 1)
+}
+
+/** Nobody has exceeded anything. */
+async function assertUnavailable(gateway: TestGateway, path: string): Promise<void> {
+  const response = await fetch(new URL(path, gateway.url), { headers: { connection: 'close' } })
+  const { code } = (await response.json()) as { readonly code: string }
+  const { headers, status } = response
+  assert.deepEqual(
+    [status, code, headers.get('retry-after'), headers.get('ratelimit')],
+    [503, 'LIMITS_UNAVAILABLE', '1', null],
+  )
 }
 
 async function assertNothingIsLeftBehind([ending, other]: Both): Promise<void> {

@@ -47,7 +47,7 @@ interface Verdict {
 
 /** The built-in plugin under another name, so that its code can be changed. */
 async function builtInFiles(version: number): Promise<Record<string, string>> {
-  const files = ['plugin.json', 'plugin.ts', 'config.ts', 'keys.ts', 'client-address.ts']
+  const files = ['plugin.json', 'plugin.ts', 'config.ts', 'keys.ts', 'client-address.ts', 'agreement.ts']
   const texts = await Promise.all(
     files.map(
       async (file): Promise<[string, string]> => [file, await readFile(join(BUILT_IN, file), 'utf8')],

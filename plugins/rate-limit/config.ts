@@ -45,14 +45,19 @@ const WINDOW_MS_MIN = 1_000
  * refuse.
  */
 export function limitsOf(config: Config, instance: string): readonly Limit[] {
-  const { limit, window, name = nameOf(instance), burst } = config
+  const { limit, window, name, burst } = config
   if (config.limits === undefined) {
     if (limit === undefined || window === undefined) {
       throw new Error('It limits nothing: set `limit` and `window`, or `limits`')
     }
-    return [limitOf({ name, limit, window, ...(burst === undefined ? {} : { burst }) }, config)]
+    return [
+      limitOf(
+        { name: name ?? nameOf(instance), limit, window, ...(burst === undefined ? {} : { burst }) },
+        config,
+      ),
+    ]
   }
-  for (const option of ['limit', 'window', 'burst'] as const) {
+  for (const option of ['name', 'limit', 'window', 'burst'] as const) {
     if (config[option] === undefined) continue
     throw new Error(`\`${option}\` stands beside \`limits\`: say it in each of them, or leave \`limits\` out`)
   }

@@ -1,4 +1,12 @@
-import type { Context, Host, Middleware, QuotaDecision, QuotaRequest } from '@cardea/sdk'
+import {
+  type Context,
+  type Host,
+  type Middleware,
+  type QuotaDecision,
+  type QuotaRequest,
+  sendProblem,
+} from '@cardea/sdk'
+import { refuseDisagreement } from './agreement.ts'
 import { type Config, type Limit, limitsOf } from './config.ts'
 import { type KeyOf, keyOf } from './keys.ts'
 
@@ -13,7 +21,8 @@ interface Gate {
 }
 
 export function PluginMain(config: Config, host: Host): Middleware<Config> {
-  const gates = limitsOf(config, host.name).map((limit) => gateOf(limit, config))
+  const limits = limitsOf(config, host.name)
+  const gates = limits.map((limit) => gateOf(limit, config))
   const requests = gates.map(({ request }) => request)
   const policies = gates.map(({ limit }) => policyOf(limit)).join(', ')
   const [only] = gates
@@ -28,6 +37,7 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
     decisions.map((decision, at) => itemOf(gates[at], decision)).join(', ')
 
   const refuse = (ctx: Context, decisions: readonly QuotaDecision[]): false => {
+    if (decisions.some(({ isUnknown }) => isUnknown)) return sendProblem(ctx, UNKNOWN, { 'retry-after': '1' })
     const violated = gates.filter((_, at) => decisions[at]?.allowed === false)
     const waitMs = Math.max(...decisions.map(({ allowed, retryAfterMs }) => (allowed ? 0 : retryAfterMs)))
     tell(ctx, itemsOf(decisions))
@@ -60,6 +70,7 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
 
   return {
     name: 'rate-limit',
+    validateConfig: (_, placement) => refuseDisagreement(limits, placement),
     handle(ctx) {
       if (only !== undefined && gates.length === 1) {
         only.request.key = only.keyOf(ctx)
@@ -86,6 +97,13 @@ function isPending(decisions: readonly QuotaDecision[]): boolean {
     decisions.every(({ allowed, pending }) => allowed || pending !== undefined)
   )
 }
+
+/** The client has done nothing wrong: no 429 (RFC 6585, 4). */
+const UNKNOWN = {
+  status: 503,
+  code: 'LIMITS_UNAVAILABLE',
+  detail: 'Whether the limit allows the request cannot be told now.',
+} as const
 
 /** Registered by draft-ietf-httpapi-ratelimit-headers. */
 const PROBLEM_TYPE = 'https://iana.org/assignments/http-problem-types#quota-exceeded'

@@ -144,6 +144,11 @@ export interface QuotaDecision {
    * known, which takes moments; then ask again, which may give another one. Whoever does not wait refuses what the bucket has.
    */
   readonly pending?: Promise<void>
+  /**
+   * Only of what was not allowed: the gateway cannot say whether the bucket has it. The Redis that keeps limits for several
+   * gateways is away, and `on_loss` is `refuse`.
+   */
+  readonly isUnknown?: true
   /** Until the bucket is full again if nothing more is used; of a fixed window, until it ends. */
   readonly resetMs: number
 }

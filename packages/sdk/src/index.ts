@@ -8,7 +8,7 @@
  *
  *   1. `PluginMain(config, host)`, or `updateConfig(next)` of the instance before: may refuse by throwing; nothing has
  *      been served yet.
- *   2. `validateConfig(config)`: may refuse.
+ *   2. `validateConfig(config, placement)`: may refuse.
  *   3. `healthCheck()`: may refuse.
  *   4. per exchange: `handle` → `onResponse` (reverse order), or `onError` then `onResponse`; last `onFinish`.
  *   5. `stop()`: may not refuse; timers, listeners and `host.signal` are already cancelled when it returns.
@@ -100,8 +100,12 @@ export interface Middleware<Config = Record<string, unknown>> {
    */
   onFinish?(ctx: Context, record: FinishRecord): void | Promise<void>
 
-  /** Refuses a config by throwing; for rules that JSON Schema cannot say. */
-  validateConfig?(config: Config): void | Promise<void>
+  /**
+   * Refuses a config by throwing; for rules that JSON Schema cannot say. `placement` tells of the generation that the instance
+   * is to be part of, for rules that several instances have to keep together. Runs when this instance is made, not when
+   * another one is: the other one's does then.
+   */
+  validateConfig?(config: Config, placement: Placement<Config>): void | Promise<void>
 
   /** Refuses to go live by throwing. Called after `PluginMain`, before the first request. */
   healthCheck?(): void | Promise<void>
@@ -281,6 +285,22 @@ export interface ExchangeError {
   readonly status: number
   /** The instance whose hook failed, or null. */
   readonly plugin: string | null
+}
+
+/** Where an instance stands in its generation. Frozen. */
+export interface Placement<Config = Record<string, unknown>> {
+  /** Names of the routes whose chains have it. */
+  readonly routes: readonly string[]
+  /** All other instances of the same plugin. */
+  readonly others: readonly PlacedInstance<Config>[]
+}
+
+export interface PlacedInstance<Config = Record<string, unknown>> {
+  /** The instance's name: the plugin's, or the key under `plugins:`. */
+  readonly name: string
+  /** The effective config. That it is valid is not said: each instance refuses its own. */
+  readonly config: Readonly<Config>
+  readonly routes: readonly string[]
 }
 
 /** What one exchange was and cost. All durations are milliseconds with fractions. */

@@ -4,6 +4,7 @@ import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, HeldLoss, StageTiming } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
+import { neighboursIn } from '../protocol/neighbours.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
 import { describeChanges } from './describe-changes.ts'
 import { type FormerConfigs, formerConfigs } from './former-configs.ts'
@@ -245,7 +246,9 @@ async function tryOut(
   const plugins = [...new Set(fresh.instances.map(({ plugin }) => plugin))]
   try {
     const states = ground.isServing ? await ground.workers.states(plugins) : []
-    await ground.trials.try({ plan: fresh, states, formerConfigs: formerConfigsOf(fresh, ground) }, signal)
+    const neighbours = neighboursIn(candidate.plan, new Set(plugins))
+    const formerConfigs = formerConfigsOf(fresh, ground)
+    await ground.trials.try({ plan: fresh, states, formerConfigs, neighbours }, signal)
   } catch (thrown) {
     signal.throwIfAborted()
     candidate.lifecycle.failedToStart(fresh, thrown)

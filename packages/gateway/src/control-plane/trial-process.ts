@@ -22,6 +22,8 @@ export interface TrialRequest {
   readonly states: readonly PluginStateCopy[]
   /** See `formerConfigs`. Default: no instance follows on a live one. */
   readonly formerConfigs?: SupervisorToTrial['formerConfigs']
+  /** See `neighbours`. Default: none. */
+  readonly neighbours?: SupervisorToTrial['neighbours']
 }
 
 export interface TrialLimits {
@@ -153,7 +155,7 @@ export class TrialProcess {
   }
 
   /** Runs one trial; the next may start when `rested` has resolved. Never rejects. After a failure the process is gone. */
-  async run({ plan, states, formerConfigs = {} }: TrialRequest): Promise<Verdict> {
+  async run({ plan, states, formerConfigs = {}, neighbours = [] }: TrialRequest): Promise<Verdict> {
     if (this.#hasEnded) return { kind: 'failed', error: this.#ending('it was gone before'), isCertain: false }
     const { limits } = this.#options
     const { startTimeoutMs, stopTimeoutMs, beatMs, stallMs, stallTellShare } = limits
@@ -174,7 +176,7 @@ export class TrialProcess {
     }
     const tellStallMs = stallMs * stallTellShare
     const deadlines = { startTimeoutMs, stopTimeoutMs, beatMs, tellStallMs }
-    this.#send({ kind: 'try', id, plan, states, formerConfigs, deadlines })
+    this.#send({ kind: 'try', id, plan, states, formerConfigs, neighbours, deadlines })
     const found = await verdict.promise
     if (found.kind === 'failed') await this.kill()
     return found

@@ -58,11 +58,12 @@ async function answer(request: SupervisorToTrial): Promise<void> {
 }
 
 async function attempt(request: SupervisorToTrial): Promise<Failure | null> {
-  const { id, plan, states, formerConfigs, deadlines } = request
+  const { id, plan, states, formerConfigs, neighbours, deadlines } = request
   try {
     await rehearse(plan, {
       ...deadlines,
       formerConfigs,
+      neighbours,
       log: theLog(plan.settings.log),
       states,
       surroundings: SYSTEM,

@@ -4,12 +4,14 @@ import { GatewayError } from '../base/errors.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance, StagedInstances } from '../protocol/instance.ts'
 import { familyKey } from '../protocol/instance-family.ts'
+import { neighboursIn } from '../protocol/neighbours.ts'
 import { type SlimPlan, wholePlan } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy } from '../protocol/supervisor-worker.ts'
 import { BundleCache } from './bundle-cache.ts'
 import { type Surroundings, SYSTEM } from './host.ts'
 import { type StartedInstance, type StartOptions, startInstance } from './instance.ts'
 import type { LoadedBundle } from './load.ts'
+import { Neighbours } from './neighbours.ts'
 import { standInFor } from './stand-in.ts'
 import { WorkerHub, type WorkerShare } from './worker-services/worker-hub.ts'
 
@@ -42,6 +44,7 @@ interface Staging {
   readonly bundles: ReadonlyMap<string, BundlePlan>
   readonly plansById: ReadonlyMap<number, InstancePlan>
   readonly keys: ReadonlySet<string>
+  readonly neighbours: Neighbours
   /** What it holds so far, by key. */
   readonly held: Map<string, Resident>
   /** What `updateConfig` was called on. */
@@ -89,20 +92,28 @@ export class InstancePool {
   /**
    * Brings the instances of a generation to life that do not live yet, one after another in the plan's order, and
    * carries the others. Where only the config of a live instance is different, its `updateConfig` makes the new one.
-   * Waits for a stage that still runs.
+   * Waits for a stage that still runs. `neighbours`: where the plan's instances stand, if it is a part of a generation.
    *
    * Throws what `startInstance` and `loadBundle` throw for the first that fails, or what `signal` was aborted with; by
    * then all that was acquired is released again, in reverse.
    */
-  stage(plan: GenerationPlan, signal: AbortSignal | null = null): Promise<StagedInstances> {
-    const staged = this.#staging.then(() => this.#stage(plan, signal))
+  stage(
+    plan: GenerationPlan,
+    signal: AbortSignal | null = null,
+    neighbours: Neighbours = neighboursOf(plan),
+  ): Promise<StagedInstances> {
+    const staged = this.#staging.then(() => this.#stage(plan, signal, neighbours))
     this.#staging = staged.catch(() => {})
     return staged
   }
 
-  async #stage(plan: GenerationPlan, signal: AbortSignal | null): Promise<StagedInstances> {
+  async #stage(
+    plan: GenerationPlan,
+    signal: AbortSignal | null,
+    neighbours: Neighbours,
+  ): Promise<StagedInstances> {
     await using undo = new AsyncDisposableStack()
-    const staging = stagingOf(plan, signal, undo)
+    const staging = stagingOf(plan, signal, neighbours, undo)
     const instances = new Map<number, LiveInstance>()
     const started: string[] = []
     for (const instancePlan of plan.instances) {
@@ -193,7 +204,7 @@ export class InstancePool {
   async #start(
     plan: InstancePlan,
     bundle: LoadedBundle,
-    { plansById, held, signal }: Staging,
+    { plansById, held, signal, neighbours }: Staging,
   ): Promise<Pick<Resident, 'instance' | 'share'>> {
     const dependencies = new Map<string, WorkerShare>()
     for (const id of plan.dependencies) {
@@ -213,7 +224,8 @@ export class InstancePool {
       },
     }
     const surroundings = { ...this.#surroundings, worker }
-    const options = { ...this.#options, surroundings, signal }
+    const placement = () => neighbours.placementOf(plan)
+    const options = { ...this.#options, surroundings, signal, placement }
     const instance = await startInstance(plan, bundle, this.#options.log, options)
     return { instance, share: await opened }
   }
@@ -237,13 +249,14 @@ export class InstancePool {
   async #update(
     old: Resident,
     plan: InstancePlan,
-    { updated, signal }: Staging,
+    { updated, signal, neighbours }: Staging,
   ): Promise<Pick<Resident, 'instance' | 'share'>> {
     updated.add(old)
     // Its generation could be freed meanwhile.
     old.users++
     try {
-      return { instance: await old.instance.update(plan, signal), share: old.share }
+      const placement = () => neighbours.placementOf(plan)
+      return { instance: await old.instance.update(plan, { signal, placement }), share: old.share }
     } finally {
       await this.#release(old)
     }
@@ -321,13 +334,23 @@ function endOf(instance: StartedInstance, releaseCode: () => void): Resident['en
   }
 }
 
-function stagingOf(plan: GenerationPlan, signal: AbortSignal | null, undo: AsyncDisposableStack): Staging {
+function neighboursOf(plan: GenerationPlan): Neighbours {
+  return new Neighbours(() => neighboursIn(plan, new Set(plan.instances.map(({ plugin }) => plugin))))
+}
+
+function stagingOf(
+  plan: GenerationPlan,
+  signal: AbortSignal | null,
+  neighbours: Neighbours,
+  undo: AsyncDisposableStack,
+): Staging {
   return {
     plan,
     signal,
     bundles: new Map(plan.bundles.map((bundle) => [bundle.codeHash, bundle])),
     plansById: new Map(plan.instances.map((instance) => [instance.id, instance])),
     keys: new Set(plan.instances.map(({ key }) => key)),
+    neighbours,
     held: new Map(),
     updated: new Set(),
     undo,

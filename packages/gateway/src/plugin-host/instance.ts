@@ -1,8 +1,9 @@
-import type { Host, Log, Middleware } from '@cardea/sdk'
+import type { Host, Log, Middleware, Placement } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
+import { deepFreeze } from './deep-freeze.ts'
 import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
 import { entryPointOf, type LoadedBundle, withMappedStack } from './load.ts'
 
@@ -17,6 +18,8 @@ export interface StartOptions {
   readonly onStep?: (instance: string, step: string) => void
   /** Gives the start up. Default: none. */
   readonly signal?: AbortSignal | null
+  /** For `validateConfig`. Default: on no route, and the only instance of its plugin. */
+  readonly placement?: () => Placement
 }
 
 /** The functions that a middleware may have besides `handle`. */
@@ -30,6 +33,8 @@ const OPTIONAL_HOOKS = [
   'stop',
 ] as const
 
+export type UpdateOptions = Pick<StartOptions, 'signal' | 'placement'>
+
 /** An instance together with what makes others of it. */
 export interface StartedInstance extends LiveInstance {
   readonly canUpdate: boolean
@@ -37,7 +42,7 @@ export interface StartedInstance extends LiveInstance {
    * Makes the instance of `plan`, which differs in the config alone, by this one's `updateConfig`. The two share a host,
    * which is released when the last of them has stopped. Throws PLUGIN_START_FAILED; this one is as it was then.
    */
-  update(plan: InstancePlan, signal?: AbortSignal | null): Promise<StartedInstance>
+  update(plan: InstancePlan, options?: UpdateOptions): Promise<StartedInstance>
 }
 
 /**
@@ -53,7 +58,8 @@ export async function startInstance(
   options: StartOptions = {},
 ): Promise<StartedInstance> {
   const main = entryPointOf(bundle, plan) as (config: unknown, host: Host) => unknown
-  return new Family(plan, bundle, log, options).start(plan, main, options.signal ?? null)
+  const { signal = null, placement = alone, ...lasting } = options
+  return new Family(plan, bundle, log, lasting).start(plan, main, { signal, placement })
 }
 
 /** One host and the middlewares that share it: the first, and those that `updateConfig` made of it. */
@@ -77,15 +83,15 @@ class Family {
   start(
     plan: InstancePlan,
     main: (config: unknown, host: Host) => unknown,
-    signal: AbortSignal | null,
+    options: UpdateOptions,
   ): Promise<StartedInstance> {
-    return this.#bring(plan, plan.entryPoint, (config) => main(config, this.#host.host), signal)
+    return this.#bring(plan, plan.entryPoint, (config) => main(config, this.#host.host), options)
   }
 
-  async #update(from: Middleware, plan: InstancePlan, signal: AbortSignal | null): Promise<StartedInstance> {
+  async #update(from: Middleware, plan: InstancePlan, options: UpdateOptions): Promise<StartedInstance> {
     this.#host.beginUpdate()
     try {
-      return await this.#bring(plan, 'updateConfig', (config) => from.updateConfig?.(config), signal)
+      return await this.#bring(plan, 'updateConfig', (config) => from.updateConfig?.(config), options)
     } finally {
       this.#host.endUpdate()
     }
@@ -95,7 +101,7 @@ class Family {
     plan: InstancePlan,
     maker: string,
     make: (config: Readonly<Record<string, unknown>>) => unknown,
-    signal: AbortSignal | null,
+    { signal = null, placement = alone }: UpdateOptions,
   ): Promise<StartedInstance> {
     const config = deepFreeze(structuredClone(plan.config))
     const timeoutMs = this.#options.startTimeoutMs ?? PLUGIN_LIMITS.startTimeoutMs
@@ -109,7 +115,7 @@ class Family {
       middleware = this.#join(await step(maker, () => make(config), late), maker)
       const made = middleware
       this.#host.started()
-      await step('validateConfig', () => made.validateConfig?.(config))
+      await step('validateConfig', () => made.validateConfig?.(config, placement()))
       await step('healthCheck', () => made.healthCheck?.())
       return this.#instance(plan, made)
     } catch (thrown) {
@@ -142,7 +148,7 @@ class Family {
       log: this.#log,
       mapStack: this.#bundle.mapStack,
       canUpdate: typeof middleware.updateConfig === 'function',
-      update: (next, signal = null) => this.#update(middleware, next, signal),
+      update: (next, options = {}) => this.#update(middleware, next, options),
       stop: () => {
         stopping ??= this.#end(plan, middleware)
         return stopping
@@ -249,10 +255,6 @@ function withFields(log: Log, fields: Readonly<Record<string, unknown>>): Log {
   }
 }
 
-function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value)
-    for (const member of Object.values(value)) deepFreeze(member)
-  }
-  return value
+function alone(): Placement {
+  return { routes: [], others: [] }
 }

@@ -3,11 +3,14 @@ import type { StagedInstances } from '../protocol/instance.ts'
 import type { SupervisorToTrial } from '../protocol/supervisor-trial.ts'
 import { SYSTEM } from './host.ts'
 import { InstancePool, type InstancePoolOptions } from './instance-pool.ts'
+import { Neighbours } from './neighbours.ts'
 import { SCRATCH_NODE } from './scratch-node.ts'
 
 export interface RehearsalOptions extends InstancePoolOptions {
   /** Default: no instance follows on a live one. */
   readonly formerConfigs?: SupervisorToTrial['formerConfigs']
+  /** Default: the plan is the whole of what they stand in. */
+  readonly neighbours?: SupervisorToTrial['neighbours']
 }
 
 /**
@@ -19,12 +22,13 @@ export interface RehearsalOptions extends InstancePoolOptions {
  * is stopped.
  */
 export async function rehearse(plan: GenerationPlan, options: RehearsalOptions): Promise<void> {
-  const { formerConfigs = {}, ...poolOptions } = options
+  const { formerConfigs = {}, neighbours, ...poolOptions } = options
   const surroundings = { ...(poolOptions.surroundings ?? SYSTEM), node: SCRATCH_NODE }
   const pool = new InstancePool({ ...poolOptions, surroundings })
   const former = await stageFormer(pool, formerPart(plan, formerConfigs))
   try {
-    const staged = await pool.stage(plan)
+    const place = neighbours === undefined ? undefined : new Neighbours(() => neighbours)
+    const staged = await pool.stage(plan, null, place)
     const [failed] = staged.commit()
     await staged.release()
     if (failed !== undefined) throw failed
@@ -37,7 +41,7 @@ export async function rehearse(plan: GenerationPlan, options: RehearsalOptions):
 async function stageFormer(pool: InstancePool, plan: GenerationPlan): Promise<StagedInstances | null> {
   if (plan.instances.length === 0) return null
   try {
-    const staged = await pool.stage(plan)
+    const staged = await pool.stage(plan, null, new Neighbours(() => []))
     staged.commit()
     return staged
   } catch {

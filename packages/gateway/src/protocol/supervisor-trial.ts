@@ -1,5 +1,6 @@
 import type { Failure } from './failure.ts'
 import type { GenerationPlan, InstancePlan } from './generation.ts'
+import type { NeighbourPlan } from './neighbours.ts'
 import type { PluginStateCopy } from './supervisor-worker.ts'
 
 /**
@@ -18,6 +19,8 @@ export type SupervisorToTrial = {
   readonly states: readonly PluginStateCopy[]
   /** By id: the config of the live instance that differs in nothing else. Its `updateConfig` is tried. */
   readonly formerConfigs: Readonly<Record<number, InstancePlan['config']>>
+  /** All instances of those plugins in the generation, of which the plan is a part. */
+  readonly neighbours: readonly NeighbourPlan[]
   readonly deadlines: TrialDeadlines
 }
 

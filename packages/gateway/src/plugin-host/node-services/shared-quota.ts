@@ -20,6 +20,14 @@ export interface SharedQuotaOptions {
 const RETRY_MS = 1_000
 const EVICTION_STEP = 64
 
+const UNKNOWN: QuotaDecision = Object.freeze({
+  allowed: false,
+  remaining: 0,
+  retryAfterMs: RETRY_MS,
+  resetMs: RETRY_MS,
+  isUnknown: true,
+})
+
 /**
  * `host.quota` in a worker where limits hold for several nodes. A request that finds no tokens here may wait for the
  * answer (`pending`), which is one round trip to Redis.
@@ -143,14 +151,10 @@ export class SharedQuotas {
         )
       })
     }
-    const allowed = this.#onLoss === 'allow'
-    const waitMs = allowed ? 0 : RETRY_MS
-    return requests.map(({ burst }) => ({
-      allowed,
-      remaining: allowed ? Math.floor(burst) : 0,
-      retryAfterMs: waitMs,
-      resetMs: waitMs,
-    }))
+    if (this.#onLoss === 'refuse') return requests.map(() => UNKNOWN)
+    return requests.map(({ burst }) => {
+      return { allowed: true, remaining: Math.floor(burst), retryAfterMs: 0, resetMs: 0 }
+    })
   }
 
   #leaseOf(plugin: string, request: QuotaRequest, now: number): SharedLease {
