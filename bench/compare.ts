@@ -118,7 +118,7 @@ async function measureRounds(
       const at = { directory: place, core, upstreamPort: upstream.port }
       const started = oneGateway ? (variants.at(-1) ?? variant) : variant
       entrant.proxy = shared ?? cleanUp.use(await startProxy(peer, started, scenario, at))
-      const faults = answerFaults(await ask(entrant.proxy.port, scenario, variant), scenario)
+      const faults = answerFaults(await ask(entrant.proxy.port, scenario, variant), scenario, variant)
       if (faults.length > 0) throw new Error(`Its answer is wrong: ${faults.join('; ')}.`)
     } catch (error) {
       fail(entrant, error, comparison)

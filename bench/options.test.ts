@@ -50,14 +50,23 @@ test('enter() lets a peer in only where it has all variants and is meant for the
 
 test('answerFaults() names a wrong status, length and persistence', () => {
   const close = scenario('close')
-  assert.deepEqual(answerFaults({ status: 502, bytes: 0, connection: '' }, close), [
+  const fine = { status: 200, bytes: 54, connection: 'close', pluginMarks: 0 }
+  assert.deepEqual(answerFaults({ ...fine, status: 502, bytes: 0, connection: '' }, close, 'plain'), [
     'status 502 instead of 200',
     '0 bytes instead of 54',
     'the answer does not close',
   ])
-  const kept = answerFaults({ status: 200, bytes: 54, connection: 'close' }, scenario('small'))
+  const kept = answerFaults(fine, scenario('small'), 'plain')
   assert.deepEqual(kept, ['the answer closes the connection'])
-  assert.deepEqual(answerFaults({ status: 200, bytes: 54, connection: 'close' }, close), [])
+  assert.deepEqual(answerFaults(fine, close, 'plain'), [])
+})
+
+test('answerFaults() sees that plugins ran where they should, and only there', () => {
+  const answer = { status: 200, bytes: 54, connection: '', pluginMarks: 2 }
+  const five = scenario('plugins')
+  assert.deepEqual(answerFaults(answer, five, 'plugins'), [])
+  assert.deepEqual(answerFaults(answer, five, 'plain'), ['plugins ran where none should'])
+  assert.deepEqual(answerFaults({ ...answer, pluginMarks: 0 }, five, 'plugins'), ['the plugins did not run'])
 })
 
 test('parseAccepted() throws on anything but stub_status', () => {

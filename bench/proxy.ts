@@ -52,7 +52,7 @@ async function waitUntilReady(port: number, scenario: Scenario, variant: Variant
   const giveUpAt = performance.now() + READY_WITHIN_MS
   for (;;) {
     try {
-      const faults = answerFaults(await ask(port, scenario, variant), scenario)
+      const faults = answerFaults(await ask(port, scenario, variant), scenario, variant)
       if (faults.length === 0) return
       if (performance.now() > giveUpAt) throw new Error(faults.join('; '))
     } catch (error) {
@@ -67,7 +67,12 @@ export interface Answer {
   readonly bytes: number
   /** The Connection field of the answer, lower case, '' when there is none. */
   readonly connection: string
+  /** How many of the plugins that edit answers have done so. */
+  readonly pluginMarks: number
 }
+
+/** The fields that the plugins of the bench set on answers. */
+const PLUGIN_MARKS = ['x-cache-hint', 'x-frame-options']
 
 /** Asks once, as wrk will in the scenario. */
 export async function ask(port: number, scenario: Scenario, variant: Variant): Promise<Answer> {
@@ -87,7 +92,8 @@ export async function ask(port: number, scenario: Scenario, variant: Variant): P
         response.once('error', reject)
         response.once('end', () => {
           const connection = response.headers.connection?.toLowerCase() ?? ''
-          resolve({ status: response.statusCode ?? 0, bytes, connection })
+          const pluginMarks = PLUGIN_MARKS.filter((name) => name in response.headers).length
+          resolve({ status: response.statusCode ?? 0, bytes, connection, pluginMarks })
         })
       })
       asked.once('error', reject)
@@ -99,7 +105,7 @@ export async function ask(port: number, scenario: Scenario, variant: Variant): P
 }
 
 /** What is wrong with an answer, as phrases for the report; empty when it is what the scenario expects. */
-export function answerFaults(answer: Answer, scenario: Scenario): string[] {
+export function answerFaults(answer: Answer, scenario: Scenario, variant: Variant): string[] {
   const faults: string[] = []
   if (answer.status !== 200) faults.push(`status ${answer.status} instead of 200`)
   if (answer.bytes !== scenario.answerBytes) {
@@ -107,6 +113,10 @@ export function answerFaults(answer: Answer, scenario: Scenario): string[] {
   }
   if (scenario.closes !== (answer.connection === 'close')) {
     faults.push(scenario.closes ? 'the answer does not close' : 'the answer closes the connection')
+  }
+  const marks = variant === 'plugins' ? PLUGIN_MARKS.length : 0
+  if (answer.pluginMarks !== marks) {
+    faults.push(marks > 0 ? 'the plugins did not run' : 'plugins ran where none should')
   }
   return faults
 }
