@@ -5,7 +5,7 @@ import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
 import { descendantsOf, haveEndedWith, signalProcesses } from './support/processes.ts'
 import { rawExchange } from './support/raw-exchange.ts'
-import { RecordingUpstream } from './support/recording-upstream.ts'
+import { answerEach, RecordingUpstream } from './support/recording-upstream.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -149,9 +149,32 @@ test('one Ctrl-C that arrives twice, from the terminal and from npm, still drain
 test('the drain deadline cuts what is still in flight, and says so', async (t) => {
   const { gateway, exchange } = await startWithRequest(t, { timeouts: { drain: '10s' } })
   assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
-  await exchange
+  const { text, ended } = await exchange
+  assert.match(text, /^HTTP\/1\.1 503 .*"code":"DRAIN_DEADLINE_PASSED"/s)
+  assert.equal(ended, 'closed')
   const line = await logged(gateway, /^Exchanges were cut/)
   assert.equal(line.cutExchanges, 1)
+})
+
+test('an answer that the drain deadline cuts does not look whole, and the gateway ends in time', async (t) => {
+  const upstream = await RecordingUpstream.start(answerEach('HTTP/1.1 200 OK\r\n\r\npart one'))
+  t.after(() => upstream[Symbol.asyncDispose]())
+  const gateway = await startGateway(t, {
+    config: {
+      timeouts: { drain: '5s' },
+      upstreams: { app: { targets: [upstream.url] } },
+      routes: [{ name: 'app', path: '/*', upstream: 'app' }],
+    },
+  })
+  const hasBegun = Promise.withResolvers<void>()
+  const until = (received: string): boolean => {
+    if (received.includes('part one')) hasBegun.resolve()
+    return false
+  }
+  const exchange = rawExchange(gateway.port, 'GET / HTTP/1.0\r\n\r\n', { until, deadlineMs: 60_000 })
+  await hasBegun.promise
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
+  assert.equal((await exchange).ended, 'reset')
 })
 
 test('a worker that hangs in the drain is killed at the deadline, exit code 1', async (t) => {

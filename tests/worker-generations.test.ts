@@ -218,7 +218,11 @@ test('a drain stops what is live and staged, and retires the generation before i
   const worker = await start(t, generation(1, { answer: 'one' }))
   const plan = generation(2, { answer: 'two' })
   await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
-  await worker.ask((id) => ({ kind: 'drain', id, deadlineMs: 100, idleGraceMs: 0 }))
+  await worker.ask((id) => ({
+    kind: 'drain',
+    id,
+    bounds: { deadlineMs: 100, closingMs: 250, idleGraceMs: 0 },
+  }))
   assert.ok(worker.hasRetired(1))
   assert.equal(worker.hasRetired(2), false)
   await waitFor(() => worker.exitCode === 0, 'the worker to end')

@@ -102,6 +102,13 @@ export const EXCHANGE_ERRORS = {
     'A change took the place of the configuration it runs on, longer ago than `changes.stream_deadline`.',
     'Send it again: it runs on what is live now. Raise the deadline, or set it to 0, to let streams go on.',
   ),
+  DRAIN_DEADLINE_PASSED: gateway(
+    503,
+    'idempotent',
+    'The exchange was not done when the gateway ended',
+    'The gateway was told to end, and `timeouts.drain` passed; or the worker was replaced, and had 30 s for what it had begun.',
+    'Send it again, to a gateway that runs. Raise the deadline where requests take longer.',
+  ),
   GATEWAY_NOT_READY: gateway(
     503,
     'always',

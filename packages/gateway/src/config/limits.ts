@@ -383,8 +383,8 @@ export const PROCESS_LIMITS = {
   signalRepeatMs: 500,
   /** Of the drain deadline, what is kept for stopping plugins and ending processes. */
   drainReserveMs: 1_000,
-  /** Of that, what the last hooks (onError, onFinish) of exchanges have that the deadline cuts. */
-  drainHooksMs: 250,
+  /** Of that, what answers to exchanges that the deadline ends may take to leave; then the same for the hooks of those it cuts. */
+  drainClosingMs: 250,
   /** From the moment that a replaced worker's successor listens: what is still in flight then is cut. */
   replaceDrainMs: 30_000,
   /** A request that is on its way when a replaced worker begins to drain is still served; then idle connections go. */

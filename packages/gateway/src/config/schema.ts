@@ -133,9 +133,12 @@ const TIMEOUTS_SCHEMA = Type.Object(
       }),
     ),
     drain: defaulted(
-      duration('From SIGTERM to the end. Requests that are not done by then are cut.', {
-        default: formatDuration(TIMEOUT_DEFAULTS.drainMs),
-      }),
+      duration(
+        'From SIGTERM to the end. What has no answer shortly before gets 503; an answer that has begun is reset.',
+        {
+          default: formatDuration(TIMEOUT_DEFAULTS.drainMs),
+        },
+      ),
     ),
     minimum_rate: defaulted(
       size('Bytes per second below which, after `head`, a request body ends with 408. 0: no minimum.', {

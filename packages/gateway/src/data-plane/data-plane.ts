@@ -2,6 +2,7 @@ import type { FinishRecord, Log } from '@cardea/sdk'
 import { GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
 import { ListenError } from '../base/listen-error.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
+import type { DrainBounds } from '../protocol/drain-bounds.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
@@ -273,10 +274,14 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
 
   /**
    * Stops accepting, closes idle connections, lets the others finish what they do (answers carry `Connection: close`),
-   * and cuts the rest after `deadlineMs`. With `idleGraceMs` an idle connection may bring one more request within that
-   * time: one that is on its way already would be lost.
+   * and ends the rest after `deadlineMs`: by a 503, or a reset where the head has left. Its last answers and hooks have
+   * `closingMs`, twice. With `idleGraceMs` an idle connection may bring one more request within that time: one that is on its
+   * way already would be lost.
    */
-  async drain(deadlineMs: number, idleGraceMs = 0): Promise<{ cutExchanges: number }> {
+  async drain(
+    deadlineMs: number,
+    { closingMs = PROCESS_LIMITS.drainClosingMs, idleGraceMs = 0 }: Partial<DrainBounds> = {},
+  ): Promise<{ cutExchanges: number }> {
     this.#draining = true
     this.#idleGraceMs = idleGraceMs
     for (const handle of this.#handles.values()) handle.close()
@@ -284,13 +289,26 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     for (const connection of this.#connections()) connection.closeIfIdle(idleGraceMs)
     await this.#quiet(deadlineMs)
     const cutExchanges = [...this.#exchangesOfConnections()].length
-    for (const connection of this.#connections()) connection.destroy()
+    this.#endConnections((exchange) => exchange.expire('DRAIN_DEADLINE_PASSED'))
+    await this.#quiet(closingMs)
+    this.#endConnections((exchange) => exchange.breakOff('DRAIN_DEADLINE_PASSED'))
     // Whoever is stopped next has still to hear of the exchanges that were cut.
-    await this.#quiet(PROCESS_LIMITS.drainHooksMs)
+    await this.#quiet(closingMs)
     this.#generations.replace(null)
     this.#guards.report()
     this.sweeper.stop()
     return { cutExchanges }
+  }
+
+  #endConnections(end: (exchange: StartedByConnection) => void): void {
+    for (const connection of this.#connections()) {
+      try {
+        if (connection.exchange === null) connection.close()
+        else end(connection.exchange)
+      } catch (error) {
+        connection.onFault(error)
+      }
+    }
   }
 
   /** Each has deadlines, and so is swept. */

@@ -1,4 +1,4 @@
-import { GatewayError, messageOf } from '../base/errors.ts'
+import { type ErrorCode, GatewayError, messageOf } from '../base/errors.ts'
 import { problemAnswer } from './answer.ts'
 import { Phase } from './chain/exchange-view.ts'
 import { TransformError } from './chain/transform-stage.ts'
@@ -44,8 +44,12 @@ export abstract class ExchangeEnd extends RequestSide {
     this.answerWith(problemAnswer(error.code, detail, this.id), this.error)
   }
 
-  expire(): void {
-    this.fail(new GatewayError('GENERATION_EXPIRED'))
+  expire(code: ErrorCode): void {
+    this.fail(new GatewayError(code))
+  }
+
+  breakOff(code: ErrorCode): void {
+    if (!this.ended) this.cut(new GatewayError(code))
   }
 
   onBodyFailed(error: unknown): void {

@@ -60,7 +60,7 @@ export class LiveGenerations implements Swept {
     for (const exchange of this.#options.exchanges()) {
       if (exchange.generation !== generation) continue
       try {
-        exchange.expire()
+        exchange.expire('GENERATION_EXPIRED')
       } catch (error) {
         this.#options.onInternalError(error)
       }

@@ -273,6 +273,13 @@ export class Wire implements TurnWriter {
     this.#socket.destroy()
   }
 
+  /** Ends at once; with RST where something of what was written is still here. */
+  close(): void {
+    this.writeDeferred()
+    if (this.#socket.writableLength > 0) this.reset()
+    else this.#socket.destroy()
+  }
+
   /** Ends with RST, so that the peer cannot take a cut message for a whole one. */
   reset(): void {
     this.writeDeferred()

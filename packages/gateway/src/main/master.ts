@@ -113,9 +113,11 @@ export class Master {
   async #drainAll(drainMs: number): Promise<void> {
     const startedAt = performance.now()
     // Short deadlines are spent on exchanges, long ones leave a moment for what comes after.
-    const deadlineMs = drainMs - Math.min(PROCESS_LIMITS.drainReserveMs, drainMs / 10)
+    const reserveMs = Math.min(PROCESS_LIMITS.drainReserveMs, drainMs / 5)
+    const closingMs = Math.min(PROCESS_LIMITS.drainClosingMs, reserveMs / 4)
+    const bounds = { deadlineMs: drainMs - reserveMs, closingMs, idleGraceMs: 0 }
     const gone = this.#workers.stop()
-    const cut = this.#workers.drain(deadlineMs, drainMs)
+    const cut = this.#workers.drain(bounds, drainMs)
     const areWorkersGone = await within(gone, drainMs)
     if (this.#state !== 'draining') return
     const supervisorGone = this.#supervisor.stop()

@@ -8,6 +8,7 @@ import { createLog, type GatewayLog } from '../observe/log.ts'
 import { SYSTEM } from '../plugin-host/host.ts'
 import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { NodeClient } from '../plugin-host/node-services/node-client.ts'
+import type { DrainBounds } from '../protocol/drain-bounds.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
@@ -227,9 +228,9 @@ export class WorkerEngine {
   }
 
   /** Returns the exchanges that the deadline cut. */
-  async drain(deadlineMs: number, idleGraceMs: number): Promise<number> {
+  async drain(bounds: DrainBounds): Promise<number> {
     this.#isDraining = true
-    const { cutExchanges } = await this.#dataPlane.drain(deadlineMs, idleGraceMs)
+    const { cutExchanges } = await this.#dataPlane.drain(bounds.deadlineMs, bounds)
     return cutExchanges
   }
 

@@ -2,6 +2,7 @@ import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
 import { isMarkOf } from '../base/running-mark.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
+import type { DrainBounds } from '../protocol/drain-bounds.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { MasterToSupervisor, RunningWorker, StandingFault } from '../protocol/master-supervisor.ts'
@@ -127,8 +128,8 @@ export class WorkerSet {
   }
 
   /** Lets all finish what is in flight. Resolves with how many exchanges the deadline cut, within `timeoutMs`. */
-  async drain(deadlineMs: number, timeoutMs: number): Promise<number> {
-    const cuts = this.#places.map(({ slot }) => drained(slot, { deadlineMs, idleGraceMs: 0 }, timeoutMs))
+  async drain(bounds: DrainBounds, timeoutMs: number): Promise<number> {
+    const cuts = this.#places.map(({ slot }) => drained(slot, bounds, timeoutMs))
     return (await Promise.all(cuts)).reduce((sum, cut) => sum + cut, 0)
   }
 
@@ -343,9 +344,10 @@ export class WorkerSet {
   async #drainOne(place: Place): Promise<void> {
     const { slot } = place
     const { replaceDrainMs: deadlineMs, replaceIdleGraceMs: idleGraceMs, drainReserveMs } = PROCESS_LIMITS
+    const closingMs = PROCESS_LIMITS.drainClosingMs
     const gone = slot.stop()
     const timeoutMs = deadlineMs + drainReserveMs
-    const cut = drained(slot, { deadlineMs, idleGraceMs }, timeoutMs)
+    const cut = drained(slot, { deadlineMs, closingMs, idleGraceMs }, timeoutMs)
     const isGone = await within(gone, timeoutMs)
     if (!isGone) {
       this.#master.log.error('A replaced worker did not end within its deadline and is killed', {
@@ -373,13 +375,9 @@ export class WorkerSet {
 }
 
 /** How many exchanges were cut; 0 when it died instead, which its end says. */
-async function drained(
-  slot: WorkerSlot,
-  bounds: { readonly deadlineMs: number; readonly idleGraceMs: number },
-  timeoutMs: number,
-): Promise<number> {
+async function drained(slot: WorkerSlot, bounds: DrainBounds, timeoutMs: number): Promise<number> {
   try {
-    const answer = await slot.request('drain', timeoutMs, (id) => ({ kind: 'drain', id, ...bounds }))
+    const answer = await slot.request('drain', timeoutMs, (id) => ({ kind: 'drain', id, bounds }))
     return answer.kind === 'drained' ? answer.cutExchanges : 0
   } catch {
     return 0

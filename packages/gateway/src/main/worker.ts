@@ -130,8 +130,8 @@ function listen(id: number, address: ListenAddress, handle: ListenHandle): void 
   }
 }
 
-async function drain({ id, deadlineMs, idleGraceMs }: MasterToWorker & { kind: 'drain' }): Promise<void> {
-  const cutExchanges = worker === null ? 0 : await worker.drain(deadlineMs, idleGraceMs)
+async function drain({ id, bounds }: MasterToWorker & { kind: 'drain' }): Promise<void> {
+  const cutExchanges = worker === null ? 0 : await worker.drain(bounds)
   await worker?.stopInstances()
   master.sendLast({ kind: 'drained', id, cutExchanges }, 0)
 }

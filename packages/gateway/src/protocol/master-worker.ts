@@ -1,3 +1,4 @@
+import type { DrainBounds } from './drain-bounds.ts'
 import type { Failure } from './failure.ts'
 import type { GatewaySettings, GenerationPlan } from './generation.ts'
 import type { ListenAddress } from './listen-address.ts'
@@ -28,14 +29,7 @@ export type MasterToWorker =
   | { readonly kind: 'listen'; readonly id: number; readonly address: ListenAddress }
   /** Not a request: accept no more on this address; its connections live on. */
   | { readonly kind: 'unlisten'; readonly address: ListenAddress }
-  | {
-      readonly kind: 'drain'
-      readonly id: number
-      /** What is still in flight after this time is cut. */
-      readonly deadlineMs: number
-      /** Connections on which nothing is going on are closed only when no request comes for this time. */
-      readonly idleGraceMs: number
-    }
+  | { readonly kind: 'drain'; readonly id: number; readonly bounds: DrainBounds }
   /** Not a request: the files of sinks were moved away; open them again under their names. */
   | { readonly kind: 'reopen-logs' }
   | { readonly kind: 'relay'; readonly message: SupervisorToWorker }

@@ -187,8 +187,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   /** Answers what never became an exchange, and closes. */
   refuse(code: ErrorCode, detail: string): void {
-    this.#outbox.head(refusalText(code, detail, this.#head), false)
-    this.#outbox.flush()
+    this.#outbox.whole(refusalText(code, detail, this.#head))
     this.#responseEnded = true
     this.#lingerThenClose()
   }
@@ -204,12 +203,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   resumeBody(): void {
     if (!this.#bodyPaused) return
     this.#bodyPaused = false
-    if (this.#waiting === Waiting.tunnel) {
-      this.#wire.resume()
-      return
+    if (this.#waiting === Waiting.tunnel) this.#wire.resume()
+    else {
+      if (!this.#decoder.done) this.#clock.resumeBody()
+      this.#readHeld()
     }
-    if (!this.#decoder.done) this.#clock.resumeBody()
-    this.#readHeld()
   }
 
   /** Reading goes on into a bounded hold, since only reading shows that the client went away. */
@@ -235,8 +233,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   sendInformational(status: number, fields: FieldLines | null): void {
     if (this.#head?.minorVersion !== 1) return
-    this.#outbox.head(`${statusLine(status)}${fields === null ? '' : fields.text}\r\n`, false)
-    this.#outbox.flush()
+    this.#outbox.whole(`${statusLine(status)}${fields === null ? '' : fields.text}\r\n`)
   }
 
   sendHead(status: number, fields: FieldLines, contentLength: number, hasContent: boolean): void {
@@ -340,8 +337,11 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     if (this.#waiting === Waiting.head && this.#held === null) this.#clock.hasten(graceMs)
   }
 
-  destroy(): void {
-    this.#wire.destroy()
+  /** The end of draining, where no exchange is to be ended: closes, a client that still sends once it has its answer. */
+  close(): void {
+    if (this.#waiting === Waiting.exchange) this.#lingerThenClose()
+    else if (this.#waiting !== Waiting.head || this.#held === null) this.#wire.close()
+    else this.refuse('GATEWAY_NOT_READY', 'The gateway ends, and serves no more requests')
   }
 
   sweep(nowMs: number): void {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../base/errors.ts'
 import type { GatewaySettings } from '../../protocol/generation.ts'
 import type { ForwardingFields } from '../forwarding/forwarded.ts'
 import type { Generation } from '../generation.ts'
@@ -33,6 +34,8 @@ export interface StartedByConnection extends ClientStreamUser {
   flush(): void
   /** For people: `GET /events (route sse)`. */
   describe(): string
-  /** Its generation was replaced longer ago than streams may live: answers so, or cuts the response. */
-  expire(): void
+  /** It has had its time, as `code` says: answers so, or cuts the response. */
+  expire(code: ErrorCode): void
+  /** Cuts it, whatever its hooks still do. */
+  breakOff(code: ErrorCode): void
 }

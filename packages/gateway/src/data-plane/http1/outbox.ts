@@ -24,6 +24,12 @@ export class Outbox {
     this.#chunked = chunked
   }
 
+  /** Writes a message that is nothing but text. */
+  whole(text: string): void {
+    this.head(text, false)
+    this.flush()
+  }
+
   data(buffer: Buffer, start: number, end: number): void {
     if (end === start) return
     const before = this.#chunked ? `${this.#text}${(end - start).toString(16)}\r\n` : this.#text
