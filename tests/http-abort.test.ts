@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Middleware } from '@cardea/sdk'
@@ -146,6 +148,68 @@ test('a client that leaves while a hook reads its body: the read rejects', async
   await waitFor(() => rejected === 'CLIENT_ABORTED', 'the rejection')
   await atRest(gateway)
 })
+
+const UPLOAD = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n'
+const TO_TUNNEL = get('/', 'Connection: Upgrade\r\nUpgrade: echo\r\n')
+const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n'
+
+/** What a client sends first, and what the upstream answers to it before it reads no more. */
+const HELD_BACK = {
+  'in an upload': { request: UPLOAD, answer: '' },
+  'with requests behind the one at hand': { request: get(), answer: '' },
+  'in a tunnel': { request: TO_TUNNEL, answer: SWITCHED },
+}
+
+for (const [where, { request, answer }] of Object.entries(HELD_BACK)) {
+  test(`a client that resets while it is not read, ${where}: its exchange ends, and no upstream is blamed`, async (t) => {
+    const { port: to, peer } = await deafUpstream(t)
+    const records: string[] = []
+    const recording: Middleware = {
+      name: 'recording',
+      handle: () => true,
+      onFinish: (_ctx, { error, aborted }) => void records.push(`${error} ${aborted}`),
+    }
+    const { port, plane, logged } = await startDataPlane(t, {
+      to: `http://127.0.0.1:${to}`,
+      plugins: [recording],
+    })
+    const { socket, reader } = await TestConnection.open(t, port)
+    socket.write(request)
+    const upstream = await peer
+    upstream.write(answer)
+    if (answer !== '') await reader.takeThrough('\r\n\r\n')
+    await fill(socket)
+    socket.resetAndDestroy()
+    await atRest({ plane })
+    assert.deepEqual(records, [answer === '' ? 'CLIENT_ABORTED true' : 'null false'])
+    assert.deepEqual(logged, [])
+  })
+}
+
+/** Writes until nobody takes any more; what the kernels hold of it are some megabytes. */
+async function fill(socket: Socket): Promise<void> {
+  const piece = get().repeat(1_000)
+  for (let waits = 0; waits < 100; waits++) {
+    if (socket.writableLength === 0) waits = 0
+    if (waits === 0) socket.write(piece)
+    await turn()
+  }
+}
+
+/** One connection is accepted, and nothing read from it. */
+async function deafUpstream(
+  t: TestContext,
+): Promise<{ readonly port: number; readonly peer: Promise<Socket> }> {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const peer = once(server, 'connection').then(([socket]: Socket[]) => {
+    assert.ok(socket)
+    t.after(() => socket.destroy())
+    return socket.on('error', () => {})
+  })
+  return { port: (server.address() as AddressInfo).port, peer }
+}
 
 test('one client that goes away does not disturb others, also on the same upstream', async (t) => {
   const gateway = await gatewayWith(t, silent, { upstream: { connectionsMax: 10 } })

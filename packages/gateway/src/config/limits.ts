@@ -24,7 +24,7 @@ export const LIMIT_DEFAULTS = {
   connectionsMax: 20_000,
   /** Requests of one worker that have no response head yet. → 503 */
   pendingRequestsMax: 10_000,
-  /** Bytes of further pipelined requests held while one is answered; past it reading pauses. */
+  /** Held of what a client sends before its turn: pipelined requests, content that nobody takes yet. Then it is not read. */
   pipelinedBytesMax: 64 * KIB,
   /** What may wait in one direction of a relay before the other side is paused. */
   relayBufferBytes: 256 * KIB,

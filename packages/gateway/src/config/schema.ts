@@ -70,10 +70,13 @@ const LIMITS_SCHEMA = Type.Object(
       }),
     ),
     pipelined_bytes: defaulted(
-      size('Further pipelined requests held while one is answered; past it reading pauses.', {
-        default: formatSize(LIMIT_DEFAULTS.pipelinedBytesMax),
-        minimum: '1KiB',
-      }),
+      size(
+        'Held of what a client sends before its turn: further pipelined requests, content that nobody takes yet. Past it reading pauses. A client that leaves then by a reset is noticed within a second or two; one that closes in order (FIN) only when all that it had sent has been read, or when a timeout of the upstream ends the request.',
+        {
+          default: formatSize(LIMIT_DEFAULTS.pipelinedBytesMax),
+          minimum: '1KiB',
+        },
+      ),
     ),
     relay_buffer_bytes: defaulted(
       size('What may wait in one direction of a relay before the other side is paused.', {

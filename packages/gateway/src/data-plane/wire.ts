@@ -1,6 +1,7 @@
 import net from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { READ_BUFFER_BYTES, readBuffer } from './read-buffer.ts'
+import { SWEEP_PERIOD_MS } from './sweeper.ts'
 import type { TurnWriter, TurnWrites } from './turn-writes.ts'
 
 /**
@@ -53,6 +54,9 @@ interface FailedWrite {
 /** Turns of the event loop, each of which looks at all sockets. */
 const QUIET_TURNS_MAX = 2
 
+/** A system call and some microseconds each: once a second. */
+const SWEEPS_PER_LOOK = 1_000 / SWEEP_PERIOD_MS
+
 /** What sockets of a worker have in common. */
 export interface WireOptions {
   readonly relayBufferBytes: number
@@ -70,6 +74,8 @@ export class Wire implements TurnWriter {
   /** See `watchSending`; of `#deferred`. */
   #watchThenMs = 0
   #paused = false
+  /** Since it was paused, or looked at last. */
+  #pausedSweeps = 0
   #error: Error | null = null
   #failed: FailedWrite | null = null
 
@@ -180,6 +186,7 @@ export class Wire implements TurnWriter {
   pause(): void {
     if (this.#paused) return
     this.#paused = true
+    this.#pausedSweeps = 0
     this.#socket.pause()
   }
 
@@ -188,6 +195,17 @@ export class Wire implements TurnWriter {
     this.#paused = false
     this.#socket.resume()
     if (this.#failed?.awaitsResume === true) setImmediate(() => this.#endWhenRead())
+  }
+
+  /**
+   * To be called at every sweep. A socket that is not read tells nothing of its peer. A write of no bytes sends nothing, and
+   * fails after a reset. FIN shows to nobody but who reads all that came before it.
+   */
+  lookForReset(): void {
+    if (!this.#paused || ++this.#pausedSweeps < SWEEPS_PER_LOOK) return
+    this.#pausedSweeps = 0
+    // What waits to be sent fails by itself.
+    if (this.#socket.writable && !this.hasUnsent) this.#socket.write('', 'latin1')
   }
 
   writeText(text: string): void {

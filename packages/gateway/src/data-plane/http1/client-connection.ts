@@ -259,12 +259,10 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
     this.#user = null
     const isLast = this.#head?.isLast === true && this.#unreadBytes() === 0
     this.#head = null
+    this.#bodyPaused = false
     if (!this.#keepAlive) this.#lingerThenClose(isLast)
     else if (this.#decoder.done) this.#next()
-    else {
-      this.#bodyPaused = false
-      this.#readHeld()
-    }
+    else this.#readHeld()
   }
 
   flush(): void {
@@ -345,6 +343,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
   }
 
   sweep(nowMs: number): void {
+    this.#wire.lookForReset()
     if (this.#waiting === Waiting.exchange) {
       const fault = this.#clock.bodyFault(nowMs)
       if (fault !== null) this.#breakRequest('REQUEST_BODY_TIMEOUT', fault)
