@@ -179,10 +179,41 @@ test('parseText() reports every key that stands twice, and no after-effect of an
     result.problems.map(({ message }) => message.replace('The file cannot be parsed: ', '')).sort(),
     [
       'Flow sequence in block collection must be sufficiently indented and end with a ].',
-      'a key stands twice in one object.',
       'the key "a" stands twice in one object.',
+      'the key "b c" stands twice in one object.',
     ],
   )
+})
+
+for (const [what, text, name, key, line, column] of [
+  ['in a block', 'routes:\n  - {}\nroutes:\n  - {}\n', 'routes', 'routes', 3, 1],
+  ['deep in blocks', 'limits:\n  head_bytes: 1\n  head_bytes: 2\n', 'head_bytes', 'limits.head_bytes', 3, 3],
+  ['in a flow map of a list', 'routes: [{}, { path: a, path: b }]\n', 'path', 'routes[1].path', 1, 25],
+  ['in single quotes', "'x-a b': 1\n'x-a b': 2\n", 'x-a b', '["x-a b"]', 2, 1],
+  ['in double quotes, once escaped', 'a: { "b\\"c": 1, "\\x62\\"c": 2 }\n', 'b"c', 'a["b\\"c"]', 1, 17],
+  ['plain and in quotes', 'path: a\n"path": b\n', 'path', 'path', 2, 1],
+  ['of several bytes a character', '路由: { 名称😀: 1, 名称😀: 2 }\n', '名称😀', '["路由"]["名称😀"]', 1, 16],
+  ['behind an anchor and a tag', 'a: 1\n&x !!str a: 2\n', 'a', 'a', 2, 10],
+  ['of a slash', 'a/b: { c: 1, c: 2 }\n', 'c', '["a/b"].c', 1, 14],
+] as const) {
+  test(`parseText() names the whole key that stands twice ${what}, and where it is`, () => {
+    const problem = reasonOf(text)
+    const given = JSON.stringify(name)
+    assert.equal(problem.message, `The file cannot be parsed: the key ${given} stands twice in one object.`)
+    assert.deepEqual(
+      [problem.key, problem.given, problem.expected],
+      [key, given, 'each key once in an object'],
+    )
+    assert.deepEqual([problem.line, problem.column], [line, column])
+  })
+}
+
+test('parseText() names the whole key that stands twice in a JSON file, and shortens a long one', () => {
+  const problem = reasonOf('{\n  "config": { "key id": 1, "key id": 2 }\n}', 'plugin.json')
+  assert.equal(problem.key, 'config["key id"]')
+  assert.match(problem.message, /the key "key id" stands twice/)
+  const long = 'k'.repeat(5_000)
+  assert.ok(reasonOf(`${long}: 1\n${long}: 2\n`).message.length < 200)
 })
 
 test('locate() finds values and keys, through lists and aliases', () => {

@@ -9,10 +9,9 @@ import {
   LineCounter,
   type Node,
   parseDocument,
-  type YAMLError,
 } from 'yaml'
 import { joinPointer, splitPointer } from './pointer.ts'
-import { fileProblem } from './problem.ts'
+import { STAR_HINT, syntaxProblem, syntaxProblems } from './syntax-problems.ts'
 import type { ConfigProblem, Position } from './types.ts'
 
 /** Text to value, and from a place in the value back to the place in the text. */
@@ -46,9 +45,7 @@ export function parseText(text: string, file: string): ParseResult {
   const start: Position = { file, line: 1, column: 1 }
   const problem = (position: Position, reason: string): ParseResult => ({
     ok: false,
-    problems: [
-      fileProblem('CONFIG_SYNTAX', position, 'valid YAML or JSON', `The file cannot be parsed: ${reason}.`),
-    ],
+    problems: [syntaxProblem(position, reason)],
   })
   if (text.length > CONFIG_TEXT_LENGTH_MAX) {
     return problem(start, `it is longer than ${CONFIG_TEXT_LENGTH_MAX} characters`)
@@ -99,21 +96,9 @@ function latePlaces(text: string, file: string): Places {
 
 function parseWithPositions(text: string, file: string, strict?: { value: unknown }): ParseResult {
   const { document, targets, at, places } = readDocument(text, file)
-  // A warning is an unknown tag or directive: what it should have meant would silently not happen.
-  const problems: ConfigProblem[] = withoutAfterEffects([...document.errors, ...document.warnings]).map(
-    (error) =>
-      fileProblem(
-        'CONFIG_SYNTAX',
-        at(error.pos[0]),
-        'valid YAML or JSON',
-        `The file cannot be parsed: ${reasonFor(error, text)}.`,
-      ),
-  )
+  const problems = syntaxProblems(document, text, at)
   const fault = problems.length === 0 ? faultOf(document, targets) : null
-  if (fault !== null) {
-    const message = `The file cannot be parsed: ${fault.reason}.`
-    problems.push(fileProblem('CONFIG_SYNTAX', at(fault.offset), 'valid YAML or JSON', message))
-  }
+  if (fault !== null) problems.push(syntaxProblem(at(fault.offset), fault.reason))
   if (problems.length > 0) return { ok: false, problems }
   // The parser's own bound is on uses of one anchor, however small it is.
   const value: unknown = strict === undefined ? document.toJS({ maxAliasCount: -1 }) : strict.value
@@ -171,45 +156,6 @@ function aliasTargets(root: unknown): Targets {
   }
   walk(root)
   return targets
-}
-
-/** What the parser calls by itself, each where it stands; any other error makes it misread all that follows. */
-const LONE_ERRORS = new Set<string>(['DUPLICATE_KEY', 'NON_STRING_KEY', 'TAG_RESOLVE_FAILED'])
-
-function withoutAfterEffects(errors: readonly YAMLError[]): YAMLError[] {
-  const first = errors.find(({ code }) => !LONE_ERRORS.has(code))
-  return errors.filter((error) => error === first || LONE_ERRORS.has(error.code))
-}
-
-/** As in `host: *.example.com`. */
-const STAR_HINT = 'a value that begins with "*" has to stand in quotes'
-
-/** The parser's words are for those who program with it; what people meet often is said for them. */
-function reasonFor(error: YAMLError, text: string): string {
-  const [start, end] = error.pos
-  if (text.slice(start - 1, start + 1) === '${') {
-    return 'inside of { } and [ ] a value with "${…}" has to stand in quotes, as in "${PORT}"'
-  }
-  switch (error.code) {
-    case 'DUPLICATE_KEY': {
-      const key = /^[\w.-]{1,60}/.exec(text.slice(start, end))?.[0]
-      return `${key === undefined ? 'a key' : `the key "${key}"`} stands twice in one object`
-    }
-    case 'MULTIPLE_DOCS':
-      return 'a second document begins here ("---"), and a config is one'
-    case 'NON_STRING_KEY':
-      return 'a key must be a string'
-    case 'BAD_ALIAS':
-      return `${error.message}; ${STAR_HINT}`
-    case 'MULTILINE_IMPLICIT_KEY':
-      return 'between a key and its value ":" and a space are needed, on one line'
-    case 'BLOCK_AS_IMPLICIT_KEY':
-      return 'a key has a key for its value here: quote a value that has ": " in it, or mend the indentation'
-    case 'RESOURCE_EXHAUSTION':
-      return 'it is nested too deeply'
-    default:
-      return error.message
-  }
 }
 
 interface Fault {
