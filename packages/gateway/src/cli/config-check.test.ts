@@ -78,6 +78,20 @@ test('configCheck() names what plugins lack and what the config sets wrong for t
   assert.ok(err.endsWith('\n2 problems in cardea.yaml and its plugins.\n'), err)
 })
 
+test('configCheck() points at the name of a plugin that is not there, and never tells what a variable holds', async () => {
+  const { code, err } = await run('plugins: { x: { plugin: rate-limt }, y: { plugin: "${NAME}" } }\n', {
+    NAME: 'hunter2',
+  })
+  assert.equal(code, 1)
+  assert.match(err, /^cardea\.yaml:1:25 PLUGIN_NOT_FOUND .*"rate-limt"\. Did you mean "rate-limit"\?$/m)
+  assert.match(
+    err,
+    /key: +plugins\.x\.plugin\n +given: +"rate-limt"\n +expected: one of .*\n +nearest: +rate-limit\n/,
+  )
+  assert.match(err, /^cardea\.yaml:1:51 PLUGIN_NOT_FOUND .*"\$\{NAME\}"\./m)
+  assert.ok(!err.includes('hunter2'), err)
+})
+
 test('configCheck() sums up a valid file in one line and exits 0', async () => {
   const { code, out, err } = await run(
     'upstreams: { a: { targets: ["http://a"] } }\nroutes: [{ name: a, upstream: a }]\n',

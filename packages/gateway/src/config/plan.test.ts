@@ -99,7 +99,8 @@ routes:
       cors: false
       auth: { config: { key: 1 }, on_failure: { fallback: { status: 500 } } }
 `)
-  const limit = globalPlugins.get('login-limit')
+  const { map, ...limit } = globalPlugins.get('login-limit') ?? assert.fail()
+  assert.equal(map.written('/plugins/login-limit/plugin'), 'rate-limit')
   assert.deepEqual(limit, {
     kind: 'settings',
     name: 'login-limit',

@@ -181,9 +181,10 @@ function toOverrides(
 
 function toOverride(name: string, entry: PluginEntry, pointer: string, config: LoadedConfig): PluginOverride {
   const key = describePointer(pointer)
-  const base = { name, pointer, key, position: config.source.locateKey(pointer) }
+  const { source: map } = config
+  const base = { name, map, pointer, key, position: map.locateKey(pointer) }
   if (entry === false) return { kind: 'off', ...base }
-  const source = `${basename(config.source.file)}: ${key}.config`
+  const source = `${basename(map.file)}: ${key}.config`
   return {
     kind: 'settings',
     ...base,
@@ -196,7 +197,7 @@ function toOverride(name: string, entry: PluginEntry, pointer: string, config: L
     config:
       entry.config === undefined
         ? undefined
-        : { source, value: entry.config, map: config.source, pointer: `${pointer}/config` },
+        : { source, value: entry.config, map, pointer: `${pointer}/config` },
   }
 }
 

@@ -73,15 +73,13 @@ export function checkFailurePolicy(
       message,
     })
   }
-  return {
-    code: 'CONFIG_INVALID',
-    ...place.position,
-    key: `${place.key}.on_failure`,
-    given: '"open"',
+  const pointer = `${place.pointer}/on_failure`
+  return valueProblem({
+    source: place.map,
+    pointer,
     expected,
-    nearest: null,
-    message: `"${place.key}.on_failure": ${message}`,
-  }
+    message: `"${describePointer(pointer)}": ${message}`,
+  })
 }
 
 function manifestLayer(manifest: PluginManifest): ConfigLayer {

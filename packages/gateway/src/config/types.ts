@@ -125,7 +125,8 @@ interface PluginOverrideBase {
   readonly name: string
   /** Where the entry stands, for problems of later stages. */
   readonly position: Position
-  /** JSON Pointer of the entry in the config file; `${pointer}/config` is its config. */
+  /** The config file, and the entry's JSON Pointer in it; `${pointer}/config` is its config. */
+  readonly map: SourceMap
   readonly pointer: string
   /** The entry as a person writes it: `routes[0].plugins.auth`. */
   readonly key: string

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { GatewayError } from '../base/errors.ts'
+import { oneOf } from '../config/describe.ts'
 import { nearestOf } from '../config/nearest.ts'
+import { shorten, shownValue } from '../config/problem.ts'
 import type { PluginOverrides, PluginSettings } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
@@ -30,7 +32,7 @@ export class InstanceBook {
   readonly #links = new Map<string, ChainLink>()
   readonly #controls: PluginControls
   readonly #dependencies: Dependencies<ChainLink>
-  /** Names with layers that do not hold: routes and dependents ask for the same ones, and their problems are noted. */
+  /** Names with layers, and messages: routes and dependents ask for the same ones, and their problems are noted. */
   readonly #refused = new Set<string>()
 
   /** `overrides`: the config's `plugins:`. */
@@ -72,14 +74,17 @@ export class InstanceBook {
     return !this.#controls.disabled.includes(manifest.name) && (asked ?? manifest.enabled)
   }
 
-  /** The plugin that an entry of the config means, or null, which is noted as a problem. */
-  find(entry: PluginSettings, pluginName: string): VerifiedPlugin | null {
+  /**
+   * The plugin that an entry of the config means, or null, which is noted as a problem of the entry that says so.
+   *
+   * @param below the entry of that name under the config's `plugins:`, if this one is a route's.
+   */
+  find(entry: PluginSettings, below: PluginSettings | null): VerifiedPlugin | null {
+    const namer = entry.plugin === undefined && below?.plugin !== undefined ? below : entry
+    const pluginName = namer.plugin ?? namer.name
     const plugin = this.#plugins.get(pluginName)
     if (plugin === undefined) {
-      const nearest = nearestOf(pluginName, [...this.#plugins.keys()])
-      const hint =
-        nearest === null ? 'Check the name, or add the folder.' : `Did you mean ${JSON.stringify(nearest)}?`
-      this.#refuse(entry, 'PLUGIN_NOT_FOUND', `there is no plugin "${pluginName}". ${hint}`, nearest)
+      this.#refuseAbsent(namer)
       return null
     }
     const claimed = this.#claims.get(entry.name) ?? pluginName
@@ -87,7 +92,7 @@ export class InstanceBook {
       const whose =
         claimed === entry.name ? 'is the name of a plugin' : `is already an instance of plugin "${claimed}"`
       const reason = `"${entry.name}" ${whose} and cannot be an instance of "${pluginName}" too. Give it another name.`
-      this.#refuse(entry, 'PLUGIN_DUPLICATE', reason, null)
+      this.#refuse(namer, 'PLUGIN_DUPLICATE', reason, 'a name that no other plugin or instance has')
       return null
     }
     this.#claims.set(entry.name, pluginName)
@@ -101,7 +106,7 @@ export class InstanceBook {
         `"${entry.name}: false" here if the route shall do without it.`
       : `"${entry.name}" is disabled by ${by}. Enable it there, say "enabled: true" here, or ` +
         `"${entry.name}: false" if the route shall do without it.`
-    this.#refuse(entry, 'PLUGIN_NOT_FOUND', reason, null)
+    this.#refuse(entry, 'PLUGIN_NOT_FOUND', reason, 'a plugin that is enabled')
   }
 
   /** These and all that they depend on, directly or not; what others depend on stands before them. */
@@ -156,16 +161,46 @@ export class InstanceBook {
     return link
   }
 
+  /** At the value of `plugin:`, or at the entry's own name where that is the plugin's. */
+  #refuseAbsent({ plugin, name, key, map, pointer, position }: PluginSettings): void {
+    const at = `${pointer}/plugin`
+    // What is near to a variable's text would tell of it.
+    const isVariable = plugin !== undefined && map.isExpanded(at)
+    const nearest = isVariable ? null : nearestOf(plugin ?? name, [...this.#plugins.keys()])
+    const given = plugin === undefined ? shorten(name) : shownValue(map, at)
+    const hint =
+      nearest === null ? 'Check the name, or add the folder.' : `Did you mean ${JSON.stringify(nearest)}?`
+    const message = `Cannot use ${key}: there is no plugin ${given}. ${hint}`
+    const parts = { given, nearest, expected: this.#expectedNames() }
+    this.#note(
+      plugin === undefined
+        ? problemAt(position, 'PLUGIN_NOT_FOUND', message, { ...parts, key })
+        : problemAt(map.locate(at), 'PLUGIN_NOT_FOUND', message, { ...parts, key: `${key}.plugin` }),
+    )
+  }
+
+  /** The user's own come first: a long list is cut off. */
+  #expectedNames(): string {
+    const plugins = [...this.#plugins.values()]
+    const own = plugins.filter(({ origin }) => origin === 'user')
+    const names = [...new Set([...own, ...plugins])].map(({ manifest }) => manifest.name)
+    return names.length === 0 ? 'the name of a plugin' : oneOf(names)
+  }
+
   #refuse(
-    entry: PluginSettings,
+    { key, name, position }: PluginSettings,
     code: 'PLUGIN_NOT_FOUND' | 'PLUGIN_DUPLICATE',
     reason: string,
-    nearest: string | null,
+    expected: string,
   ): void {
-    const message = `Cannot use ${entry.key}: ${reason}`
-    this.problems.push(
-      problemAt(entry.position, code, message, { key: entry.key, given: entry.name, nearest }),
-    )
+    const message = `Cannot use ${key}: ${reason}`
+    this.#note(problemAt(position, code, message, { key, given: shorten(name), expected }))
+  }
+
+  /** Once: all routes that lay something over an entry come upon what is wrong with it. */
+  #note(problem: PluginProblem): void {
+    if (!this.#refused.has(problem.message)) this.problems.push(problem)
+    this.#refused.add(problem.message)
   }
 }
 

@@ -6,6 +6,10 @@ test('resolveChains() refuses a route that names an absent plugin, and names the
   const problem = onlyProblem(resolved([plugin('rate-limit')], { api: { 'rate-limt': {} } }))
   assert.equal(problem.code, 'PLUGIN_NOT_FOUND')
   assert.equal(problem.nearest, 'rate-limit')
+  assert.deepEqual(
+    [problem.key, problem.given, problem.expected],
+    ['routes.api.plugins.rate-limt', '"rate-limt"', 'rate-limit'],
+  )
   assert.deepEqual([problem.file, problem.line, problem.column], ['cardea.yaml', 7, 3])
   assert.equal(
     problem.message,
@@ -19,6 +23,24 @@ test('resolveChains() refuses an absent plugin in the global entries, once for a
   assert.match(problem.message, /^Cannot use plugins\.limit: there is no plugin "rate-limit"\./)
 })
 
+test('resolveChains() points at the value that names an absent plugin, whoever uses the entry', () => {
+  const plugins = [plugin('rate-limit'), plugin('cors')]
+  const entries = { a: { x: { priority: 1 } }, b: { x: {} } }
+  const everywhere = onlyProblem(resolved(plugins, entries, { x: { plugin: 'rate-limt' } }))
+  const here = onlyProblem(
+    resolved(plugins, { a: { x: { plugin: 'rate-limt' } } }, { x: { plugin: 'cors' } }),
+  )
+  for (const [problem, key] of [
+    [everywhere, 'plugins.x.plugin'],
+    [here, 'routes.a.plugins.x.plugin'],
+  ] as const) {
+    assert.deepEqual([problem.key, problem.given, problem.nearest], [key, '"rate-limt"', 'rate-limit'])
+    assert.equal(problem.expected, 'one of rate-limit, cors')
+    assert.deepEqual([problem.line, problem.column], [8, 5])
+    assert.match(problem.message, /: there is no plugin "rate-limt"\. Did you mean "rate-limit"\?$/)
+  }
+})
+
 test('resolveChains() refuses a route that names a disabled plugin', () => {
   const byManifest = resolved([plugin('auth', { enabled: false })], { api: { auth: {} } })
   assert.equal(onlyProblem(byManifest).code, 'PLUGIN_NOT_FOUND')
@@ -28,6 +50,17 @@ test('resolveChains() refuses a route that names a disabled plugin', () => {
   )
   const byConfig = resolved([plugin('auth')], { api: { auth: {} } }, { auth: { enabled: false } })
   assert.match(onlyProblem(byConfig).message, /"auth" is disabled by plugins\.auth\. Enable it there/)
+  const { key, given, expected, line } = onlyProblem(byConfig)
+  assert.deepEqual(
+    [key, given, expected, line],
+    ['routes.api.plugins.auth', '"auth"', 'a plugin that is enabled', 7],
+  )
+  const besideSettings = resolved(
+    [plugin('auth', { enabled: false })],
+    { api: { auth: {} } },
+    { auth: { priority: 1 } },
+  )
+  assert.match(onlyProblem(besideSettings).message, /"auth" is disabled by \/p\/auth\/plugin\.json\./)
 })
 
 test('resolveChains() refuses one instance name for two plugins', () => {
@@ -35,6 +68,13 @@ test('resolveChains() refuses one instance name for two plugins', () => {
   const shadowing = onlyProblem(resolved(plugins, {}, { a: { plugin: 'b' } }))
   assert.equal(shadowing.code, 'PLUGIN_DUPLICATE')
   assert.match(shadowing.message, /"a" is the name of a plugin and cannot be an instance of "b" too/)
+  const { key, given, expected, line } = shadowing
+  assert.deepEqual(
+    [key, given, expected, line],
+    ['plugins.a', '"a"', 'a name that no other plugin or instance has', 7],
+  )
+  const used = onlyProblem(resolved(plugins, { one: { a: {} }, two: { a: {} } }, { a: { plugin: 'b' } }))
+  assert.equal(used.key, 'plugins.a')
   const twice = onlyProblem(resolved(plugins, { one: { x: { plugin: 'a' } }, two: { x: { plugin: 'b' } } }))
   assert.equal(twice.code, 'PLUGIN_DUPLICATE')
   assert.match(twice.message, /"x" is already an instance of plugin "a" and cannot be an instance of "b" too/)
@@ -48,6 +88,7 @@ test('resolveChains() refuses isolation that is not there, whichever layer asks 
   assert.equal(own.problems[0]?.file, '/p/a/plugin.json')
   const asked = onlyProblem(resolved([plugin('a')], { api: { a: { isolation: 'isolate' } } }))
   assert.equal(asked.key, 'routes.api.plugins.a.isolation')
+  assert.deepEqual([asked.line, asked.column], [8, 5])
   assert.match(asked.message, /^Plugin "a" asks for isolation "isolate", which this version does not have/)
   const unused = resolved([plugin('a', { isolation: 'process', scope: 'route' })], { api: {} })
   assert.deepEqual(unused.problems, [])
@@ -59,6 +100,7 @@ test('resolveChains() refuses to let a security plugin fail open', () => {
   const problem = onlyProblem(resolved(plugins, { api: { auth: open, log: open } }))
   assert.equal(problem.code, 'CONFIG_INVALID')
   assert.equal(problem.key, 'routes.api.plugins.auth.on_failure')
+  assert.deepEqual([problem.line, problem.column], [8, 5])
 })
 
 test('resolveChains() reports the config of every instance that its schema refuses', () => {

@@ -97,7 +97,7 @@ function linksEverywhere(
   }
   for (const entry of overrides.values()) {
     if (entry.kind === 'off') continue
-    const plugin = book.find(entry, entry.plugin ?? entry.name)
+    const plugin = book.find(entry, null)
     if (plugin === null || !book.isEnabled(plugin, entry.enabled)) continue
     links.push(book.link(entry.name, plugin, [entry]))
   }
@@ -125,8 +125,9 @@ function linkOfEntry(
   override: PluginOverride | undefined,
   book: InstanceBook,
 ): ChainLink | null {
-  const layers = override?.kind === 'settings' ? [override, entry] : [entry]
-  const plugin = book.find(entry, topmost(layers, (layer) => layer.plugin) ?? entry.name)
+  const below = override?.kind === 'settings' ? override : null
+  const layers = below === null ? [entry] : [below, entry]
+  const plugin = book.find(entry, below)
   if (plugin === null || entry.enabled === false) return null
   if (
     book.isEnabled(
@@ -136,7 +137,7 @@ function linkOfEntry(
   ) {
     return book.link(entry.name, plugin, layers)
   }
-  book.refuseDisabled(entry, plugin, override?.key ?? plugin.manifest.file)
+  book.refuseDisabled(entry, plugin, below?.enabled === false ? below.key : plugin.manifest.file)
   return null
 }
 

@@ -94,7 +94,7 @@ function isolationProblems(
     { isolation: manifest.isolation, place: manifest.source.locate('/isolation'), key: 'isolation' },
     ...layers.map((layer) => ({
       isolation: layer.isolation ?? ('none' as Isolation),
-      place: layer.position,
+      place: layer.map.locate(`${layer.pointer}/isolation`),
       key: `${layer.key}.isolation`,
     })),
   ]

@@ -7,6 +7,7 @@ import type {
   PluginSettings,
   RouteDraft,
   SettingsPlan,
+  SourceMap,
 } from '../config/types.ts'
 import type { BuiltPlugin } from './build.ts'
 import { NO_CONTROLS } from './controls.ts'
@@ -30,7 +31,12 @@ export function plugin(name: string, changes: Partial<PluginManifest> = {}): Bui
 function overrides(entries: Entries, prefix: string): PluginOverrides {
   const made = Object.entries(entries).map(([name, entry]): [string, PluginOverride] => {
     const place = { file: 'cardea.yaml', line: 7, column: 3 }
-    const base = { name, position: place, pointer: `/${prefix}/${name}`, key: `${prefix}.${name}` }
+    const pointer = `/${prefix.replaceAll('.', '/')}/${name}`
+    const map = {
+      ...MAP,
+      written: (at: string) => (at === `${pointer}/plugin` && entry ? entry.plugin : undefined),
+    }
+    const base = { name, position: place, map, pointer, key: `${prefix}.${name}` }
     if (entry === false) return [name, { kind: 'off', ...base }]
     const { config, ...settings } = entry
     const none = { plugin: undefined, enabled: undefined, priority: undefined, timeoutMs: undefined }
@@ -50,16 +56,17 @@ function overrides(entries: Entries, prefix: string): PluginOverrides {
   return new Map(made)
 }
 
+/** Every value stands in line 8. */
+const MAP: SourceMap = {
+  file: 'cardea.yaml',
+  locate: () => ({ file: 'cardea.yaml', line: 8, column: 5 }),
+  locateKey: () => ({ file: 'cardea.yaml', line: 8, column: 5 }),
+  written: () => undefined,
+  isExpanded: () => false,
+}
+
 function layer(value: unknown, key: string, pointer: string): ConfigLayer {
-  const place = { file: 'cardea.yaml', line: 8, column: 5 }
-  const map = {
-    file: 'cardea.yaml',
-    locate: () => place,
-    locateKey: () => place,
-    written: () => undefined,
-    isExpanded: () => false,
-  }
-  return { source: `cardea.yaml: ${key}.config`, value, map, pointer: `${pointer}/config` }
+  return { source: `cardea.yaml: ${key}.config`, value, map: MAP, pointer: `${pointer}/config` }
 }
 
 /** Resolves routes and `plugins:` (the third) as the config would have them. Entries of the latter stand in line 7. */
