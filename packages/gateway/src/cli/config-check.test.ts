@@ -92,6 +92,119 @@ test('configCheck() points at the name of a plugin that is not there, and never 
   assert.ok(!err.includes('hunter2'), err)
 })
 
+/** `line:column code key` of each problem that is printed. */
+async function told(text: string, env: Readonly<Record<string, string>> = {}): Promise<string[]> {
+  const { code, err } = await run(text, env)
+  assert.equal(code, 1)
+  const places = [...err.matchAll(/^cardea\.yaml:(\d+:\d+) ([A-Z_]+) (?:.*\n(?! *key:))*.*\n *key: +(.*)$/gm)]
+  assert.match(err, new RegExp(`\\n${places.length} problems? in cardea\\.yaml( and its plugins)?\\.\\n$`))
+  return places.map(([, place, of, key]) => `${place} ${of} ${key}`)
+}
+
+const UPSTREAMS = 'upstreams: { u: { targets: ["http://127.0.0.1:1"] } }'
+
+test('configCheck() names mistakes in all parts of a file together, in the order of the file', async () => {
+  const text = `${UPSTREAMS}
+routes:
+  - { name: a, path: /*, upstream: u, plugins: { rate-limt: { config: {} }, cors: { config: { origns: [] } } } }
+  - { name: b, path: "/*", upstream: ux }
+limits: { hed_bytes: 1KiB }
+plugins: { x: { plugin: nope }, jwt: { config: { foo: 1 } } }
+`
+  const ofOthers = [
+    '3:50 PLUGIN_NOT_FOUND routes[0].plugins.rate-limt',
+    '3:95 PLUGIN_CONFIG_INVALID routes[0].plugins.cors.config.origns',
+    '6:25 PLUGIN_NOT_FOUND plugins.x.plugin',
+    '6:48 PLUGIN_CONFIG_INVALID plugins.jwt.config.algorithms',
+    '6:50 PLUGIN_CONFIG_INVALID plugins.jwt.config.foo',
+  ]
+  const all = await told(text)
+  assert.deepEqual(all, [
+    ...ofOthers.slice(0, 2),
+    '4:5 CONFIG_INVALID routes[1]',
+    '4:38 CONFIG_INVALID routes[1].upstream',
+    '5:11 CONFIG_INVALID limits.hed_bytes',
+    ...ofOthers.slice(2),
+  ])
+  const valid = text
+    .replace('/*, upstream: u,', '/a, upstream: u,')
+    .replace('ux', 'u')
+    .replace('hed_', 'head_')
+  assert.deepEqual(await told(valid), ofOthers)
+})
+
+test('configCheck() names routes that only the router refuses together with all else', async () => {
+  const text = `${UPSTREAMS}
+routes:
+  - { name: a, path: /x, methods: [GET, PUT], upstream: u, plugins: { corss: {} } }
+  - { name: b, path: /x, methods: [GET, HEAD], upstream: v }
+  - { name: c, pth: /x, methods: [GET], upstream: u }
+`
+  const ofRoutes = ['3:71 PLUGIN_NOT_FOUND routes[0].plugins.corss', '4:5 CONFIG_INVALID routes[1]']
+  assert.deepEqual(await told(text), [
+    ...ofRoutes,
+    '4:58 CONFIG_INVALID routes[1].upstream',
+    '5:16 CONFIG_INVALID routes[2].pth',
+  ])
+  assert.deepEqual(await told(text.replace(' v }', ' u }').replace(/ +- \{ name: c.*\n/, '')), ofRoutes)
+})
+
+for (const [what, plugins, problems] of [
+  ['a misspelt "plugin"', 'plugins: { x: { plguin: cors } }', ['2:17 CONFIG_INVALID plugins.x.plguin']],
+  [
+    'a "plugin" that is no name',
+    'plugins: { x: { plugin: [cors] } }',
+    ['2:25 CONFIG_INVALID plugins.x.plugin'],
+  ],
+  [
+    'a "plugin" without its variable',
+    'plugins: { x: { plugin: "${NONE}" } }',
+    ['2:25 CONFIG_VARIABLE_MISSING plugins.x.plugin'],
+  ],
+  ['an entry that is none', 'plugins: { x: 3 }', ['2:15 CONFIG_INVALID plugins.x']],
+  ['a misspelt "plugins"', 'plugns: { x: { plugin: cors } }', ['2:1 CONFIG_INVALID plugns']],
+  ['plugins that are a list', 'plugins: [x]', ['2:10 CONFIG_INVALID plugins']],
+  ['a misspelt "plugins_dir"', 'plugin_dir: other', ['2:1 CONFIG_INVALID plugin_dir']],
+  [
+    'a "plugins_dir" without its variable',
+    'plugins_dir: "${NONE}"',
+    ['2:14 CONFIG_VARIABLE_MISSING plugins_dir'],
+  ],
+] as const) {
+  test(`configCheck() says of ${what} that, and not that what routes name of it is not there`, async () => {
+    const routes = 'routes:\n  - { name: a, respond: {}, plugins: { x: {} } }\n'
+    assert.deepEqual(await told(`debug: true\n${plugins}\n${routes}`), problems)
+  })
+}
+
+for (const [what, entry, problems] of [
+  ['a misspelt "config"', '{ confg: { algorithms: [HS256] } }', ['1:19 CONFIG_INVALID plugins.jwt.confg']],
+  ['a "config" that is none', '{ config: 3 }', ['1:27 CONFIG_INVALID plugins.jwt.config']],
+  ['an "enabled" that is neither', '{ enabled: yess }', ['1:28 CONFIG_INVALID plugins.jwt.enabled']],
+  [
+    'a variable without a value',
+    '{ config: { algorithms: ["${NONE}"], reaml: a } }',
+    [
+      '1:42 CONFIG_VARIABLE_MISSING plugins.jwt.config.algorithms[0]',
+      '1:54 PLUGIN_CONFIG_INVALID plugins.jwt.config.reaml',
+    ],
+  ],
+] as const) {
+  test(`configCheck() says of ${what} that, and not what the plugin's config lacks by it`, async () => {
+    assert.deepEqual(await told(`plugins: { jwt: ${entry} }\n`), problems)
+  })
+}
+
+test('configCheck() checks what a route sets for a plugin beside an entry that cannot be read', async () => {
+  const text = `plugins: { jwt: { confg: {} } }
+routes: [{ name: a, respond: {}, plugins: { jwt: { config: { reaml: a } } } }]
+`
+  assert.deepEqual(await told(text), [
+    '1:19 CONFIG_INVALID plugins.jwt.confg',
+    '2:62 PLUGIN_CONFIG_INVALID routes[0].plugins.jwt.config.reaml',
+  ])
+})
+
 test('configCheck() sums up a valid file in one line and exits 0', async () => {
   const { code, out, err } = await run(
     'upstreams: { a: { targets: ["http://a"] } }\nroutes: [{ name: a, upstream: a }]\n',

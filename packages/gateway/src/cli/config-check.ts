@@ -1,12 +1,14 @@
 import { resolve } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { type LoadOptions, loadConfigFile } from '../config/load.ts'
+import { alsoProblems } from '../config/problem.ts'
 import { renderProblems, wantsColor } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
 import { readTextFile, readTextFileOrPipe } from '../config/text-file.ts'
-import type { ConfigProblem, LoadedConfig } from '../config/types.ts'
+import type { ConfigProblem, LoadedConfig, LoadResult } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
+import { withPluginProblems } from '../control-plane/plugin-problems.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
 import { routeProblems } from './route-problems.ts'
 
@@ -22,9 +24,8 @@ interface Writer {
 }
 
 /**
- * `cardea config check FILE`: prints every problem of the file at once, each with its place, key, value, what was
- * expected and what was probably meant; of a file without one, those of the plugins and of what it sets for them. No
- * plugin's code is run.
+ * `cardea config check FILE`: prints every problem at once, of the file, of the plugins and of what it sets for them,
+ * each with its place, key, value, what was expected and what was probably meant. No plugin's code is run.
  *
  * @returns the exit code: 0 when the file is valid, else 1.
  */
@@ -46,7 +47,7 @@ export async function configCheck(
       return text
     },
   })
-  const problems = result.ok ? await problemsBehind(result.config) : result.problems
+  const problems = await problemsOf(result)
   if (result.ok && problems.length === 0) {
     io.stdout.write(`${file} is valid: ${summary(result.config)}.\n`)
     return 0
@@ -57,24 +58,27 @@ export async function configCheck(
     directory: process.cwd(),
   })
   const count = plural(problems.length, 'problem')
-  const where = result.ok ? `${file} and its plugins` : file
+  const isOfFile = problems.every(({ code, file }) => file === path && !code.startsWith('PLUGIN_'))
+  const where = isOfFile ? file : `${file} and its plugins`
   io.stderr.write(`${rendered}\n${count} in ${where}.\n`)
   return 1
 }
 
-/** What shows only when the file itself is in order. */
-async function problemsBehind(config: LoadedConfig): Promise<readonly ConfigProblem[]> {
-  const problems = routeProblems(config)
-  if (problems.length > 0) return problems
-  const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
+/** Of a file with problems also those that routes and plugins have as far as it could be read. */
+async function problemsOf(loaded: LoadResult): Promise<readonly ConfigProblem[]> {
   try {
-    const prepared = await prepareGeneration({
-      config,
-      number: 1,
-      directories,
-      lifecycle: new PluginLifecycle(),
-    })
-    return prepared.ok ? [] : prepared.problems
+    if (loaded.ok) {
+      const { config } = loaded
+      const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
+      const lifecycle = new PluginLifecycle()
+      const prepared = await prepareGeneration({ config, number: 1, directories, lifecycle })
+      return alsoProblems(routeProblems(config, new Set()), prepared.ok ? [] : prepared.problems)
+    }
+    const problems = await withPluginProblems(loaded)
+    const { part } = loaded
+    return part === undefined
+      ? problems
+      : alsoProblems(problems, routeProblems(part.config, part.unreadRoutes))
   } finally {
     await stopBuildService()
   }

@@ -8,6 +8,7 @@ import { failurePolicyOf } from './failure.ts'
 import { checkConfigSchema, checkFailurePolicy } from './plugin-config.ts'
 import { copyTree } from './pointer.ts'
 import { fileProblem, sortProblems } from './problem.ts'
+import { readablePart } from './readable-part.ts'
 import { checkRules } from './rules.ts'
 import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
 import { MANIFEST_JSON_SCHEMA, type ManifestFile } from './schema-plugin.ts'
@@ -86,8 +87,11 @@ export async function loadConfigFile(path: string, options: LoadOptions = {}): P
     (problem) => problem.code !== 'CONFIG_INVALID' || !unfilled.has(problem.key) || problem.key === '',
   )
   const problems = sortProblems([...expansion.problems, ...checked])
-  if (problems.length > 0) return { ok: false, problems }
   const origin = { file, text, unexpanded, source, includedFiles: [...included] }
+  if (problems.length > 0) {
+    const { value, ...unread } = readablePart(expansion.value, problems)
+    return { ok: false, problems, part: { config: toLoaded(value, origin), ...unread } }
+  }
   const config = toLoaded(expansion.value, origin)
   lastConstant = expansion.isConstant ? config : null
   return { ok: true, config }

@@ -19,10 +19,13 @@ import { checkExpanded, type SchemaError } from './validator.ts'
  * The effective config of an instance: plugin.json's `config` under `layers` (lowest first, as the overrides of a
  * route have them), checked by the plugin's `config_schema`. Problems have code PLUGIN_CONFIG_INVALID, stand where the
  * layer stands in its file, and name it. Every layer is checked even where a higher one hides its values.
+ *
+ * @param isWhole false: parts of some layer are not known, and so only what each of them has is checked.
  */
 export function checkPluginConfig(
   manifest: PluginManifest,
   layers: readonly ConfigLayer[],
+  isWhole = true,
 ): PluginConfigResult {
   const all = [manifestLayer(manifest), ...layers]
   const compiled = configSchemasOf(manifest)
@@ -36,7 +39,7 @@ export function checkPluginConfig(
   })
   const problems = [
     ...all.flatMap((layer) => layerProblems(manifest, layer, schemas)),
-    ...wholeErrorsByLayer(wholeErrors, all, merged.origins).flatMap(([layer, errors]) =>
+    ...wholeErrorsByLayer(isWhole ? wholeErrors : [], all, merged.origins).flatMap(([layer, errors]) =>
       layer === null ? [defaultProblem(manifest, errors)] : explained(manifest, layer, errors, schemas),
     ),
   ]

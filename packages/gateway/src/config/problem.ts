@@ -73,6 +73,16 @@ export function fileProblem(
   return { code, ...position, key: '', given: '', expected, nearest: null, message }
 }
 
+/** With those of `further` that say something new: of a key with a problem more is known when that is mended. */
+export function alsoProblems(
+  problems: readonly ConfigProblem[],
+  further: readonly ConfigProblem[],
+): ConfigProblem[] {
+  const known = new Set(problems.map(({ file, key }) => JSON.stringify([file, key])))
+  const fresh = further.filter(({ file, key }) => key === '' || !known.has(JSON.stringify([file, key])))
+  return sortProblems([...problems, ...fresh])
+}
+
 /** File order; within a place the order in which they were found. Doubles are dropped. */
 export function sortProblems<Problem extends ConfigProblem>(problems: readonly Problem[]): Problem[] {
   const seen = new Map<string, Problem>()

@@ -144,6 +144,8 @@ const PLUGIN_SETTINGS = Type.Object(
   },
 )
 
+export const PLUGIN_SETTING_NAMES: readonly string[] = Object.keys(PLUGIN_SETTINGS.properties)
+
 const PLUGIN_ENTRY = Type.Union([
   Type.Literal(false, { description: 'Switches the instance off here. Danger: also a security plugin.' }),
   PLUGIN_SETTINGS,

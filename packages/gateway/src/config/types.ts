@@ -77,9 +77,31 @@ export interface LoadedConfig {
   readonly includedFiles: readonly string[]
 }
 
-export type LoadResult =
-  | { readonly ok: true; readonly config: LoadedConfig }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+export type LoadResult = { readonly ok: true; readonly config: LoadedConfig } | LoadFailure
+
+export interface LoadFailure {
+  readonly ok: false
+  /** Never empty. */
+  readonly problems: readonly ConfigProblem[]
+  /** For further problems. Absent: the file could not be parsed. */
+  readonly part?: ReadablePart
+}
+
+/** What could be read of a config with problems. Only good for finding more of them. */
+export interface ReadablePart {
+  /** What could not be read is left out of it, what neither routes nor plugins ask for has its default. */
+  readonly config: LoadedConfig
+  /** Null: nothing can be said of plugins. */
+  readonly unreadEntries: UnreadEntries | null
+  /** Indexes of the routes that the config stands in for. */
+  readonly unreadRoutes: ReadonlySet<number>
+}
+
+/**
+ * By `key`, the entries under a `plugins:` of which not all could be read: their settings, or not even for sure what
+ * plugin they are about.
+ */
+export type UnreadEntries = ReadonlyMap<string, 'name' | 'settings'>
 
 export type Scope = 'global' | 'route'
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { stopBuildService } from './build.ts'
+import { ChangeFailed } from './change-result.ts'
 import { gather } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { NO_OVERLAY } from './recollect.ts'
@@ -31,6 +32,29 @@ test('gather() takes an empty config for all defaults at the first start, and wh
   await gather(await workshopIn(root), options())
   await commitIn(root)
   await gather(await workshopIn(root), options())
+})
+
+test('gather() names what is wrong with the config and with what it sets for plugins together', async (t) => {
+  const config =
+    'limits: { hed_bytes: 1KiB }\nplugins: { x: { plugin: rate-limt }, own: { config: { a: 1 } } }\n'
+  const root = await folderOf(t, {
+    'cardea.yaml': config,
+    'plugins/own/plugin.json': { name: 'own', version: '1.0.0', config_schema: { properties: { b: {} } } },
+    'plugins/own/plugin.ts': `export const PluginMain = () => ({ name: 'own' })`,
+  })
+  const failed = await gather(await workshopIn(root), options()).then(
+    () => assert.fail('it was taken'),
+    (thrown: unknown) => thrown,
+  )
+  assert.ok(failed instanceof ChangeFailed)
+  assert.deepEqual(
+    failed.problems.map(({ stage, code, line }) => [stage, code, line]),
+    [
+      ['config', 'CONFIG_INVALID', 1],
+      ['validate', 'PLUGIN_NOT_FOUND', 2],
+      ['validate', 'PLUGIN_CONFIG_INVALID', 2],
+    ],
+  )
 })
 
 test('gather() serves the config of a pinned generation, and never the rejected file because that is lost', async (t) => {

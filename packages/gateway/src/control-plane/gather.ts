@@ -11,12 +11,14 @@ import type { BuildCache } from './build-cache.ts'
 import { failedByFiles } from './change-result.ts'
 import { readDisk } from './disk.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
+import { withPluginProblems } from './plugin-problems.ts'
 import { type PreparedGeneration, prepareGeneration } from './prepare.ts'
 import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import { CONFIG_UNIT, type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
 import type { Pin, PluginControls, StoredGeneration, StoredPlugin } from './store/types.ts'
+import type { VerifiedPlugin } from './verify.ts'
 
 /** What commands lay over the files. */
 export interface Overlay {
@@ -64,17 +66,17 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
   const { number, lifecycle } = options
   const overlay = await editedOverlay(workshop, options)
   const { controls, pins } = overlay
-  const config = accept(notCutShort(await loadConfig(workshop, pins), workshop), workshop)
+  const loaded = notCutShort(await loadConfig(workshop, pins), workshop)
   const stored = await pinnedPlugins(workshop.store, pins)
-  const prepared = await prepareGeneration({
-    config,
-    number,
-    lifecycle,
-    directories: { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() },
+  const files = {
     pinned: await restorePlugins(workshop.store, stored),
     controls,
-    build: (plugins) => workshop.builds.build(plugins),
-  })
+    build: (plugins: readonly VerifiedPlugin[]) => workshop.builds.build(plugins),
+  }
+  if (!loaded.ok) throw failedByFiles(await withPluginProblems(loaded, files))
+  const config = accept(loaded, workshop)
+  const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
+  const prepared = await prepareGeneration({ ...files, config, number, lifecycle, directories })
   if (!prepared.ok) throw failedByFiles(prepared.problems)
   return {
     ...prepared,

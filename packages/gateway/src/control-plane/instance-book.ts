@@ -3,7 +3,7 @@ import { GatewayError } from '../base/errors.ts'
 import { oneOf } from '../config/describe.ts'
 import { nearestOf } from '../config/nearest.ts'
 import { shorten, shownValue } from '../config/problem.ts'
-import type { PluginOverrides, PluginSettings } from '../config/types.ts'
+import type { PluginOverrides, PluginSettings, UnreadEntries } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
 import { Dependencies } from './dependencies.ts'
@@ -22,6 +22,15 @@ export interface ChainLink {
   readonly sources: ReadonlyMap<string, string>
 }
 
+export interface BookOptions {
+  readonly plugins: readonly VerifiedPlugin[]
+  readonly built: readonly BuiltPlugin[]
+  /** The config's `plugins:`. */
+  readonly overrides: PluginOverrides
+  readonly controls: PluginControls
+  readonly unread: UnreadEntries
+}
+
 /** The plugins of a generation and the instances made of them so far: what is equal is one instance. */
 export class InstanceBook {
   readonly problems: PluginProblem[] = []
@@ -31,18 +40,14 @@ export class InstanceBook {
   readonly #claims: Map<string, string>
   readonly #links = new Map<string, ChainLink>()
   readonly #controls: PluginControls
+  readonly #unread: UnreadEntries
   readonly #dependencies: Dependencies<ChainLink>
   /** Names with layers, and messages: routes and dependents ask for the same ones, and their problems are noted. */
   readonly #refused = new Set<string>()
 
-  /** `overrides`: the config's `plugins:`. */
-  constructor(
-    plugins: readonly VerifiedPlugin[],
-    built: readonly BuiltPlugin[],
-    overrides: PluginOverrides,
-    controls: PluginControls,
-  ) {
+  constructor({ plugins, built, overrides, controls, unread }: BookOptions) {
     this.#controls = controls
+    this.#unread = unread
     this.#plugins = new Map(plugins.map((plugin) => [plugin.manifest.name, plugin]))
     this.#built = new Map(built.map((plugin) => [plugin.manifest.name, plugin]))
     this.#claims = new Map(plugins.map(({ manifest }) => [manifest.name, manifest.name]))
@@ -84,7 +89,8 @@ export class InstanceBook {
     const pluginName = namer.plugin ?? namer.name
     const plugin = this.#plugins.get(pluginName)
     if (plugin === undefined) {
-      this.#refuseAbsent(namer)
+      const isUnread = [entry, below].some((layer) => this.#unread.get(layer?.key ?? '') === 'name')
+      if (namer.plugin !== undefined || !isUnread) this.#refuseAbsent(namer)
       return null
     }
     const claimed = this.#claims.get(entry.name) ?? pluginName
@@ -101,6 +107,7 @@ export class InstanceBook {
 
   /** Notes that a route names what `by` (a key of the config, or a plugin.json) has disabled. */
   refuseDisabled(entry: PluginSettings, { manifest }: VerifiedPlugin, by: string): void {
+    if (this.#unread.has(entry.key)) return
     const reason = this.#controls.disabled.includes(manifest.name)
       ? `plugin "${manifest.name}" was switched off by "cardea plugin disable". Enable it, or say ` +
         `"${entry.name}: false" here if the route shall do without it.`
@@ -127,8 +134,8 @@ export class InstanceBook {
   }
 
   /**
-   * The instance of that name, plugin and layers, or null when the layers do not hold or the plugin lacks another; that
-   * is noted.
+   * The instance of that name, plugin and layers, or null when the layers do not hold or the plugin lacks another, which
+   * is noted, or when not all of the layers could be read.
    */
   link(name: string, plugin: VerifiedPlugin, layers: readonly PluginSettings[]): ChainLink | null {
     const built = this.#built.get(plugin.manifest.name)
@@ -136,8 +143,11 @@ export class InstanceBook {
       throw new GatewayError('INTERNAL_ERROR', `Plugin "${plugin.manifest.name}" is used but was not built`)
     }
     const dependencies = this.#dependencies.of(plugin)
-    const settled = settle(name, built, layers, this.#controls.incarnations[name] ?? 0)
-    if (settled.ok) return dependencies === null ? null : this.#intern(settled.instance, dependencies)
+    const isWhole = !layers.some(({ key }) => this.#unread.has(key))
+    const settled = settle(name, built, layers, this.#controls.incarnations[name] ?? 0, isWhole)
+    if (settled.ok) {
+      return dependencies === null || !isWhole ? null : this.#intern(settled.instance, dependencies)
+    }
     const asked = [name, ...layers.map(({ key }) => key)].join(' ')
     if (!this.#refused.has(asked)) this.problems.push(...problemsOf(plugin.manifest.folder, settled.problems))
     this.#refused.add(asked)

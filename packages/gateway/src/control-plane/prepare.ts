@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { planSettings } from '../config/plan.ts'
 import { shownValue, sortProblems } from '../config/problem.ts'
-import type { LoadedConfig, SettingsPlan } from '../config/types.ts'
+import type { LoadedConfig, SettingsPlan, UnreadEntries } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { PluginStage } from '../protocol/plugin-state.ts'
 import { type BuildOutcome, type BuiltPlugin, buildPlugins } from './build.ts'
@@ -24,6 +24,8 @@ export interface PrepareOptions {
   /** By folder: what runs instead of what stands there; null: nothing. */
   readonly pinned?: ReadonlyMap<string, BuiltPlugin | null>
   readonly controls?: PluginControls
+  /** Of a config with problems. Default: none. */
+  readonly unreadEntries?: UnreadEntries
   /** Default: `buildPlugins`. */
   readonly build?: (plugins: readonly VerifiedPlugin[]) => Promise<BuildOutcome>
 }
@@ -77,7 +79,7 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
   ]
   if (broken.length > 0) return { ok: false, problems: sortProblems(broken) }
 
-  const resolution = resolveChains(settings, verified, built, options.controls)
+  const resolution = resolveChains(settings, verified, built, options.controls, options.unreadEntries)
   const { routes, instances, chains, idle, validated, problems } = resolution
   lifecycle.validated(validated, idle, problems)
   if (problems.length > 0)

@@ -4,6 +4,7 @@ import type {
   PluginSettings,
   RouteDraft,
   SettingsPlan,
+  UnreadEntries,
 } from '../config/types.ts'
 import { CATEGORIES, type InstancePlan, type RoutePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
@@ -56,20 +57,23 @@ export interface Resolution {
  * route must not lose a plugin by a misspelling. Taking off what is absent is none: it is how one says that a plugin
  * is gone on purpose.
  *
- * `plugins` are all that were verified; `built` those of them that have code.
+ * `plugins` are all that were verified; `built` those of them that have code. Of entries in `unread` no more is said than
+ * can be said for sure, and nothing runs.
  */
 export function resolveChains(
   settings: SettingsPlan,
   plugins: readonly VerifiedPlugin[],
   built: readonly BuiltPlugin[],
   controls: PluginControls = NO_CONTROLS,
+  unread: UnreadEntries = new Map(),
 ): Resolution {
-  const book = new InstanceBook(plugins, built, settings.globalPlugins, controls)
-  const everywhere = linksEverywhere(settings.globalPlugins, plugins, book)
+  const overrides = settings.globalPlugins
+  const book = new InstanceBook({ plugins, built, overrides, controls, unread })
+  const everywhere = linksEverywhere(overrides, plugins, book)
   const chains = settings.routes.map((route) => ({
     route: route.name,
-    links: linksOfRoute(route.plugins, settings.globalPlugins, everywhere, book),
-    optedOut: optedOut(route.plugins, settings.globalPlugins, book),
+    links: linksOfRoute(route.plugins, overrides, everywhere, book),
+    optedOut: optedOut(route.plugins, overrides, book),
   }))
   const routes = settings.routes.map((route, index) => withChain(route, chains[index]?.links ?? []))
   const instances = book.withDependencies(chains.flatMap(({ links }) => links.map((link) => link.instance)))
@@ -77,7 +81,7 @@ export function resolveChains(
     routes,
     instances,
     chains,
-    idle: idlePlugins(plugins, settings.globalPlugins, instances, controls),
+    idle: idlePlugins(plugins, overrides, instances, controls),
     validated: book.folders,
     problems: book.problems,
   }

@@ -18,17 +18,23 @@ export type SettleOutcome =
   | { readonly ok: true; readonly instance: SettledInstance }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 
-/** Lays `layers` (lowest first) over the plugin's manifest: settings replace one another, configs are merged. */
+/**
+ * Lays `layers` (lowest first) over the plugin's manifest: settings replace one another, configs are merged.
+ *
+ * @param isWhole see `checkPluginConfig`.
+ */
 export function settle(
   name: string,
   plugin: BuiltPlugin,
   layers: readonly PluginSettings[],
   incarnation: number,
+  isWhole: boolean,
 ): SettleOutcome {
   const { manifest, bundle } = plugin
   const config = checkPluginConfig(
     manifest,
     layers.flatMap((layer) => layer.config ?? []),
+    isWhole,
   )
   const problems = [
     ...(config.ok ? [] : config.problems),
