@@ -128,6 +128,13 @@ test('a key may stand in any of the sources, in one at a time, and never gets to
   assert.equal(at.gateway.upstreamRequests.length, places.length)
 })
 
+test('a key in the query is taken out, and the rest of the query stays byte for byte', async () => {
+  await using at = await bench({ ...MOBILE, sources: [{ query: 'k' }] })
+  const rest = 'q=%C4%E3%BA%C3&sig=a%20b&&flag'
+  assert.deepEqual(await at.ask({}, `/?%6B=${KEY}&${rest}`), LET_IN)
+  assert.equal(at.gateway.upstreamRequests[0]?.url, `/?${rest}`)
+})
+
 test('a consumer has several keys at once, each until it expires', async (t) => {
   t.mock.timers.enable({ apis: ['Date'], now: Date.parse('2027-01-01T00:00:00Z') })
   const keys = {

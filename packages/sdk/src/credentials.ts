@@ -152,7 +152,8 @@ function withoutParameter(address: string, name: string): string {
   const question = address.indexOf('?')
   if (question === -1) return address
   const pairs = address.slice(question + 1).split('&')
-  const kept = pairs.filter((pair) => !new URLSearchParams(pair).has(name))
+  // With a question mark of its own, for URLSearchParams leaves out one that comes first.
+  const kept = pairs.filter((pair) => !new URLSearchParams(`?${pair}`).has(name))
   if (kept.length === pairs.length) return address
   return kept.length === 0 ? address.slice(0, question) : `${address.slice(0, question + 1)}${kept.join('&')}`
 }

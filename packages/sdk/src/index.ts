@@ -167,7 +167,10 @@ export interface Request extends Body {
    * upstream see this form. May be set in `handle`; what is set must start with `/` and is normalised again.
    */
   path: string
-  /** The query, parsed on first use. Edits go upstream. */
+  /**
+   * The query, parsed on first use. Edits go upstream; pairs that they leave alone go byte for byte as the client wrote them,
+   * for URLSearchParams keeps neither the spelling nor bytes that are not UTF-8.
+   */
   readonly query: URLSearchParams
   /**
    * Edits in `handle` go upstream. Hop-by-hop fields are already gone. What the gateway tells of the client

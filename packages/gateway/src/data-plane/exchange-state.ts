@@ -5,6 +5,7 @@ import { BodyFlow } from './body/body-flow.ts'
 import type { BodyPort } from './body/body-port.ts'
 import { type ExchangeView, type PendingAnswer, Phase, type SavedMessage } from './chain/exchange-view.ts'
 import { type EditStep, ResponseEdits } from './chain/response-edits.ts'
+import { editedSearch } from './edited-search.ts'
 import { FieldLines } from './fields.ts'
 import type { Forwarding } from './forwarding/forwarded.ts'
 import { withDashes } from './http1/field-names.ts'
@@ -97,9 +98,7 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
 
   #searchNow(): string {
     if (this.#query === null) return this.search
-    const now = this.#query.toString()
-    if (now === this.#queryAsRead) return this.search
-    return now === '' ? '' : `?${now}`
+    return editedSearch(this.search, this.#queryAsRead, this.#query.toString())
   }
 
   get query(): URLSearchParams {
