@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { defineConsumer, setConsumer } from '@cardea/sdk'
-import type { TestPlugin } from '@cardea/sdk/testing'
+import { pluginFolder, type TestPlugin } from '@cardea/sdk/testing'
 import { claimAt } from './claims.ts'
 import { type Bench, bench, FORBIDDEN, INVALID, jwks, LET_IN, MISSING, signer } from './test-bench.ts'
 
@@ -195,10 +197,44 @@ describe('anonymous', () => {
     const rules = [{ scopes_any: ['read'] }, { claims: { tenant: 'acme' } }, { groups_all: ['staff'] }]
     for (const require of rules) {
       await using at = await bench({ ...EC, anonymous, require })
-      assert.deepEqual(await at.ask(null), FORBIDDEN)
+      // It has not said who it is, which is no error, and may yet do so (RFC 6750, 3.1).
+      assert.deepEqual(await at.ask(null), MISSING)
+      const { headers } = await at.gateway.fetch('/')
+      assert.equal(headers.get('www-authenticate'), 'Bearer realm="api"')
+      assert.equal(at.gateway.upstreamRequests.length, 0)
     }
     await using at = await bench({ ...EC, anonymous, require: { groups_any: ['guests'] } })
     assert.deepEqual(await at.ask(null), LET_IN)
+  })
+
+  test('leaves room for a key, and for what is required of whoever comes in by either', async () => {
+    const key = 'a key of which this test holds the hash'
+    const hash = `sha256:${createHash('sha256').update(key).digest('hex')}`
+    const keyAuth = (settings: Readonly<Record<string, unknown>>) =>
+      pluginFolder(join(import.meta.dirname, '../key-auth'), {
+        consumers: { backup: { groups: ['admins'], keys: { first: { hash } } } },
+        unless_authenticated: true,
+        ...settings,
+      })
+    const require = { groups_any: ['admins'] }
+    await using at = await bench({ ...EC, anonymous: { id: 'guest' } }, { others: [keyAuth({ require })] })
+    assert.deepEqual(await at.ask(null), { status: 401, code: 'KEY_MISSING' })
+    assert.deepEqual(await at.ask(null, { 'x-api-key': key }), LET_IN)
+    assert.deepEqual(await at.ask(await ec.sign({ groups: ['admins'] })), LET_IN)
+    assert.deepEqual(await at.ask(await ec.sign({ groups: ['staff'] })), {
+      status: 403,
+      code: 'GROUP_REQUIRED',
+    })
+    assert.deepEqual(
+      at.seen.map((consumer) => consumer?.id),
+      ['backup', 'anna'],
+    )
+    // What follows may let everybody in: who does not meet it yet does not get there.
+    const first = { ...EC, anonymous: { id: 'guest' }, require }
+    await using before = await bench(first, { others: [keyAuth({ anonymous: { id: 'guest' } })] })
+    assert.deepEqual(await before.ask(null), MISSING)
+    assert.deepEqual(await before.ask(null, { 'x-api-key': key }), MISSING)
+    assert.equal(before.gateway.upstreamRequests.length, 0)
   })
 
   test('does not take the place of whom another plugin knows', async () => {
@@ -214,6 +250,10 @@ describe('anonymous', () => {
     await using at = await bench({ ...EC, anonymous, require: { groups_any: ['apps'] } }, { others: [other] })
     assert.deepEqual(await at.ask(null), LET_IN)
     assert.equal(at.seen[0]?.id, 'app')
+    for (const require of [{ groups_any: ['staff'] }, { scopes_any: ['read'] }]) {
+      await using stricter = await bench({ ...EC, anonymous, require }, { others: [other] })
+      assert.deepEqual(await stricter.ask(null), FORBIDDEN)
+    }
     await using closed = await bench(EC, { others: [other] })
     assert.deepEqual(await closed.ask(null), MISSING)
   })

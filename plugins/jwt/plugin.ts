@@ -7,7 +7,6 @@ import {
   defineConsumer,
   type Host,
   type Middleware,
-  type Refusal,
 } from '@cardea/sdk'
 import { holds } from './claims.ts'
 import { type Bounds, boundsOf, type Config, keyKindOf } from './config.ts'
@@ -57,10 +56,10 @@ export async function PluginMain(config: Config, host: Host): Promise<Middleware
 
   const withoutToken = (ctx: Context): boolean => {
     if (anonymous === null) return gate.refuse(ctx, TOKEN_MISSING)
-    // Who proved who it is to a plugin before this one stays that.
+    // Who proved who it is to a plugin before this one stays that. Nobody else is told that it may not: it has yet to
+    // say who it is (RFC 6750, 3.1). Nor does it go on to a plugin that may know it: there may be none.
     const consumer = consumerOf(ctx) ?? anonymous
-    const refusal = refusalOf(consumer, config)
-    if (refusal !== null) return gate.refuse(ctx, refusal)
+    if (!meets(consumer, config)) return gate.refuse(ctx, consumer.anonymous ? TOKEN_MISSING : SCOPE_REQUIRED)
     return gate.admit(ctx, { consumer, fieldValues: nothingToTell })
   }
 
@@ -95,9 +94,9 @@ async function keySource(config: Config, bounds: Bounds, host: Host): Promise<Ke
   return new RemoteKeys(url, host, bounds)
 }
 
-/** What `require` has against a consumer without a token: it has no scopes and no claims. */
-function refusalOf({ groups }: Consumer, { require }: Config): Refusal | null {
+/** Whether a consumer without a token has what `require` says: it has no scopes and no claims. */
+function meets({ groups }: Consumer, { require }: Config): boolean {
   const { scopes_all, scopes_any, groups_all, groups_any, claims = {} } = require
   const needsToken = scopes_all ?? scopes_any ?? Object.keys(claims)[0]
-  return needsToken === undefined && holds(groups, groups_all, groups_any) ? null : SCOPE_REQUIRED
+  return needsToken === undefined && holds(groups, groups_all, groups_any)
 }

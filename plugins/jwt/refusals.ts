@@ -33,7 +33,7 @@ export const TOKEN_AMBIGUOUS: Refusal = {
 export const SCOPE_REQUIRED: Refusal = {
   status: 403,
   code: 'SCOPE_REQUIRED',
-  detail: 'The token does not allow this.',
+  detail: 'The consumer is not allowed to do this.',
   error: 'insufficient_scope',
 }
 

@@ -4,6 +4,7 @@ import {
   pluginFolder,
   type TestGateway,
   type TestPlugin,
+  type TestPluginFolder,
   type TestRequestInit,
   testGateway,
 } from '@cardea/sdk/testing'
@@ -76,7 +77,7 @@ export interface Bench extends AsyncDisposable {
 }
 
 export interface BenchOptions {
-  readonly others?: readonly TestPlugin[]
+  readonly others?: readonly (TestPlugin | TestPluginFolder)[]
   readonly routes?: readonly Readonly<Record<string, unknown>>[]
   fetch?(request: Request): Response | Promise<Response>
 }

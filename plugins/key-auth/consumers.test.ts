@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { defineConsumer, setConsumer } from '@cardea/sdk'
 import type { TestGateway, TestPlugin } from '@cardea/sdk/testing'
-import { bench, KEY, LET_IN, MOBILE } from './test-bench.ts'
+import { bench, CHALLENGE, KEY, LET_IN, MOBILE } from './test-bench.ts'
 
 describe('anonymous', () => {
   const anonymous = { id: 'guest', groups: ['guests'], metadata: { plan: 'free' } }
@@ -30,7 +30,10 @@ describe('anonymous', () => {
 
   test('must have what is required, too', async () => {
     await using at = await bench({ ...MOBILE, anonymous, require: { groups_any: ['apps'] } })
-    assert.equal((await at.ask()).status, 403)
+    // It has not said who it is, which is no error, and may yet do so (RFC 6750, 3.1).
+    assert.deepEqual(await at.ask(), { status: 401, code: 'KEY_MISSING', challenge: CHALLENGE })
+    assert.deepEqual(await at.ask({ 'x-api-key': KEY }), LET_IN)
+    assert.equal(at.gateway.upstreamRequests.length, 1)
   })
 })
 
@@ -113,6 +116,8 @@ describe('after another plugin that authenticates', () => {
     const require = { groups_any: ['apps'] }
     await using at = await bench({ ...MOBILE, unless_authenticated: true, require }, [jwt])
     assert.equal((await at.ask({ 'x-jwt': '' })).status, 403)
+    assert.equal((await at.ask({ 'x-jwt': '' })).code, 'GROUP_REQUIRED')
+    assert.equal((await at.ask()).code, 'KEY_MISSING')
   })
 
   test('the anonymous does not take the place of who is known', async () => {

@@ -35,8 +35,11 @@ export function PluginMain(config: Config, host: Host): Middleware<Config> {
     challenges: config.sources.map((source) => challengeOf(source, config.realm)),
     upstreamFields: Object.keys(config.upstream_headers),
   })
-  const decide = (ctx: Context, verdict: Verdict): boolean =>
-    verdict.isAllowed ? gate.admit(ctx, verdict) : gate.refuse(ctx, GROUP_REQUIRED)
+  const decide = (ctx: Context, verdict: Verdict): boolean => {
+    if (verdict.isAllowed) return gate.admit(ctx, verdict)
+    // Who has not said who it is may yet be allowed (RFC 6750, 3.1).
+    return gate.refuse(ctx, verdict.consumer.anonymous ? KEY_MISSING : GROUP_REQUIRED)
+  }
 
   return {
     name: 'key-auth',

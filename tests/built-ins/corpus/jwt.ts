@@ -47,7 +47,7 @@ const config = {
   upstream_headers: { 'x-user': 'sub', 'x-tenant': 'tenant' },
 }
 
-/** Tokens that hold and tokens that do not, on a route for everyone and on one that asks for a scope. */
+/** Tokens that hold and tokens that do not, on a route for everyone on one that asks for a scope, and on one with a guest. */
 export const JWT: CorpusGroup = {
   routes: [
     {
@@ -58,8 +58,14 @@ export const JWT: CorpusGroup = {
       path: '/jwt/writers/*',
       plugins: { jwt: { config: { ...config, require: { scopes_all: ['orders:write'] } } } },
     },
+    {
+      path: '/jwt/guests/*',
+      plugins: {
+        jwt: { config: { ...config, anonymous: { id: 'guest' }, require: { groups_any: ['admins'] } } },
+      },
+    },
   ],
-  requests: ['all', 'writers'].flatMap((route) =>
+  requests: ['all', 'writers', 'guests'].flatMap((route) =>
     TOKENS.map((text) => ({
       url: `/jwt/${route}/orders?page=2`,
       headers: { 'x-user': 'admin', ...(text === undefined ? {} : { authorization: `Bearer ${text}` }) },

@@ -26,7 +26,7 @@ const CREDENTIALS: Record<string, string>[] = [
 
 const config = { consumers, upstream_headers: { 'x-consumer': 'id', 'x-plan': 'metadata.plan' } }
 
-/** With every kind of credential, alone and behind what answers preflights and writes the log. */
+/** With every kind of credential, alone, in the query, and behind what answers preflights and writes the log. */
 export const KEY_AUTH: CorpusGroup = {
   routes: [
     { path: '/key/alone/*', plugins: { 'key-auth': { config } } },
@@ -38,8 +38,12 @@ export const KEY_AUTH: CorpusGroup = {
         'access-log': { config: { format: 'json', file: 'json.log' } },
       },
     },
+    { path: '/key/query/*', plugins: { 'key-auth': { config: { consumers, sources: [{ query: 'k' }] } } } },
   ],
   requests: [
+    ...['', `k=${KEYS.mobile}`, `%6B=${KEYS.mobile}&k`].map((key) => ({
+      url: `/key/query/things?${key}&q=%C4%E3&sig=a%20b&flag`,
+    })),
     ...['alone', 'all'].flatMap((route) =>
       CREDENTIALS.flatMap((headers) => [
         { url: `/key/${route}/things`, headers },
