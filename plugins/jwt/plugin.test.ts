@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { exportSPKI, generateSecret, importJWK, SignJWT } from 'jose'
 import { bench, claimsOf, EXPIRED, INVALID, jwks, LET_IN, MISSING, signer } from './test-bench.ts'
+import { CANDIDATES_MAX } from './verifier.ts'
 
 const rsa = await signer('RS256')
 const ec = await signer('ES256')
@@ -108,6 +109,28 @@ test('of a token without a key id every fitting key is tried', async () => {
   assert.deepEqual(await at.ask(await second.sign({}, { kid: undefined })), LET_IN)
   await at.refuses(await (await signer('RS256')).sign({}, { kid: undefined }))
 })
+
+for (const [what, kid] of [
+  ['without a key id', undefined],
+  ['with a key id that all have', 'same'],
+] as const) {
+  test(`of a token ${what} every key of the set is tried, up to a bound that the log names`, async () => {
+    const signers = await Promise.all(
+      Array.from({ length: CANDIDATES_MAX + 1 }, () => signer('ES256', 'same')),
+    )
+    const keys = { jwks: JSON.stringify({ keys: signers.map(({ jwk }) => ({ ...jwk, kid })) }) }
+    await using at = await bench({ algorithms: ['ES256'], keys })
+    const warnings = () =>
+      at.gateway.logs.filter(({ level }) => level === 'warn').map(({ message }) => message)
+    for (const one of signers.slice(0, -1))
+      assert.deepEqual(await at.ask(await one.sign({}, { kid })), LET_IN)
+    assert.deepEqual(warnings(), [])
+    for (let i = 0; i < 2; i++) await at.refuses((await signers.at(-1)?.sign({ jti: `${i}` }, { kid })) ?? '')
+    assert.deepEqual(warnings(), [
+      'A token by ES256 was refused that 17 keys fit: only the first 16 are tried',
+    ])
+  })
+}
 
 describe('times', () => {
   const at1000 = Date.parse('2027-01-01T00:00:00Z')

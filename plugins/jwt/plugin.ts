@@ -26,7 +26,7 @@ import { type Verdict, Verifier } from './verifier.ts'
 export async function PluginMain(config: Config, host: Host): Promise<Middleware<Config>> {
   const bounds = boundsOf(config)
   const keys = await keySource(config, bounds, host)
-  const verifier = new Verifier(config, bounds, keys)
+  const verifier = new Verifier(config, bounds, keys, host.log)
   const known = new TokenCache<Verdict>(config.cache.tokens_max)
   const gate = authGate({
     sources: config.sources,
