@@ -24,10 +24,10 @@ interface Member {
 /** The public keys of a JWK Set (RFC 7517, 5). */
 export class KeySet {
   readonly #members: readonly Member[]
-  /** How many members of the set are of no use: of another kind, private, too weak. */
-  readonly ignored: number
+  /** How many members of the set are of no use, by what is wrong with them. */
+  readonly ignored: ReadonlyMap<Fault, number>
 
-  private constructor(members: readonly Member[], ignored: number) {
+  private constructor(members: readonly Member[], ignored: ReadonlyMap<Fault, number>) {
     this.#members = members
     this.ignored = ignored
   }
@@ -40,10 +40,17 @@ export class KeySet {
     const listed = listedKeys(text)
     const old = before === null ? [] : before.#members
     const known = new Map(old.map((member) => [member.identity, member]))
-    const usable = listed.filter(isUsable)
+    const usable: JWK[] = []
+    const ignored = new Map<Fault, number>()
+    for (const given of listed) {
+      const fault = faultOf(given)
+      if (fault === null) usable.push(given as JWK)
+      else ignored.set(fault, (ignored.get(fault) ?? 0) + 1)
+    }
     if (usable.length === 0) {
+      const why = ignored.size === 0 ? '' : ` (${faultsText(ignored)})`
       throw new Error(
-        `it has ${listed.length} keys, and none that can verify: public ones of kind RSA, EC or OKP`,
+        `it has ${listed.length} keys, and none that can verify: public ones of kind RSA, EC or OKP${why}`,
       )
     }
     const members = usable.map((jwk): Member => {
@@ -53,7 +60,7 @@ export class KeySet {
     })
     const kept = new Set(members)
     for (const member of old) if (!kept.has(member)) member.key.isLive = false
-    return new KeySet(members, listed.length - usable.length)
+    return new KeySet(members, ignored)
   }
 
   /** The usable keys as a JWK Set, for `parse`. */
@@ -84,16 +91,20 @@ function listedKeys(text: string): readonly unknown[] {
   return keys
 }
 
-/** Secrets have no place in a set that is public, and private keys are not taken for public ones. */
-function isUsable(given: unknown): given is JWK {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) return false
-  const { kty, use, key_ops: operations, d, k, n } = given as JWK
-  if (d !== undefined || k !== undefined || (use !== undefined && use !== 'sig')) return false
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) return false
-  if (kty === 'EC' || kty === 'OKP') return true
-  if (kty !== 'RSA' || typeof n !== 'string') return false
-  const bits = Buffer.from(n, 'base64url').length * 8
-  return bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX
+/** What may be wrong with a member of a set. */
+export type Fault = keyof typeof FAULTS
+
+const FAULTS = {
+  shape: 'not a public key with all its members',
+  secret: 'private or secret',
+  purpose: 'for something else by its use, key_ops or alg',
+  kind: 'of a kind or curve that signs nothing here',
+  size: `RSA of less than ${RSA_BITS_MIN} or more than ${RSA_BITS_MAX} bits`,
+}
+
+/** Each fault with its number, for a message. */
+export function faultsText(faults: ReadonlyMap<Fault, number>): string {
+  return [...faults].map(([fault, count]) => `${count} ${FAULTS[fault]}`).join(', ')
 }
 
 const CURVES: Readonly<Record<string, string>> = {
@@ -102,6 +113,29 @@ const CURVES: Readonly<Record<string, string>> = {
   ES512: 'P-521',
   EdDSA: 'Ed25519',
   Ed25519: 'Ed25519',
+}
+
+const SIGNATURES = /^(?:(?:RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519)$/
+
+/**
+ * What a set holds for others is passed over (RFC 7517, 5). Secrets have no place in a set that is public, and private keys
+ * are not taken for public ones.
+ */
+function faultOf(given: unknown): Fault | null {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return 'shape'
+  const { kty, use, key_ops: operations, alg, d, k, crv, n, e, x, y } = given as JWK
+  if (d !== undefined || k !== undefined) return 'secret'
+  if (use !== undefined && use !== 'sig') return 'purpose'
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
+    return 'purpose'
+  if (alg !== undefined && !(typeof alg === 'string' && SIGNATURES.test(alg))) return 'purpose'
+  if (kty === 'RSA') {
+    if (typeof n !== 'string' || typeof e !== 'string') return 'shape'
+    const bits = Buffer.from(n, 'base64url').length * 8
+    return bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX ? null : 'size'
+  }
+  if ((kty !== 'EC' && kty !== 'OKP') || !Object.values(CURVES).includes(String(crv))) return 'kind'
+  return typeof x === 'string' && (kty === 'OKP' || typeof y === 'string') ? null : 'shape'
 }
 
 /** A key is used with algorithms of its own kind only, whatever the token says (RFC 8725, 3.1). */

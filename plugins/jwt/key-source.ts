@@ -1,6 +1,7 @@
+import type { Log } from '@cardea/sdk'
 import { exportJWK, importSPKI, importX509 } from 'jose'
 import type { Config, KeysConfig } from './config.ts'
-import { type Key, KeySet } from './key-set.ts'
+import { faultsText, type Key, KeySet } from './key-set.ts'
 
 /** Where keys come from. */
 export interface KeySource {
@@ -25,6 +26,7 @@ export class KeysUnavailable extends Error {
 export async function fixedKeys(
   kind: 'jwks' | 'pem' | 'secret',
   { keys, algorithms }: Config,
+  log: Log,
 ): Promise<KeySource> {
   if (kind === 'secret') return always([secretKey(keys, algorithms)])
   if (kind === 'pem') {
@@ -34,7 +36,13 @@ export async function fixedKeys(
   }
   try {
     const set = KeySet.parse(keys.jwks ?? '', null)
-    if (set.ignored > 0) throw new Error(`${set.ignored} of its keys cannot be used; leave them out`)
+    const secrets = set.ignored.get('secret') ?? 0
+    if (secrets > 0) {
+      throw new Error(
+        `${secrets} of its keys cannot be used: private or secret, they have no place in a set that is public; leave them out`,
+      )
+    }
+    if (set.ignored.size > 0) log.info(`Some keys of \`keys.jwks\` are not used: ${faultsText(set.ignored)}`)
     return always((alg, kid) => set.find(alg, kid))
   } catch (error) {
     throw new Error(

@@ -85,6 +85,8 @@ test('KeySet gives a key to its own algorithms only, by its kind, curve, use and
   assert.equal(find({ ...rsa.jwk, use: 'sig' }, 'RS256'), 1)
   assert.equal(find({ ...rsa.jwk, key_ops: ['encrypt'] }, 'RS256'), 0)
   assert.equal(find({ ...rsa.jwk, key_ops: ['verify'] }, 'RS256'), 1)
+  assert.equal(find({ ...rsa.jwk, alg: 'RSA-OAEP' }, 'RS256'), 0)
+  assert.equal(find({ ...ec.jwk, y: undefined }, 'ES256'), 0)
   assert.equal(find({ ...rsa.jwk, d: 'AA' }, 'RS256'), 0)
   assert.equal(find({ ...rsa.jwk, n: rsa.jwk.n?.slice(0, 300) }, 'RS256'), 0)
   assert.equal(find({ ...rsa.jwk, n: rsa.jwk.n?.repeat(5) }, 'RS256'), 0)

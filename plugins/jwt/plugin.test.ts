@@ -95,6 +95,38 @@ describe('every algorithm of the list lets in what its own key has signed', () =
   }
 })
 
+test('keys of a set that are for something else are passed over, and the log says how many and why', async () => {
+  const encryption = { ...(await signer('RS256', 'for encryption')).jwk, use: 'enc', alg: 'RSA-OAEP' }
+  const others = [
+    encryption,
+    { ...ec.jwk, kid: 'wrap', key_ops: ['wrapKey'] },
+    { kty: 'EC', crv: 'secp256k1', x: 'AA', y: 'AA' },
+    { kty: 'none-we-know' },
+    { ...rsa.jwk, n: rsa.jwk.n?.slice(0, 170) },
+    'no key',
+  ]
+  const keys = { jwks: JSON.stringify({ keys: [...others, rsa.jwk] }) }
+  await using at = await bench({ algorithms: ['RS256'], keys })
+  assert.deepEqual(await at.ask(await rsa.sign()), LET_IN)
+  assert.deepEqual(
+    at.gateway.logs
+      .filter(({ message }) => message.includes('keys.jwks'))
+      .map(({ level, message }) => [level, message]),
+    [
+      [
+        'info',
+        'Some keys of `keys.jwks` are not used: 2 for something else by its use, key_ops or alg, ' +
+          '2 of a kind or curve that signs nothing here, 1 RSA of less than 2048 or more than 8192 bits, ' +
+          '1 not a public key with all its members',
+      ],
+    ],
+  )
+  await assert.rejects(
+    bench({ algorithms: ['RS256'], keys: { jwks: JSON.stringify({ keys: [encryption] }) } }),
+    /`keys\.jwks`: it has 1 keys, and none that can verify.*\(1 for something else/,
+  )
+})
+
 test('a key as PEM has no name: tokens may call it what they like', async () => {
   const pem = await exportSPKI((await importJWK({ ...ec.jwk }, 'ES256', { extractable: true })) as CryptoKey)
   await using at = await bench({ algorithms: ['RS256', 'ES256'], keys: { pem } })

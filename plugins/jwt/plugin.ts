@@ -86,7 +86,7 @@ export async function PluginMain(config: Config, host: Host): Promise<Middleware
 
 async function keySource(config: Config, bounds: Bounds, host: Host): Promise<KeySource> {
   const kind = keyKindOf(config)
-  if (kind !== 'url') return fixedKeys(kind, config)
+  if (kind !== 'url') return fixedKeys(kind, config, host.log)
   const url = URL.parse(config.keys.url ?? '')
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
     throw new Error('Cannot use `keys.url`: it must be an http or https URL without a user name.')
