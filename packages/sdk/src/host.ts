@@ -153,6 +153,10 @@ export interface QuotaDecision {
   readonly resetMs: number
 }
 
+/**
+ * Only instances that are live have a say in how a file is rotated. Where several of them name one file, what loses the
+ * fewest lines holds: the largest size, the longest period, never before both, and the most files.
+ */
 export interface SinkOptions {
   /** The file is renamed to `FILE.1` (older ones count up) at this size. Default 100 MiB; 0: never. */
   readonly rotateBytes?: number

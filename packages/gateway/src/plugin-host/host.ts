@@ -20,9 +20,13 @@ export interface InstanceHost {
   readonly host: Host
   /** PluginMain has returned. */
   started(): void
-  /** `updateConfig` runs between these two: what is asked for meanwhile may belong to the generation that comes. */
-  beginUpdate(): void
+  /** `updateConfig` runs between these two: what is asked for meanwhile is for the instance of `plan`, which may never go live. */
+  beginUpdate(plan: InstancePlan): void
   endUpdate(): void
+  /** A generation with the instance of `plan` goes live. */
+  goLive(plan: InstancePlan): void
+  /** Another one goes live, without any instance of this host. */
+  retire(): void
   /** Aborts `host.signal` and cancels timers. `fetch` still works, so that `stop` can send what is left. */
   quiesce(): void
   /** As `quiesce`, and ends what is still being fetched. Safe to call again. */
@@ -101,8 +105,17 @@ export function openHost(
       node.started?.()
       worker.started?.()
     },
-    beginUpdate: () => worker.beginUpdate?.(),
-    endUpdate: () => worker.endUpdate?.(),
+    beginUpdate(next) {
+      node.beginUpdate?.(next)
+      worker.beginUpdate?.(next)
+    },
+    endUpdate() {
+      node.endUpdate?.()
+      worker.endUpdate?.()
+    },
+    // The worker's own services are told all at once (WorkerHub).
+    goLive: (live) => node.goLive?.(live),
+    retire: () => node.retire?.(),
     quiesce,
     release() {
       quiesce()

@@ -150,6 +150,8 @@ export class InstancePool {
       carried: residents.length - started.length,
       started,
       commit: () => {
+        for (const { instance } of this.#live) instance.retire()
+        for (const { instance } of residents) instance.goLive()
         this.#live = residents
         return this.#hub.goLive([...new Set(residents.map(({ share }) => share))])
       },

@@ -43,6 +43,10 @@ export interface StartedInstance extends LiveInstance {
    * which is released when the last of them has stopped. Throws PLUGIN_START_FAILED; this one is as it was then.
    */
   update(plan: InstancePlan, options?: UpdateOptions): Promise<StartedInstance>
+  /** A generation that has it goes live, in the turn of the pointer swap. Never throws. */
+  goLive(): void
+  /** Another one goes live; to be called before those that it has go live, since they may share a host. Never throws. */
+  retire(): void
 }
 
 /**
@@ -89,7 +93,7 @@ class Family {
   }
 
   async #update(from: Middleware, plan: InstancePlan, options: UpdateOptions): Promise<StartedInstance> {
-    this.#host.beginUpdate()
+    this.#host.beginUpdate(plan)
     try {
       return await this.#bring(plan, 'updateConfig', (config) => from.updateConfig?.(config), options)
     } finally {
@@ -149,6 +153,8 @@ class Family {
       mapStack: this.#bundle.mapStack,
       canUpdate: typeof middleware.updateConfig === 'function',
       update: (next, options = {}) => this.#update(middleware, next, options),
+      goLive: () => this.#host.goLive(plan),
+      retire: () => this.#host.retire(),
       stop: () => {
         stopping ??= this.#end(plan, middleware)
         return stopping

@@ -11,9 +11,16 @@ export interface Opened<Services> {
   readonly services: Services
   /** PluginMain has returned. */
   started?(): void
-  /** `updateConfig` runs between these two: what is asked for meanwhile may belong to the generation that comes. */
-  beginUpdate?(): void
+  /** `updateConfig` runs between these two: what is asked for meanwhile is for the instance of `plan`, which may never go live. */
+  beginUpdate?(plan: InstancePlan): void
   endUpdate?(): void
+  /**
+   * A generation with the instance goes live, in the turn of the pointer swap: also one that carries it. `plan`: the one
+   * that it was opened or updated with, of the instances that share a host. Never throws.
+   */
+  goLive?(plan: InstancePlan): void
+  /** Another generation goes live that has it no more; exchanges may still run on it. Never throws. */
+  retire?(): void
   /** The instance begins to stop: nothing is delivered to it any more. Safe to call again. */
   quiesce?(): void
   /** Gives back what it holds. Safe to call again. */

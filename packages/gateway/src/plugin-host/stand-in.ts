@@ -22,6 +22,8 @@ export function standInFor(plan: InstancePlan, log: Log): StartedInstance {
     update() {
       return Promise.reject(new GatewayError('PLUGIN_QUARANTINED'))
     },
+    goLive() {},
+    retire() {},
     stop: async () => {},
   }
 }

@@ -4,7 +4,7 @@ import type { QuotaWindow } from '../base/spent-tokens.ts'
  * What plugins share across the workers of one node; the supervisor keeps it. Messages travel inside of
  * supervisor-worker.ts, in order between one worker and one supervisor.
  *
- *   hello → [what the worker knew before: kv not answered yet, once-claim, sink-open, quota (`isLast`)] → …
+ *   hello → [what the worker knew before: kv not answered yet, once-claim, sink-rotation, quota (`isLast`)] → …
  *
  * A worker keeps what is not answered and sends it again after the next `hello`, so every operation is safe to repeat.
  */
@@ -32,8 +32,11 @@ export type NodeRequest =
       readonly held: boolean
     }
   | { readonly kind: 'once-release'; readonly plugin: string; readonly task: string }
-  /** This worker writes to the file: it is rotated by these rules from now on. */
-  | { readonly kind: 'sink-open'; readonly file: string; readonly rotation: SinkRotation }
+  /**
+   * What the instances that are live in this worker and write to the file want of its rotation, in place of what was said
+   * before. Those of a generation that does not serve (yet) have no say. Empty: nobody here writes to it any more.
+   */
+  | { readonly kind: 'sink-rotation'; readonly file: string; readonly wishes: readonly SinkWish[] }
 
 export type NodeAnswer =
   | { readonly kind: 'kv'; readonly id: number; readonly result: KvResult }
@@ -174,11 +177,12 @@ export type QuotaNote =
       readonly isRefused: boolean
     }
 
-export interface SinkRotation {
+/** What an instance that writes to a file wants of its rotation. Null: it leaves that to the others, and to the default. */
+export interface SinkWish {
   /** 0: not by size. */
-  readonly bytesMax: number
+  readonly bytesMax: number | null
   /** Milliseconds of Unix time that one file spans; 0: not by time. */
-  readonly periodMs: number
+  readonly periodMs: number | null
   /** Rotated files that are kept. */
-  readonly keep: number
+  readonly keep: number | null
 }

@@ -91,12 +91,14 @@ export class NodeKeeper {
     if (this.#unheard.delete(worker)) this.#unheard.add(as)
     this.#quota.workerRetiring(worker, as)
     this.#once.workerRetiring(worker, as)
+    this.#sinks.workerRetiring(worker, as)
   }
 
   workerEnded(worker: number): void {
     if (!this.#sessions.delete(worker)) return
     this.#quota.workerEnded(worker)
     this.#once.workerEnded(worker)
+    this.#sinks.workerEnded(worker)
     this.#heard(worker)
   }
 
@@ -117,8 +119,8 @@ export class NodeKeeper {
       case 'once-release':
         this.#once.release(request, worker)
         break
-      case 'sink-open':
-        this.#sinks.watch(request.file, request.rotation)
+      case 'sink-rotation':
+        this.#sinks.hear(worker, request.file, request.wishes)
     }
   }
 

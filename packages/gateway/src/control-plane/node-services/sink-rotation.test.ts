@@ -4,30 +4,39 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Log } from '@cardea/sdk'
 import { withTempDir } from '../../../../../tests/support/temp-dir.ts'
-import type { SinkRotation as Rules } from '../../protocol/node-services.ts'
+import type { SinkWish } from '../../protocol/node-services.ts'
 import { SinkRotation } from './sink-rotation.ts'
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 const DAY_MS = 86_400_000
 
 /** Files in a folder, looked at when the test says so. */
-async function watching(t: TestContext, rules: Partial<Rules>) {
+async function watching(t: TestContext, wish: Partial<SinkWish>) {
   const dir = await withTempDir()
   t.after(() => dir[Symbol.asyncDispose]())
   const reopened: string[] = []
+  const warned: string[] = []
+  const log: Log = { debug() {}, info() {}, warn: (message) => void warned.push(message), error() {} }
   // The files are begun by this machine's clock; only what comes after is the test's.
   const time = { unixMs: Date.now() }
   const rotation = new SinkRotation({
     directory: dir.path,
-    log: silent,
+    log,
     clock: { nowMs: () => 0, after: () => () => {}, atTurnEnd: () => {} },
     unixMs: () => time.unixMs,
     reopen: (file) => reopened.push(file),
   })
-  rotation.watch('a.log', { bytesMax: 0, periodMs: 0, keep: 5, ...rules })
+  const hear = (worker: number, ...wishes: Partial<SinkWish>[]): void =>
+    rotation.hear(
+      worker,
+      'a.log',
+      wishes.map((one) => ({ bytesMax: 0, periodMs: 0, keep: 5, ...one })),
+    )
+  hear(1, wish)
   return {
     dir,
     rotation,
+    hear,
+    warned,
     reopened,
     time,
     write: (text: string) => dir.write({ 'a.log': text }),
@@ -115,4 +124,59 @@ test('behind a link the file that it leads to is rotated, and the link stays', a
   assert.equal(await read('elsewhere/b.log.1'), 'full')
   await dir.write({ 'elsewhere/b.log': 'next' })
   assert.equal(await read('a.log'), 'next')
+})
+
+test('of wishes that do not agree the one holds that loses the fewest lines, and that is said once', async (t) => {
+  const { rotation, hear, warned, write, files } = await watching(t, { bytesMax: 4, keep: 0 })
+  hear(1, { bytesMax: 4, keep: 0 }, { bytesMax: 8, keep: 2 })
+  hear(2, { bytesMax: 4, keep: 0 }, { bytesMax: 8, keep: 2 })
+  await write('1234')
+  await rotation.check()
+  assert.deepEqual(await files(), ['a.log'])
+  for (const text of ['12345678', '23456789']) {
+    await write(text)
+    await rotation.check()
+  }
+  assert.deepEqual(await files(), ['a.log.1', 'a.log.2'])
+  assert.deepEqual(warned, [
+    'Instances disagree on how the log file "a.log" is rotated: size 4 bytes or 8 bytes, keep 0 or 2; what loses the ' +
+      'fewest lines holds. Give them equal options, or a file each',
+  ])
+  hear(1, { bytesMax: 0 }, { bytesMax: 8 })
+  hear(2, { bytesMax: 0 }, { bytesMax: 8 })
+  await write('123456789')
+  await rotation.check()
+  assert.deepEqual(await files(), ['a.log', 'a.log.1', 'a.log.2'])
+  assert.match(String(warned[1]), /: size never or 8 bytes; what loses/)
+  // Who says nothing of it leaves it to the others.
+  hear(1, { bytesMax: null, periodMs: null, keep: null }, { bytesMax: 8, keep: 1 })
+  hear(2, { bytesMax: null, periodMs: null, keep: null }, { bytesMax: 8, keep: 1 })
+  await rotation.check()
+  assert.deepEqual(await files(), ['a.log.1'])
+  assert.equal(warned.length, 2)
+})
+
+test('of two workers the one holds that loses less, as long as it is there', async (t) => {
+  const { rotation, hear, warned, write, files } = await watching(t, { bytesMax: 4 })
+  hear(2, { bytesMax: 8 })
+  await write('1234')
+  await rotation.check()
+  rotation.workerRetiring(2, 7)
+  await rotation.check()
+  assert.deepEqual(await files(), ['a.log'])
+  rotation.workerEnded(7)
+  await rotation.check()
+  // One of them goes to another generation before the other does: nobody has to be told of that.
+  assert.deepEqual([await files(), warned], [['a.log.1'], []])
+})
+
+test('a file that nobody writes to any more is left alone, and rotated again once somebody does', async (t) => {
+  const { rotation, hear, write, files } = await watching(t, { bytesMax: 4 })
+  hear(1)
+  await write('1234')
+  await rotation.check()
+  assert.deepEqual(await files(), ['a.log'])
+  hear(1, { bytesMax: 4 })
+  await rotation.check()
+  assert.deepEqual(await files(), ['a.log.1'])
 })

@@ -6,7 +6,8 @@ import { messageOf } from '../../base/errors.ts'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import { SINK_LIMITS } from '../../config/limits.ts'
-import type { SinkRotation as Rules } from '../../protocol/node-services.ts'
+import type { SinkWish } from '../../protocol/node-services.ts'
+import { disagreementOf, type RotationRules, rulesOf } from './rotation-rules.ts'
 
 export interface SinkRotationOptions {
   /** Where the files are, absolute. */
@@ -20,7 +21,11 @@ export interface SinkRotationOptions {
 }
 
 interface Watched {
-  rules: Rules
+  /** Of each worker in which something live writes to it. */
+  readonly wishes: Map<number, readonly SinkWish[]>
+  rules: RotationRules
+  /** What was said of wishes that do not agree, so that it is said once. */
+  disagreement: string | null
   /** It was told already that the file is gone. */
   isMissing: boolean
   /** Unix time at which the file was seen first since it was begun; null before the first look. */
@@ -45,12 +50,26 @@ export class SinkRotation {
     this.#options = options
   }
 
-  /** The last word counts when two plugins name one file. */
-  watch(file: string, rules: Rules): void {
-    const watched = this.#files.get(file)
-    if (watched !== undefined) watched.rules = rules
-    else this.#files.set(file, { rules, isMissing: false, seenMs: null, identity: null, complaint: '' })
-    this.#startTimer()
+  /** What a worker wants of a file from now on. One that nobody writes to any more is left alone. */
+  hear(worker: number, file: string, wishes: readonly SinkWish[]): void {
+    const watched = this.#files.get(file) ?? newlyWatched()
+    if (wishes.length > 0) watched.wishes.set(worker, wishes)
+    else watched.wishes.delete(worker)
+    this.#apply(file, watched)
+  }
+
+  workerRetiring(worker: number, as: number): void {
+    for (const { wishes } of this.#files.values()) {
+      const own = wishes.get(worker)
+      if (own !== undefined) wishes.set(as, own)
+      wishes.delete(worker)
+    }
+  }
+
+  workerEnded(worker: number): void {
+    for (const [file, watched] of this.#files) {
+      if (watched.wishes.delete(worker)) this.#apply(file, watched)
+    }
   }
 
   close(): void {
@@ -74,6 +93,26 @@ export class SinkRotation {
         watched.complaint = complaint
       }
     }
+  }
+
+  #apply(file: string, watched: Watched): void {
+    if (watched.wishes.size === 0) {
+      this.#files.delete(file)
+      return
+    }
+    this.#files.set(file, watched)
+    watched.rules = rulesOf([...watched.wishes.values()].flat())
+    // Workers go from one generation to the next one by one: only what is live in one of them is of one config.
+    const disagreement =
+      [...watched.wishes.values()].map(disagreementOf).find((found) => found !== null) ?? null
+    if (disagreement !== null && disagreement !== watched.disagreement) {
+      this.#options.log.warn(
+        `Instances disagree on how the log file "${file}" is rotated: ${disagreement}; what loses the fewest lines ` +
+          'holds. Give them equal options, or a file each',
+      )
+    }
+    watched.disagreement = disagreement
+    this.#startTimer()
   }
 
   #startTimer(): void {
@@ -121,7 +160,19 @@ export class SinkRotation {
   }
 }
 
-function isDue({ bytesMax, periodMs }: Rules, size: number, begunMs: number, nowMs: number): boolean {
+function newlyWatched(): Watched {
+  return {
+    wishes: new Map(),
+    rules: rulesOf([]),
+    disagreement: null,
+    isMissing: false,
+    seenMs: null,
+    identity: null,
+    complaint: '',
+  }
+}
+
+function isDue({ bytesMax, periodMs }: RotationRules, size: number, begunMs: number, nowMs: number): boolean {
   if (bytesMax > 0 && size >= bytesMax) return true
   // An empty one of yesterday is as good as one of today.
   return periodMs > 0 && size > 0 && Math.floor(begunMs / periodMs) < Math.floor(nowMs / periodMs)

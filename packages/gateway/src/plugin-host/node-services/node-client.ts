@@ -53,7 +53,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
   open(plan: InstancePlan, log: Log): Opened<NodeServices> {
     const { plugin } = plan
     const buckets = this.#quota.tableOf(plugin)
-    const sinks = new Map<string, ReturnType<SinkClient['open']>>()
+    const sinks = this.#sinks.share(plan)
     /** Tasks of an instance that does not start never run. */
     let waiting: (() => void)[] | null = []
     let isQuiet = false
@@ -65,13 +65,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
       sink: (file, options): Sink => {
         if (!permitted(plan, 'sink')) throw denied(plan, 'sink')
         if (isReleased) throw stopped(plan)
-        const known = sinks.get(file)
-        if (known !== undefined && options === undefined) return known.sink
-        const opened = this.#sinks.open(file, options)
-        // Opened before it is closed, so that the file stays the same.
-        known?.close()
-        sinks.set(file, opened)
-        return opened.sink
+        return sinks.open(file, options)
       },
       once: (name, task) => {
         if (isQuiet) throw stopped(plan)
@@ -95,11 +89,15 @@ export class NodeClient implements ServiceSource<NodeServices> {
         waiting = null
         for (const add of adds) add()
       },
+      beginUpdate: (next) => sinks.beginUpdate(next),
+      endUpdate: () => sinks.endUpdate(),
+      goLive: (live) => sinks.goLive(live),
+      retire: () => sinks.retire(),
       quiesce,
       release() {
         quiesce()
         isReleased = true
-        for (const { close } of sinks.values()) close()
+        sinks.release()
       },
     }
   }

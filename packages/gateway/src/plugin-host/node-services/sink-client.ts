@@ -1,9 +1,11 @@
 import type { Log, Sink, SinkOptions } from '@cardea/sdk'
 import type { NodeClock } from '../../base/node-clock.ts'
 import { SINK_LIMITS } from '../../config/limits.ts'
-import type { NodeRequest, SinkRotation } from '../../protocol/node-services.ts'
+import type { InstancePlan } from '../../protocol/generation.ts'
+import type { NodeRequest, SinkWish } from '../../protocol/node-services.ts'
 import { type LineFiles, STDOUT } from './line-file.ts'
 import { SinkFile } from './sink-file.ts'
+import { checkName, NO_WISH, wishOf } from './sink-options.ts'
 
 export interface SinkClientOptions {
   readonly files: LineFiles
@@ -14,14 +16,12 @@ export interface SinkClientOptions {
 
 interface OpenFile {
   readonly file: SinkFile
-  rotation: SinkRotation
-  users: number
+  readonly users: Set<SinkShare>
+  /** What the supervisor heard last, as JSON. */
+  said: string
 }
 
-/** Folders and names that begin with a letter, a digit or `_`: none of them is `..`, hidden or absolute. */
-const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/
-/** Names that rotation gives. */
-const ROTATED = /\.\d+$/
+const NOTHING_SAID = '[]'
 
 /** The files that this worker appends to. Instances that name the same file share it. */
 export class SinkClient {
@@ -29,50 +29,52 @@ export class SinkClient {
   readonly #files = new Map<string, OpenFile>()
   /** Nobody writes to them any more, but their last lines are not written yet. */
   readonly #closing = new Map<SinkFile, Promise<void>>()
+  #isTelling = false
 
   constructor(options: SinkClientOptions) {
     this.#options = options
   }
 
-  /** `close` gives the file back once its lines are written. Throws TypeError or RangeError on what cannot be. */
-  open(name: string, options: SinkOptions = {}): { readonly sink: Sink; close(): void } {
-    checkName(name)
+  /** What the instances of one host, the first of which is that of `plan`, have of it. */
+  share(plan: InstancePlan): SinkShare {
+    return new SinkShare(this, plan)
+  }
+
+  /** For `SinkShare`. Throws RangeError where that would be too many. */
+  hold(name: string, user: SinkShare): SinkFile {
     const open = this.#files.get(name) ?? this.#add(name)
-    const rotation = rotationOf(options, open.rotation)
-    const isNew = open.users === 0
-    open.users += 1
-    if (isNew || !isEqual(rotation, open.rotation)) {
-      open.rotation = rotation
-      this.#announce(name, rotation)
-    }
-    let isClosed = false
-    return {
-      sink: {
-        write(line) {
-          if (typeof line !== 'string') throw new TypeError(`A line is a string, not ${typeof line}`)
-          return !isClosed && open.file.write(line)
-        },
-        get dropped() {
-          return open.file.dropped
-        },
-      },
-      close: () => {
-        if (isClosed) return
-        isClosed = true
-        open.users -= 1
-        if (open.users > 0) return
-        this.#files.delete(name)
-        const closing = open.file.close().finally(() => this.#closing.delete(open.file))
-        this.#closing.set(open.file, closing)
-      },
-    }
+    open.users.add(user)
+    return open.file
+  }
+
+  /** For `SinkShare`: what was written is still appended. */
+  letGo(name: string, user: SinkShare): void {
+    const open = this.#files.get(name)
+    if (open === undefined || !open.users.delete(user)) return
+    this.changed()
+    if (open.users.size > 0) return
+    this.#files.delete(name)
+    if (open.said !== NOTHING_SAID) this.#options.send({ kind: 'sink-rotation', file: name, wishes: [] })
+    const closing = open.file.close().finally(() => this.#closing.delete(open.file))
+    this.#closing.set(open.file, closing)
+  }
+
+  /** For `SinkShare`: what is live wants something else. Told once the turn is over, when all of it has been said. */
+  changed(): void {
+    if (this.#isTelling) return
+    this.#isTelling = true
+    this.#options.clock.atTurnEnd(() => {
+      this.#isTelling = false
+      for (const [name, open] of this.#files) this.#tell(name, open)
+    })
   }
 
   hello(): void {
-    for (const [name, { file, rotation }] of this.#files) {
-      this.#announce(name, rotation)
+    for (const [name, open] of this.#files) {
+      open.said = NOTHING_SAID
+      this.#tell(name, open)
       // Its predecessor may have renamed the file and died before it said so.
-      if (name !== STDOUT) file.reopen()
+      if (name !== STDOUT) open.file.reopen()
     }
   }
 
@@ -99,59 +101,113 @@ export class SinkClient {
       throw new RangeError(`A worker writes to at most ${SINK_LIMITS.filesMax} files of host.sink`)
     }
     const { files, clock, log } = this.#options
-    const open = { file: new SinkFile({ name, files, clock, log }), rotation: DEFAULT_ROTATION, users: 0 }
+    const file = new SinkFile({ name, files, clock, log })
+    const open = { file, users: new Set<SinkShare>(), said: NOTHING_SAID }
     this.#files.set(name, open)
     return open
   }
 
-  #announce(file: string, rotation: SinkRotation): void {
-    if (file !== STDOUT) this.#options.send({ kind: 'sink-open', file, rotation })
+  #tell(name: string, open: OpenFile): void {
+    if (name === STDOUT) return
+    const wishes = wishesFor(name, open.users)
+    const said = JSON.stringify(wishes)
+    if (said === open.said) return
+    open.said = said
+    this.#options.send({ kind: 'sink-rotation', file: name, wishes })
   }
 }
 
-const DEFAULT_ROTATION: SinkRotation = {
-  bytesMax: SINK_LIMITS.rotateBytesDefault,
-  periodMs: 0,
-  keep: SINK_LIMITS.keepDefault,
+/** Of those that are live; where none is, of those that were and have exchanges left. No wish stands there twice. */
+function wishesFor(name: string, users: Iterable<SinkShare>): SinkWish[] {
+  const by = { live: new Map<string, SinkWish>(), retired: new Map<string, SinkWish>() }
+  for (const user of users) {
+    const wish = user.wishFor(name)
+    if (wish !== null && user.life !== 'staged') by[user.life].set(JSON.stringify(wish), wish)
+  }
+  const wishes = by.live.size > 0 ? by.live : by.retired
+  return [...wishes.values()]
 }
 
-function checkName(name: string): void {
-  if (name === STDOUT) return
-  if (typeof name !== 'string' || name.length > SINK_LIMITS.nameUnitsMax || !NAME.test(name)) {
-    throw new TypeError(
-      `"${String(name).slice(0, SINK_LIMITS.nameUnitsMax)}" is not a file of the logs folder; use letters, digits, ` +
-        `"_", "-" and ".", with "/" between folders, at most ${SINK_LIMITS.nameUnitsMax} characters, or "-" for stdout`,
-    )
-  }
-  if (ROTATED.test(name)) {
-    throw new TypeError(`"${name}" has the name of a rotated file; leave the number out`)
-  }
-}
+type Wishes = Map<string, SinkWish>
 
-function rotationOf({ rotateBytes, rotatePeriodMs, keep }: SinkOptions, before: SinkRotation): SinkRotation {
-  if (rotateBytes !== undefined && !(Number.isSafeInteger(rotateBytes) && rotateBytes >= 0)) {
-    throw new RangeError(`rotateBytes cannot be ${rotateBytes}; use a whole number from 0`)
-  }
-  const { rotatePeriodMsMin } = SINK_LIMITS
-  if (
-    rotatePeriodMs !== undefined &&
-    rotatePeriodMs !== 0 &&
-    !(Number.isSafeInteger(rotatePeriodMs) && rotatePeriodMs >= rotatePeriodMsMin)
-  ) {
-    throw new RangeError(
-      `rotatePeriodMs cannot be ${rotatePeriodMs}; use 0 or a whole number from ${rotatePeriodMsMin}`,
-    )
-  }
-  if (keep !== undefined && !(Number.isInteger(keep) && keep >= 0 && keep <= SINK_LIMITS.keepMax)) {
-    throw new RangeError(`keep cannot be ${keep}; use a whole number from 0 to ${SINK_LIMITS.keepMax}`)
-  }
-  return {
-    bytesMax: rotateBytes ?? before.bytesMax,
-    periodMs: rotatePeriodMs ?? before.periodMs,
-    keep: keep ?? before.keep,
-  }
-}
+/** The sinks of the instances that share a host: the first one, and those that `updateConfig` made of it. */
+export class SinkShare {
+  readonly #client: SinkClient
+  readonly #sinks = new Map<string, Sink>()
+  /** What each of those instances wants, by file. */
+  readonly #wishes = new WeakMap<InstancePlan, Wishes>()
+  /** Those of the one that is live, or of the first. */
+  #present: Wishes = new Map()
+  /** While the config is updated: those of the instance that it makes. */
+  #coming: Wishes | null = null
+  #life: 'staged' | 'live' | 'retired' = 'staged'
+  #isReleased = false
 
-function isEqual(a: SinkRotation, b: SinkRotation): boolean {
-  return a.bytesMax === b.bytesMax && a.periodMs === b.periodMs && a.keep === b.keep
+  constructor(client: SinkClient, plan: InstancePlan) {
+    this.#client = client
+    this.#wishes.set(plan, this.#present)
+  }
+
+  get life(): 'staged' | 'live' | 'retired' {
+    return this.#life
+  }
+
+  wishFor(name: string): SinkWish | null {
+    return this.#present.get(name) ?? null
+  }
+
+  /** See `Host.sink`. Throws TypeError or RangeError on what cannot be. */
+  open(name: string, options: SinkOptions = {}): Sink {
+    checkName(name)
+    const wishes = this.#coming ?? this.#present
+    const wish = wishOf(options, wishes.get(name) ?? NO_WISH)
+    let sink = this.#sinks.get(name)
+    if (sink === undefined) {
+      sink = this.#sinkOn(this.#client.hold(name, this))
+      this.#sinks.set(name, sink)
+    }
+    wishes.set(name, wish)
+    if (wishes === this.#present && this.#life !== 'staged') this.#client.changed()
+    return sink
+  }
+
+  beginUpdate(plan: InstancePlan): void {
+    // What updateConfig does not ask for again stays as it was.
+    this.#coming = new Map(this.#present)
+    this.#wishes.set(plan, this.#coming)
+  }
+
+  endUpdate(): void {
+    this.#coming = null
+  }
+
+  goLive(plan: InstancePlan): void {
+    this.#present = this.#wishes.get(plan) ?? this.#present
+    this.#life = 'live'
+    this.#client.changed()
+  }
+
+  retire(): void {
+    if (this.#life === 'live') this.#life = 'retired'
+    this.#client.changed()
+  }
+
+  release(): void {
+    this.#isReleased = true
+    for (const name of this.#sinks.keys()) this.#client.letGo(name, this)
+    this.#sinks.clear()
+  }
+
+  #sinkOn(file: SinkFile): Sink {
+    const write = (line: string): boolean => !this.#isReleased && file.write(line)
+    return {
+      write(line) {
+        if (typeof line !== 'string') throw new TypeError(`A line is a string, not ${typeof line}`)
+        return write(line)
+      },
+      get dropped() {
+        return file.dropped
+      },
+    }
+  }
 }
