@@ -1,9 +1,19 @@
-import { readdir, readFile } from 'node:fs/promises'
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import type { Readable } from 'node:stream'
+import { type TestContext, test } from 'node:test'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
+import { killProcessesWithEnvironment, signalProcesses } from './support/processes.ts'
+import { programArguments, programEnvironment } from './support/program.ts'
+import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
+
+const MARKER = 'CARDEA_TEST_ACCESS_LOG'
 
 /** The built-in access log in a whole gateway: its files, through changes and to the end. */
 
@@ -55,4 +65,85 @@ test('two routes that disagree on one log lose no line and are warned of; when o
   await logged(gateway, /^Generation 2 is live/)
   const logs = join(gateway.dir.path, 'logs')
   await waitFor(async () => (await readdir(logs)).includes('one.log.1'), 'the file to be rotated')
+})
+
+/** Lines that no pipe has room for. */
+async function fill(url: string): Promise<void> {
+  for (let request = 0; request < 150; request++) {
+    await (await fetch(new URL(`/0/${'x'.repeat(4_000)}`, url))).text()
+  }
+}
+
+/** A gateway whose stdout is what the test gives it, and read by nobody once it is ready. */
+async function startOn(t: TestContext, file: string, stdout: 'pipe' | 'fifo') {
+  const dir = await withTempDir()
+  const marker = randomUUID()
+  t.after(async () => {
+    await killProcessesWithEnvironment(MARKER, marker)
+    await dir[Symbol.asyncDispose]()
+  })
+  await dir.write({ 'cardea.yaml': JSON.stringify(configWith({ file })) })
+  const path = join(dir.path, 'stdout')
+  execFileSync('mkfifo', [path])
+  // For reading and writing: it is there, and does nothing.
+  const end = await open(path, 'r+')
+  t.after(() => end.close())
+  const child = spawn(
+    process.execPath,
+    [...programArguments(), 'serve', '--config', join(dir.path, 'cardea.yaml')],
+    {
+      cwd: dir.path,
+      env: { ...programEnvironment(), [MARKER]: marker },
+      stdio: ['ignore', stdout === 'fifo' ? end.fd : 'pipe', 'pipe'],
+    },
+  )
+  let said = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
+  const exited = once(child, 'exit')
+  let written = ''
+  let url: string | undefined
+  while (url === undefined) {
+    if (stdout === 'fifo') {
+      const { buffer, bytesRead } = await end.read(Buffer.alloc(4_096), 0, 4_096)
+      written += buffer.toString('utf8', 0, bytesRead)
+    } else written += String((await once(child.stdout as Readable, 'data'))[0])
+    url = /^Cardea is listening on (http:\/\/\S+:\d+)/m.exec(written)?.[1]
+  }
+  child.stdout?.pause()
+  return {
+    url,
+    stop: async () => {
+      signalProcesses([child.pid ?? 0], 'SIGTERM')
+      const status = await exited
+      return { status, said }
+    },
+  }
+}
+
+for (const stdout of ['fifo', 'pipe'] as const) {
+  test(`a reader of stdout that stands still keeps no gateway from its end (${stdout})`, async (t) => {
+    const { url, stop } = await startOn(t, '-', stdout)
+    await fill(url)
+    const { status, said } = await stop()
+    assert.deepEqual(status, [0, null])
+    assert.match(said, /The last lines for \\"-\\" are dropped/)
+    assert.doesNotMatch(said, /killed/)
+  })
+}
+
+test('a FIFO without a reader is no file to wait for, neither for requests nor at the end', async (t) => {
+  const gateway = await startGateway(t, { config: configWith({ file: 'read' }, { file: 'unread' }) })
+  const pathOf = (name: string): string => join(gateway.dir.path, 'logs', name)
+  await gateway.dir.write({ 'logs/other': '' })
+  execFileSync('mkfifo', [pathOf('read'), pathOf('unread')])
+  for (const path of ['/0/a', '/1/b']) await (await fetch(new URL(path, gateway.url))).text()
+  const reader = await open(pathOf('read'), 'r+')
+  t.after(() => reader.close())
+  const { buffer, bytesRead } = await reader.read(Buffer.alloc(64), 0, 64)
+  assert.equal(buffer.toString('utf8', 0, bytesRead), '/0/a\n')
+  assert.deepEqual(await gateway.stop(), { code: 0, signal: null })
+  await logged(gateway, /^The last lines for "unread" are dropped: nobody reads it \(ENXIO\)/)
+  assert.doesNotMatch(gateway.stderr, /killed/)
 })

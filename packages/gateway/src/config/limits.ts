@@ -306,6 +306,11 @@ export const SINK_LIMITS = {
   flushPeriodMs: 100,
   /** What may wait for the disk, per file and worker. What comes beyond it is dropped and counted. */
   pendingBytesMax: 4 * MIB,
+  /**
+   * What is left has this long when a worker ends: a pipe that nobody reads must not keep it. Less than
+   * `PROCESS_LIMITS.drainReserveMs`, since the worker is killed after that.
+   */
+  endFlushMs: 500,
   /** Between two looks at the files' sizes. */
   rotationPeriodMs: 1_000,
   /** Between two lines of the log about what one sink dropped. */

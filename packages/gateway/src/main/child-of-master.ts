@@ -1,8 +1,17 @@
 /** The child's side of the channel to the master. */
 export interface MasterChannel<ToMaster> {
   send(message: ToMaster): void
-  /** Sends, then exits once the message is on its way. */
-  sendLast(message: ToMaster, exitCode: number): void
+  /** Sends, then ends as `endProcess` does once the message is on its way. */
+  sendLast(message: ToMaster, exitCode: number, isStuck?: boolean): void
+}
+
+/**
+ * `isStuck`: a call into the system does not return, from a log that is written to a socket, say, or over a network.
+ * `process.exit` waits for the thread that made it, for ever (*measured* on Node 26), so the process kills itself.
+ */
+export function endProcess(exitCode: number, isStuck: boolean): void {
+  if (isStuck) process.kill(process.pid, 'SIGKILL')
+  else process.exit(exitCode)
 }
 
 /**
@@ -28,6 +37,6 @@ export function childOfMaster<ToMaster extends object>(
   }
   return {
     send: (message) => send(message, () => {}),
-    sendLast: (message, exitCode) => send(message, () => process.exit(exitCode)),
+    sendLast: (message, exitCode, isStuck = false) => send(message, () => endProcess(exitCode, isStuck)),
   }
 }

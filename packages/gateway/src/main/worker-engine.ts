@@ -214,6 +214,11 @@ export class WorkerEngine {
     this.#node.flushSync()
   }
 
+  /** After `flushSync` or `stopInstances`: see `MasterChannel.sendLast`. */
+  get isStuck(): boolean {
+    return this.#node.isStuck
+  }
+
   states(plugins: readonly string[]): readonly PluginStateCopy[] {
     return this.#pool.states(plugins)
   }

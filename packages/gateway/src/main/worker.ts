@@ -6,7 +6,7 @@ import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
 import { type PackedPlan, unpackPlan } from '../protocol/slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
-import { childOfMaster } from './child-of-master.ts'
+import { childOfMaster, endProcess } from './child-of-master.ts'
 import { WorkerEngine } from './worker-engine.ts'
 
 /**
@@ -133,7 +133,7 @@ function listen(id: number, address: ListenAddress, handle: ListenHandle): void 
 async function drain({ id, bounds }: MasterToWorker & { kind: 'drain' }): Promise<void> {
   const cutExchanges = worker === null ? 0 : await worker.drain(bounds)
   await worker?.stopInstances()
-  master.sendLast({ kind: 'drained', id, cutExchanges }, 0)
+  master.sendLast({ kind: 'drained', id, cutExchanges }, 0, worker?.isStuck)
 }
 
 function theWorker(): WorkerEngine {
@@ -156,5 +156,5 @@ function onUncaught(thrown: unknown): void {
 function die(message: string, thrown: unknown): void {
   report(message, thrown)
   worker?.flushSync()
-  process.exit(1)
+  endProcess(1, worker?.isStuck === true)
 }

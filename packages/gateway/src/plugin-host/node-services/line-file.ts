@@ -1,7 +1,8 @@
-import { close, constants, mkdirSync, open, openSync, write, writeSync } from 'node:fs'
+import { close, constants, fstatSync, mkdirSync, open, openSync, write, writeSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { systemErrorCode } from '../../base/system-error.ts'
 
 /** Where the lines of a sink go. */
 export interface LineFile {
@@ -12,6 +13,7 @@ export interface LineFile {
   close(): Promise<void>
 }
 
+/** Both fail with ENXIO for a pipe that has no reader, an `append` with EAGAIN for one that is full: that may change. */
 export interface LineFiles {
   open(file: string): Promise<LineFile>
   openSync(file: string): LineFile
@@ -20,7 +22,12 @@ export interface LineFiles {
 /** The name that stands for stdout. */
 export const STDOUT = '-'
 
-const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
+/**
+ * A pipe that nobody reads must hold nothing up: a thread that waits for one is lost to files and names, and Node cannot
+ * end before it. On the files of a disk O_NONBLOCK changes nothing.
+ */
+const APPEND = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK
+const CREATE = APPEND | constants.O_CREAT
 const MODE = 0o640
 
 const openAsync = promisify(open)
@@ -33,16 +40,16 @@ const closeAsync = promisify(close)
 export function filesOn(directory: string): LineFiles {
   return {
     async open(file) {
-      if (file === STDOUT) return stdoutFile
+      if (file === STDOUT) return openStdout()
       const path = join(directory, file)
       await mkdir(dirname(path), { recursive: true })
-      return descriptorFile(await openAsync(path, APPEND, MODE))
+      return descriptorFile(await openAsync(path, CREATE, MODE))
     },
     openSync(file) {
-      if (file === STDOUT) return stdoutFile
+      if (file === STDOUT) return openStdout()
       const path = join(directory, file)
       mkdirSync(dirname(path), { recursive: true })
-      return descriptorFile(openSync(path, APPEND, MODE))
+      return descriptorFile(openSync(path, CREATE, MODE))
     },
   }
 }
@@ -52,6 +59,24 @@ function descriptorFile(fd: number): LineFile {
     append: (bytes) => writeTo(fd, bytes),
     appendSync: (bytes) => writeSync(fd, bytes),
     close: () => closeAsync(fd),
+  }
+}
+
+/** Where Linux has what is behind a descriptor; elsewhere there is no such file, or it shares its flags with that. */
+const STDOUT_PATH = '/proc/self/fd/1'
+
+/**
+ * A pipe is opened anew: flags belong to what was opened, and that is shared with all processes that inherited it, those
+ * outside of the gateway too.
+ */
+function openStdout(): LineFile {
+  if (!fstatSync(1).isFIFO()) return stdoutFile
+  try {
+    return descriptorFile(openSync(STDOUT_PATH, APPEND))
+  } catch (thrown) {
+    if (systemErrorCode(thrown) === 'ENXIO') throw thrown
+    // It may belong to another user.
+    return stdoutFile
   }
 }
 

@@ -155,12 +155,17 @@ export class NodeClient implements ServiceSource<NodeServices> {
     this.#sinks.flushSync()
   }
 
-  /** When all instances have been released. Resolves when what they left is written. */
+  /** After `flushSync` or `close`: the process has to be killed, since Node waits for a file that does not answer. */
+  get isStuck(): boolean {
+    return this.#sinks.isStuck
+  }
+
+  /** When all instances have been released. Resolves when what they left is written, or its time is over. */
   async close(): Promise<void> {
     this.#quota.close()
     this.#shared.close()
     this.#kv.close()
-    await Promise.all([this.#state.close(), this.#sinks.flush()])
+    await Promise.all([this.#state.close(), this.#sinks.end()])
   }
 }
 

@@ -91,9 +91,26 @@ export class SinkClient {
     await Promise.all([...open, ...this.#closing.values()])
   }
 
+  /** The process ends: what is not written in time is dropped. */
+  async end(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#options.clock.after(SINK_LIMITS.endFlushMs, resolve)
+    await Promise.race([this.flush(), late])
+    cancel()
+    for (const file of this.#all) file.giveUp()
+  }
+
+  /** After `end` or `flushSync`: the system does not answer, and Node cannot end before it does. */
+  get isStuck(): boolean {
+    return this.#all.some(({ isStuck }) => isStuck)
+  }
+
   flushSync(): void {
-    for (const { file } of this.#files.values()) file.flushSync()
-    for (const file of this.#closing.keys()) file.flushSync()
+    for (const file of this.#all) file.flushSync()
+  }
+
+  get #all(): SinkFile[] {
+    return [...[...this.#files.values()].map(({ file }) => file), ...this.#closing.keys()]
   }
 
   #add(name: string): OpenFile {

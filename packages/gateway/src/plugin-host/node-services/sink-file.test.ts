@@ -12,11 +12,17 @@ class SlowFile {
   readonly writes: number[] = []
   opened = 0
   failure: Error | null = null
+  /** Resolves once somebody has heard of the failure. */
+  readonly failed: Promise<void>
+  readonly #noteFailed: () => void
   #text: Buffer[] = []
   take: (bytes: number) => number
 
   constructor(take: (bytes: number) => number = (bytes) => bytes) {
     this.take = take
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.failed = promise
+    this.#noteFailed = () => setImmediate(resolve)
   }
 
   get text(): string {
@@ -36,7 +42,10 @@ class SlowFile {
   }
 
   #append(bytes: Uint8Array): number {
-    if (this.failure !== null) throw this.failure
+    if (this.failure !== null) {
+      this.#noteFailed()
+      throw this.failure
+    }
     const taken = Math.max(1, Math.min(bytes.length, this.take(bytes.length)))
     this.writes.push(bytes.length)
     this.#text.push(Buffer.from(bytes.subarray(0, taken)))
@@ -163,4 +172,44 @@ test('SinkFile writes at once what no write has begun with when the process ends
   for (const text of lines) sink.write(text)
   sink.flushSync()
   assert.equal(file.text, lines.map((text) => `${text}\n`).join(''))
+})
+
+test('SinkFile gives up what does not get written in time, counts it and says so, and tells of a call that hangs', async () => {
+  const { log, lines } = recordingLog()
+  const { promise: never } = Promise.withResolvers<number>()
+  const hanging = { append: () => never, appendSync: () => assert.fail(), close: async () => {} }
+  const files = { open: async () => hanging, openSync: () => hanging }
+  const time = { nowMs: 0 }
+  const clock = { ...machineClock, nowMs: () => time.nowMs }
+  const sink = new SinkFile({ name: 'a.log', files, clock, log })
+  sink.write('on its way')
+  void sink.flush()
+  await new Promise<void>((resolve) => setImmediate(resolve))
+  sink.write('waiting')
+  assert.equal(sink.isStuck, false)
+  // A thread that does not come back is not followed.
+  time.nowMs += SINK_LIMITS.endFlushMs + 1
+  sink.flushSync()
+  assert.deepEqual([sink.isStuck, sink.dropped], [true, 2])
+  assert.deepEqual(
+    lines.map(({ message, fields }) => [message, fields.lines]),
+    [['The last lines for "a.log" are dropped: writing them takes too long', 2]],
+  )
+})
+
+test('SinkFile waits for the reader of a pipe, says why it drops lines meanwhile, and gives up when it is told to', async () => {
+  const { log, lines } = recordingLog()
+  const file = new SlowFile()
+  file.failure = Object.assign(new Error('full'), { code: 'EAGAIN' })
+  const files = { open: async () => file.openSync(), openSync: () => file.openSync() }
+  const sink = new SinkFile({ name: 'a.log', files, clock: machineClock, log })
+  sink.write('first')
+  const flushed = sink.flush()
+  await file.failed
+  const long = 'x'.repeat(SINK_LIMITS.pendingBytesMax)
+  assert.equal(sink.write(long), false)
+  assert.match(String(lines[0]?.message), /dropped: nobody reads it \(EAGAIN\)/)
+  sink.giveUp()
+  await flushed
+  assert.deepEqual([sink.isStuck, sink.dropped, file.text], [false, 2, ''])
 })

@@ -13,6 +13,8 @@ const FILE_CHUNK_BYTES = SINK_LIMITS.flushBytes + 4_096
 const LINE_END = Uint8Array.of(LF)
 /** A pipe that nobody reads at the moment is tried again after this time. */
 const AGAIN_DELAY_MS = 10
+/** It is full, or has no reader. */
+const FOR_NOW: ReadonlySet<string> = new Set(['EAGAIN', 'ENXIO'])
 
 export interface SinkFileOptions {
   /** Below the folder of logs, or `-`. */
@@ -37,6 +39,13 @@ export class SinkFile {
   #pendingBytes = 0
   #file: LineFile | null = null
   #flushing: Promise<void> | null = null
+  /** What is left of the chunk that is being written. */
+  #unwritten: Uint8Array | null = null
+  /** When the call into the system began that has not returned; null: there is none. */
+  #callingSince: number | null = null
+  /** Why nothing can be written for now. */
+  #obstacle: string | null = null
+  #hasGivenUp = false
   #cancelTimer: (() => void) | null = null
   #mustReopen = false
   /** The last write that was begun ended in the middle of a line. */
@@ -59,7 +68,7 @@ export class SinkFile {
   write(line: string): boolean {
     const text = oneLine(line)
     if (this.#pendingBytes + text.length >= SINK_LIMITS.pendingBytesMax) {
-      this.#drop(1, 'more is written than the disk takes')
+      this.#drop(1, this.#obstacle ?? 'more is written than the disk takes')
       return false
     }
     this.#add(text)
@@ -111,8 +120,37 @@ export class SinkFile {
     return this.#chunk === null && this.#full.length === 0 && !this.#mustReopen
   }
 
+  /** It was given up while the system had not answered. Node cannot end before it does. */
+  get isStuck(): boolean {
+    return this.#hasGivenUp && this.#callingSince !== null
+  }
+
+  /** The process ends and waits no longer: what is not written is dropped. Never throws. */
+  giveUp(): void {
+    if (this.#hasGivenUp) return
+    this.#hasGivenUp = true
+    let lines = this.#unwritten === null ? 0 : lineEndsIn(this.#unwritten)
+    for (let chunk = this.#nextChunk(); chunk !== null; chunk = this.#nextChunk())
+      lines += lineEndsIn(chunk.bytes)
+    if (lines === 0) return
+    this.#dropped += lines
+    const reason = this.#obstacle ?? 'writing them takes too long'
+    this.#options.log.warn(`The last lines for "${this.name}" are dropped: ${reason}`, {
+      lines,
+      dropped: this.#dropped,
+    })
+  }
+
   /** What no write has begun with is written now: the process ends. Never throws. */
   flushSync(): void {
+    // What does not come back to one thread would not come back to this one.
+    if (
+      this.#callingSince !== null &&
+      this.#options.clock.nowMs() - this.#callingSince > SINK_LIMITS.endFlushMs
+    ) {
+      this.giveUp()
+      return
+    }
     for (let chunk = this.#nextChunk(); chunk !== null; chunk = this.#nextChunk()) {
       let rest = chunk.bytes
       try {
@@ -159,20 +197,23 @@ export class SinkFile {
   /** Never rejects. */
   async #writeChunk(chunk: LineChunk): Promise<void> {
     let rest = chunk.bytes
+    this.#unwritten = rest
     try {
-      this.#file ??= await this.#options.files.open(this.name)
+      this.#file ??= await this.#patiently(() => this.#options.files.open(this.name))
       // A line that was broken off, on a full disk, say, must not swallow the one after it.
       if (this.#isTorn) await this.#append(this.#file, LINE_END)
       this.#isTorn = false
       await this.#append(this.#file, rest, (left) => {
         rest = left
+        this.#unwritten = left
       })
     } catch (thrown) {
       this.#isTorn ||= isInLine(chunk.bytes, rest)
-      this.#drop(lineEndsIn(rest), messageOf(thrown))
+      if (!this.#hasGivenUp) this.#drop(lineEndsIn(rest), messageOf(thrown))
       // The next try begins anew: the folder may have been deleted.
       await this.#closeFile()
     }
+    this.#unwritten = null
     this.#pendingBytes -= chunk.byteCount
     if (chunk.capacityBytes !== this.#chunkBytes) return
     chunk.clear()
@@ -183,13 +224,34 @@ export class SinkFile {
   async #append(file: LineFile, bytes: Uint8Array, onLeft?: (left: Uint8Array) => void): Promise<void> {
     let rest = bytes
     while (rest.length > 0) {
+      const bytes = rest
+      rest = rest.subarray(await this.#patiently(() => file.append(bytes)))
+      onLeft?.(rest)
+    }
+  }
+
+  /** Calls the system, again and again as long as it says that this is not the time for it. */
+  async #patiently<Result>(call: () => Promise<Result>): Promise<Result> {
+    for (;;) {
       try {
-        rest = rest.subarray(await file.append(rest))
-        onLeft?.(rest)
+        const result = await this.#called(call)
+        this.#obstacle = null
+        return result
       } catch (thrown) {
-        if (systemErrorCode(thrown) !== 'EAGAIN') throw thrown
-        await new Promise<void>((resolve) => this.#options.clock.after(AGAIN_DELAY_MS, resolve))
+        const code = systemErrorCode(thrown)
+        if (this.#hasGivenUp || !FOR_NOW.has(code)) throw thrown
+        this.#obstacle = `nobody reads it (${code})`
       }
+      await new Promise<void>((resolve) => this.#options.clock.after(AGAIN_DELAY_MS, resolve))
+    }
+  }
+
+  async #called<Result>(call: () => Promise<Result>): Promise<Result> {
+    this.#callingSince = this.#options.clock.nowMs()
+    try {
+      return await call()
+    } finally {
+      this.#callingSince = null
     }
   }
 
@@ -197,7 +259,7 @@ export class SinkFile {
     const file = this.#file
     this.#file = null
     // Its lines are written; what closing has to say helps nobody.
-    await file?.close().catch(() => {})
+    if (file !== null) await this.#called(() => file.close()).catch(() => {})
   }
 
   #startTimer(): void {
