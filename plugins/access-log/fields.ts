@@ -13,7 +13,7 @@ export function readerOf(name: string, redaction: Redaction): Reader {
     ? READERS[name as keyof typeof READERS]
     : redactedReader(name, redaction)
   if (reader !== null) return reader
-  const names = [...Object.keys(READERS), 'url', 'query', 'referer'].toSorted().join(', ')
+  const names = [...Object.keys(READERS), 'path', 'url', 'query', 'referer'].toSorted().join(', ')
   throw new Error(
     `there is no field "${name}"; there are ${names}, request_header.NAME and response_header.NAME`,
   )
@@ -26,7 +26,6 @@ const READERS = {
   consumer: (ctx) => consumerOf(ctx)?.id ?? null,
   method: (_, record) => record.method,
   host: (_, record) => record.host,
-  path: (_, record) => record.url.split('?', 1)[0] ?? '',
   protocol: (_, record) => record.protocol,
   status: (_, record) => record.status,
   request_bytes: (_, record) => record.requestBytes,
@@ -49,17 +48,19 @@ const READERS = {
 function redactedReader(name: string, redaction: Redaction): Reader | null {
   switch (name) {
     case 'url':
-      return (_, record) => redaction.url(record.url)
+      return (ctx, record) => redaction.url(record.url, ctx)
+    case 'path':
+      return (_, record) => redaction.path(record.url.split('?', 1)[0] ?? '')
     case 'query':
-      return (_, record) => {
-        const url = redaction.url(record.url)
+      return (ctx, record) => {
+        const url = redaction.url(record.url, ctx)
         const at = url.indexOf('?')
         return at === -1 ? null : url.slice(at + 1)
       }
     case 'referer':
       return (ctx) => {
         const referer = ctx.request.headers.get('referer')
-        return referer === null ? null : redaction.url(referer)
+        return referer === null ? null : redaction.url(referer, ctx)
       }
     default:
       return null
@@ -76,7 +77,7 @@ function headerReader(side: 'request' | 'response', header: string, redaction: R
     const value = ctx[side].headers.get(name)
     if (value === null) return null
     const text = redaction.header(name, value)
-    return side === 'response' && ADDRESS_HEADERS.has(name) ? redaction.url(text) : text
+    return side === 'response' && ADDRESS_HEADERS.has(name) ? redaction.url(text, ctx) : text
   }
 }
 

@@ -13,7 +13,7 @@ export function commonFormat(redaction: Redaction): Format {
     // A reader splits at spaces.
     const name = escaped(user).replaceAll(' ', '\\x20')
     const bytes = record.responseBytes === 0 ? '-' : record.responseBytes
-    const request = `${escaped(record.method)} ${escaped(redaction.url(record.url))} ${record.protocol}`
+    const request = `${escaped(record.method)} ${escaped(redaction.url(record.url, ctx))} ${record.protocol}`
     return `${record.clientIp} - ${name} [${commonTime(record.startedAt)}] "${request}" ${record.status} ${bytes}`
   }
 }

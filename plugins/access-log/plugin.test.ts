@@ -3,48 +3,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { defineConsumer, type Sink, setConsumer } from '@cardea/sdk'
-import {
-  pluginFolder,
-  type TestGateway,
-  type TestGatewayOptions,
-  type TestPlugin,
-  type TestRequestInit,
-  testGateway,
-} from '@cardea/sdk/testing'
+import { type TestPlugin, testGateway } from '@cardea/sdk/testing'
 import { PluginMain } from './plugin.ts'
-
-type Config = Readonly<Record<string, unknown>>
-
-function gatewayWith(config: Config, options: TestGatewayOptions = {}): Promise<TestGateway> {
-  const plugins = [pluginFolder(import.meta.dirname, config), ...(options.plugins ?? [])]
-  return testGateway({ ...options, plugins })
-}
-
-/** What is in the log once its lines are written. */
-async function linesOf(gateway: TestGateway, file = 'access.log'): Promise<readonly string[]> {
-  await gateway.clock.advance(200)
-  return gateway.sink(file)
-}
-
-/** The one line that a request leaves. */
-async function lineOf(
-  config: Config,
-  url: string,
-  init: TestRequestInit = {},
-  options: TestGatewayOptions = {},
-) {
-  await using gateway = await gatewayWith(config, options)
-  const response = await gateway.fetch(url, init)
-  await response.text()
-  const lines = await linesOf(gateway)
-  assert.equal(lines.length, 1, lines.join('\n'))
-  return lines[0] ?? ''
-}
-
-async function jsonOf(...given: Parameters<typeof lineOf>): Promise<Record<string, unknown>> {
-  const [config, ...rest] = given
-  return JSON.parse(await lineOf({ format: 'json', ...config }, ...rest))
-}
+import { type Config, gatewayWith, jsonOf, lineOf, linesOf } from './test-bench.ts'
 
 const AGENT = { 'user-agent': 'curl/8.0', referer: 'https://example.com/a' }
 const TIME = String.raw`\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\]`
@@ -207,74 +168,6 @@ describe('nobody writes lines but the gateway', () => {
       headers: { 'user-agent': 'a'.repeat(9_000) },
     })
     assert.equal(String(line.user_agent).length, 8_195)
-  })
-})
-
-describe('secrets are not written', () => {
-  const urls: [url: string, written: string][] = [
-    ['/a?page=2&token=abc', '/a?page=2&token=[redacted]'],
-    ['/a?access_token=abc&x=1', '/a?access_token=[redacted]&x=1'],
-    ['/a?accessToken=abc', '/a?accessToken=[redacted]'],
-    ['/a?API-KEY=abc', '/a?API-KEY=[redacted]'],
-    ['/a?user[password]=abc', '/a?user[password]=[redacted]'],
-    ['/a?%74oken=abc', '/a?%74oken=[redacted]'],
-    ['/a?X-Amz-Signature=abc', '/a?X-Amz-Signature=[redacted]'],
-    ['/a?token=a=b&token=c', '/a?token=[redacted]&token=[redacted]'],
-    ['/a?keyword=abc&monkey=1&token', '/a?keyword=abc&monkey=1&token'],
-    ['/a?%zz=abc&token=b', '/a?%zz=abc&token=[redacted]'],
-    ['/a?&&x&token=b&', '/a?&&x&token=[redacted]&'],
-    ['/a?token&y=token&key=', '/a?token&y=token&key=[redacted]'],
-    ['/a?token', '/a?token'],
-  ]
-  for (const [url, written] of urls) {
-    test(`${url} is written as ${written}`, async () => {
-      assert.equal((await jsonOf({}, url)).url, written)
-      assert.ok((await lineOf({}, url)).includes(`"GET ${written} HTTP/1.1"`))
-      assert.equal(
-        (await jsonOf({}, '/', { headers: { referer: `https://a.example${url}` } })).referer,
-        `https://a.example${written}`,
-      )
-    })
-  }
-
-  test('the address that an answer leads to, its fragment included', async () => {
-    const fields = ['response_header.Location', 'response_header.content-location', 'request_header.location']
-    const location = 'https://a.example/cb?code=abc&state=1#access_token=abc&expires_in=3600'
-    const headers = { location, 'content-location': '/a#token=abc' }
-    const upstream = () => ({ status: 302, headers })
-    assert.deepEqual(await jsonOf({ fields }, '/', {}, { upstream }), {
-      'response_header.Location':
-        'https://a.example/cb?code=[redacted]&state=1#access_token=[redacted]&expires_in=3600',
-      'response_header.content-location': '/a#token=[redacted]',
-    })
-  })
-
-  test('headers that are asked for, too', async () => {
-    const fields = ['authorization', 'cookie', 'x-api-key', 'x-plain'].map((name) => `request_header.${name}`)
-    const headers = { authorization: 'Bearer abc', cookie: 'a=b', 'x-api-key': 'abc', 'x-plain': 'abc' }
-    const upstream = () => ({ headers: { 'set-cookie': 'a=b' } })
-    const line = await jsonOf(
-      { fields: [...fields, 'response_header.Set-Cookie', 'request_header.Referer'] },
-      '/',
-      {
-        headers: { ...headers, referer: 'https://a.example/?key=1' },
-      },
-      { upstream },
-    )
-    assert.deepEqual(line, {
-      'request_header.authorization': '[redacted]',
-      'request_header.cookie': '[redacted]',
-      'request_header.x-api-key': '[redacted]',
-      'request_header.x-plain': 'abc',
-      'response_header.Set-Cookie': '[redacted]',
-      'request_header.Referer': 'https://a.example/?key=[redacted]',
-    })
-  })
-
-  test("what is secret is the config's to say", async () => {
-    const config = { redact_query: ['pin'], redact_headers: [], fields: ['url', 'request_header.cookie'] }
-    const line = await jsonOf(config, '/a?pin=1&token=2', { headers: { cookie: 'a=b' } })
-    assert.deepEqual(line, { url: '/a?pin=[redacted]&token=2', 'request_header.cookie': 'a=b' })
   })
 })
 

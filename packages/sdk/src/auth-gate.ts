@@ -2,6 +2,7 @@ import { type Consumer, setConsumer } from './consumer.ts'
 import { type AMBIGUOUS, type CredentialSource, credentialReader } from './credentials.ts'
 import type { Context, Request } from './index.ts'
 import { type Problem, sendProblem } from './problem.ts'
+import { noteSecretParameters } from './secret-parameters.ts'
 import { trustedFields } from './trusted-fields.ts'
 
 /** Why a request is not let in. */
@@ -72,11 +73,13 @@ export function authGate(options: AuthGateOptions): AuthGate {
   const { sources, challenges, upstreamFields = [], keepsCredential = false, scope } = options
   const reader = credentialReader(sources)
   const fields = trustedFields(upstreamFields)
+  const parameters = sources.flatMap((source) => ('query' in source ? [source.query] : []))
   const starts = challenges.map(challengeText)
   const scopeText = scope === undefined ? '' : `, scope=${quoted(scope)}`
   return {
     read: (request) => reader.read(request),
     refuse(ctx, refusal) {
+      if (parameters.length > 0) noteSecretParameters(ctx, parameters)
       const { error, retryAfterSeconds } = refusal
       if (retryAfterSeconds !== undefined) {
         return sendProblem(ctx, refusal, { 'retry-after': String(retryAfterSeconds) })
@@ -85,6 +88,7 @@ export function authGate(options: AuthGateOptions): AuthGate {
       return sendProblem(ctx, refusal, { 'www-authenticate': starts.map((start) => start + why) })
     },
     admit(ctx, { consumer, fieldValues }) {
+      if (parameters.length > 0) noteSecretParameters(ctx, parameters)
       const { request } = ctx
       if (keepsCredential) reader.close(request)
       else reader.remove(request)
