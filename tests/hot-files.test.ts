@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
+import { appendFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
 
-/** Files that the config includes by `${file:…}` are part of it: saving one is a change like any other. */
+/** How files are noticed that are saved: those that the config includes, those that are written slowly. */
 
 const CONFIG = {
   workers: 1,
@@ -70,4 +73,21 @@ test('a plugin that keeps another plugins folder from serving heals the change w
   await logged(gateway, /^The change failed/)
   await dir.write(keysIn('elsewhere', PLUGIN.replace('config.text', "'elsewhere'")))
   await waitFor(async () => (await ask(gateway)) === 'elsewhere', 'what was mended')
+})
+
+test('a config that is written with a pause drops none of its routes', async (t) => {
+  const head = 'workers: 1\nlisten: [{ host: 127.0.0.1, port: 0 }]\nroutes:\n'
+  const route = (name: string) => `  - name: ${name}\n    path: /${name}/*\n    respond: { status: 204 }\n`
+  const dir = await withTempDir()
+  const gateway = await startGatewayIn(t, dir, {}, () =>
+    dir.write({ 'cardea.yaml': head + route('open') + route('public') }),
+  )
+  const file = join(dir.path, 'cardea.yaml')
+  await writeFile(file, head + route('open'))
+  // The writer's. A burst is over after 20 ms.
+  await pause(300)
+  await appendFile(file, route('public') + route('late'))
+  const line = await logged(gateway, /^Generation \d+ is live: route late/)
+  assert.equal(line.message, 'Generation 2 is live: route late added')
+  assert.doesNotMatch(gateway.stderr, /removed/)
 })

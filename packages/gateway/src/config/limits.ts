@@ -188,20 +188,6 @@ export const FAULT_LIMITS = {
   restartDelayMsMax: 60_000,
 } as const
 
-/** From an editor's save to the beginning of a change. */
-export const WATCH_LIMITS = {
-  /** Nothing has happened for this long: the burst is over. Editors and git write within a few milliseconds. */
-  quietMs: 20,
-  /** A file that is still empty is probably being written. */
-  emptyFileMs: 150,
-  /** A burst is cut here at the latest. */
-  burstMs: 2_000,
-  /** A start waits for its files to be watched before it looks at them, but no longer. */
-  readyTimeoutMs: 5_000,
-  /** Between two looks at files that the system does not tell of. */
-  pollMs: 1_000,
-} as const
-
 /** The control socket. Only its owner reaches it, but a script of theirs may go wrong too. */
 export const CONTROL_LIMITS = {
   /** Past it a new connection is told so and closed. */

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { FSWatcher, watch as openWatcher } from 'chokidar'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
-import { WATCH_LIMITS } from '../config/limits.ts'
+import { WATCH_LIMITS } from '../config/watch-limits.ts'
 import { folderOf } from './test-support.ts'
 import { Watch, type WatchOptions } from './watch.ts'
 
@@ -78,6 +79,83 @@ test('Watch waits for a file that is still empty', async (t) => {
   await writeFile(join(root, 'plugins/a/plugin.ts'), '')
   await writeFile(join(root, 'plugins/a/plugin.ts'), 'export {}')
   await waitFor(() => seen('plugins/a/plugin.ts'), 'the event')
+  assert.equal(bursts.length, 1)
+})
+
+const ROUTES = ['routes:', '  - name: open', '  - name: public', '  - name: api', ''].join('\n')
+const KEYS = 'one\ntwo\nthree\n'
+const halfOf = (text: string): string => text.slice(0, text.lastIndexOf('  - name: api'))
+
+/** A writer that truncates, and pauses for several times as long as a burst is quiet. */
+async function writeSlowly(path: string, ...pieces: readonly string[]): Promise<void> {
+  await writeFile(path, '')
+  for (const piece of pieces) {
+    await pause(5 * WATCH_LIMITS.quietMs)
+    await appendFile(path, piece)
+  }
+}
+
+for (const [what, file, pieces] of [
+  ['the beginning of what it said', 'cardea.yaml', [halfOf(ROUTES), '  - name: api\n']],
+  [
+    'the beginning of a line',
+    'cardea.yaml',
+    ['routes:\n  - name: open\n  - name: more\n  - na', 'me: api\n'],
+  ],
+  [
+    'other lines, and fewer',
+    'cardea.yaml',
+    ['routes:\n  - name: closed\n', '  - name: public\n  - name: api\n'],
+  ],
+  ['fewer keys', 'keys.txt', ['one\n', 'two\n', 'three\nfour\n']],
+] as const) {
+  test(`Watch waits for the rest of a file of which there is ${what}`, async (t) => {
+    const said: string[] = []
+    const { root, watch } = await watching(
+      t,
+      { 'cardea.yaml': ROUTES, 'keys.txt': KEYS },
+      { onQuiet: (files) => void said.push(...files.map((touched) => readFileSync(touched, 'utf8'))) },
+    )
+    await watch.setPaths([join(root, 'cardea.yaml'), join(root, 'keys.txt')])
+    await waitFor(() => said.length > 0, 'a look at what is watched since')
+    said.length = 0
+    await writeSlowly(join(root, file), ...pieces)
+    await waitFor(() => said.length > 0, 'the event')
+    assert.deepEqual(said, [pieces.join('')])
+  })
+}
+
+test('Watch takes a file that has lost its end when it stays so, and again at once when it has it back', async (t) => {
+  const { root, bursts, seen } = await watching(t, { 'cardea.yaml': ROUTES })
+  const file = join(root, 'cardea.yaml')
+  await writeFile(file, halfOf(ROUTES))
+  await waitFor(() => seen('cardea.yaml'), 'the routes that are left')
+  bursts.length = 0
+  await writeFile(file, ROUTES)
+  await waitFor(() => seen('cardea.yaml'), 'all routes')
+})
+
+test('Watch makes one call of a plugin folder that is renamed', async (t) => {
+  const plugin = { 'plugin.json': '{}', 'plugin.ts': 'x', 'lib/part.ts': 'x' }
+  const files = Object.entries(plugin).map(([name, text]) => [`plugins/a/${name}`, text])
+  const { root, bursts, seen } = await watching(t, Object.fromEntries(files))
+  await rename(join(root, 'plugins/a'), join(root, 'plugins/b'))
+  await waitFor(() => seen('plugins/b/lib/part.ts'), 'the new name')
+  assert.ok(seen('plugins/a/plugin.json') && seen('plugins/a'))
+  // What is seen of the old name later than of the new one would be seen before this.
+  await writeFile(join(root, 'plugins/last'), 'x')
+  await waitFor(() => seen('plugins/last'), 'what is saved later')
+  assert.equal(bursts.flat().filter((path) => path.startsWith(join(root, 'plugins/a'))).length, 5)
+  assert.equal(bursts.length, 2)
+})
+
+test('Watch makes one call of a folder that is removed and made anew', async (t) => {
+  const { root, bursts, seen } = await watching(t, { 'plugins/a/plugin.ts': 'x' })
+  await rm(join(root, 'plugins/a'), { recursive: true })
+  await pause(2 * WATCH_LIMITS.quietMs)
+  await mkdir(join(root, 'plugins/a'))
+  await writeFile(join(root, 'plugins/a/plugin.ts'), 'y')
+  await waitFor(() => seen('plugins/a/plugin.ts'), 'the events')
   assert.equal(bursts.length, 1)
 })
 

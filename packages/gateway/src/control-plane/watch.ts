@@ -1,16 +1,15 @@
-import { statSync } from 'node:fs'
 import { basename, join, sep } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { type FSWatcher, watch } from 'chokidar'
 import { messageOf } from '../base/errors.ts'
 import { systemErrorCode } from '../base/system-error.ts'
-import { WATCH_LIMITS } from '../config/limits.ts'
+import { WATCH_LIMITS } from '../config/watch-limits.ts'
+import { Burst, type OnQuiet } from './burst.ts'
 import { isLink, watchLinks } from './link-watch.ts'
 
 export interface WatchOptions {
   readonly log: Log
-  /** Something changed and has been quiet since. `firstSignAt`: `performance.now()` of the first event. */
-  onQuiet(files: readonly string[], firstSignAt: number): void
+  readonly onQuiet: OnQuiet
   /** Chokidar's unless told. */
   readonly open?: typeof watch
 }
@@ -27,22 +26,17 @@ interface Watched {
 /** The system's bounds of inotify watches and instances, which all programs of a user share. */
 const NO_WATCHERS_LEFT: ReadonlySet<string> = new Set(['ENOSPC', 'EMFILE', 'ENFILE'])
 
-/**
- * Watches the config file and the plugins directories. An editor's or git's burst of events becomes one call: it comes
- * when nothing has happened for `WATCH_LIMITS.quietMs`, and later when a file that was touched is still empty, since
- * many editors truncate first and write then.
- */
+/** Watches the config file and the plugins directories. What a burst of events is made into: see `Burst`. */
 export class Watch {
   readonly #options: WatchOptions
   /** By path. Each has a watcher of its own, since only a new one says when it sees what is written. */
   readonly #watched = new Map<string, Watched>()
-  readonly #touched = new Set<string>()
-  #firstSignAt = 0
-  #timer: NodeJS.Timeout | undefined
+  readonly #burst: Burst
   #isClosed = false
 
   constructor(options: WatchOptions) {
     this.#options = options
+    this.#burst = new Burst((files, firstSignAt) => options.onQuiet(files, firstSignAt))
   }
 
   /**
@@ -57,17 +51,19 @@ export class Watch {
     for (const [path, watched] of this.#watched) {
       if (wanted.has(path)) continue
       this.#watched.delete(path)
+      this.#burst.texts.forget(path)
       void this.#end(watched)
     }
     const fresh = [...wanted].filter((path) => !this.#watched.has(path))
+    for (const path of fresh) this.#burst.texts.take(path)
     await Promise.all(fresh.map((path) => this.#add(path)))
     if (isFirst) return
-    for (const path of fresh) if (this.#watched.has(path)) this.#onEvent(path)
+    for (const path of fresh) if (this.#watched.has(path)) this.#touch(path)
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#timer)
+    this.#burst.close()
     await Promise.all([...this.#watched.values()].map((watched) => this.#end(watched)))
   }
 
@@ -78,13 +74,15 @@ export class Watch {
       ignoreInitial: true,
       ignored: isIgnored,
       followSymlinks: true,
+      // It would tell of a file that is gone later than of the folder around it: a rename would be two changes.
+      atomic: false,
       usePolling: isPolled,
       interval: WATCH_LIMITS.pollMs,
       binaryInterval: WATCH_LIMITS.pollMs,
     })
     const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
     this.#watched.set(path, { watcher, isPolled, links, isReady })
-    watcher.on('all', (_, touched) => this.#onEvent(touched))
+    watcher.on('all', (event, touched) => this.#touch(touched, event === 'unlink' || event === 'unlinkDir'))
     // A link in a folder: it does not watch what that leads to now.
     watcher.on('raw', (event, name, details) => {
       if (event === 'rename' && name !== null && isLink(join(folderOf(details), name))) void this.#again(path)
@@ -96,14 +94,20 @@ export class Watch {
 
   #watchLinks(path: string): Disposable {
     return watchLinks(path, {
-      onMoved: (isThere) => (isThere ? void this.#again(path) : this.#onEvent(path)),
+      onMoved: (isThere) => {
+        // Who puts another file in the place of one has written it before.
+        this.#burst.texts.takeAgain(path)
+        if (isThere) void this.#again(path)
+        else this.#touch(path)
+      },
       onError: (thrown) => this.#warn('watch a link', thrown),
     })
   }
 
   #onError(path: string, thrown: unknown): void {
-    const isPollable = this.#watched.get(path)?.isPolled === false
-    if (!isPollable || !NO_WATCHERS_LEFT.has(systemErrorCode(thrown))) {
+    const watched = this.#watched.get(path)
+    const code = systemErrorCode(thrown)
+    if (watched?.isPolled !== false || !NO_WATCHERS_LEFT.has(code)) {
       this.#warn('watch a file', thrown)
       return
     }
@@ -122,7 +126,7 @@ export class Watch {
     if (watched === undefined || this.#isClosed) return
     this.#watched.delete(path)
     await Promise.all([this.#end(watched), this.#add(path, isPolled || watched.isPolled)])
-    if (this.#watched.has(path)) this.#onEvent(path)
+    if (this.#watched.has(path)) this.#touch(path)
   }
 
   async #end({ watcher, links, isReady }: Watched): Promise<void> {
@@ -145,28 +149,8 @@ export class Watch {
     })
   }
 
-  #onEvent(path: string): void {
-    if (this.#isClosed) return
-    if (this.#touched.size === 0) this.#firstSignAt = performance.now()
-    this.#touched.add(path)
-    this.#wait(WATCH_LIMITS.quietMs)
-  }
-
-  #wait(delayMs: number): void {
-    clearTimeout(this.#timer)
-    // A source of events that never rests must not put a change off for ever.
-    const leftMs = this.#firstSignAt + WATCH_LIMITS.burstMs - performance.now()
-    this.#timer = setTimeout(() => this.#settle(leftMs > delayMs), Math.max(0, Math.min(delayMs, leftMs)))
-  }
-
-  #settle(mayWait: boolean): void {
-    const files = [...this.#touched]
-    if (mayWait && files.some(isEmptyFile)) {
-      this.#wait(WATCH_LIMITS.emptyFileMs)
-      return
-    }
-    this.#touched.clear()
-    this.#options.onQuiet(files, this.#firstSignAt)
+  #touch(path: string, isGone = false): void {
+    if (!this.#isClosed) this.#burst.touch(path, isGone)
   }
 }
 
@@ -179,17 +163,12 @@ function folderOf(details: unknown): string {
   return isKnown ? String(details.watchedPath) : ''
 }
 
-/** Hidden files and folders are nobody's plugin; what npm installed comes along with a change of the plugin's own. */
+/**
+ * Hidden files and folders are nobody's plugin, nor is what an editor keeps of a file that it replaces; what npm installed
+ * comes along with a change of the plugin's own.
+ */
 function isIgnored(path: string): boolean {
   const name = basename(path)
-  return name === 'node_modules' || (name.startsWith('.') && name.length > 1 && !path.endsWith(`${sep}.`))
-}
-
-function isEmptyFile(path: string): boolean {
-  try {
-    const found = statSync(path, { throwIfNoEntry: false })
-    return found?.isFile() === true && found.size === 0
-  } catch {
-    return false
-  }
+  if (name === 'node_modules' || name.endsWith('~')) return true
+  return name.startsWith('.') && name.length > 1 && !path.endsWith(`${sep}.`)
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { LOGS_FOLDER } from '../base/own-folders.ts'
-import { WATCH_LIMITS } from '../config/limits.ts'
+import { WATCH_LIMITS } from '../config/watch-limits.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { BuildCache } from '../control-plane/build-cache.ts'
 import type { MasterPort, Reference } from '../control-plane/change.ts'
