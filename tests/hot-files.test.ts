@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFile, writeFile } from 'node:fs/promises'
+import { appendFile, rename, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -8,7 +8,7 @@ import { logged } from './support/log-lines.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
 
-/** How files are noticed that are saved: those that the config includes, those that are written slowly. */
+/** How files are noticed that are saved: those that the config includes, those behind links, those that are written slowly. */
 
 const CONFIG = {
   workers: 1,
@@ -73,6 +73,31 @@ test('a plugin that keeps another plugins folder from serving heals the change w
   await logged(gateway, /^The change failed/)
   await dir.write(keysIn('elsewhere', PLUGIN.replace('config.text', "'elsewhere'")))
   await waitFor(async () => (await ask(gateway)) === 'elsewhere', 'what was mended')
+})
+
+test('a plugin behind two links is live as soon as the second one leads to another release', async (t) => {
+  const release = (number: number, text: string) => ({
+    [`rel/${number}/plugin.json`]: { name: 'keys', version: `${number}.0.0` },
+    [`rel/${number}/plugin.ts`]: PLUGIN.replace('config.text', `'${text}'`),
+  })
+  const dir = await withTempDir()
+  const gateway = await startGatewayIn(t, dir, {}, async () => {
+    await dir.write({
+      'cardea.yaml': CONFIG,
+      'keys/public.txt': 'one\n',
+      'plugins/README': '',
+      ...release(1, 'first'),
+      ...release(2, 'second'),
+    })
+    await symlink('1', join(dir.path, 'rel/cur'))
+    await symlink('../rel/cur', join(dir.path, 'plugins/keys'))
+  })
+  assert.equal(await ask(gateway), 'first')
+  await symlink('2', join(dir.path, 'rel/next'))
+  await rename(join(dir.path, 'rel/next'), join(dir.path, 'rel/cur'))
+  await waitFor(async () => (await ask(gateway)) === 'second', 'the other release')
+  await dir.write(release(2, 'saved'))
+  await waitFor(async () => (await ask(gateway)) === 'saved', 'what is saved in it')
 })
 
 test('a config that is written with a pause drops none of its routes', async (t) => {

@@ -18,4 +18,8 @@ export const WATCH_LIMITS = {
   readyTimeoutMs: 5_000,
   /** Between two looks at files that the system does not tell of. */
   pollMs: 1_000,
+  /** Links below one watched folder that are followed … */
+  linksMax: 1_000,
+  /** … and folders that are looked through for them. */
+  linkFoldersMax: 10_000,
 } as const

@@ -5,7 +5,8 @@ import { messageOf } from '../base/errors.ts'
 import { systemErrorCode } from '../base/system-error.ts'
 import { WATCH_LIMITS } from '../config/watch-limits.ts'
 import { Burst, type OnQuiet } from './burst.ts'
-import { isLink, watchLinks } from './link-watch.ts'
+import { LinkWatch } from './link-watch.ts'
+import { isLink } from './links.ts'
 
 export interface WatchOptions {
   readonly log: Log
@@ -18,7 +19,7 @@ interface Watched {
   readonly watcher: FSWatcher
   /** Its files are looked at again and again, since the system does not tell of them. */
   readonly isPolled: boolean
-  readonly links: Disposable
+  readonly links: LinkWatch
   /** Nobody need wait for it any more. */
   isReady(): void
 }
@@ -68,7 +69,7 @@ export class Watch {
   }
 
   async #add(path: string, isPolled = false): Promise<void> {
-    const links = isPolled ? NO_LINKS : this.#watchLinks(path)
+    const links = this.#linksOf(path)
     const { open = watch } = this.#options
     const watcher = open(path, {
       ignoreInitial: true,
@@ -82,33 +83,47 @@ export class Watch {
     })
     const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
     this.#watched.set(path, { watcher, isPolled, links, isReady })
-    watcher.on('all', (event, touched) => this.#touch(touched, event === 'unlink' || event === 'unlinkDir'))
-    // A link in a folder: it does not watch what that leads to now.
+    watcher.on('all', (event, touched) => {
+      if (event === 'add' || event === 'addDir') onPlace(links, touched)
+      this.#touch(touched, event === 'unlink' || event === 'unlinkDir')
+    })
     watcher.on('raw', (event, name, details) => {
-      if (event === 'rename' && name !== null && isLink(join(folderOf(details), name))) void this.#again(path)
+      const at = placeOf(details)
+      // It compares such a link with itself: of two saves within 50 ms it would tell of one.
+      if (links.leadsToFile(at)) this.#touch(at)
+      // A link that leads nowhere yet is nothing to it.
+      else if (event === 'rename' && name !== null) onPlace(links, join(at, name))
     })
     watcher.on('error', (thrown) => this.#onError(path, thrown))
-    watcher.on('ready', isReady)
+    watcher.on('ready', () => {
+      // Those that came before it looked.
+      links.look()
+      isReady()
+    })
+    // Who polls a path looks at what its links lead to each time.
+    if (isPolled) links[Symbol.dispose]()
+    else links.look()
     await ready
   }
 
-  #watchLinks(path: string): Disposable {
-    return watchLinks(path, {
+  #linksOf(path: string): LinkWatch {
+    return new LinkWatch(path, {
+      isIgnored,
       onMoved: (isThere) => {
         // Who puts another file in the place of one has written it before.
         this.#burst.texts.takeAgain(path)
         if (isThere) void this.#again(path)
         else this.#touch(path)
       },
-      onError: (thrown) => this.#warn('watch a link', thrown),
+      onError: (thrown) => this.#onError(path, thrown, 'watch a link'),
     })
   }
 
-  #onError(path: string, thrown: unknown): void {
+  #onError(path: string, thrown: unknown, what = 'watch a file'): void {
     const watched = this.#watched.get(path)
     const code = systemErrorCode(thrown)
     if (watched?.isPolled !== false || !NO_WATCHERS_LEFT.has(code)) {
-      this.#warn('watch a file', thrown)
+      this.#warn(what, thrown)
       return
     }
     const every = `${WATCH_LIMITS.pollMs / 1000} s`
@@ -154,11 +169,12 @@ export class Watch {
   }
 }
 
-/** Who polls a path looks at what its links lead to each time. */
-const NO_LINKS: Disposable = { [Symbol.dispose]() {} }
+function onPlace(links: LinkWatch, path: string): void {
+  if (!isIgnored(path) && isLink(path)) links.add(path)
+}
 
-/** Of a raw event of the watcher, which has no type. */
-function folderOf(details: unknown): string {
+/** The folder, or the link, that a raw event of the watcher is of; these have no type. */
+function placeOf(details: unknown): string {
   const isKnown = typeof details === 'object' && details !== null && 'watchedPath' in details
   return isKnown ? String(details.watchedPath) : ''
 }
