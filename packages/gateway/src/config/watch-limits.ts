@@ -16,8 +16,10 @@ export const WATCH_LIMITS = {
   burstMs: 2_000,
   /** A start waits for its files to be watched before it looks at them, but no longer. */
   readyTimeoutMs: 5_000,
-  /** Between two looks at files that the system does not tell of. */
+  /** Between two looks at files that the system does not tell of, and at what must not be read. */
   pollMs: 1_000,
+  /** So much that must not be read is looked at again for each watched path; one of them is enough. */
+  unreadableMax: 100,
   /** Links below one watched folder that are followed … */
   linksMax: 1_000,
   /** … and folders that are looked through for them. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -158,6 +158,50 @@ test('Watch makes one call of a folder that is removed and made anew', async (t)
   await waitFor(() => seen('plugins/a/plugin.ts'), 'the events')
   assert.equal(bursts.length, 1)
 })
+
+/** Root may read everything. */
+function asNobody(t: TestContext): void {
+  if (process.getuid?.() !== 0) return
+  process.seteuid?.(65_534)
+  t.after(() => process.seteuid?.(0))
+}
+
+for (const [what, folder] of [
+  ['a plugin folder', 'plugins/a'],
+  ['the plugins folder', 'plugins'],
+  ['the folder around it all', '.'],
+] as const) {
+  for (const isSoAtFirst of [true, false]) {
+    const since = isSoAtFirst ? 'before it watched it' : 'later'
+    test(`Watch looks at ${what} again that it could not read since ${since}`, async (t) => {
+      const warned: string[] = []
+      const log = { ...LOG, warn: (message: string) => void warned.push(message) }
+      asNobody(t)
+      const closed: string[] = []
+      // Before the folder is removed, which it must be readable for.
+      t.after(() => Promise.all(closed.map((path) => chmod(path, 0o755))))
+      const root = await folderOf(t, { 'cardea.yaml': '', 'plugins/a/plugin.ts': 'x' })
+      const bursts: (readonly string[])[] = []
+      const watch = new Watch({ log, onQuiet: (touched) => void bursts.push(touched) })
+      t.after(() => watch.close())
+      closed.push(join(root, folder))
+      if (isSoAtFirst) await chmod(join(root, folder), 0)
+      await watch.setPaths([join(root, 'plugins')])
+      if (!isSoAtFirst) await chmod(join(root, folder), 0)
+      // As a change does that fails for it.
+      await watch.setPaths([join(root, 'plugins')])
+      await waitFor(() => warned.length > 0, 'what it says')
+      assert.equal(warned.length, 1)
+      assert.match(warned.join(), /^Cannot watch all of "\S+plugins": EACCES/)
+      await chmod(join(root, folder), 0o755)
+      await waitFor(() => bursts.flat().includes(join(root, 'plugins')), 'a look at it')
+      await mkdir(join(root, 'plugins/b'))
+      await writeFile(join(root, 'plugins/a/plugin.ts'), 'y')
+      await waitFor(() => bursts.flat().includes(join(root, 'plugins/b')), 'what is made in it')
+      await waitFor(() => bursts.flat().includes(join(root, 'plugins/a/plugin.ts')), 'what is saved in it')
+    })
+  }
+}
 
 test('Watch sees a plugins folder that comes later, goes, and comes back', async (t) => {
   const { root, bursts, seen } = await watching(t, { 'cardea.yaml': '' })

@@ -1,3 +1,4 @@
+import { opendirSync, statSync } from 'node:fs'
 import { basename, join, sep } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { type FSWatcher, watch } from 'chokidar'
@@ -20,6 +21,8 @@ interface Watched {
   /** Its files are looked at again and again, since the system does not tell of them. */
   readonly isPolled: boolean
   readonly links: LinkWatch
+  /** What below it, or above, must not be read: looked at again and again, since nothing tells when it may be. */
+  readonly unreadable: Set<string>
   /** Nobody need wait for it any more. */
   isReady(): void
 }
@@ -27,12 +30,15 @@ interface Watched {
 /** The system's bounds of inotify watches and instances, which all programs of a user share. */
 const NO_WATCHERS_LEFT: ReadonlySet<string> = new Set(['ENOSPC', 'EMFILE', 'ENFILE'])
 
+const NOT_ALLOWED: ReadonlySet<string> = new Set(['EACCES', 'EPERM'])
+
 /** Watches the config file and the plugins directories. What a burst of events is made into: see `Burst`. */
 export class Watch {
   readonly #options: WatchOptions
   /** By path. Each has a watcher of its own, since only a new one says when it sees what is written. */
   readonly #watched = new Map<string, Watched>()
   readonly #burst: Burst
+  #recheck: NodeJS.Timeout | undefined
   #isClosed = false
 
   constructor(options: WatchOptions) {
@@ -55,6 +61,11 @@ export class Watch {
       this.#burst.texts.forget(path)
       void this.#end(watched)
     }
+    // Of a folder further up nobody tells.
+    for (const [path, watched] of this.#watched) {
+      const thrown = faultOfReading(path)
+      if (thrown !== null) this.#onUnreadable(path, watched, path, thrown)
+    }
     const fresh = [...wanted].filter((path) => !this.#watched.has(path))
     for (const path of fresh) this.#burst.texts.take(path)
     await Promise.all(fresh.map((path) => this.#add(path)))
@@ -64,6 +75,7 @@ export class Watch {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    clearTimeout(this.#recheck)
     this.#burst.close()
     await Promise.all([...this.#watched.values()].map((watched) => this.#end(watched)))
   }
@@ -82,7 +94,7 @@ export class Watch {
       binaryInterval: WATCH_LIMITS.pollMs,
     })
     const { promise: ready, resolve: isReady } = Promise.withResolvers<void>()
-    this.#watched.set(path, { watcher, isPolled, links, isReady })
+    this.#watched.set(path, { watcher, isPolled, links, unreadable: new Set(), isReady })
     watcher.on('all', (event, touched) => {
       if (event === 'add' || event === 'addDir') onPlace(links, touched)
       this.#touch(touched, event === 'unlink' || event === 'unlinkDir')
@@ -122,6 +134,10 @@ export class Watch {
   #onError(path: string, thrown: unknown, what = 'watch a file'): void {
     const watched = this.#watched.get(path)
     const code = systemErrorCode(thrown)
+    if (watched !== undefined && NOT_ALLOWED.has(code)) {
+      this.#onUnreadable(path, watched, pathOf(thrown) ?? path, thrown)
+      return
+    }
     if (watched?.isPolled !== false || !NO_WATCHERS_LEFT.has(code)) {
       this.#warn(what, thrown)
       return
@@ -135,7 +151,33 @@ export class Watch {
     void this.#again(path, true)
   }
 
-  /** The path leads elsewhere, or is to be polled. */
+  #onUnreadable(path: string, watched: Watched, unreadable: string, thrown: unknown): void {
+    if (faultOfReading(unreadable) === null) {
+      // It was so for a moment, in which somebody may have tried to.
+      this.#touch(path)
+      return
+    }
+    // Each thing in a folder that must not be read is an error of its own.
+    if (watched.unreadable.size === 0) {
+      const every = `${WATCH_LIMITS.pollMs / 1000} s`
+      this.#options.log.warn(`Cannot watch all of "${path}": ${messageOf(thrown)}`, {
+        hint: `let the gateway's user read it; whether it may is looked at every ${every}`,
+      })
+    }
+    if (watched.unreadable.size < WATCH_LIMITS.unreadableMax) watched.unreadable.add(unreadable)
+    this.#recheck ??= setTimeout(() => this.#lookAgain(), WATCH_LIMITS.pollMs)
+  }
+
+  #lookAgain(): void {
+    this.#recheck = undefined
+    for (const [path, { unreadable }] of [...this.#watched]) {
+      if (unreadable.values().some((at) => faultOfReading(at) === null)) void this.#again(path)
+    }
+    const isLeft = this.#watched.values().some(({ unreadable }) => unreadable.size > 0)
+    if (isLeft) this.#recheck ??= setTimeout(() => this.#lookAgain(), WATCH_LIMITS.pollMs)
+  }
+
+  /** The path leads elsewhere, is to be polled, or may be read. */
   async #again(path: string, isPolled = false): Promise<void> {
     const watched = this.#watched.get(path)
     if (watched === undefined || this.#isClosed) return
@@ -187,4 +229,24 @@ function isIgnored(path: string): boolean {
   const name = basename(path)
   if (name === 'node_modules' || name.endsWith('~')) return true
   return name.startsWith('.') && name.length > 1 && !path.endsWith(`${sep}.`)
+}
+
+/** Of an error of `node:fs`. */
+function pathOf(thrown: unknown): string | null {
+  const isKnown = thrown instanceof Error && 'path' in thrown && typeof thrown.path === 'string'
+  return isKnown ? String(thrown.path) : null
+}
+
+/** Null: it may be read, or is not there. */
+function faultOfReading(path: string): unknown {
+  try {
+    if (statSync(path).isDirectory()) {
+      opendirSync(path).closeSync()
+      // To name what is in it is another right than to list it.
+      statSync(`${path}${sep}.`)
+    }
+    return null
+  } catch (thrown) {
+    return NOT_ALLOWED.has(systemErrorCode(thrown)) ? thrown : null
+  }
 }
