@@ -191,8 +191,8 @@ export const PLUGIN_ERRORS = {
   ),
   CHANGE_HELD: config(
     'A change waits for somebody to agree',
-    'A route would lose a security plugin: it is gone, renamed, disabled, or of another category. Or nobody can tell: ' +
-      'what was committed last cannot be read from `.cardea/`.',
+    'A route would lose a security plugin: it is gone, renamed, disabled, of another category, or another plugin has its ' +
+      'name. Or nobody can tell: what was committed last cannot be read from `.cardea/`.',
     'Bring it back, say `NAME: false` under `plugins:` of the route, or run `cardea approve`.',
   ),
   NOTHING_HELD: config(

@@ -72,6 +72,24 @@ test('describeChanges() tells routes by what they match and by what they run', (
   ])
 })
 
+test('describeChanges() tells that a name runs another plugin, and on which route', () => {
+  const guards = [instance('guard', { plugin: 'jwt' }), instance('guard', { id: 2, plugin: 'cors' })]
+  const planWith = (...chains: number[][]) => ({
+    instances: guards,
+    routes: chains.map((chain, index) => route(`r${index}`, { chain })),
+  })
+  assert.deepEqual(described(planWith([1], [1]), planWith([2], [1])), [
+    'guard runs plugin cors instead of jwt on route r0',
+  ])
+  assert.deepEqual(described(planWith([1], [1]), planWith([2], [2])), [
+    'guard runs plugin cors instead of jwt on 2 routes',
+  ])
+  assert.deepEqual(described(planWith([1], [2]), planWith([2], [1])), [
+    'guard runs plugin cors instead of jwt on route r0',
+    'guard runs plugin jwt instead of cors on route r1',
+  ])
+})
+
 test('describeChanges() names settings as the config does, and is silent about nothing', () => {
   assert.deepEqual(described({}, { settings: { debug: true, workers: 2 } }), [
     'workers changed',

@@ -11,6 +11,7 @@ export function describeChanges(previous: GenerationPlan | null, next: Generatio
     return [`first generation: ${length} ${length === 1 ? 'route' : 'routes'}`]
   }
   const changes = [
+    ...describeReplacements(previous, next),
     ...describePlugins(previous, next),
     ...describeInstances(previous, next),
     ...describeNamed('route', previous.routes, next.routes, ({ chain: _, ...route }) => route),
@@ -21,6 +22,35 @@ export function describeChanges(previous: GenerationPlan | null, next: Generatio
   if (changes.length <= SENTENCES_MAX) return changes
   const rest = changes.length - SENTENCES_MAX
   return [...changes.slice(0, SENTENCES_MAX), `and ${rest} more`]
+}
+
+/** Instances that kept their name, and run another plugin: no list of names tells that. */
+function describeReplacements(previous: GenerationPlan, next: GenerationPlan): string[] {
+  const before = pluginsByRoute(previous)
+  const routes = new Map<string, string[]>()
+  for (const [route, plugins] of pluginsByRoute(next)) {
+    for (const [name, plugin] of plugins) {
+      const old = before.get(route)?.get(name)
+      if (old === undefined || old === plugin) continue
+      const change = `${name} runs plugin ${plugin} instead of ${old}`
+      routes.set(change, [...(routes.get(change) ?? []), route])
+    }
+  }
+  return Array.from(
+    routes,
+    ([change, on]) => `${change} on ${on.length === 1 ? `route ${on[0]}` : `${on.length} routes`}`,
+  )
+}
+
+/** Route name to instance name to the plugin that it is of. */
+function pluginsByRoute({ routes, instances }: GenerationPlan): Map<string, ReadonlyMap<string, string>> {
+  const byId = new Map(instances.map((instance) => [instance.id, instance]))
+  return new Map(
+    routes.map((route) => {
+      const run = route.chain.flatMap((id) => byId.get(id) ?? [])
+      return [route.name, new Map(run.map(({ name, plugin }) => [name, plugin]))]
+    }),
+  )
 }
 
 function describePlugins(previous: GenerationPlan, next: GenerationPlan): string[] {

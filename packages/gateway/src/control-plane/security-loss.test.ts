@@ -99,6 +99,25 @@ describe('findSecurityLosses()', () => {
     ])
   })
 
+  test('holds when its instance runs another plugin, also one of category security', () => {
+    const before = planOf({ api: ['guard'] }, { guard: { plugin: 'jwt' } })
+    for (const category of ['security', 'traffic'] as const) {
+      const after = planOf({ api: ['guard'] }, { guard: { plugin: 'cors', category } })
+      assert.deepEqual(losses(before, after), [
+        'api guard: route "api" runs plugin "cors" as "guard", not plugin "jwt"',
+      ])
+      assert.deepEqual(losses(before, after, { optOuts: new Map([['api', new Set(['guard'])]]) }), [])
+    }
+  })
+
+  test('holds when requests go to a route where another plugin has its name', () => {
+    const before = planOf({ api: ['guard'] }, { guard: { plugin: 'jwt' } })
+    const after = planOf({ web: ['guard'] }, { guard: { plugin: 'cors' } })
+    const [found = '', ...more] = losses(before, after, { moves: [{ from: 'api', to: 'web', example: '' }] })
+    assert.match(found, /^api guard: .* route "web" runs plugin "cors" as "guard", not plugin "jwt"/)
+    assert.deepEqual(more, [])
+  })
+
   test('holds when requests go to a route without it', () => {
     const before = planOf({ admin: ['auth'], rest: [] })
     const after = planOf({ rest: [], other: ['auth'] })

@@ -7,7 +7,8 @@ import type { GenerationOutline, SecurityInstance } from './store/types.ts'
 /**
  * Nothing fails open by accident: a change after which some request would meet fewer security plugins than before is
  * held, until the config says for that route that it is meant. A security plugin counts by its instance's name: it may
- * get another config, other code, other limits, and may be quarantined (then its requests are refused).
+ * get another config, other code, other limits, and may be quarantined (then its requests are refused). Another plugin
+ * under its name is not it, whatever its category: nothing tells that it keeps out the same requests.
  */
 
 /** Route name to the names of the instances that the config takes off it on purpose. */
@@ -99,7 +100,9 @@ function isSecurity({ category }: SecurityInstance): boolean {
 }
 
 function isKept(plugin: SecurityInstance, to: Chain, optOuts: OptOuts): boolean {
-  if (to.instances.some((other) => other.name === plugin.name && isSecurity(other))) return true
+  const isIt = (other: SecurityInstance): boolean =>
+    other.name === plugin.name && other.plugin === plugin.plugin && isSecurity(other)
+  if (to.instances.some(isIt)) return true
   return optOuts.get(to.route.name)?.has(plugin.name) === true || refusesAll(to)
 }
 
@@ -131,6 +134,9 @@ function whyMissing(
 ): string {
   const { name } = plugin
   const other = to.instances.find((instance) => instance.name === name)
+  if (other !== undefined && other.plugin !== plugin.plugin) {
+    return `route "${to.route.name}" runs plugin "${other.plugin}" as "${name}", not plugin "${plugin.plugin}"`
+  }
   if (other !== undefined) return `plugin "${other.plugin}" is now of category ${other.category}`
   if (candidate.instances.some((instance) => instance.name === name)) {
     return `route "${to.route.name}" does not run "${name}"`
