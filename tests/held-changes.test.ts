@@ -68,7 +68,7 @@ test('a route whose security plugin is replaced by another one under the same na
   await gateway.save(route(CORS))
   const { held, changes } = await gateway.held(() => true)
   assert.deepEqual(
-    held.map(({ reason }) => reason),
+    held.map((loss) => 'reason' in loss && loss.reason),
     ['route "api" runs plugin "cors" as "guard", not plugin "jwt"'],
   )
   assert.equal(changes[0], 'guard runs plugin cors instead of jwt on route api')
@@ -105,4 +105,44 @@ test('a route whose own security plugin is replaced by another one of its folder
   const approved = await gateway.cardea('approve')
   assert.equal(approved.code, 0, approved.stdout + approved.stderr)
   assert.equal(await gateway.statusOf('/'), 200)
+})
+
+test('every route that takes requests without their security plugin is told, and approve lets in all of them', async (t) => {
+  const auth = {
+    'plugin.json': { name: 'auth', version: '1.0.0', category: 'security', scope: 'route' },
+    'plugin.ts': `export const PluginMain = () => ({
+  name: 'auth',
+  handle: (ctx) => ctx.response.json({}, { status: 403 }),
+})
+`,
+  }
+  const api = { name: 'api', path: '/api/*', ...HERE, plugins: { auth: {} } }
+  const open = (name: string, path: string) => ({
+    name,
+    path,
+    ...HERE,
+    plugins: { auth: { enabled: false } },
+  })
+  const routes = [api, open('health', '/api/health'), open('admin', '/api/admin/*')]
+  const gateway = await start(t, [api], { auth })
+  const said = sayings(gateway)
+  await gateway.save(routes)
+  await gateway.held(({ held }) => held.length === 2)
+  const status = await gateway.cardea('status')
+  const wayOut =
+    / {2}If that is meant: write "auth: false" under `plugins:` of routes (.*), or run "cardea approve"/
+  assert.deepEqual(wayOut.exec(status.stdout)?.[1]?.split(', ').sort(), ['admin', 'health'])
+  for (const [name, path] of [
+    ['health', '/api/health'],
+    ['admin', '/api/admin/x'],
+  ] as const) {
+    assert.match(status.stdout, new RegExp(`^ {2}route api would lose .* now go to route "${name}"`, 'm'))
+    await said(new RegExp(`Say \\\\"auth: false\\\\" under the plugins of route \\\\"${name}\\\\"`))
+    assert.equal(await gateway.statusOf(path), 403)
+  }
+  const approved = await gateway.cardea('approve')
+  assert.equal(approved.code, 0, approved.stdout + approved.stderr)
+  assert.equal(await gateway.statusOf('/api/health'), 200)
+  assert.equal(await gateway.statusOf('/api/admin/x'), 200)
+  assert.equal(await gateway.statusOf('/api/x'), 403)
 })

@@ -83,7 +83,7 @@ const request = fc.record({
 function losses(before: readonly TestRoute[], after: readonly TestRoute[], optOuts = optOutsOf(after)) {
   const [reference, candidate] = [planOf(before), planOf(after)]
   const moves = findTrafficMoves(reference.routes, candidate.routes)
-  return findSecurityLosses({ reference, candidate, optOuts, moves, idle: [] })
+  return [...findSecurityLosses({ reference, candidate, optOuts, moves, idle: [] })]
 }
 
 test('findSecurityLosses() holds every change by which some request loses a security plugin', () => {
@@ -106,7 +106,7 @@ test('findSecurityLosses() holds every change by which some request loses a secu
           for (const name of securityOf(reference, from.plan)) {
             if (kept.has(name) || optOuts.get(to.name)?.has(name)) continue
             assert.ok(
-              found.some(({ route, plugin }) => route === from.name && plugin === name),
+              found.some((loss) => loss.route === from.name && loss.to === to.name && loss.plugin === name),
               `${method} ${host}${path} loses ${name}: ${from.name} → ${to.name}`,
             )
           }

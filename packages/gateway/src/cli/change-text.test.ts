@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
 import { causeText, changeText, pinText } from './change-text.ts'
-import { DIRECTORY, failedReport, heldReport, NOW, problem, report } from './test-answers.ts'
+import { DIRECTORY, failedReport, heldReport, loss, NOW, problem, report } from './test-answers.ts'
 import { COLORS, PLAIN } from './text.ts'
 
 const text = (given: ChangeReport, serving: number | null = 14): string =>
@@ -111,11 +111,37 @@ test('changeText() explains what is held, and both ways on', () => {
     `The change is held: generation 14 serves on
   cause     saved plugins/auth/plugin.ts
   route api would lose security plugin auth: plugin "auth" is gone from plugins/
-  If that is meant: write "auth: false" under \`plugins:\` of the route, or run "cardea approve".
+  If that is meant: write "auth: false" under \`plugins:\` of route api, or run "cardea approve".
   If not: mend the files; nothing else is needed.
   changes   route api: −auth
 `,
   )
+})
+
+test('changeText() names each route that takes requests, as the one whose plugins are to say that it is meant', () => {
+  const held = [
+    loss({ to: 'health', reason: 'its requests now go to route "health"' }),
+    loss({ to: 'admin', reason: 'its requests now go to route "admin"' }),
+    loss({
+      plugin: 'guard',
+      instead: 'cors',
+      reason: 'route "api" runs plugin "cors" as "guard", not "jwt"',
+    }),
+  ]
+  const lines = text(heldReport({ held })).split('\n')
+  assert.deepEqual(lines.slice(2, 7), [
+    '  route api would lose security plugin auth: its requests now go to route "health"',
+    '  route api would lose security plugin auth: its requests now go to route "admin"',
+    '  route api would lose security plugin guard: route "api" runs plugin "cors" as "guard", not "jwt"',
+    '  If that is meant: write "auth: false" under `plugins:` of routes health, admin, ' +
+      '"guard: false" under `plugins:` of route api, or run "cardea approve".',
+    '  Before that, what runs as "guard" there now needs another name.',
+  ])
+})
+
+test('changeText() says how many losses are not listed', () => {
+  const shown = text(heldReport({ held: [loss(), { kind: 'more', count: 250, digest: 'ab' }] }))
+  assert.match(shown, /^ {2}and 250 more, which "cardea approve" lets in too$/m)
 })
 
 test('changeText() says when nobody can tell what is lost, and the way on', () => {
@@ -161,7 +187,7 @@ test('changeText() lets no control character through', () => {
     failedReport({
       problems: [problem({ message: evil, file: `/${evil}`, frame: evil, stack: `e\n at ${evil}` })],
     }),
-    heldReport({ held: [{ kind: 'loss', route: evil, plugin: evil, reason: evil }] }),
+    heldReport({ held: [loss({ route: evil, to: evil, plugin: evil, instead: evil, reason: evil })] }),
     heldReport({ held: [{ kind: 'unknown', reason: evil }] }),
     report({ cause: { kind: 'disable', plugin: evil } }),
   ]

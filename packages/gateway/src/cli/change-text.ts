@@ -1,5 +1,5 @@
 import { printable, shortPath } from '../config/render-problems.ts'
-import type { ChangeCause, ChangeProblem, ChangeReport, PinStatus } from '../protocol/control.ts'
+import type { ChangeCause, ChangeProblem, ChangeReport, LostPlugin, PinStatus } from '../protocol/control.ts'
 import { agoText, callsOf, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
 
 export interface ChangeTextOptions {
@@ -148,24 +148,36 @@ function heldLines({ held, cause }: ChangeReport): string[] {
   const unknown = held.flatMap((loss) => (loss.kind === 'unknown' ? [`  ${printable(loss.reason)}`] : []))
   if (unknown.length > 0) return [...unknown, '  If what stands in the files is meant: run "cardea approve".']
   const losses = held.filter((loss) => loss.kind === 'loss')
-  const shown = losses.slice(0, PROBLEMS_SHOWN_MAX)
-  const lines = shown.map(({ route, plugin, reason }) =>
+  const lines = losses.map(({ route, plugin, reason }) =>
     printable(`  route ${route} would lose security plugin ${plugin}: ${reason}`),
   )
-  const more = losses.length - shown.length
-  if (more > 0) lines.push(`  and ${more} more`)
-  const names = [...new Set(losses.map(({ plugin }) => printable(plugin)))]
-  const entries = someOf(
-    names.map((name) => `"${name}: false"`),
-    3,
-  )
+  for (const loss of held) {
+    if (loss.kind === 'more') lines.push(`  and ${loss.count} more, which "cardea approve" lets in too`)
+  }
   return [
     ...lines,
-    `  If that is meant: write ${entries} under \`plugins:\` of the route, or run "cardea approve".`,
+    ...wayOutLines(losses),
     COMMANDS.has(cause.kind)
       ? '  If not: nothing is to be done.'
       : '  If not: mend the files; nothing else is needed.',
   ]
+}
+
+/** What to write where, should the losses be meant. */
+function wayOutLines(losses: readonly LostPlugin[]): string[] {
+  const byName = Map.groupBy(losses, ({ plugin }) => printable(plugin))
+  const entries = Array.from(byName, ([name, lost]) => {
+    const routes = [...new Set(lost.map(({ to }) => printable(to)))]
+    const which = `${routes.length === 1 ? 'route' : 'routes'} ${someOf(routes, NAMES_SHOWN_MAX)}`
+    return `"${name}: false" under \`plugins:\` of ${which}`
+  })
+  const taken = new Set(losses.flatMap(({ plugin, instead }) => (instead === null ? [] : [`"${plugin}"`])))
+  const lines = [`  If that is meant: write ${someOf(entries, 3)}, or run "cardea approve".`]
+  if (taken.size > 0) {
+    const names = printable(someOf([...taken], NAMES_SHOWN_MAX))
+    lines.push(`  Before that, what runs as ${names} there now needs another name.`)
+  }
+  return lines
 }
 
 /** What somebody who went back should know. */

@@ -1,4 +1,10 @@
-import type { ChangeProblem, ChangeReport, GatewayStatus, InstanceStatus } from '../protocol/control.ts'
+import type {
+  ChangeProblem,
+  ChangeReport,
+  GatewayStatus,
+  InstanceStatus,
+  LostPlugin,
+} from '../protocol/control.ts'
 import type { ExchangeTrace } from '../protocol/trace.ts'
 import type { GatewayCommandContext } from './gateway-command.ts'
 import { PLAIN } from './text.ts'
@@ -59,10 +65,19 @@ export function failedReport(parts: Partial<ChangeReport> = {}): ChangeReport {
   })
 }
 
+export function loss(parts: Partial<LostPlugin> = {}): LostPlugin {
+  return {
+    kind: 'loss',
+    route: 'api',
+    to: 'api',
+    plugin: 'auth',
+    instead: null,
+    reason: 'plugin "auth" is gone from plugins/',
+    ...parts,
+  }
+}
+
 export function heldReport(parts: Partial<ChangeReport> = {}): ChangeReport {
-  const held = [
-    { kind: 'loss', route: 'api', plugin: 'auth', reason: 'plugin "auth" is gone from plugins/' } as const,
-  ]
   return report({
     outcome: 'held',
     changes: ['route api: −auth'],
@@ -70,7 +85,7 @@ export function heldReport(parts: Partial<ChangeReport> = {}): ChangeReport {
     carried: 0,
     stages: [],
     skewMs: null,
-    held,
+    held: [loss()],
     ...parts,
   })
 }

@@ -168,6 +168,8 @@ export const CHANGE_LIMITS = {
   supersedeAfterMs: 1_000,
   /** … unless this long has passed since its own first save. */
   supersedeWithinMs: 10_000,
+  /** Routes that each take requests from each are more losses of security plugins than anybody reads: the rest is counted. */
+  lossesShownMax: 50,
   /** No generation can be served: how long until the next try; doubles … */
   startRetryMs: 1_000,
   /** … up to here. */

@@ -19,7 +19,13 @@ import {
 import type { PluginLifecycle } from './lifecycle.ts'
 import { type Former, NO_OVERLAY, numbered } from './recollect.ts'
 import { recordOf } from './record.ts'
-import { findSecurityLosses, optOutsOf, type RouteMove, type SecurityOutline } from './security-loss.ts'
+import {
+  findSecurityLosses,
+  listedLosses,
+  optOutsOf,
+  type RouteMove,
+  type SecurityOutline,
+} from './security-loss.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import { SilentWorker } from './worker-state.ts'
 import type { Workers } from './workers.ts'
@@ -32,7 +38,7 @@ export interface ChangeRequest {
   readonly edit?: OverlayEdit
   /** What is edited: the files on disk (default), or what serves, whatever stands on disk. */
   readonly base?: 'disk' | 'live'
-  /** Losses that somebody has seen and agreed to. */
+  /** The losses that somebody was shown and agreed to. */
   readonly approved?: readonly HeldLoss[]
 }
 
@@ -188,12 +194,12 @@ function refuseLosses(
   approved: readonly HeldLoss[],
   changes: readonly string[],
 ): void {
-  const losses = lossesOf(candidate, ground)
-  const isSeen = (loss: HeldLoss): boolean => approved.some((seen) => isSameLoss(seen, loss))
-  if (!losses.every(isSeen)) throw new ChangeHeld(losses, changes)
+  const losses = listedLosses(lossesOf(candidate, ground))
+  // The word was for what was shown, each loss with its reason: the files may have been saved again since.
+  if (losses.length > 0 && !isDeepStrictEqual(losses, approved)) throw new ChangeHeld(losses, changes)
 }
 
-function lossesOf(candidate: Candidate, { reference, former, findMoves }: ChangeGround): HeldLoss[] {
+function lossesOf(candidate: Candidate, { reference, former, findMoves }: ChangeGround): Iterable<HeldLoss> {
   if (former?.outline === null) return [unknownLoss(former)]
   const before: SecurityOutline | undefined = former?.outline ?? reference?.candidate.plan
   if (before === undefined) return []
@@ -212,11 +218,6 @@ function unknownLoss({ number }: Former): HeldLoss {
     `${what}, cannot be read from .cardea/ any more, so nothing tells which security plugins its routes had, ` +
     'and whether this one lacks some of them'
   return { kind: 'unknown', reason }
-}
-
-function isSameLoss(one: HeldLoss, other: HeldLoss): boolean {
-  if (one.kind === 'unknown' || other.kind === 'unknown') return one.kind === other.kind
-  return one.route === other.route && one.plugin === other.plugin
 }
 
 /** The instances that no worker has yet, and those they depend on: all that a trial can learn something of. */

@@ -85,7 +85,7 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
     }
   } else if (outcome === 'held') {
     for (const loss of report.held) {
-      const place = loss.kind === 'loss' ? { route: loss.route, plugin: loss.plugin } : {}
+      const place = loss.kind === 'loss' ? { route: loss.route, to: loss.to, plugin: loss.plugin } : {}
       log.error(`The change is held, ${serving}: ${lossText(loss)}`, {
         code: 'CHANGE_HELD',
         cause: cause.kind,
@@ -99,11 +99,13 @@ function lossText(loss: HeldLoss, when = ''): string {
   if (loss.kind === 'unknown') {
     return `${loss.reason}. If what stands in the files is meant, run "cardea approve"${when}`
   }
-  const { route, plugin, reason } = loss
-  return (
-    `route ${route} would lose security plugin "${plugin}", ${reason}. ` +
-    `Say "${plugin}: false" under the route's plugins, or run "cardea approve"${when}`
-  )
+  if (loss.kind === 'more') return `${loss.count} more losses. "cardea approve"${when} lets in all of them`
+  const { route, to, plugin, instead, reason } = loss
+  const wayOut =
+    instead === null
+      ? `Say "${plugin}: false" under the plugins of route "${to}" if that is meant`
+      : `If that is meant, give plugin "${instead}" another name on route "${to}" and say "${plugin}: false" there`
+  return `route ${route} would lose security plugin "${plugin}", ${reason}. ${wayOut}, or run "cardea approve"${when}`
 }
 
 /** Why a start could not do what the files say, for the person who started it. Ends with a line break. */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { CHANGE_LIMITS } from '../config/limits.ts'
 import type { PluginOverride, RouteDraft } from '../config/types.ts'
+import type { LostPlugin } from '../protocol/control.ts'
 import type { Category, GenerationPlan, InstancePlan, RoutePlan } from '../protocol/generation.ts'
 import type { IdlePlugin } from './resolve.ts'
-import { findSecurityLosses, optOutsOf, type SecurityComparison } from './security-loss.ts'
+import { findSecurityLosses, listedLosses, optOutsOf, type SecurityComparison } from './security-loss.ts'
 import { verifiedPlugin } from './test-support.ts'
 
 interface TestInstance {
@@ -32,22 +34,18 @@ function planOf(
   } as unknown as GenerationPlan
 }
 
-/** As `route plugin: reason`. */
-function losses(
+function found(
   reference: GenerationPlan,
   candidate: GenerationPlan,
   rest: Partial<Omit<SecurityComparison, 'reference' | 'candidate'>> = {},
-): string[] {
-  const found = findSecurityLosses({
-    reference,
-    candidate,
-    optOuts: new Map(),
-    moves: reference.routes.map(({ name }) => ({ from: name, to: name, example: '' })),
-    idle: [],
-    ...rest,
-  })
-  return found.map(({ route, plugin, reason }) => `${route} ${plugin}: ${reason}`)
+): LostPlugin[] {
+  const moves = reference.routes.map(({ name }) => ({ from: name, to: name, example: '' }))
+  return [...findSecurityLosses({ reference, candidate, optOuts: new Map(), moves, idle: [], ...rest })]
 }
+
+/** As `route plugin: reason`. */
+const losses = (...of: Parameters<typeof found>): string[] =>
+  found(...of).map(({ route, plugin, reason }) => `${route} ${plugin}: ${reason}`)
 
 const idle = (name: string, reason: IdlePlugin['reason']): IdlePlugin[] => [
   { plugin: verifiedPlugin(`/srv/plugins/${name}`, { name }), reason },
@@ -113,8 +111,8 @@ describe('findSecurityLosses()', () => {
   test('holds when requests go to a route where another plugin has its name', () => {
     const before = planOf({ api: ['guard'] }, { guard: { plugin: 'jwt' } })
     const after = planOf({ web: ['guard'] }, { guard: { plugin: 'cors' } })
-    const [found = '', ...more] = losses(before, after, { moves: [{ from: 'api', to: 'web', example: '' }] })
-    assert.match(found, /^api guard: .* route "web" runs plugin "cors" as "guard", not plugin "jwt"/)
+    const [first = '', ...more] = losses(before, after, { moves: [{ from: 'api', to: 'web', example: '' }] })
+    assert.match(first, /^api guard: .* route "web" runs plugin "cors" as "guard", not plugin "jwt"/)
     assert.deepEqual(more, [])
   })
 
@@ -123,18 +121,39 @@ describe('findSecurityLosses()', () => {
     const after = planOf({ rest: [], other: ['auth'] })
     const moves = [{ from: 'admin', to: 'rest', example: 'GET x/admin' }]
     assert.deepEqual(losses(before, after, { moves }), [
-      'admin auth: its requests, such as GET x/admin, now go to route "rest", and route "rest" does not run "auth"; "auth: false" there says that it is meant',
+      'admin auth: its requests, such as GET x/admin, now go to route "rest", and route "rest" does not run "auth"',
     ])
     assert.deepEqual(losses(before, planOf({ rest: [] }, {}), { moves }), [
-      'admin auth: its requests, such as GET x/admin, now go to route "rest", and plugin "auth" is gone from plugins/; "auth: false" there says that it is meant',
+      'admin auth: its requests, such as GET x/admin, now go to route "rest", and plugin "auth" is gone from plugins/',
     ])
   })
 
-  test('holds when a route keeps its name and not its requests, each plugin and route once', () => {
+  test('holds when a route keeps its name and not its requests, each plugin once for each route that takes them', () => {
     const before = planOf({ admin: ['auth', 'waf'] }, { auth: {}, waf: {} })
     const moves = ['admin', 'rest'].map((to) => ({ from: 'admin', to, example: '' }))
-    assert.equal(losses(before, planOf({ admin: [], rest: [] }, {}), { moves }).length, 2)
+    const lost = found(before, planOf({ admin: [], rest: [] }, {}), { moves })
+    assert.deepEqual(
+      lost.map(({ route, to, plugin }) => `${route} → ${to}: ${plugin}`),
+      ['admin → admin: auth', 'admin → admin: waf', 'admin → rest: auth', 'admin → rest: waf'],
+    )
     assert.equal(losses(before, planOf({ admin: [] }, {}), { moves: [] }).length, 2)
+  })
+
+  test('names every route that takes requests, and what has the name of the plugin there', () => {
+    const before = planOf({ api: ['auth'] })
+    const after = planOf({ api: ['auth'], health: [], admin: ['imposter'] }, { auth: {}, imposter: {} })
+    const instances = after.instances.map((one) =>
+      one.plugin === 'imposter' ? { ...one, name: 'auth' } : one,
+    )
+    const moves = ['api', 'health', 'admin'].map((to) => ({ from: 'api', to, example: '' }))
+    const lost = found(before, { ...after, instances }, { moves })
+    assert.deepEqual(
+      lost.map(({ route, to, plugin, instead }) => ({ route, to, plugin, instead })),
+      [
+        { route: 'api', to: 'health', plugin: 'auth', instead: null },
+        { route: 'api', to: 'admin', plugin: 'auth', instead: 'imposter' },
+      ],
+    )
   })
 
   test('lets pass what the config takes off on purpose, for the route that has the requests now', () => {
@@ -181,6 +200,30 @@ describe('findSecurityLosses()', () => {
     assert.equal(to(404, 'observe'), 0)
     assert.equal(to(404, 'custom'), 1)
     assert.equal(to(200, 'observe'), 1)
+  })
+})
+
+describe('listedLosses()', () => {
+  const lossesTo = (...routes: readonly string[]): LostPlugin[] =>
+    routes.map((to) => ({ kind: 'loss', route: 'api', to, plugin: 'auth', instead: null, reason: 'why' }))
+  const many = Array.from({ length: 300 }, (_, index) => `r${index}`)
+
+  test('lists all where they are few', () => {
+    const few = lossesTo(...many.slice(0, CHANGE_LIMITS.lossesShownMax))
+    assert.deepEqual(listedLosses(few), few)
+    assert.deepEqual(listedLosses([]), [])
+  })
+
+  test('counts those that are too many, and is the same only when none of them differs', () => {
+    const listed = listedLosses(lossesTo(...many))
+    assert.equal(listed.length, CHANGE_LIMITS.lossesShownMax + 1)
+    const more = listed.at(-1)
+    assert.ok(more?.kind === 'more')
+    assert.equal(more.count, 300 - CHANGE_LIMITS.lossesShownMax)
+    assert.deepEqual(listedLosses(lossesTo(...many)), listed)
+    for (const others of [many.with(299, 'other'), many.slice(0, -1), [...many, 'other']]) {
+      assert.notDeepEqual(listedLosses(lossesTo(...others)), listed)
+    }
   })
 })
 

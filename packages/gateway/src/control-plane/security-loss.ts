@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
+import { CHANGE_LIMITS } from '../config/limits.ts'
 import type { SettingsPlan } from '../config/types.ts'
-import type { HeldLoss } from '../protocol/control.ts'
+import type { HeldLoss, LostPlugin } from '../protocol/control.ts'
 import type { GenerationPlan, RoutePlan } from '../protocol/generation.ts'
 import type { IdlePlugin } from './resolve.ts'
 import type { GenerationOutline, SecurityInstance } from './store/types.ts'
@@ -51,33 +53,42 @@ export function optOutsOf(settings: Pick<SettingsPlan, 'routes' | 'globalPlugins
   )
 }
 
-type Loss = Extract<HeldLoss, { readonly kind: 'loss' }>
-
-/** The security plugins that a route's requests would lose; each pair of route and plugin once. Empty: none. */
-export function findSecurityLosses(comparison: SecurityComparison): Loss[] {
-  const { reference, candidate, moves } = comparison
-  const before = chainsOf(reference)
-  const after = chainsOf(candidate)
-  const losses = new Map<string, Loss>()
-  const compare = (from: Chain, to: Chain, example: string): void => {
+/**
+ * The security plugins that requests would lose, by the route they come from and the one they would go to; each such
+ * pair and plugin once. Made one by one: routes that share all their requests lose as many as there are pairs of them.
+ */
+export function* findSecurityLosses(comparison: SecurityComparison): Generator<LostPlugin> {
+  const before = chainsOf(comparison.reference)
+  const after = chainsOf(comparison.candidate)
+  const left = whatIsLeft(comparison)
+  function* compare(from: Chain, to: Chain, example: string): Generator<LostPlugin> {
     for (const plugin of from.instances.filter(isSecurity)) {
-      const id = JSON.stringify([from.route.name, plugin.name])
-      if (losses.has(id) || isKept(plugin, to, comparison.optOuts)) continue
-      const reason = reasonOf(plugin, from, to, example, comparison)
-      losses.set(id, { kind: 'loss', route: from.route.name, plugin: plugin.name, reason })
+      if (!isKept(plugin, to, comparison.optOuts)) yield lossOf(plugin, { from, to, example }, left)
     }
   }
-  // The route itself first: its reason is the plainer one. It counts also when its requests now go elsewhere.
+  // A route that stays counts also when all its requests now go elsewhere.
   for (const [name, from] of before) {
     const to = after.get(name)
-    if (to !== undefined) compare(from, to, '')
+    if (to !== undefined) yield* compare(from, to, '')
   }
-  for (const { from, to, example } of moves) {
+  for (const { from, to, example } of comparison.moves) {
     const source = before.get(from)
     const target = after.get(to)
-    if (source !== undefined && target !== undefined) compare(source, target, example)
+    if (from !== to && source !== undefined && target !== undefined) yield* compare(source, target, example)
   }
-  return [...losses.values()]
+}
+
+/** As many as are shown, then how many more there are. The same for the same losses only. */
+export function listedLosses(losses: Iterable<HeldLoss>): HeldLoss[] {
+  const listed: HeldLoss[] = []
+  const digest = createHash('sha256')
+  let count = 0
+  for (const loss of losses) {
+    digest.update(`${JSON.stringify(loss)}\n`)
+    if (listed.length < CHANGE_LIMITS.lossesShownMax) listed.push(loss)
+    else count += 1
+  }
+  return count === 0 ? listed : [...listed, { kind: 'more', count, digest: digest.digest('hex') }]
 }
 
 interface Chain {
@@ -112,39 +123,57 @@ function refusesAll({ route: { action }, instances }: Chain): boolean {
   return instances.every(({ category }) => category === 'security' || category === 'observe')
 }
 
-function reasonOf(
-  plugin: SecurityInstance,
-  from: Chain,
-  to: Chain,
-  example: string,
-  { candidate, idle }: SecurityComparison,
-): string {
-  const why = whyMissing(plugin, to, candidate, idle)
-  if (from.route.name === to.route.name) return why
-  const requests = example === '' ? 'its requests' : `its requests, such as ${example},`
-  const wayOut = `"${plugin.name}: false" there says that it is meant`
-  return `${requests} now go to route "${to.route.name}", and ${why}; ${wayOut}`
+interface Move {
+  readonly from: Chain
+  readonly to: Chain
+  readonly example: string
 }
 
-function whyMissing(
-  plugin: SecurityInstance,
-  to: Chain,
-  candidate: GenerationPlan,
-  idle: readonly IdlePlugin[],
-): string {
-  const { name } = plugin
+function lossOf(plugin: SecurityInstance, { from, to, example }: Move, left: WhatIsLeft): LostPlugin {
+  const why = whyMissing(plugin, to, left)
+  const requests = example === '' ? 'its requests' : `its requests, such as ${example},`
+  const isMoved = from.route.name !== to.route.name
+  return {
+    kind: 'loss',
+    route: from.route.name,
+    to: to.route.name,
+    plugin: plugin.name,
+    instead: to.instances.find(({ name }) => name === plugin.name)?.plugin ?? null,
+    reason: isMoved ? `${requests} now go to route "${to.route.name}", and ${why}` : why,
+  }
+}
+
+/** What tells why a plugin is missing. */
+interface WhatIsLeft {
+  /** Of all instances. */
+  readonly names: ReadonlySet<string>
+  /** A plugin's name to the name of an instance of it. */
+  readonly nameOf: ReadonlyMap<string, string>
+  /** A plugin's name to why it runs nowhere. */
+  readonly idle: ReadonlyMap<string, IdlePlugin['reason']>
+}
+
+function whatIsLeft({ candidate: { instances }, idle }: SecurityComparison): WhatIsLeft {
+  return {
+    names: new Set(instances.map(({ name }) => name)),
+    nameOf: new Map(instances.map(({ plugin, name }) => [plugin, name])),
+    idle: new Map(idle.map(({ plugin: { manifest }, reason }) => [manifest.name, reason])),
+  }
+}
+
+function whyMissing({ name, plugin }: SecurityInstance, to: Chain, left: WhatIsLeft): string {
   const other = to.instances.find((instance) => instance.name === name)
-  if (other !== undefined && other.plugin !== plugin.plugin) {
-    return `route "${to.route.name}" runs plugin "${other.plugin}" as "${name}", not plugin "${plugin.plugin}"`
+  const route = `route "${to.route.name}"`
+  if (other !== undefined) {
+    return other.plugin === plugin
+      ? `plugin "${plugin}" is now of category ${other.category}`
+      : `${route} runs plugin "${other.plugin}" as "${name}", not plugin "${plugin}"`
   }
-  if (other !== undefined) return `plugin "${other.plugin}" is now of category ${other.category}`
-  if (candidate.instances.some((instance) => instance.name === name)) {
-    return `route "${to.route.name}" does not run "${name}"`
-  }
-  const subject = `plugin "${plugin.plugin}"`
-  const running = candidate.instances.find((instance) => instance.plugin === plugin.plugin)
-  if (running !== undefined) return `${subject} runs as "${running.name}", and no longer as "${name}"`
-  const reason = idle.find(({ plugin: { manifest } }) => manifest.name === plugin.plugin)?.reason
+  if (left.names.has(name)) return `${route} does not run "${name}"`
+  const subject = `plugin "${plugin}"`
+  const running = left.nameOf.get(plugin)
+  if (running !== undefined) return `${subject} runs as "${running}", and no longer as "${name}"`
+  const reason = left.idle.get(plugin)
   if (reason === undefined) return `${subject} is gone from plugins/`
   return reason === 'named by no route' ? `no route names ${subject} any more` : `${subject} is ${reason}`
 }

@@ -114,10 +114,26 @@ export interface ChangeProblem extends PluginFault {
 
 /** Why a change waits for somebody's word. */
 export type HeldLoss =
-  /** A route would lose a security plugin. `reason`: `plugin "auth" is gone from plugins/`, `… is disabled`. */
-  | { readonly kind: 'loss'; readonly route: string; readonly plugin: string; readonly reason: string }
+  | LostPlugin
   /** Nobody can tell whether one would: what served last cannot be read any more. `reason`: a sentence. */
   | { readonly kind: 'unknown'; readonly reason: string }
+  /** There are more losses than are listed before it. Who approves agrees to all: `digest` is of every one. Hex. */
+  | { readonly kind: 'more'; readonly count: number; readonly digest: string }
+
+/** Requests of a route would meet a security plugin no more. */
+export interface LostPlugin {
+  readonly kind: 'loss'
+  /** The route that has them now. */
+  readonly route: string
+  /** The route that would have them: the same one, or another that takes them. There the config says that it is meant. */
+  readonly to: string
+  /** The name of its instance. */
+  readonly plugin: string
+  /** What runs under that name in `to` and is no substitute, by the plugin's name; null for nothing. */
+  readonly instead: string | null
+  /** `plugin "auth" is gone from plugins/`, `… is disabled`. */
+  readonly reason: string
+}
 
 export interface HistoryEntry {
   readonly number: number

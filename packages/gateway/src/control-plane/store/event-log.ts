@@ -213,7 +213,7 @@ function shortened(report: ChangeReport): ChangeReport {
       frame: null,
       stack: null,
     })),
-    held: few(report.held).map((loss) => ({ ...loss, reason: cut(loss.reason) })),
+    held: few(report.held).map((loss) => ('reason' in loss ? { ...loss, reason: cut(loss.reason) } : loss)),
     notices: few(report.notices).map(cut),
   }
 }
