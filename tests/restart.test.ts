@@ -203,6 +203,10 @@ test('a supervisor that finds no store any more goes on from what the workers ha
   await killProcesses(gateway.pids(SUPERVISOR))
   await said(/The change is held, generation 1 serves on: .*security plugin \\"guard\\"/)
   assert.equal(await guardOf(gateway), 'one')
+  const { stdout } = await cardea(gateway, t, 'status')
+  assert.match(stdout, /: generation 1 serves\n/)
+  assert.match(stdout, /^The change is held: generation 1 serves on$/m)
+  assert.match(stdout, /^ {2}guard +1\.0\.0 +active +0$/m)
   await gateway.dir.write({
     'plugins/guard/plugin.json': guard('two')['plugin.json'],
     [PLUGIN]: sourceOf('two'),

@@ -3,7 +3,7 @@ import { GatewayError, messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
-import type { GatewaySettings } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import {
   applyChange,
   type ChangeGround,
@@ -59,8 +59,8 @@ export class ChangeEngine {
   #reference: Reference | null = null
   #former: Former | null = null
   #isServing = false
-  /** The generation that the workers had when this supervisor took over, until another one is committed. */
-  #adopted = 0
+  /** What the workers had when this supervisor took over, where it cannot be the reference, until the next commit. */
+  #adopted: GenerationPlan | null = null
   #isRunning = false
   #isClosed = false
   /** Of those who wait for a change. */
@@ -98,9 +98,14 @@ export class ChangeEngine {
     return this.#isRunning
   }
 
+  /** What serves, also when nothing but its plan is known; null for nothing. */
+  get livePlan(): GenerationPlan | null {
+    return this.#isServing ? (this.#reference?.candidate.plan ?? null) : this.#adopted
+  }
+
   /** The number of the generation that serves; 0 for none. */
   get live(): number {
-    return this.#isServing ? (this.#reference?.candidate.plan.number ?? 0) : this.#adopted
+    return this.livePlan?.number ?? 0
   }
 
   /** What commands have laid over the files. */
@@ -143,11 +148,11 @@ export class ChangeEngine {
   }
 
   /** Takes over a gateway whose workers serve `live`. Without a reference they serve it on until the next change. */
-  adopt({ reference, former }: Recollection, live: number, workerCount: number): void {
+  adopt({ reference, former }: Recollection, live: GenerationPlan, workerCount: number): void {
     this.#reference = reference
     this.#former = former
     this.#isServing = reference !== null
-    this.#adopted = live
+    this.#adopted = reference === null ? live : null
     this.#workerCount = workerCount
     if (reference !== null) this.#lifecycle = reference.candidate.lifecycle
   }
@@ -347,6 +352,7 @@ export class ChangeEngine {
     const previous = this.#isServing ? this.#reference : null
     this.#reference = { ...reference, settings: { ...reference.settings, workers: this.#workerCount } }
     this.#former = null
+    this.#adopted = null
     this.#isServing = true
     this.#lifecycle = reference.candidate.lifecycle
     this.#options.onCommitted(this.#reference, previous)
@@ -389,7 +395,6 @@ function isOfFiles({ cause }: ChangeRequest): boolean {
 }
 
 function merge(first: ChangeRequest, second: ChangeRequest): ChangeRequest {
-  const filesOf = ({ cause }: ChangeRequest): readonly string[] => (cause.kind === 'files' ? cause.files : [])
-  const files = [...new Set([...filesOf(first), ...filesOf(second)])]
-  return { ...first, cause: { kind: 'files', files } }
+  const files = new Set([first, second].flatMap(({ cause }) => (cause.kind === 'files' ? cause.files : [])))
+  return { ...first, cause: { kind: 'files', files: [...files] } }
 }

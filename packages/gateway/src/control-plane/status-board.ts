@@ -36,7 +36,7 @@ export class StatusBoard {
   async status(): Promise<GatewayStatus> {
     const { engine, workers, faults, events, startedAt, directory } = this.#options
     const census = await workers.census()
-    const plan = engine.isServing ? engine.reference?.candidate.plan : undefined
+    const plan = engine.livePlan
     return {
       generation: plan?.number ?? 0,
       startedAt,

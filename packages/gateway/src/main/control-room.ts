@@ -216,7 +216,7 @@ export class ControlRoom {
       this.#engine.recall(recollection)
       this.#engine.opened(settings)
     } else {
-      this.#engine.adopt(recollection, plan.number, settings.workers)
+      this.#engine.adopt(recollection, plan, settings.workers)
       if (recollection.reference !== null) await this.#adopted(recollection.reference, plan.number)
       this.#faults.takeOver(faults())
     }
