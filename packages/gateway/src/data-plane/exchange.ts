@@ -281,7 +281,8 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   }
 }
 
-/** Of a 304 it is the length that a 200 would have had (RFC 9110, 8.6), so without content it is not known. */
+/** Of a 304 it is the length that a 200 would have had (RFC 9110, 8.6), which empty content says nothing of. */
 function lengthOf(status: number, content: Buffer | null): number {
-  return content?.length ?? (status === 304 ? -1 : 0)
+  const length = content?.length ?? 0
+  return length === 0 && status === 304 ? -1 : length
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Context } from '@cardea/sdk'
-import { exchangeBench, type Hooks } from '../test-exchange.ts'
+import { type ExchangeSetup, exchangeBench, type Hooks } from '../test-exchange.ts'
 
 type Handle = (ctx: Context) => boolean | Promise<boolean>
 
@@ -233,12 +233,46 @@ test('answers to HEAD have the length and no content', async (t) => {
   assert.deepEqual([headers.get('content-length'), text], ['5', ''])
 })
 
-test('answers of 204 and 304 say nothing of a length', async (t) => {
-  for (const status of [204, 304]) {
-    const { send } = exchangeBench(t, { chain: [{ handle: (ctx) => ctx.response.send(null, { status }) }] })
-    const response = await send()
-    assert.deepEqual([response.status, response.headers.get('content-length')], [status, null])
-  }
+const EMPTY_ANSWERS = {
+  'of a plugin, without content': (status: number) => ({
+    chain: [{ handle: (ctx) => ctx.response.send(null, { status }) }],
+  }),
+  'of a plugin, with empty content': (status: number) => ({
+    chain: [{ handle: (ctx) => ctx.response.send('', { status }) }],
+  }),
+  'of a route': (status: number) => ({
+    route: { action: { kind: 'respond', status, headers: { etag: '"x"' }, body: '' } },
+  }),
+  'of `on_failure`': (status: number) => ({
+    chain: [
+      {
+        plan: { onFailure: { kind: 'fallback', status, headers: {}, body: '' } },
+        handle() {
+          throw new Error('failed')
+        },
+      },
+    ],
+  }),
+} satisfies Record<string, (status: number) => ExchangeSetup>
+
+for (const [whose, setupOf] of Object.entries(EMPTY_ANSWERS)) {
+  test(`an answer ${whose} that is 204 or 304 says nothing of a length`, async (t) => {
+    for (const status of [204, 304]) {
+      const { send } = exchangeBench(t, setupOf(status))
+      for (const method of ['GET', 'HEAD']) {
+        const response = await send({ method })
+        assert.deepEqual([response.status, response.headers.get('content-length')], [status, null], method)
+      }
+    }
+  })
+}
+
+test('an answer of 304 with the content that a 200 would have had says its length', async (t) => {
+  const { send } = exchangeBench(t, {
+    chain: [{ handle: (ctx) => ctx.response.send('hello', { status: 304 }) }],
+  })
+  const { headers, text } = await send()
+  assert.deepEqual([headers.get('content-length'), text], ['5', ''])
 })
 
 for (const [how, left] of [
