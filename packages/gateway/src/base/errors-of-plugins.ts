@@ -39,12 +39,15 @@ export const PLUGIN_ERRORS = {
     'The process that ran it grew past its limit, most often by a loop that keeps what it makes.',
     'Bound what the plugin keeps. At its start the change fails; the last good generation serves on.',
   ),
-  PLUGIN_BREAKER_OPEN: plugin(
-    503,
-    'A plugin is not called because it hung too often',
-    'Its breaker is open: too large a share of its hooks did not settle within `timeout_ms`. `on_failure` decides meanwhile.',
-    'Nothing to do where the cause was outside: the breaker probes and closes by itself. Otherwise make the hooks faster, or raise `timeout_ms`.',
-  ),
+  PLUGIN_BREAKER_OPEN: {
+    ...plugin(
+      503,
+      'A plugin is not called because it hung too often',
+      'Its breaker is open: too large a share of its hooks did not settle within `timeout_ms`. `on_failure` decides meanwhile.',
+      'Nothing to do where the cause was outside: the breaker probes and closes by itself. Otherwise make the hooks faster, or raise `timeout_ms`.',
+    ),
+    retry: 'always',
+  },
   PLUGIN_QUARANTINED: plugin(
     503,
     'A plugin is quarantined',

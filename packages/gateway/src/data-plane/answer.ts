@@ -39,13 +39,14 @@ export function toBuffer(content: string | Uint8Array): Buffer {
  * be a sentence of ours; what an upstream or a plugin said goes to the log instead.
  */
 export function problemAnswer(code: ErrorCode, detail: string | null, id: string | null): Answer {
-  const { status, title } = ERRORS[code]
+  const { status, title, retry } = ERRORS[code]
   const problem: Record<string, string | number> = { type: 'about:blank', title, status, code }
   if (detail !== null) problem.detail = detail
   if (id !== null) problem.id = id
   const fields = new FieldLines()
   fields.append('content-type', 'application/problem+json')
   fields.append('cache-control', 'no-store')
-  if (status === 503) fields.append('retry-after', '1')
+  // Whoever follows it where nothing has healed sends all over again for nothing.
+  if (status === 503 && retry !== 'never') fields.append('retry-after', '1')
   return { status, fields, content: toBuffer(`${JSON.stringify(problem)}\n`) }
 }
