@@ -13,7 +13,10 @@ export function statusLine(status: number): string {
   return STATUS_LINES[status] ?? `HTTP/1.1 ${status} \r\n`
 }
 
-/** The head of a final response, or of a 101, as a client gets it (RFC 9112, 4). `contentLength` -1: unknown. */
+/**
+ * The head of a final response, or of a 101, as a client gets it (RFC 9112, 4). `contentLength` -1: unknown. Connection is
+ * one line: there are clients that read the first only.
+ */
 export function responseText(
   status: number,
   fields: FieldLines,
@@ -27,7 +30,9 @@ export function responseText(
   else if (contentLength !== -1 && status !== 204) text += `content-length: ${contentLength}\r\n`
   if (!fields.has('date')) text += dateLine()
   if (status === 101) return `${text}\r\n`
-  if (!keepAlive) text += 'connection: close\r\n'
+  if (status === 426 && fields.has('upgrade')) {
+    text += keepAlive ? 'connection: upgrade\r\n' : 'connection: close, upgrade\r\n'
+  } else if (!keepAlive) text += 'connection: close\r\n'
   else if (http10) text += 'connection: keep-alive\r\n'
   return `${text}\r\n`
 }
