@@ -347,10 +347,21 @@ export interface FinishRecord {
   readonly aborted: boolean
 }
 
+/** One plugin's part of an exchange. */
 export interface PluginTiming {
   /** The instance's name. */
   readonly name: string
+  /** Milliseconds from the call of `handle` to its end; 0 where it threw at once, or was not waited for any longer. */
   readonly handle: number
+  /** The same of `onResponse`; 0 too where it did not run. */
   readonly onResponse: number
+  /**
+   * What became of it:
+   * - `passed`: `handle` returned true, and if `onResponse` ran, it did not fail.
+   * - `answered`: `handle` returned false, and so made the response.
+   * - `failed`: one of the two failed or took too long, or the plugin may not be called (its breaker is open, or it is
+   *   quarantined), and the response is the answer to that. Also if the exchange ended while `handle` ran.
+   * - `skipped`: the same befell a plugin with `on_failure: open`, and the exchange went on as if that hook had not run.
+   */
   readonly outcome: 'passed' | 'answered' | 'failed' | 'skipped'
 }

@@ -269,8 +269,9 @@ export class ChainRun extends HookWait {
     const failure = hookFailure(plan, 'onResponse', thrown)
     this.#note(context, 'onResponse', thrown)
     context.mayEditResponse = false
-    if (isPassedOver(plan, failure) && this.#takeBack(context)) return !this.#ended
-    context.outcome = 'failed'
+    const skipped = isPassedOver(plan, failure) && this.#takeBack(context)
+    context.onResponseFailed(skipped)
+    if (skipped) return !this.#ended
     if (!this.#ended) this.user.onHookFailed(failure)
     return false
   }

@@ -11,10 +11,12 @@ import { ResponseView } from './response-view.ts'
 /** What became of a plugin in one exchange. Barred: its hooks are not called, and its failure policy decided. */
 export type Outcome = 'entered' | 'passed' | 'answered' | 'failed' | 'skipped' | 'barred'
 
-/** How long the hooks of one plugin took in one exchange. */
+/** How long the hooks of one plugin took in one exchange, and what else only its record tells. */
 export class HookTimes {
   handleMs = 0
   onResponseMs = 0
+  /** Its onResponse failed and was passed over. */
+  onResponseSkipped = false
 }
 
 /**
@@ -182,6 +184,12 @@ export class HookContext implements Context {
   get wantsResponse(): boolean {
     if (!this.entry.hasOnResponse && this.transforms === null) return false
     return this.outcome === 'passed' && !this.revoked
+  }
+
+  /** When it is skipped, the outcome stays `passed`: by that the plugin still hears of errors. */
+  onResponseFailed(skipped: boolean): void {
+    if (!skipped) this.outcome = 'failed'
+    else if (this.times !== null) this.times.onResponseSkipped = true
   }
 
   /** No hook of the plugin may be called any more, not even of exchanges that have entered it. */

@@ -53,6 +53,54 @@ test('onFinish() runs for every plugin entered: passed, skipped, failed and answ
   assert.equal(new Set(records).size, 1)
 })
 
+for (const [how, fail] of [
+  [
+    'throws',
+    () => {
+      throw new Error('no')
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('no'))],
+  ['takes too long', () => new Promise<never>(() => {})],
+] as const) {
+  test(`the record says of an onResponse() that ${how} whether it was passed over`, async (t) => {
+    const told = async (onFailure: 'open' | 'closed') => {
+      const records: FinishRecord[] = []
+      const failing: Hooks = { onResponse: fail, plan: { onFailure: { kind: onFailure } } }
+      const { open, clock } = exchangeBench(t, { chain: [recording(records), failing, {}] })
+      const { finished } = open()
+      await clock.advance(2_000)
+      await finished
+      return records[0]?.plugins.map(({ outcome }) => outcome)
+    }
+    assert.deepEqual(await told('open'), ['passed', 'skipped', 'passed'])
+    assert.deepEqual(await told('closed'), ['passed', 'failed', 'passed'])
+  })
+}
+
+test('a plugin whose onResponse() was passed over still hears of an error, and of the end', async (t) => {
+  const ran: string[] = []
+  const { open, clock } = exchangeBench(t, {
+    chain: [
+      {
+        onResponse() {
+          throw new Error('no')
+        },
+        onError: (_, { code }) => void ran.push(code),
+        onFinish: (_, { plugins }) => void ran.push(`finish ${plugins[0]?.outcome}`),
+        plan: { onFailure: { kind: 'open' } },
+      },
+    ],
+    upstream: { body: ['some', { pauseMs: 10 }, 'more'] },
+  })
+  const client = open()
+  await client.response.head
+  client.abort()
+  await client.finished
+  await clock.advance(1_000)
+  assert.deepEqual(ran, ['CLIENT_ABORTED', 'finish skipped'])
+})
+
 test('the record tells what the exchange was and cost', async (t) => {
   const records: FinishRecord[] = []
   const { open, clock } = exchangeBench(t, {

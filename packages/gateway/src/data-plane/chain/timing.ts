@@ -1,19 +1,20 @@
 import type { PluginTiming } from '@cardea/sdk'
-import type { HookContext, Outcome } from './context.ts'
+import type { HookContext } from './context.ts'
 import { mayBePassedOver } from './hook-failure.ts'
 
 /** One plugin's part of the record of an exchange. */
-export function timingOf({ entry, times, outcome }: HookContext): PluginTiming {
-  const { plan } = entry
+export function timingOf(context: HookContext): PluginTiming {
+  const { entry, times } = context
   return {
-    name: plan.name,
+    name: entry.plan.name,
     handle: times?.handleMs ?? 0,
     onResponse: times?.onResponseMs ?? 0,
-    outcome: told(outcome, plan),
+    outcome: told(context),
   }
 }
 
-function told(outcome: Outcome, plan: HookContext['entry']['plan']): PluginTiming['outcome'] {
-  if (outcome === 'barred') return mayBePassedOver(plan) ? 'skipped' : 'failed'
+function told({ entry, times, outcome }: HookContext): PluginTiming['outcome'] {
+  if (outcome === 'barred') return mayBePassedOver(entry.plan) ? 'skipped' : 'failed'
+  if (outcome === 'passed' && times?.onResponseSkipped === true) return 'skipped'
   return outcome === 'entered' ? 'failed' : outcome
 }
