@@ -4,7 +4,7 @@ import { ERRORS, type ErrorCode } from '../packages/gateway/src/base/errors.ts'
 import { DataPlane } from '../packages/gateway/src/data-plane/data-plane.ts'
 import { openListeningSocket } from '../packages/gateway/src/main/listening-socket.ts'
 import { get, ok, problemOf } from './support/answers.ts'
-import { type DataPlaneSpec, planOf, startDataPlane } from './support/data-plane.ts'
+import { type DataPlaneSpec, type LoggedLine, logInto, planOf, startDataPlane } from './support/data-plane.ts'
 import { answerEach, RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -24,7 +24,7 @@ interface Case extends DataPlaneSpec {
   /** What the client sends. */
   readonly sends: string
   readonly code: ErrorCode
-  /** Refused before there is an exchange: no id. */
+  /** Refused before any plugin can see it: the log tells of it. */
   readonly early?: true
 }
 
@@ -119,12 +119,17 @@ const CASES: Readonly<Record<string, Case>> = {
     timeouts: { bodyMs: 300 },
     code: 'REQUEST_BODY_TIMEOUT',
   },
-  'a path with an empty segment': { sends: get('//admin'), code: 'REQUEST_PATH_REFUSED' },
+  'a path with an empty segment': { sends: get('//admin'), code: 'REQUEST_PATH_REFUSED', early: true },
+  'a path that is not percent-encoded as it must be': {
+    sends: get('/%zz'),
+    code: 'REQUEST_MALFORMED',
+    early: true,
+  },
 }
 
 for (const [what, { sends, code, early = false, ...spec }] of Object.entries(CASES)) {
   test(`${what}: ${ERRORS[code].status} ${code}`, async (t) => {
-    const { connection, plane } = await gatewayWith(t, spec)
+    const { connection, plane, logged } = await gatewayWith(t, spec)
     await connection.write(sends)
     const answer = await connection.response()
     const problem = problemOf(answer)
@@ -132,13 +137,38 @@ for (const [what, { sends, code, early = false, ...spec }] of Object.entries(CAS
       [problem.status, problem.code, problem.title],
       [ERRORS[code].status, code, ERRORS[code].title],
     )
-    assert.equal(problem.id === undefined, early)
+    assert.match(problem.id ?? '', /^[0-9a-f]{12}-1-1$/)
+    const { detail, id: requestId } = problem
+    const fields = { code, detail, clientIp: '127.0.0.1', requestId, count: 1 }
+    assert.deepEqual(
+      logged.filter(({ message }) => message.includes('refused')).map(({ level, fields }) => [level, fields]),
+      early ? [['info', fields]] : [],
+    )
     assert.equal(answer.field('cache-control'), 'no-store')
     if (answer.field('connection') === 'close') assert.equal(await connection.ended(), 'closed')
     connection.socket.destroy()
     await waitFor(() => plane.counters().connections === 0 && plane.counters().exchanges === 0, 'the end')
   })
 }
+
+test('who is refused over and over makes one line in the log, and one at the end, without what was sent', async (t) => {
+  const { port, logged, plane } = await gatewayWith(t, {})
+  const ids: (string | undefined)[] = []
+  for (let i = 0; i < 20; i++) {
+    const connection = await TestConnection.open(t, port)
+    await connection.write('GET /hunter2 HTTP/1.1\r\nAuthorization: Bearer hunter2\r\nHo st: hunter2\r\n\r\n')
+    ids.push(problemOf(await connection.response()).id)
+  }
+  assert.equal(new Set(ids).size, 20)
+  assert.deepEqual(
+    logged.map(({ fields }) => fields.requestId),
+    [ids[0]],
+  )
+  await plane.drain(0)
+  const last = logged.at(-1)?.fields
+  assert.deepEqual([logged.length, last?.requestId, last?.count], [2, ids[19], 19])
+  assert.doesNotMatch(JSON.stringify(logged), /hunter2/)
+})
 
 /** How many bytes a client has to send, one every so often, before it is refused. */
 async function drip(connection: TestConnection, head: string, everyMs: number): Promise<string> {
@@ -189,12 +219,17 @@ test('a body above `minimum_rate` is served, however long it takes', async (t) =
 })
 
 test('past `connections` the newest connection is refused with 503, the others are served', async (t) => {
-  const { connection, port, plane } = await gatewayWith(t, { limits: { connectionsMax: 2 } })
+  const { connection, port, plane, logged } = await gatewayWith(t, { limits: { connectionsMax: 2 } })
   const second = await TestConnection.open(t, port)
   await waitFor(() => plane.counters().connections === 2, 'both')
   const third = await TestConnection.open(t, port)
   const answer = await third.response()
-  assert.deepEqual([problemOf(answer).code, answer.field('retry-after')], ['GATEWAY_OVERLOADED', '1'])
+  const { code, id } = problemOf(answer)
+  assert.deepEqual([code, answer.field('retry-after')], ['GATEWAY_OVERLOADED', '1'])
+  assert.deepEqual(
+    logged.map(({ level, fields }) => [level, fields.code, fields.requestId]),
+    [['warn', 'GATEWAY_OVERLOADED', id]],
+  )
   assert.equal(await third.ended(), 'closed')
   third.socket.destroy()
   for (const served of [connection, second]) {
@@ -235,18 +270,24 @@ test('clients cannot take the files that upstreams need', async (t) => {
     assert.equal((await one.response()).text, 'ok')
   }
   assert.match(
-    logged.at(-1)?.message ?? '',
+    logged[0]?.message ?? '',
     /^At most 3 clients can be connected to this worker, not the 20000 of limits.connections/,
   )
 })
 
 test('past `pending_requests` a request is 503, its connection lives on', async (t) => {
-  const { connection, port, upstream } = await gatewayWith(t, { limits: { pendingRequestsMax: 1 } }, () => {})
+  const spec = { limits: { pendingRequestsMax: 1 } }
+  const { connection, port, upstream, logged } = await gatewayWith(t, spec, () => {})
   await connection.write(get())
   await waitFor(() => upstream.requests.length === 1, 'the first request')
   const second = await TestConnection.open(t, port)
   await second.write(get())
-  assert.equal(problemOf(await second.response()).code, 'GATEWAY_OVERLOADED')
+  const { code, id } = problemOf(await second.response())
+  assert.equal(code, 'GATEWAY_OVERLOADED')
+  assert.deepEqual(
+    logged.map(({ level, fields }) => [level, fields.code, fields.requestId]),
+    [['warn', 'GATEWAY_OVERLOADED', id]],
+  )
   upstream.connections[0]?.write(ok())
   assert.equal((await connection.response()).text, 'ok')
   await second.write(get())
@@ -257,10 +298,10 @@ test('past `pending_requests` a request is 503, its connection lives on', async 
 
 test('before the first generation every request is 503, also HEAD and with a body', async (t) => {
   const { settings } = planOf({})
-  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  const logged: LoggedLine[] = []
   const plane = new DataPlane({
     settings,
-    log,
+    log: logInto(logged),
     onFault() {},
     onTrace() {},
     workerNumber: 1,
@@ -269,12 +310,20 @@ test('before the first generation every request is 503, also HEAD and with a bod
   t.after(() => plane.drain(0))
   const { handle, address } = await openListeningSocket({ host: '127.0.0.1', port: 0 })
   plane.accept(handle, address)
+  const ids: string[] = []
   for (const request of [get(), 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf']) {
     const connection = await TestConnection.open(t, address.port)
     await connection.write(request)
-    assert.equal(problemOf(await connection.response()).code, 'GATEWAY_NOT_READY')
+    const { code, id = '' } = problemOf(await connection.response())
+    assert.equal(code, 'GATEWAY_NOT_READY')
+    ids.push(id)
     assert.equal(await connection.ended(), 'closed')
   }
+  assert.equal(new Set(ids).size, 2)
+  assert.deepEqual(
+    logged.map(({ level, fields }) => [level, fields.code, fields.requestId]),
+    [['warn', 'GATEWAY_NOT_READY', ids[0]]],
+  )
   const connection = await TestConnection.open(t, address.port)
   await connection.request('HEAD', '/')
   const answer = await connection.response({ method: 'HEAD' })

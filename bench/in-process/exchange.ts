@@ -186,6 +186,7 @@ function exchangeHost(count: (bytes: number) => void): ExchangeHost {
     pendingRequests: 0,
     tracing: false,
     onTrace: nothing,
+    onRefused: nothing,
     openLeg: (_upstream, request, user): UpstreamLeg => ({
       target: TARGET.url,
       needsDrain: false,

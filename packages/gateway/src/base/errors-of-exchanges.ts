@@ -113,8 +113,8 @@ export const EXCHANGE_ERRORS = {
     503,
     'always',
     'The gateway has no generation to serve',
-    'It is starting, or draining.',
-    'Try again in a moment.',
+    'It is starting or draining; or what its files said at its start was not good, and nothing older is there to serve.',
+    'Try again in a moment. `cardea status` and the log say what has to be mended.',
   ),
   INTERNAL_ERROR: gateway(
     500,

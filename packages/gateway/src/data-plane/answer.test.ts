@@ -6,7 +6,7 @@ import { problemAnswer } from './answer.ts'
 const codes = Object.keys(ERRORS) as ErrorCode[]
 
 test('problemAnswer() says when to come again where that can help, and nowhere else', () => {
-  const saying = codes.filter((code) => problemAnswer(code, null, null).fields.has('retry-after'))
+  const saying = codes.filter((code) => problemAnswer(code, null, 'id').fields.has('retry-after'))
   assert.deepEqual(saying.sort(), [
     'DRAIN_DEADLINE_PASSED',
     'GATEWAY_NOT_READY',

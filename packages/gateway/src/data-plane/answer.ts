@@ -38,11 +38,10 @@ export function toBuffer(content: string | Uint8Array): Buffer {
  * The answer to a fault: a short JSON problem body (RFC 9457) with the stable code and the request id. `detail` must
  * be a sentence of ours; what an upstream or a plugin said goes to the log instead.
  */
-export function problemAnswer(code: ErrorCode, detail: string | null, id: string | null): Answer {
+export function problemAnswer(code: ErrorCode, detail: string | null, id: string): Answer {
   const { status, title, retry } = ERRORS[code]
-  const problem: Record<string, string | number> = { type: 'about:blank', title, status, code }
-  if (detail !== null) problem.detail = detail
-  if (id !== null) problem.id = id
+  const detailed = detail === null ? {} : { detail }
+  const problem = { type: 'about:blank', title, status, code, ...detailed, id }
   const fields = new FieldLines()
   fields.append('content-type', 'application/problem+json')
   fields.append('cache-control', 'no-store')

@@ -1,5 +1,5 @@
 import type { FinishRecord, Log } from '@cardea/sdk'
-import { GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
+import { type ErrorCode, GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
 import { ListenError } from '../base/listen-error.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { DrainBounds } from '../protocol/drain-bounds.ts'
@@ -20,8 +20,10 @@ import { ForwardingFields } from './forwarding/forwarded.ts'
 import { Generation } from './generation.ts'
 import { ClientConnection } from './http1/client-connection.ts'
 import type { ConnectionHost, StartedByConnection } from './http1/connection-host.ts'
+import { refusalText } from './http1/refusal.ts'
 import type { RequestHead } from './http1/request-head.ts'
 import { LiveGenerations } from './live-generations.ts'
+import { RefusalLog } from './refusal-log.ts'
 import { RequestIds } from './request-ids.ts'
 import { findRouteProblems } from './routing/conflicts.ts'
 import type { ClientStream, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
@@ -68,6 +70,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #registry: UpstreamRegistry
   readonly #guards: GuardBook
   readonly #admission: ClientAdmission
+  readonly #refusals: RefusalLog
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
   readonly #trust: { blocks: AddressBlocks }
@@ -88,6 +91,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#log = log
     this.#ids = new RequestIds(workerNumber)
     this.#admission = new ClientAdmission(log, systemClock, openFilesMax)
+    this.#refusals = new RefusalLog(log, this.sweeper)
     this.#trust = { blocks: new AddressBlocks(settings.trustedProxies) }
     this.#registry = new UpstreamRegistry({
       sweeper: this.sweeper,
@@ -227,6 +231,17 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     return new Exchange(client, head, this.#ids.next(), generation, this)
   }
 
+  refusal(code: ErrorCode, detail: string, head: RequestHead | null, forwarding: ForwardingFields): string {
+    const clientIp = head === null ? forwarding.peer : forwarding.of(head.host, head.fields).ip
+    const requestId = this.#ids.next()
+    this.#refusals.note({ code, detail, clientIp, requestId })
+    return refusalText(code, detail, head, requestId)
+  }
+
+  onRefused({ code, message }: GatewayError, { clientIp, id }: RequestSide): void {
+    this.#refusals.note({ code, detail: message, clientIp, requestId: id })
+  }
+
   openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg {
     return new Http1Leg(upstream, request, user)
   }
@@ -296,6 +311,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     await this.#quiet(closingMs)
     this.#generations.replace(null)
     this.#guards.report()
+    this.#refusals.report()
     this.sweeper.stop()
     return { cutExchanges }
   }

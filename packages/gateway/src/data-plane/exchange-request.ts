@@ -24,6 +24,8 @@ export interface ExchangeHost {
   /** Exchanges without a response head yet. */
   pendingRequests: number
   openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg
+  /** The exchange is answered before its chain runs, for a reason that lies with the request or the load. */
+  onRefused(error: GatewayError, exchange: RequestSide): void
   /** An upstream or a transform failed in a way that its owner should know of. */
   logFault(error: GatewayError, exchange: RequestSide): void
   /** Every exchange makes a record, and `onTrace` gets it. */
@@ -125,8 +127,8 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   }
 
   #noRoute(allow: string): Answer {
-    if (allow === '') return this.#refuse(new GatewayError('ROUTE_NOT_FOUND'))
-    const answer = this.#refuse(new GatewayError('METHOD_NOT_ALLOWED'))
+    if (allow === '') return this.#problem(new GatewayError('ROUTE_NOT_FOUND'))
+    const answer = this.#problem(new GatewayError('METHOD_NOT_ALLOWED'))
     answer.fields.append('allow', allow)
     return answer
   }
@@ -152,6 +154,11 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   }
 
   #refuse(error: GatewayError): Answer {
+    this.owner.onRefused(error, this)
+    return this.#problem(error)
+  }
+
+  #problem(error: GatewayError): Answer {
     this.error = exchangeErrorOf(error)
     return problemAnswer(error.code, error.message, this.id)
   }

@@ -53,7 +53,8 @@ const WRITTEN: ReadonlySet<string> = new Set([
 export class ForwardingFields {
   /** Whether the peer was in `trusted_proxies` when `of` was last called. */
   trusted: boolean
-  readonly #peer: string
+  /** The address that the connection comes from. */
+  readonly peer: string
   readonly #port: string
   readonly #scheme: 'http' | 'https'
   readonly #trust: TrustedProxies
@@ -62,12 +63,12 @@ export class ForwardingFields {
   #last: Forwarding | null = null
 
   constructor({ peerAddress, localPort, scheme }: ConnectionFacts, trust: TrustedProxies) {
-    this.#peer = canonicalPeer(peerAddress)
+    this.peer = canonicalPeer(peerAddress)
     this.#port = String(localPort)
     this.#scheme = scheme
     this.#trust = trust
     this.#proxies = trust.blocks
-    this.trusted = trust.blocks.contains(this.#peer)
+    this.trusted = trust.blocks.contains(this.peer)
   }
 
   /**
@@ -87,7 +88,7 @@ export class ForwardingFields {
 
   #judge(blocks: AddressBlocks): void {
     this.#proxies = blocks
-    this.trusted = blocks.contains(this.#peer)
+    this.trusted = blocks.contains(this.peer)
     this.#last = null
   }
 
@@ -107,7 +108,7 @@ export class ForwardingFields {
   }
 
   #make(host: string, hops: ForwardedHops, scheme: 'http' | 'https', toldPort: string): Forwarding {
-    const ip = hops.elements[hops.client]?.node ?? this.#peer
+    const ip = hops.elements[hops.client]?.node ?? this.peer
     const knownHost = isHostText(host) ? host : ''
     const direct = hops.client === -1 && scheme === this.#scheme
     const port = toldPort || (direct ? this.#port : portOf(knownHost, scheme))
@@ -120,7 +121,7 @@ export class ForwardingFields {
   #addresses(elements: readonly ForwardedElement[]): string {
     let text = ''
     for (const { node } of elements) text += node.startsWith('_') ? 'unknown, ' : `${node}, `
-    return text + this.#peer
+    return text + this.peer
   }
 
   /** Host and scheme stand in the client's element: that is where readers of the field look for them. */
@@ -130,7 +131,7 @@ export class ForwardingFields {
       text += `${formatElement(index === client ? { node: element.node, host, scheme } : element)}, `
     }
     const own =
-      client === -1 ? { node: this.#peer, host, scheme } : { node: this.#peer, host: '', scheme: '' as const }
+      client === -1 ? { node: this.peer, host, scheme } : { node: this.peer, host: '', scheme: '' as const }
     return text + formatElement(own)
   }
 }

@@ -13,7 +13,6 @@ import { LingeringClose } from './lingering-close.ts'
 import { Malformed, REQUEST_CODES } from './malformed.ts'
 import { Outbox } from './outbox.ts'
 import { ReadCursor } from './read-cursor.ts'
-import { refusalText } from './refusal.ts'
 import { RequestClock } from './request-clock.ts'
 import { type RequestHead, readRequestHead, requestMemory } from './request-head.ts'
 import { LF } from './syntax.ts'
@@ -187,7 +186,7 @@ export class ClientConnection implements WireOwner, BodySink, ClientStream, Swep
 
   /** Answers what never became an exchange, and closes. */
   refuse(code: ErrorCode, detail: string): void {
-    this.#outbox.whole(refusalText(code, detail, this.#head))
+    this.#outbox.whole(this.#host.refusal(code, detail, this.#head, this.forwarding))
     this.#responseEnded = true
     this.#lingerThenClose()
   }

@@ -20,6 +20,8 @@ export interface ConnectionHost {
   forwardingFor(peerAddress: string, localPort: number): ForwardingFields
   /** Makes the exchange of a request whose head is complete; null while there is nothing to serve it with. */
   openExchange(client: ClientStream, head: RequestHead): StartedByConnection | null
+  /** The whole answer, last on its connection, to what becomes no exchange. `head` is null if it could not be read. */
+  refusal(code: ErrorCode, detail: string, head: RequestHead | null, forwarding: ForwardingFields): string
   connectionClosed(): void
   /** An invariant of ours did not hold; the connection at hand is closed. */
   onInternalError(error: unknown): void

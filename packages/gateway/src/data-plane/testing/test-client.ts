@@ -78,8 +78,8 @@ export class TestClient implements ClientStream {
   }
 
   /** A head that is no request: answered without an exchange, as the connection does. */
-  refuse(code: ErrorCode, detail: string): void {
-    const { status, fields, content } = problemAnswer(code, detail, null)
+  refuse(code: ErrorCode, detail: string, id: string): void {
+    const { status, fields, content } = problemAnswer(code, detail, id)
     this.sendHead(status, fields, content?.length ?? 0, true)
     if (content !== null) this.sendData(content, 0, content.length)
     this.sendEnd()

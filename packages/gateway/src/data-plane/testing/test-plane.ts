@@ -126,7 +126,7 @@ export class TestPlane implements ExchangeHost {
     const head = this.#readHead(request, pieces, client)
     if (head === null) return client
     client.begin(head, () => {
-      const exchange = new Exchange(client, head, `test-${++this.#requests}`, this.#generation, this)
+      const exchange = new Exchange(client, head, this.#nextId(), this.#generation, this)
       this.#clients.set(exchange, client)
       return exchange
     })
@@ -154,7 +154,7 @@ export class TestPlane implements ExchangeHost {
       return head
     } catch (error) {
       if (!(error instanceof Malformed)) throw error
-      client.refuse(error.code, error.message)
+      client.refuse(error.code, error.message, this.#nextId())
       return null
     }
   }
@@ -180,6 +180,10 @@ export class TestPlane implements ExchangeHost {
     }
   }
 
+  #nextId(): string {
+    return `test-${++this.#requests}`
+  }
+
   openLeg(upstream: Upstream, request: UpstreamRequest, user: UpstreamLegUser): UpstreamLeg {
     const { clock, script } = this.#options
     const { limits } = this.settings
@@ -195,6 +199,9 @@ export class TestPlane implements ExchangeHost {
     const { code, message } = error
     this.#options.log.warn(message, { code, requestId: exchange.id, route: exchange.routeName })
   }
+
+  /** No plugin hears of it: nothing that a test of one would look for. */
+  onRefused(): void {}
 
   onTrace(record: FinishRecord): void {
     this.traces.push(record)
