@@ -218,6 +218,10 @@ test('causeText() has words for every cause', () => {
     ],
     [{ kind: 'restart', plugin: 'auth' }, 'auth was made anew: its breaker opened'],
     [{ kind: 'quarantine', plugin: 'auth' }, 'auth was quarantined: it blocked a worker'],
+    [
+      { kind: 'quarantine', plugin: 'auth', harm: 'uncaught' },
+      'auth was quarantined: it threw where nobody catches it',
+    ],
   ]
   for (const [cause, words] of causes) assert.equal(causeText(cause, DIRECTORY), words)
 })

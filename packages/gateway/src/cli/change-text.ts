@@ -1,5 +1,6 @@
 import { printable, shortPath } from '../config/render-problems.ts'
 import type { ChangeCause, ChangeProblem, ChangeReport, LostPlugin, PinStatus } from '../protocol/control.ts'
+import { HARMS } from '../protocol/faults.ts'
 import { agoText, callsOf, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
 
 export interface ChangeTextOptions {
@@ -56,7 +57,7 @@ export function causeText(cause: ChangeCause, directory: string): string {
     case 'restart':
       return `${cause.plugin} was made anew: its breaker opened`
     case 'quarantine':
-      return `${cause.plugin} was quarantined: it blocked a worker`
+      return `${cause.plugin} was quarantined: it ${cause.harm === undefined ? 'blocked a worker' : HARMS[cause.harm]}`
   }
 }
 

@@ -188,6 +188,8 @@ export const FAULT_LIMITS = {
   restartDelayMs: 1_000,
   /** … up to here. */
   restartDelayMsMax: 60_000,
+  /** Quarantines of what does not run just now, and may come back. */
+  quarantinesKeptMax: 100,
 } as const
 
 /** The control socket. Only its owner reaches it, but a script of theirs may go wrong too. */

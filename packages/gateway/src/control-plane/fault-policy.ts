@@ -1,13 +1,15 @@
 import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
 import { FAULT_LIMITS } from '../config/limits.ts'
-import type { ControlEvent, InstanceStatus } from '../protocol/control.ts'
-import type { BreakerState, FaultEvent } from '../protocol/faults.ts'
+import type { ControlEvent, InstanceStatus, PluginVersion } from '../protocol/control.ts'
+import { type BreakerState, type FaultEvent, HARMS, type HarmKind, isHarm } from '../protocol/faults.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { StandingFault } from '../protocol/master-supervisor.ts'
 import type { Reference } from './change.ts'
 import { type ChangeEngine, gatewayRequest } from './change-engine.ts'
 import { editTakeBack, withIncarnation, withQuarantined } from './overlay-edits.ts'
+import { quarantineOf } from './quarantine.ts'
+import { versionLabel } from './store/catalog.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import type { StoredPlugin } from './store/types.ts'
 import type { Workers } from './workers.ts'
@@ -30,7 +32,13 @@ interface InstanceFaults {
   hasHarmed: boolean
 }
 
-const HARMS = { stall: 'blocked the event loop', uncaught: 'threw where nobody catches it' } as const
+/** From the version that runs to one that did not fail so far. */
+interface WayBack {
+  readonly from: PluginVersion
+  readonly to: StoredPlugin
+}
+
+type Labelled = Pick<StoredPlugin, 'version' | 'contentHash'>
 
 /**
  * What follows when plugins fail at run time. Each worker protects itself at once (breaker, quarantine); here is decided
@@ -98,16 +106,16 @@ export class FaultPolicy {
   }
 
   #judge(worker: number, fault: FaultEvent): void {
-    const instance = this.#reference?.candidate.plan.instances.find(({ key }) => key === fault.key)
+    const instance = this.#instances.find(({ key }) => key === fault.key)
     if (instance === undefined) {
       // Of a generation that drains nothing follows any more; a worker has committed the next one before it says so.
-      if (fault.kind === 'stall' || fault.kind === 'uncaught') this.#early.set(fault.key, { worker, fault })
+      if (isHarm(fault)) this.#early.set(fault.key, { worker, fault })
       return
     }
     const faults = this.#faultsOf(fault.key)
     if (fault.kind === 'failures') faults.failures += fault.count
     else if (fault.kind === 'breaker') this.#onBreaker(worker, fault.state, faults, instance)
-    else this.#onHarm(instance, faults, HARMS[fault.kind])
+    else this.#onHarm(instance, faults, fault.kind)
   }
 
   close(): void {
@@ -136,14 +144,13 @@ export class FaultPolicy {
   }
 
   async #onOpen(instance: InstancePlan, { opened }: InstanceFaults): Promise<void> {
-    const previous = await this.#versionToReturnTo(instance)
-    if (previous !== null) return this.#takeBack(instance, previous, 'its breaker opened')
+    const way = await this.#wayBack(instance)
+    if (way !== null) return this.#takeBack(instance, way, 'its breaker opened')
     // The first time it may be what the plugin waits for; when probes fail too, a new instance may help.
     if (opened >= FAULT_LIMITS.opensBeforeRestart) this.#restartLater(instance)
   }
 
-  /** `harm` completes a sentence about the instance. */
-  #onHarm(instance: InstancePlan, faults: InstanceFaults, harm: string): void {
+  #onHarm(instance: InstancePlan, faults: InstanceFaults, harm: HarmKind): void {
     // It was started before that was committed: who takes the quarantine back later must not find another one.
     if (instance.quarantined) return
     this.#options.workers.broadcast({ kind: 'quarantine', key: instance.key })
@@ -152,51 +159,58 @@ export class FaultPolicy {
     faults.hasHarmed = true
     this.#decided(
       instance.plugin,
-      `"${instance.name}" ${harm} and is quarantined until its code or config changes`,
+      `"${instance.name}" ${HARMS[harm]} and is quarantined until its code or config changes`,
     )
     const { engine } = this.#options
+    const quarantine = quarantineOf(instance, this.#instances, harm)
     const quarantined = engine.request({
-      ...gatewayRequest({ kind: 'quarantine', plugin: instance.plugin }),
+      ...gatewayRequest({ kind: 'quarantine', plugin: instance.plugin, harm }),
       base: 'live',
-      edit: (overlay) => withQuarantined(overlay, instance.key),
+      edit: (overlay) => withQuarantined(overlay, quarantine),
     })
     this.#later(async () => {
       await quarantined
       faults.hasHarmed = false
     })
     this.#later(async () => {
-      const previous = await this.#versionToReturnTo(instance)
-      if (previous !== null) await this.#takeBack(instance, previous, `it ${harm}`)
+      const way = await this.#wayBack(instance)
+      if (way !== null) await this.#takeBack(instance, way, `it ${HARMS[harm]}`)
     })
   }
 
-  /** The version before, while the one that runs is on probation; null when there is none or it is not wanted. */
-  async #versionToReturnTo({ plugin, category, key }: InstancePlan): Promise<StoredPlugin | null> {
+  /**
+   * The version before, while the one that runs is on probation; null when there is none or it is not wanted. Versions that
+   * failed themselves are passed over: of two bad ones each would bring the other back.
+   */
+  async #wayBack({ plugin, category, key }: InstancePlan): Promise<WayBack | null> {
     const faults = this.#reference?.settings.faults
     if (faults === undefined || faults.probationMs === 0) return null
     if (category === 'security' && !faults.probationSecurity) return null
-    const versions = await this.#options.store.versionsOf(plugin)
+    const { store } = this.#options
+    const versions = await store.versionsOf(plugin)
     const live = versions.find(({ isLive }) => isLive)
-    const previous = versions.find(({ isLive }) => !isLive)
-    if (live === undefined || previous === undefined) return null
-    if (Date.now() - live.at > faults.probationMs) return null
-    const found = await this.#options.store.findVersion(plugin, previous.contentHash)
-    return this.#isLive(key) ? found : null
+    if (live === undefined || Date.now() - live.at > faults.probationMs) return null
+    const to = await store.soundVersion(plugin, this.#quarantinedCode(plugin))
+    return to !== null && this.#isLive(key) ? { from: live, to } : null
   }
 
-  async #takeBack(
-    { plugin, version, key }: InstancePlan,
-    previous: StoredPlugin,
-    why: string,
-  ): Promise<void> {
-    const text = `plugin "${plugin}" ${version} is on probation and is taken back to ${previous.version}: ${why}`
+  #quarantinedCode(plugin: string): ReadonlySet<string> {
+    const quarantined = this.#reference?.candidate.overlay.controls.quarantined ?? []
+    return new Set(quarantined.flatMap((one) => (one.plugin === plugin ? one.codeHash : [])))
+  }
+
+  async #takeBack({ plugin, key }: InstancePlan, { from, to }: WayBack, why: string): Promise<void> {
+    // People save again and again without another number.
+    const isSameNumber = from.version === to.version
+    const nameOf = (one: Labelled): string => (isSameNumber ? versionLabel(one) : one.version)
+    const text = `plugin "${plugin}" ${nameOf(from)} is on probation and is taken back to ${nameOf(to)}: ${why}`
     this.#decided(plugin, text)
     const { engine, store } = this.#options
     await engine.request({
-      ...gatewayRequest({ kind: 'probation', plugin, version }),
+      ...gatewayRequest({ kind: 'probation', plugin, version: nameOf(to) }),
       base: 'live',
       edit: (overlay, disk) =>
-        this.#isLive(key) ? editTakeBack(previous, store.latest())(overlay, disk) : overlay,
+        this.#isLive(key) ? editTakeBack(to, store.latest())(overlay, disk) : overlay,
     })
   }
 
@@ -225,7 +239,11 @@ export class FaultPolicy {
    * as the mended file: nothing of what its predecessor did may be laid to its charge.
    */
   #isLive(key: string): boolean {
-    return this.#reference?.candidate.plan.instances.some((instance) => instance.key === key) ?? false
+    return this.#instances.some((instance) => instance.key === key)
+  }
+
+  get #instances(): readonly InstancePlan[] {
+    return this.#reference?.candidate.plan.instances ?? []
   }
 
   #decided(plugin: string, text: string): void {

@@ -13,6 +13,7 @@ import { readDisk } from './disk.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 import { withPluginProblems } from './plugin-problems.ts'
 import { type PreparedGeneration, prepareGeneration } from './prepare.ts'
+import { remembered } from './quarantine.ts'
 import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
@@ -258,15 +259,14 @@ function withoutAbsent(stored: ReadonlyMap<string, StoredPlugin | null>): Readon
   return new Map([...stored].flatMap(([folder, plugin]) => (plugin === null ? [] : [[folder, plugin]])))
 }
 
-/** What is said of instances that are gone would otherwise pile up. */
+/** What is said of instances that are gone would otherwise pile up; quarantines of some of them are remembered. */
 function controlsInUse(controls: PluginControls, { instances }: GenerationPlan): PluginControls {
   const names = new Set(instances.map(({ name }) => name))
-  const keys = new Set(instances.map(({ key }) => key))
   return {
     ...controls,
     incarnations: Object.fromEntries(
       Object.entries(controls.incarnations).filter(([name]) => names.has(name)),
     ),
-    quarantined: controls.quarantined.filter((key) => keys.has(key)),
+    quarantined: remembered(controls.quarantined, instances),
   }
 }

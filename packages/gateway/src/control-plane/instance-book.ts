@@ -6,9 +6,11 @@ import { shorten, shownValue } from '../config/problem.ts'
 import type { PluginOverrides, PluginSettings, UnreadEntries } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
+import { canonicalJson } from './canonical-json.ts'
 import { Dependencies } from './dependencies.ts'
 import type { PluginOrigin } from './discover.ts'
 import { type PluginProblem, problemAt, problemsOf } from './problem.ts'
+import { quarantineKey } from './quarantine.ts'
 import { type SettledInstance, settle } from './settle.ts'
 import type { PluginControls } from './store/types.ts'
 import type { VerifiedPlugin } from './verify.ts'
@@ -41,6 +43,8 @@ export class InstanceBook {
   readonly #links = new Map<string, ChainLink>()
   readonly #controls: PluginControls
   readonly #unread: UnreadEntries
+  /** By id of the instance; empty when nothing is quarantined. */
+  readonly #quarantineKeys: string[] = []
   readonly #dependencies: Dependencies<ChainLink>
   /** Names with layers, and messages: routes and dependents ask for the same ones, and their problems are noted. */
   readonly #refused = new Set<string>()
@@ -164,8 +168,9 @@ export class InstanceBook {
       plan,
       uses.map(({ instance }) => instance.key),
     )
-    const quarantined = this.#controls.quarantined.includes(carryOver)
-    const instance = { id: this.#links.size, ...plan, dependencies, key: carryOver, quarantined }
+    const id = this.#links.size
+    const quarantined = this.#isQuarantined(id, plan, dependencies)
+    const instance = { id, ...plan, dependencies, key: carryOver, quarantined }
     const link = { instance, origin, folder: manifest.folder, sources }
     this.#links.set(key, link)
     return link
@@ -197,6 +202,16 @@ export class InstanceBook {
     return names.length === 0 ? 'the name of a plugin' : oneOf(names)
   }
 
+  /** Whatever becomes of it: others may depend on the instance. */
+  #isQuarantined(id: number, plan: SettledInstance['plan'], dependencies: readonly number[]): boolean {
+    const { quarantined } = this.#controls
+    if (quarantined.length === 0) return false
+    const uses = dependencies.map((dependency) => this.#quarantineKeys[dependency] ?? '')
+    const own = quarantineKey(plan, uses)
+    this.#quarantineKeys[id] = own
+    return quarantined.some(({ key }) => key === own)
+  }
+
   #refuse(
     { key, name, position }: PluginSettings,
     code: 'PLUGIN_NOT_FOUND' | 'PLUGIN_DUPLICATE',
@@ -219,13 +234,4 @@ function carryOverKey(plan: SettledInstance['plan'], dependencies: readonly stri
   const { name, codeHash, entryPoint, config, permissions, incarnation } = plan
   const made = canonicalJson({ name, codeHash, entryPoint, config, permissions, incarnation, dependencies })
   return createHash('sha256').update(made).digest('hex')
-}
-
-/** Equal for equal values, whatever the order of their keys. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, member: unknown) =>
-    typeof member === 'object' && member !== null && !Array.isArray(member)
-      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : member,
-  )
 }

@@ -11,6 +11,7 @@ import {
   withoutQuarantine,
   withSwitch,
 } from './overlay-edits.ts'
+import { quarantineKeys } from './quarantine.ts'
 import type { StatusBoard } from './status-board.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import type { StoredGeneration } from './store/types.ts'
@@ -112,7 +113,8 @@ export class Operations {
   #switch(plugin: string, isEnabled: boolean, who: string): Promise<ChangeReport> {
     const name = this.#known(plugin)
     return this.#change({ kind: isEnabled ? 'enable' : 'disable', plugin: name }, who, (overlay) =>
-      this.#unquarantined(withSwitch(overlay, name, isEnabled), name, isEnabled),
+      // While it is switched off nobody knows what of it will run.
+      isEnabled ? withoutQuarantine(withSwitch(overlay, name, true), name) : withSwitch(overlay, name, false),
     )
   }
 
@@ -126,14 +128,14 @@ export class Operations {
       )
     }
     return this.#change({ kind: 'reload', plugin: name }, who, (overlay) =>
-      this.#unquarantined(withIncarnation(overlay, names), name, true),
+      withoutQuarantine(withIncarnation(overlay, names), name, this.#quarantineKeysOf(name)),
     )
   }
 
-  /** Somebody wants it to run: that is also the word that ends a quarantine. */
-  #unquarantined(overlay: Parameters<OverlayEdit>[0], plugin: string, isWanted: boolean) {
-    if (!isWanted) return overlay
-    return withoutQuarantine(overlay, new Set(this.#instancesOf(plugin).map(({ key }) => key)))
+  /** Somebody wants it to run: that is also the word that ends a quarantine, of what would run. */
+  #quarantineKeysOf(plugin: string): ReadonlySet<string> {
+    const keys = quarantineKeys(this.#options.engine.reference?.candidate.plan.instances ?? [])
+    return new Set(this.#instancesOf(plugin).flatMap(({ id }) => keys.get(id) ?? []))
   }
 
   #instancesOf(plugin: string) {

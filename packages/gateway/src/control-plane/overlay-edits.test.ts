@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { editPluginVersion, editTakeBack } from './overlay-edits.ts'
+import type { Overlay } from './gather.ts'
+import {
+  editPluginVersion,
+  editRollback,
+  editTakeBack,
+  withoutQuarantine,
+  withQuarantined,
+} from './overlay-edits.ts'
 import { NO_OVERLAY } from './recollect.ts'
 import { type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
-import type { Pin, StoredGeneration, StoredPlugin } from './store/types.ts'
+import type { Pin, Quarantine, StoredGeneration, StoredPlugin } from './store/types.ts'
 
 const FOLDER = '/site/plugins/watch'
 const CONFIG = { kind: 'target', url: 'http://a', port: 1, directory: '/site' } as const
@@ -63,4 +70,31 @@ test('editTakeBack() of a version that somebody rolled back to holds back what t
   assert.equal(pins.length, 1)
   assert.deepEqual(pins[0]?.runs, { kind: 'plugin', contentHash: 'content 1' })
   assert.equal(holding(pins, diskWith(3)), 1)
+})
+
+const quarantine = (key: string, plugin = 'watch'): Quarantine => ({
+  plugin,
+  codeHash: 'code',
+  key,
+  harm: 'stall',
+})
+
+const keysOf = ({ controls }: Overlay): string[] => controls.quarantined.map(({ key }) => key)
+
+test('editRollback() brings back the switches of a generation, and no code from its quarantine', async () => {
+  const target = { ...serving(1), controls: { ...NO_OVERLAY.controls, disabled: ['chat'] } }
+  const live = withQuarantined(NO_OVERLAY, quarantine('bad'))
+  const overlay = await editRollback(target, serving(2), 'root')(live, diskWith(2))
+  assert.deepEqual(overlay.controls.disabled, ['chat'])
+  assert.deepEqual(keysOf(overlay), ['bad'])
+  const lifted = { ...target, controls: live.controls }
+  assert.deepEqual(keysOf(await editRollback(lifted, serving(2), 'root')(NO_OVERLAY, diskWith(2))), [])
+})
+
+test('withoutQuarantine() ends those of one plugin, or of these instances of it', () => {
+  const all = ['a', 'b'].reduce((overlay, key) => withQuarantined(overlay, quarantine(key)), NO_OVERLAY)
+  const overlay = withQuarantined(withQuarantined(all, quarantine('a')), quarantine('c', 'other'))
+  assert.deepEqual(keysOf(overlay), ['a', 'b', 'c'])
+  assert.deepEqual(keysOf(withoutQuarantine(overlay, 'watch')), ['c'])
+  assert.deepEqual(keysOf(withoutQuarantine(overlay, 'watch', new Set(['b', 'c']))), ['a', 'c'])
 })

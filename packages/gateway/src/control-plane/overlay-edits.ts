@@ -1,6 +1,6 @@
 import type { Overlay, OverlayEdit } from './gather.ts'
 import { pinsForRollback, withoutReleased, withPluginPinned } from './store/pins.ts'
-import type { PluginControls, StoredGeneration, StoredPlugin } from './store/types.ts'
+import type { PluginControls, Quarantine, StoredGeneration, StoredPlugin } from './store/types.ts'
 
 /** What commands and the gateway's own decisions do to the overlay. */
 
@@ -28,14 +28,17 @@ export function editTakeBack(version: StoredPlugin, live: StoredGeneration | nul
   }
 }
 
-/** The whole generation, with the switches that it had. `live`: the one that serves. */
+/**
+ * The whole generation, with the switches that it had. `live`: the one that serves. What is quarantined stays so: code that
+ * harmed a worker is no better for having served before.
+ */
 export function editRollback(
   target: StoredGeneration,
   live: StoredGeneration | null,
   who: string,
 ): OverlayEdit {
-  return (_, disk) => ({
-    controls: target.controls,
+  return ({ controls: { quarantined } }, disk) => ({
+    controls: { ...target.controls, quarantined },
     pins: pinsForRollback(target, disk, live, { who, since: Date.now() }),
   })
 }
@@ -56,15 +59,17 @@ export function withIncarnation(overlay: Overlay, names: readonly string[]): Ove
   return withControls(overlay, { incarnations: { ...incarnations, ...Object.fromEntries(next) } })
 }
 
-export function withQuarantined(overlay: Overlay, key: string): Overlay {
+export function withQuarantined(overlay: Overlay, quarantine: Quarantine): Overlay {
   const { quarantined } = overlay.controls
-  if (quarantined.includes(key)) return overlay
-  return withControls(overlay, { quarantined: [...quarantined, key] })
+  if (quarantined.some(({ key }) => key === quarantine.key)) return overlay
+  return withControls(overlay, { quarantined: [...quarantined, quarantine] })
 }
 
-export function withoutQuarantine(overlay: Overlay, keys: ReadonlySet<string>): Overlay {
+/** Of that plugin; `keys`: only these (see `quarantineKey`). */
+export function withoutQuarantine(overlay: Overlay, plugin: string, keys?: ReadonlySet<string>): Overlay {
+  const isEnded = (one: Quarantine): boolean => one.plugin === plugin && (keys?.has(one.key) ?? true)
   return withControls(overlay, {
-    quarantined: overlay.controls.quarantined.filter((key) => !keys.has(key)),
+    quarantined: overlay.controls.quarantined.filter((one) => !isEnded(one)),
   })
 }
 

@@ -5,6 +5,7 @@ import { after, type TestContext, test } from 'node:test'
 import { stopBuildService } from './build.ts'
 import type { Overlay } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
+import { quarantineOf } from './quarantine.ts'
 import { type Recollection, recollect } from './recollect.ts'
 import type { SecurityOutline } from './security-loss.ts'
 import { folderOf, writeFiles } from './test-support.ts'
@@ -193,7 +194,7 @@ test('recollect() goes by what the workers have where the store has lost it', as
     assert.deepEqual(former.overlay.controls, {
       disabled: [],
       incarnations: { guard: 3 },
-      quarantined: instances.map(({ key }) => key),
+      quarantined: instances.map((instance) => quarantineOf(instance, instances, null)),
     })
     assert.equal(workshop.store.nextNumber(), 3)
   }

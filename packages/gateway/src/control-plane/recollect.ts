@@ -5,6 +5,7 @@ import type { Reference } from './change.ts'
 import { NO_CONTROLS } from './controls.ts'
 import { type Overlay, restore, type Workshop } from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
+import { quarantineOf } from './quarantine.ts'
 import type { SecurityOutline } from './security-loss.ts'
 import type { LastDecided, StoredConfig, StoredGeneration } from './store/types.ts'
 
@@ -98,7 +99,9 @@ function formerOf(plan: GenerationPlan): Former {
   const controls = {
     disabled: [],
     incarnations: Object.fromEntries(again.map(({ name, incarnation }) => [name, incarnation])),
-    quarantined: instances.filter(({ quarantined }) => quarantined).map(({ key }) => key),
+    quarantined: instances
+      .filter(({ quarantined }) => quarantined)
+      .map((instance) => quarantineOf(instance, instances, null)),
   }
   return { number, overlay: { controls, pins: [] }, outline: plan }
 }

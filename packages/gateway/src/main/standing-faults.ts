@@ -1,4 +1,4 @@
-import type { FaultEvent } from '../protocol/faults.ts'
+import { type FaultEvent, isHarm } from '../protocol/faults.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { StandingFault } from '../protocol/master-supervisor.ts'
 
@@ -15,7 +15,7 @@ export class StandingFaults {
   readonly #breakers = new Map<number, Map<string, StandingFault>>()
 
   note(worker: number, event: FaultEvent): void {
-    if (event.kind === 'stall' || event.kind === 'uncaught') {
+    if (isHarm(event)) {
       if (!this.#quarantined.has(event.key)) this.#harm.set(event.key, { worker, event })
     } else if (event.kind === 'breaker') this.#noteBreaker({ worker, event })
   }

@@ -1,5 +1,5 @@
 import type { Failure } from './failure.ts'
-import type { FaultEvent } from './faults.ts'
+import type { FaultEvent, HarmKind } from './faults.ts'
 import type { ListenAddress } from './listen-address.ts'
 import type { PluginFault, PluginStage, PluginStatus } from './plugin-state.ts'
 import type { WorkerCensus } from './supervisor-worker.ts'
@@ -69,7 +69,8 @@ export type ChangeCause =
   | { readonly kind: 'probation'; readonly plugin: string; readonly version: string }
   /** Its breaker opened: made anew. */
   | { readonly kind: 'restart'; readonly plugin: string }
-  | { readonly kind: 'quarantine'; readonly plugin: string }
+  /** Records of an older version do not say what it did. */
+  | { readonly kind: 'quarantine'; readonly plugin: string; readonly harm?: HarmKind }
 
 /** What became of one change, as the log line, the history and the command line show it. */
 export interface ChangeReport {

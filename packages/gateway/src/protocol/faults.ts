@@ -41,4 +41,16 @@ export type FaultEvent =
       readonly failure: Failure
     }
 
+/** What quarantines an instance, as the end of a sentence about it. */
+export const HARMS = {
+  stall: 'blocked the event loop',
+  uncaught: 'threw where nobody catches it',
+} as const
+
+export type HarmKind = keyof typeof HARMS
+
+export function isHarm(fault: FaultEvent): fault is Extract<FaultEvent, { readonly kind: HarmKind }> {
+  return Object.hasOwn(HARMS, fault.kind)
+}
+
 export type BreakerState = 'closed' | 'open' | 'half-open'

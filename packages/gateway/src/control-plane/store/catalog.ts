@@ -98,6 +98,21 @@ export class Catalog {
     return [...versions.values()]
   }
 
+  /** Content hashes of the versions of a plugin that failed on their probation, as long as nobody has asked for them again. */
+  takenBack(name: string): ReadonlySet<string> {
+    const failed = new Set<string>()
+    let before: string | undefined
+    for (const { cause, plugins } of this.#records.values()) {
+      const runs = plugins.find((plugin) => plugin.name === name)?.contentHash
+      if ('plugin' in cause && cause.plugin === name) {
+        if (cause.kind === 'probation' && before !== undefined) failed.add(before)
+        if ((cause.kind === 'reload' || cause.kind === 'enable') && runs !== undefined) failed.delete(runs)
+      }
+      before = runs
+    }
+    return failed
+  }
+
   #newestFirst(): StoredGeneration[] {
     return [...this.#records.values()].reverse()
   }

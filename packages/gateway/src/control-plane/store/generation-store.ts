@@ -164,6 +164,18 @@ export class GenerationStore {
   }
 
   /**
+   * The version of a plugin that ran last before the live one, of those that were not taken back and whose code none of
+   * `badCode` is (hashes); null when there is none.
+   */
+  async soundVersion(plugin: string, badCode: ReadonlySet<string>): Promise<StoredPlugin | null> {
+    const catalog = await this.#read()
+    const takenBack = catalog.takenBack(plugin)
+    const isSound = ({ plugin: { contentHash, codeHash }, summary }: KnownVersion): boolean =>
+      !summary.isLive && !takenBack.has(contentHash) && !badCode.has(codeHash)
+    return (await this.#versionsOf(plugin)).find(isSound)?.plugin ?? null
+  }
+
+  /**
    * A stored version of a plugin by its number or the beginning of its content hash; null: the one that ran before the
    * live one. Throws `PLUGIN_VERSION_UNKNOWN`, also when several match.
    */

@@ -1,4 +1,5 @@
 import type { ChangeCause } from '../../protocol/control.ts'
+import type { HarmKind } from '../../protocol/faults.ts'
 import type { InstancePlan, RoutePlan } from '../../protocol/generation.ts'
 import type { PluginOrigin } from '../discover.ts'
 
@@ -88,8 +89,19 @@ export interface PluginControls {
   readonly disabled: readonly string[]
   /** Instance name to `InstancePlan.incarnation`; absent: 0. */
   readonly incarnations: Readonly<Record<string, number>>
-  /** Keys of instances (`InstancePlan.key`) whose hooks are not called. */
-  readonly quarantined: readonly string[]
+  /** Instances whose hooks are not called, the newest last. */
+  readonly quarantined: readonly Quarantine[]
+}
+
+/** Of one instance, whether it is there just now or not. */
+export interface Quarantine {
+  readonly plugin: string
+  /** `BundlePlan.codeHash`. */
+  readonly codeHash: string
+  /** `quarantineKey` of the instance. */
+  readonly key: string
+  /** What it did; null when nobody knows any more. */
+  readonly harm: HarmKind | null
 }
 
 /** A place on disk that somebody does not want as it stands; it holds until what stands there changes. */
