@@ -33,6 +33,12 @@ export const PLUGIN_ERRORS = {
     'A callback of a timer, a socket or an emitter of its own threw. It is known by its code on the stack: an `error` event of a socket that has no listener shows none, and ends the worker.',
     'Catch it there, and listen to `error`; what `host.setTimeout` and `host.setInterval` call is caught for you. The plugin is quarantined until its code or config changes, and its worker is replaced.',
   ),
+  PLUGIN_EXIT: plugin(
+    503,
+    'A plugin tried to end its worker',
+    'It called `process.exit()`, `process.abort()`, `process.disconnect()`, or `process.kill()` with the id of the worker or of the gateway, most often in a library that takes the process for its own. The call throws, and ends nothing.',
+    'Throw an error instead. At its start the change fails; in a hook `on_failure` decides, and the plugin is quarantined until its code or config changes.',
+  ),
   PLUGIN_MEMORY_EXCEEDED: plugin(
     503,
     'A plugin took too much memory',
@@ -51,7 +57,7 @@ export const PLUGIN_ERRORS = {
   PLUGIN_QUARANTINED: plugin(
     503,
     'A plugin is quarantined',
-    'It blocked the event loop of a worker, or threw where nobody catches it, so none of its hooks is called any more; `on_failure` decides.',
+    'It blocked the event loop of a worker, tried to end it, or threw where nobody catches it, so none of its hooks is called any more; `on_failure` decides.',
     'Mend the plugin, or take it off the route.',
   ),
   BODY_UNREADABLE: plugin(

@@ -65,6 +65,8 @@ function faultText(fault: FaultEvent, worker: number): string {
     }
     case 'uncaught':
       return `${instance} threw in worker ${worker}, where nobody catches it: ${fault.failure.message}`
+    case 'exit':
+      return `${instance} tried to end worker ${worker}: ${fault.failure.message}`
     case 'stall': {
       const [innermost] = fault.frames
       const where = innermost === undefined ? '' : ` in ${innermost}`
@@ -77,6 +79,7 @@ function stackOf(fault: FaultEvent): string[] {
   switch (fault.kind) {
     case 'failures':
     case 'uncaught':
+    case 'exit':
       return callsOf(fault.failure.stack ?? '', STACK_LINES_SHOWN_MAX)
     case 'breaker':
       return []

@@ -1,17 +1,10 @@
+import { endProcess } from './exit-guard.ts'
+
 /** The child's side of the channel to the master. */
 export interface MasterChannel<ToMaster> {
   send(message: ToMaster): void
   /** Sends, then ends as `endProcess` does once the message is on its way. */
   sendLast(message: ToMaster, exitCode: number, isStuck?: boolean): void
-}
-
-/**
- * `isStuck`: a call into the system does not return, from a log that is written to a socket, say, or over a network.
- * `process.exit` waits for the thread that made it, for ever (*measured* on Node 26), so the process kills itself.
- */
-export function endProcess(exitCode: number, isStuck: boolean): void {
-  if (isStuck) process.kill(process.pid, 'SIGKILL')
-  else process.exit(exitCode)
 }
 
 /**
@@ -24,11 +17,11 @@ export function childOfMaster<ToMaster extends object>(
 ): MasterChannel<ToMaster> {
   if (process.send === undefined) {
     process.stderr.write(`The ${name} is started by the gateway; run "cardea serve".\n`)
-    process.exit(1)
+    endProcess(1)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {})
   process.once('disconnect', () => {
-    onOrphaned().finally(() => process.exit(1))
+    onOrphaned().finally(() => endProcess(1))
   })
   const send = (message: ToMaster, onSent: () => void): void => {
     // A master that is gone: 'disconnect' ends us.

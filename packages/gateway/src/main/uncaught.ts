@@ -1,7 +1,8 @@
 import { GatewayError, messageOf, stackOf } from '../base/errors.ts'
+import { HARMS } from '../protocol/faults.ts'
 import type { Suspect } from './suspects.ts'
 
-/** An exception that nobody caught, and whose code threw it. */
+/** An exception that nobody caught, or a call that was refused, and whose code it was. */
 export interface Uncaught {
   readonly error: GatewayError
   /** Of the innermost plugin on the stack: the first digits of its code's hash. */
@@ -23,6 +24,26 @@ export function uncaughtOf(
   stopped: ReadonlySet<string>,
 ): Uncaught | null {
   if (!(thrown instanceof Error)) return null
+  return blamed(thrown, 'PLUGIN_UNCAUGHT', suspects, stopped)
+}
+
+/** The same of what a plugin was refused that wanted to end the process. */
+export function exitOf(
+  refused: GatewayError,
+  suspects: readonly Suspect[],
+  stopped: ReadonlySet<string>,
+): Uncaught | null {
+  return blamed(refused, 'PLUGIN_EXIT', suspects, stopped)
+}
+
+const DEEDS = { PLUGIN_UNCAUGHT: HARMS.uncaught, PLUGIN_EXIT: HARMS.exit } as const
+
+function blamed(
+  thrown: Error,
+  code: keyof typeof DEEDS,
+  suspects: readonly Suspect[],
+  stopped: ReadonlySet<string>,
+): Uncaught | null {
   for (const [, codeHash = ''] of framesOf(thrown).matchAll(PLUGIN_FRAME)) {
     const isOfIt = (hash: string): boolean => hash.startsWith(codeHash)
     const found = suspects.filter(({ plan }) => isOfIt(plan.codeHash))
@@ -31,8 +52,8 @@ export function uncaughtOf(
     if (first === undefined && !isStopped) continue
     const name = first?.plan.name ?? null
     const who = isStopped ? 'A plugin that was stopped' : `Plugin "${name}"`
-    const message = `${who} threw where nobody catches it: ${messageOf(thrown)}`
-    const error = new GatewayError('PLUGIN_UNCAUGHT', message, {
+    const message = `${who} ${DEEDS[code]}: ${messageOf(thrown)}`
+    const error = new GatewayError(code, message, {
       ...(name !== null && { plugin: name }),
       cause: thrown,
     })

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { LOGS_FOLDER } from '../base/own-folders.ts'
+import { isMarkOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
 import { createLog, type GatewayLog } from '../observe/log.ts'
@@ -21,7 +22,7 @@ import type { PluginStateCopy, WorkerCensus, WorkerToSupervisor } from '../proto
 import { openFilesMax } from './open-files.ts'
 import { StallRecovery } from './stall-recovery.ts'
 import { markStep, type Staging, type Suspect, suspectsOf } from './suspects.ts'
-import { uncaughtOf } from './uncaught.ts'
+import { exitOf, type Uncaught, uncaughtOf } from './uncaught.ts'
 import { Watchdog } from './watchdog.ts'
 import { within } from './within.ts'
 
@@ -47,7 +48,11 @@ export class WorkerEngine {
   readonly #watchdog: Watchdog
   readonly #recovery: StallRecovery
   readonly #tell: WorkerEngineOptions['tell']
-  /** Hashes of code that threw where nobody catches it, as far as frames show them. */
+  /** What code was refused that wanted to end the process. */
+  readonly #refused = new WeakSet<GatewayError>()
+  /** Nobody knew whose code that was, which is said once: a timer would say it for ever. */
+  #hasRefusedUnknown = false
+  /** Hashes of code that threw where nobody catches it, or was refused the end of the process, as far as frames show them. */
   readonly #uncaught = new Set<string>()
   /** A plugin was ended: promises of ours may never settle. */
   #hasStalled = false
@@ -266,18 +271,44 @@ export class WorkerEngine {
     // What threw before may be nobody's by now, such as code whose stage has failed.
     const stopped = new Set([...this.#pool.stopped, ...this.#uncaught])
     const uncaught = uncaughtOf(thrown, this.#suspects, stopped)
-    if (uncaught === null) return false
-    const { error, codeHash, culprits } = uncaught
+    // Nothing was left half done by a call that was refused, whoever made it.
+    if (uncaught === null) return thrown instanceof GatewayError && this.#refused.has(thrown)
+    this.#onHarm('uncaught', uncaught, messageOf(thrown))
+    return true
+  }
+
+  /**
+   * Code that runs here wanted to end the process, and is refused that by this error: the same follows, for whoever's code is on
+   * the stack. Of several instances of that code it is the one whose hook runs, where one does.
+   */
+  onExitRefused(refused: GatewayError): void {
+    const stopped = new Set([...this.#pool.stopped, ...this.#uncaught])
+    const isRunning = ({ plan }: Suspect): boolean => isMarkOf(runningMark[0] ?? NOBODY, plan.key)
+    const suspects = this.#suspects.toSorted((a, b) => Number(isRunning(b)) - Number(isRunning(a)))
+    const found = exitOf(refused, suspects, stopped)
+    this.#refused.add(refused)
+    if (found === null) {
+      if (!this.#hasRefusedUnknown) this.report('Nobody knows whose code wanted to end the worker', refused)
+      this.#hasRefusedUnknown = true
+      return
+    }
+    const running = found.culprits.filter(isRunning)
+    const culprits = running.length > 0 ? running : found.culprits
+    this.#onHarm('exit', { ...found, culprits }, refused.message)
+  }
+
+  /** `what`: of the error, without whose it is. */
+  #onHarm(kind: 'uncaught' | 'exit', { error, codeHash, culprits }: Uncaught, what: string): void {
     // A timer throws again and again until the process ends.
-    if (this.#uncaught.has(codeHash)) return true
+    if (this.#uncaught.has(codeHash)) return
     this.#uncaught.add(codeHash)
     const { code, message, plugin, stack = null } = error
     this.reportFailure({ code, message, plugin, stack })
-    const failure = { code, message: messageOf(thrown), plugin, stack }
+    const failure = { code, message: what, plugin, stack }
     for (const { plan } of culprits) {
       const { key, name: instance, plugin } = plan
       this.#dataPlane.quarantine(key)
-      this.#tell({ kind: 'fault', event: { kind: 'uncaught', key, instance, plugin, failure } })
+      this.#tell({ kind: 'fault', event: { kind, key, instance, plugin, failure } })
     }
     const { before = null } = this.#staging ?? {}
     if (before === null || culprits.every(({ plan }) => before.has(plan.key))) this.#onHarmed(error)
@@ -286,7 +317,6 @@ export class WorkerEngine {
       // Whoever staged hears first why that failed.
       setImmediate(() => this.#onHarmed(error))
     }
-    return true
   }
 
   reportFailure(failure: Failure): void {

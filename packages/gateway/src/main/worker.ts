@@ -6,7 +6,8 @@ import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
 import { type PackedPlan, unpackPlan } from '../protocol/slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
-import { childOfMaster, endProcess } from './child-of-master.ts'
+import { childOfMaster } from './child-of-master.ts'
+import { endProcess, exitRefused, guardExits } from './exit-guard.ts'
 import { WorkerEngine } from './worker-engine.ts'
 
 /**
@@ -31,6 +32,11 @@ process.on('unhandledRejection', (thrown) =>
   report('A promise was rejected and nobody waited for it', thrown),
 )
 process.on('uncaughtException', onUncaught)
+guardExits((call) => {
+  const refused = exitRefused(call)
+  worker?.onExitRefused(refused)
+  return refused
+})
 
 async function answer(message: MasterToWorker, handle: unknown): Promise<void> {
   switch (message.kind) {

@@ -40,11 +40,20 @@ export type FaultEvent =
       readonly plugin: string
       readonly failure: Failure
     }
+  /** It called `process.exit()` or the like, which was refused. The worker wants to be replaced. */
+  | {
+      readonly kind: 'exit'
+      readonly key: string
+      readonly instance: string
+      readonly plugin: string
+      readonly failure: Failure
+    }
 
 /** What quarantines an instance, as the end of a sentence about it. */
 export const HARMS = {
   stall: 'blocked the event loop',
   uncaught: 'threw where nobody catches it',
+  exit: 'tried to end its worker',
 } as const
 
 export type HarmKind = keyof typeof HARMS

@@ -74,7 +74,7 @@ export interface InstancePlan {
   readonly dependencies: readonly number[]
   /** Counts up when somebody wants the instance made anew although nothing of it changed: `reload`, a breaker. */
   readonly incarnation: number
-  /** It blocked an event loop: no hook of it is called, its failure policy decides at once. */
+  /** It blocked an event loop, or harmed a worker in another way (`HARMS`): no hook of it is called, its failure policy decides at once. */
   readonly quarantined: boolean
 }
 

@@ -37,6 +37,7 @@ const KNOWN_FAULTS: ReadonlySet<ErrorCode> = new Set([
   'HOOK_TIMEOUT',
   'HOOK_RETURN_INVALID',
   'PLUGIN_STALLED',
+  'PLUGIN_EXIT',
 ])
 
 /** Whose fault a throw in a hook is: the client's or the upstream's when it came from a body, else the plugin's. */
