@@ -103,6 +103,10 @@ test('a quarantine outlives rollbacks and other code in between, until somebody 
   assert.equal((await cardea('plugin', 'rollback', 'hello')).code, 0)
   assert.equal(await running.ask('/'), 'none 503')
 
+  const state =
+    'quarantined: "hello" blocked the event loop; mend and save it, or "cardea plugin reload hello"'
+  assert.ok((await cardea('status')).stdout.includes(` ${state}\n`))
+  assert.ok((await cardea('plugin', 'info', 'hello')).stdout.startsWith(`Plugin hello 1.0.0: ${state}\n`))
   assert.equal((await cardea('plugin', 'reload', 'hello')).code, 0)
   assert.equal(await running.ask('/'), 'one 200')
 })

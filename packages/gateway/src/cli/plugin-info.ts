@@ -26,9 +26,9 @@ export function pluginInfoText(info: PluginInfo, directory: string, now: number)
 function headOf(info: PluginInfo, directory: string): string {
   const { name, version, description, folder, category, dependencies, permissions, state } = info
   const title = [name, ...(version === null ? [] : [version])].join(' ')
-  const text = pluginStateText(state)
+  const text = pluginStateText(name, state)
   // The state is that of the newest change, and what runs may be of an older one.
-  const isOlder = info.instances.length > 0 && state.kind !== 'active'
+  const isOlder = info.instances.length > 0 && state.kind !== 'active' && state.kind !== 'quarantined'
   const lines = [`Plugin ${title}: ${isOlder ? `runs; on disk it is ${text}` : text}`]
   if (description !== '') lines.push(`  ${description}`)
   const ranges = Object.entries(dependencies).map(([plugin, range]) => `${plugin} ${range}`)

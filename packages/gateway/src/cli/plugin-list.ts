@@ -53,7 +53,7 @@ export async function pluginList(options: PluginListOptions): Promise<number> {
       plugin.name,
       plugin.version ?? '',
       placeOf(originOf(plugin.folder, directories), plugin.folder, from),
-      pluginStateText(plugin.state, idle.has(plugin.folder)),
+      pluginStateText(plugin.name, plugin.state, idle.has(plugin.folder)),
     ])
     if (rows.length > 0) chains.push(`Plugins\n${table(['name', 'version', 'from', 'state'], rows)}`)
     if (chains.length > 0) io.out(chains.join('\n'))

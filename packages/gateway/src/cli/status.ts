@@ -116,7 +116,7 @@ function pluginsText({ plugins, directory, pending }: GatewayStatus): string {
     name,
     version ?? '',
     folderText(directory, folder),
-    pluginStateText(state),
+    pluginStateText(name, state),
   ])
   // Then they are those of the change that did not go live; what runs stands below.
   const title = pending === null ? 'Plugins' : 'Plugins, as they stand on disk'

@@ -312,7 +312,7 @@ async function decide(
  * worker that does not acknowledge is replaced by one that does. Returns the skew between the workers.
  */
 async function commit(candidate: Candidate, { master, workers, log }: ChangeGround): Promise<number | null> {
-  const { plan, lifecycle } = candidate
+  const { plan, lifecycle, overlay } = candidate
   try {
     await master.commit(plan)
   } catch (thrown) {
@@ -321,7 +321,7 @@ async function commit(candidate: Candidate, { master, workers, log }: ChangeGrou
   }
   const { swappedAt, failed } = await workers.commit(plan)
   for (const { worker, reason } of failed) master.replaceWorker(worker, reason)
-  lifecycle.committed(plan)
+  lifecycle.committed(plan, overlay.controls.quarantined)
   return swappedAt.length < 2 ? null : Math.max(...swappedAt) - Math.min(...swappedAt)
 }
 

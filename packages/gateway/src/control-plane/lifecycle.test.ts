@@ -8,6 +8,7 @@ import type { PluginStatus } from '../protocol/plugin-state.ts'
 import type { BuiltPlugin } from './build.ts'
 import { NEXT_STEPS, PluginLifecycle } from './lifecycle.ts'
 import { problemAt } from './problem.ts'
+import { quarantineOf } from './quarantine.ts'
 import { verifiedPlugin } from './test-support.ts'
 
 const ROOT = '/plugins'
@@ -29,7 +30,9 @@ const problem = (name: string) =>
 function planOf(...names: string[]): GenerationPlan {
   return {
     number: 7,
-    instances: names.map((name) => ({
+    instances: names.map((name, id) => ({
+      id,
+      dependencies: [],
       name: `my-${name}`,
       plugin: name,
       version: '2.0.0',
@@ -54,7 +57,7 @@ function at(stage: 'discovered' | 'verified' | 'built' | 'validated' | 'active',
     verified: () => lifecycle.verified(names.map(verified), []),
     built: () => lifecycle.built(names.map(built), []),
     validated: () => lifecycle.validated(new Set(names.map(folderOf)), [], []),
-    active: () => lifecycle.committed(planOf(...names)),
+    active: () => lifecycle.committed(planOf(...names), []),
   }
   for (const [name, run] of Object.entries(advance)) {
     run()
@@ -70,7 +73,7 @@ function stateIn(lifecycle: PluginLifecycle, name: string) {
 
 test('PluginLifecycle refuses a step that cannot follow, and keeps the state', () => {
   const { lifecycle, steps, stateOf } = at('verified', 'a')
-  assert.throws(() => lifecycle.committed(planOf('a')), {
+  assert.throws(() => lifecycle.committed(planOf('a'), []), {
     code: 'INTERNAL_ERROR',
     message: 'Cannot take plugin "a" from verified to active: no stage does that',
   })
@@ -89,7 +92,7 @@ test('PluginLifecycle refuses any step of a plugin that failed, is disabled or h
   const stopped = at('active', 'a')
   stopped.lifecycle.draining()
   stopped.lifecycle.stopped()
-  assert.throws(() => stopped.lifecycle.committed(planOf('a')), /from stopped to active/)
+  assert.throws(() => stopped.lifecycle.committed(planOf('a'), []), /from stopped to active/)
 })
 
 test('PluginLifecycle keeps the stage and every fault of a plugin that failed, others go on', () => {
@@ -166,7 +169,7 @@ test('PluginLifecycle makes active what the plan runs, and drains and stops only
   const { lifecycle, steps, stateOf } = at('validated', 'a', 'b')
   lifecycle.stopped()
   lifecycle.draining()
-  lifecycle.committed(planOf('b'))
+  lifecycle.committed(planOf('b'), [])
   lifecycle.stopped()
   lifecycle.draining()
   assert.deepEqual(stateOf('b'), { kind: 'draining', generation: 7 })
@@ -174,6 +177,27 @@ test('PluginLifecycle makes active what the plan runs, and drains and stops only
   lifecycle.stopped()
   assert.deepEqual(steps, ['b active', 'b draining', 'b stopped'])
   assert.deepEqual(stateOf('a'), { kind: 'validated' })
+})
+
+test('PluginLifecycle has a plugin quarantined with what its instances did, and drains and stops it', () => {
+  const { lifecycle, steps, stateOf } = at('validated', 'a', 'b')
+  const plan = planOf('a', 'b')
+  const instances = plan.instances.map((instance) => ({ ...instance, quarantined: instance.plugin === 'a' }))
+  const known = instances.map((instance) => quarantineOf(instance, instances, 'stall'))
+  lifecycle.committed({ ...plan, instances }, known)
+  const name = instances[0]?.name
+  assert.deepEqual(stateOf('a'), {
+    kind: 'quarantined',
+    generation: 7,
+    instances: [{ name, harm: 'stall' }],
+  })
+  lifecycle.draining()
+  lifecycle.stopped()
+  assert.deepEqual(steps, ['a quarantined', 'b active', 'a draining', 'b draining', 'a stopped', 'b stopped'])
+  const adopted = new PluginLifecycle()
+  adopted.adopted({ ...plan, instances })
+  const state = { kind: 'quarantined', generation: 7, instances: [{ name, harm: null }] }
+  assert.deepEqual(stateIn(adopted, 'a'), state)
 })
 
 test('adopted() takes over what a plan runs, with name and version', () => {

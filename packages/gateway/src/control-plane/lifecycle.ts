@@ -6,21 +6,24 @@ import type { PluginFault, PluginStage, PluginState, PluginStatus } from '../pro
 import type { BuiltPlugin } from './build.ts'
 import type { FoundPlugin } from './discover.ts'
 import type { PluginProblem } from './problem.ts'
+import { quarantineKeys } from './quarantine.ts'
 import type { IdlePlugin } from './resolve.ts'
 import { startFaultOf } from './start-fault.ts'
+import type { Quarantine } from './store/types.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
 type Step = Exclude<PluginState['kind'], 'failed'> | `failed at ${PluginStage}`
 
 /** What may follow on a state. A generation that a former supervisor committed is taken over as it is: active. */
 export const NEXT_STEPS = {
-  unknown: ['discovered', 'failed at discover', 'active'],
+  unknown: ['discovered', 'failed at discover', 'active', 'quarantined'],
   discovered: ['verified', 'failed at verify'],
   verified: ['built', 'disabled', 'failed at build'],
   built: ['validated', 'disabled', 'failed at validate'],
-  validated: ['tried', 'active', 'failed at start'],
-  tried: ['active', 'failed at start'],
+  validated: ['tried', 'active', 'quarantined', 'failed at start'],
+  tried: ['active', 'quarantined', 'failed at start'],
   active: ['draining'],
+  quarantined: ['draining'],
   draining: ['stopped'],
   stopped: [],
   failed: [],
@@ -106,23 +109,23 @@ export class PluginLifecycle {
     this.#move(found.folder, { kind: 'failed', stage: 'start', faults: [found.fault] })
   }
 
-  /** Every worker serves the plan. */
-  committed(plan: GenerationPlan): void {
-    for (const folder of foldersOf(plan).keys())
-      this.#move(folder, { kind: 'active', generation: plan.number })
+  /** Every worker serves the plan. `quarantined`: what is known of the instances that it says are. */
+  committed(plan: GenerationPlan, quarantined: readonly Quarantine[]): void {
+    for (const [folder, { name }] of foldersOf(plan)) this.#move(folder, servedState(plan, name, quarantined))
   }
 
   /** A plan that is served already; what it does not run is not known. */
   adopted(plan: GenerationPlan): void {
     for (const [folder, { name, version }] of foldersOf(plan)) {
-      this.#step({ folder, name, version, state: { kind: 'active', generation: plan.number } })
+      this.#step({ folder, name, version, state: servedState(plan, name, []) })
     }
   }
 
   /** New exchanges do not get the generation any more. */
   draining(): void {
     for (const { folder, state } of this.plugins) {
-      if (state.kind === 'active') this.#move(folder, { kind: 'draining', generation: state.generation })
+      if (state.kind === 'active' || state.kind === 'quarantined')
+        this.#move(folder, { kind: 'draining', generation: state.generation })
     }
   }
 
@@ -168,6 +171,19 @@ const DISABLED_BY = {
   'disabled by command': 'command',
   'switched off in the config': 'config',
 } as const
+
+function servedState(
+  { number, instances }: GenerationPlan,
+  plugin: string,
+  known: readonly Quarantine[],
+): PluginState {
+  const barred = instances.filter((instance) => instance.plugin === plugin && instance.quarantined)
+  if (barred.length === 0) return { kind: 'active', generation: number }
+  const keys = quarantineKeys(instances)
+  const harmOf = (id: number) => known.find(({ key }) => key === keys.get(id))?.harm ?? null
+  const quarantined = barred.map(({ id, name }) => ({ name, harm: harmOf(id) }))
+  return { kind: 'quarantined', generation: number, instances: quarantined }
+}
 
 function stepTo(state: PluginState): Step {
   return state.kind === 'failed' ? `failed at ${state.stage}` : state.kind

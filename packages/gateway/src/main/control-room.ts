@@ -228,10 +228,10 @@ export class ControlRoom {
   /** What was decided last is what all serve; `running` is what the master has. */
   async #adopted(reference: Reference, running: number): Promise<void> {
     const { log, workers, master } = this.#options
-    const { plan, lifecycle } = reference.candidate
+    const { plan, lifecycle, overlay } = reference.candidate
     if (plan.number !== running) await this.#rollForward(plan)
     for (const { worker, reason } of (await workers.commit(plan)).failed) master.replaceWorker(worker, reason)
-    lifecycle.committed(plan)
+    lifecycle.committed(plan, overlay.controls.quarantined)
     this.#faults.committed(reference)
     this.#keepOutline(reference)
     log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../base/errors.ts'
+import type { HarmKind } from './faults.ts'
 
 /**
  * Where a plugin stands on its way into a generation and out of it. docs/reference/plugin-states.md is the same for
@@ -17,6 +18,8 @@ export type PluginState =
   | { readonly kind: 'tried' }
   /** Every worker serves the generation that runs it. */
   | { readonly kind: 'active'; readonly generation: number }
+  /** The same, but hooks of these instances are not called. Never none. */
+  | { readonly kind: 'quarantined'; readonly generation: number; readonly instances: readonly Quarantined[] }
   /** New exchanges do not get it any more; those that began with it may. */
   | { readonly kind: 'draining'; readonly generation: number }
   /** No worker runs it any more. */
@@ -25,6 +28,13 @@ export type PluginState =
   | { readonly kind: 'failed'; readonly stage: PluginStage; readonly faults: readonly PluginFault[] }
   /** Somebody does not want it to run. */
   | { readonly kind: 'disabled'; readonly by: 'plugin.json' | 'config' | 'command' }
+
+export interface Quarantined {
+  /** The instance's name. */
+  readonly name: string
+  /** What it did; null when nobody knows any more. */
+  readonly harm: HarmKind | null
+}
 
 /** What can fail of a plugin's way. `start` is the part that runs its code, in the workers. */
 export type PluginStage = 'discover' | 'verify' | 'build' | 'validate' | 'start'
