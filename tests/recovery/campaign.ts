@@ -64,6 +64,8 @@ export async function campaign(t: TestScope, options: CampaignOptions): Promise<
       }),
     )
     if (!isAwaited) continue
+    // A rollback that is under way holds back what is saved meanwhile.
+    await Promise.all(commands)
     await stage.settles()
     await heal(stage)
     options.onProgress?.(round, result())
