@@ -86,3 +86,40 @@ test('wantsColor() wants a terminal, and heeds NO_COLOR and a dumb one', () => {
   assert.equal(wantsColor({ isTTY: true }, { NO_COLOR: '1' }), false)
   assert.equal(wantsColor({ isTTY: true }, { TERM: 'dumb' }), false)
 })
+
+test('renderProblems() marks the end of the last lines of code when the place is on an empty line behind them', () => {
+  const lines = [
+    'export function PluginMain() {',
+    '\treturn {',
+    '    handle: () => true,  ',
+    '  }',
+    '',
+    '',
+    '',
+  ]
+  const at = { code: 'PLUGIN_BUILD_FAILED', line: 6, column: 1 } as const
+  const text = renderProblems([{ ...problem, ...at }], { textOf: () => lines.join('\r\n') })
+  assert.deepEqual(text.split('\n').slice(1, 5), [
+    '  2 | \treturn {',
+    '  3 |     handle: () => true,',
+    '  4 |   }',
+    '    |    ^',
+  ])
+})
+
+test('renderProblems() lines up the numbers of several lines, and shows no more of a config than one', () => {
+  const text = `${'x\n'.repeat(8)}- a\n- [b\n\n`
+  const at = { line: 12, column: 1 }
+  const code = renderProblems([{ ...problem, ...at, code: 'PLUGIN_BUILD_FAILED' }], { textOf: () => text })
+  assert.ok(code.includes('\n   8 | x\n   9 | - a\n  10 | - [b\n     |     ^\n'), code)
+  const config = renderProblems([{ ...problem, ...at, code: 'CONFIG_SYNTAX' }], { textOf: () => text })
+  assert.ok(config.includes('\n  10 | - [b\n     |     ^\n') && !config.includes('- a'), config)
+})
+
+test('renderProblems() shows no lines before an empty one where a secret is near, or there are none', () => {
+  const textOf = () => 'password: x\n\n'
+  for (const near of [{ hidden: true }, { secretColumn: 1 }]) {
+    assert.ok(!renderProblems([{ ...problem, column: 1, ...near }], { textOf }).includes('^'))
+  }
+  assert.ok(!renderProblems([problem], { textOf: () => '\n \n' }).includes('^'))
+})

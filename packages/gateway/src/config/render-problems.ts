@@ -13,6 +13,7 @@ export interface RenderOptions {
 }
 
 const EXCERPT_LENGTH_MAX = 120
+const LINES_BEFORE_END = 3
 
 /** Colours only for a terminal, and not against the user's wish (https://no-color.org). */
 export function wantsColor(
@@ -33,12 +34,11 @@ function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
   const file = options.directory === undefined ? problem.file : shortPath(options.directory, problem.file)
   const place = `${file}:${problem.line}:${problem.column}`
   const lines = [`${paint('1', printable(place))} ${paint('31', problem.code)} ${printable(problem.message)}`]
-  const excerpt = excerptOf(problem, options.textOf)
-  if (excerpt !== null) {
-    const gutter = `${problem.line}`
-    lines.push(`  ${paint('2', `${gutter} |`)} ${excerpt.line}`)
-    lines.push(`  ${paint('2', `${' '.repeat(gutter.length)} |`)} ${excerpt.indent}${paint('31', '^')}`)
-  }
+  const frame = codeFrame(problem, options.textOf, {
+    gutter: (text) => paint('2', text),
+    mark: (text) => paint('31', text),
+  })
+  for (const line of frame ?? []) lines.push(`  ${line}`)
   const facts: [string, string | null][] = [
     ['key', problem.key],
     ['given', problem.given],
@@ -52,23 +52,86 @@ function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
   return `${lines.join('\n')}\n`
 }
 
-/** The line of the place, and what leads up to the place in blanks; null when there is no text to show. */
-export function excerptOf(
-  place: Position & Pick<ConfigProblem, 'hidden' | 'secretColumn'>,
+/** What a frame is painted with. */
+export interface FramePaint {
+  gutter(text: string): string
+  mark(text: string): string
+}
+
+const UNPAINTED: FramePaint = { gutter: (text) => text, mark: (text) => text }
+
+type FramePlace = Position & Partial<Pick<ConfigProblem, 'code' | 'hidden' | 'secretColumn'>>
+
+/** The line of the place with a caret below it, a text a line; null when there is no text to show. */
+export function codeFrame(
+  place: FramePlace,
   textOf: RenderOptions['textOf'],
-): { readonly line: string; readonly indent: string } | null {
-  const written = textOf?.(place.file)?.split(/\r?\n/)[place.line - 1]
-  if (written === undefined || written.trim() === '') return null
+  paint: FramePaint = UNPAINTED,
+): string[] | null {
+  const excerpt = excerptOf(place, textOf)
+  if (excerpt === null) return null
+  const { lines, caretIndent } = excerpt
+  const width = `${lines.at(-1)?.number ?? ''}`.length
+  const shown = lines.map(({ number, text }) => `${paint.gutter(`${`${number}`.padStart(width)} |`)} ${text}`)
+  return [...shown, `${paint.gutter(`${' '.repeat(width)} |`)} ${caretIndent}${paint.mark('^')}`]
+}
+
+interface Excerpt {
+  /** One; the last ones before the place when that is on an empty line. */
+  readonly lines: readonly { readonly number: number; readonly text: string }[]
+  /** What leads up to the place, in blanks. */
+  readonly caretIndent: string
+}
+
+function excerptOf(place: FramePlace, textOf: RenderOptions['textOf']): Excerpt | null {
+  const text = textOf?.(place.file) ?? null
+  const written = text === null ? undefined : lineOf(text, place.line)
+  if (text === null || written === undefined) return null
   const end = Math.min(place.hidden === true ? place.column : Infinity, place.secretColumn ?? Infinity)
+  if (written.trim() === '') return end === Infinity ? endBefore(text, place) : null
   if (end < place.column) return null
   const line = end === Infinity ? written : `${written.slice(0, end - 1)}…`
-  // Long lines are shown around the caret.
-  const start = Math.max(0, place.column - 1 - EXCERPT_LENGTH_MAX / 2)
-  const shown = line.slice(start, start + EXCERPT_LENGTH_MAX)
-  const before = shown.slice(0, place.column - 1 - start)
+  return cutAround(place.column, [{ number: place.line, text: line }])
+}
+
+/** The text may be a library's: it is not split into all of its lines. */
+function lineOf(text: string, number: number): string | undefined {
+  let start = 0
+  for (let line = 1; line < number; line += 1) {
+    const end = text.indexOf('\n', start)
+    if (end < 0) return undefined
+    start = end + 1
+  }
+  const end = text.indexOf('\n', start)
+  return text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '')
+}
+
+/** A bracket that nobody closed is missed at the end of the file: shown are the last lines that hold anything. */
+function endBefore(text: string, { line, code }: FramePlace): Excerpt | null {
+  const lines = text.split(/\r?\n/, line)
+  const last = lines.findLastIndex((written) => written.trim() !== '')
+  const lastText = lines[last]?.trimEnd()
+  if (lastText === undefined) return null
+  // What of a config that cannot be parsed is a secret nobody knows.
+  const count = code === 'CONFIG_SYNTAX' ? 1 : LINES_BEFORE_END
+  const first = Math.max(0, last - count + 1)
+  const shown = lines.slice(first, last + 1).map((written, index) => ({
+    number: first + index + 1,
+    text: written.trimEnd(),
+  }))
+  return cutAround(lastText.length + 1, shown)
+}
+
+/** Long lines are shown around the column of the last one. */
+function cutAround(column: number, lines: Excerpt['lines']): Excerpt {
+  const start = Math.max(0, column - 1 - EXCERPT_LENGTH_MAX / 2)
+  const before = lines.at(-1)?.text.slice(start, column - 1) ?? ''
   return {
-    line: printable(shown),
-    indent: printable(before).replaceAll(WIDE, '  ').replaceAll(/[^\t]/g, ' '),
+    lines: lines.map(({ number, text }) => ({
+      number,
+      text: printable(text.slice(start, start + EXCERPT_LENGTH_MAX)),
+    })),
+    caretIndent: printable(before).replaceAll(WIDE, '  ').replaceAll(/[^\t]/g, ' '),
   }
 }
 

@@ -1,5 +1,5 @@
 import { GatewayError, messageOf } from '../base/errors.ts'
-import { excerptOf } from '../config/render-problems.ts'
+import { codeFrame } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
 import type { ConfigProblem } from '../config/types.ts'
 import type { ChangeProblem, HeldLoss } from '../protocol/control.ts'
@@ -83,9 +83,6 @@ export function failedByThrow(
 }
 
 /** The line with a caret under the place; null when the file is not at hand. */
-function frameOf(place: Parameters<typeof excerptOf>[0]): string | null {
-  const excerpt = excerptOf(place, sourceTextOf)
-  if (excerpt === null) return null
-  const gutter = `${place.line}`
-  return `${gutter} | ${excerpt.line}\n${' '.repeat(gutter.length)} | ${excerpt.indent}^`
+function frameOf(place: Parameters<typeof codeFrame>[0]): string | null {
+  return codeFrame(place, sourceTextOf)?.join('\n') ?? null
 }
