@@ -173,7 +173,14 @@ function liveInstance(middleware: Middleware, id: number): LiveInstance {
     incarnation: 0,
     quarantined: false,
   }
-  return { plan, middleware, log: silent, mapStack: (error) => error.stack ?? '', stop: async () => {} }
+  return {
+    plan,
+    middleware,
+    log: silent,
+    mapStack: (error) => error.stack ?? '',
+    frameOf: () => null,
+    stop: async () => {},
+  }
 }
 
 /** Answers as soon as it is asked, as an upstream on a warm connection that needs no time. */

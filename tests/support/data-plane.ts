@@ -251,6 +251,7 @@ function liveInstance(plugin: Middleware | PluginSpec, id: number, logged: Logge
     middleware: specOf(plugin).middleware,
     log: logInto(logged),
     mapStack: (error) => error.stack ?? '',
+    frameOf: () => null,
     stop: async () => {},
   }
 }

@@ -119,7 +119,7 @@ export function openTrialRunner(logged: LoggedLine[], limits: Partial<TrialLimit
     entryFile: childEntryFile('trial.ts'),
     flags: childFlags(),
     log: logInto(logged),
-    mapStack: (bundle, error) => bundleMapper(bundle)(error),
+    mapStack: (bundle, error) => bundleMapper(bundle).mapStack(error),
     limits,
   })
 }

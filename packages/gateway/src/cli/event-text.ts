@@ -2,10 +2,12 @@ import { printable } from '../config/render-problems.ts'
 import type { ControlEvent } from '../protocol/control.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import { type ChangeTextOptions, changeText, headlineOf } from './change-text.ts'
-import { callsOf, countText, millisecondsText, PLAIN, plural } from './text.ts'
+import { countText, millisecondsText, ownCallsOf, PLAIN, plural, printableLines } from './text.ts'
 import { traceText } from './trace-text.ts'
 
 const STACK_LINES_SHOWN_MAX = 6
+/** What an assertion of Node says has many. */
+const MESSAGE_LINES_SHOWN_MAX = 20
 
 /** An event for the live view, with all that helps; ends with a line break. */
 export function eventText(event: ControlEvent, options: ChangeTextOptions): string {
@@ -15,11 +17,8 @@ export function eventText(event: ControlEvent, options: ChangeTextOptions): stri
       return changeText(event.report, options)
     case 'trace':
       return `${traceText(event.trace, paint, serving)}\n`
-    case 'fault': {
-      const lines = [paint('red', printable(faultText(event.fault, event.worker)))]
-      for (const line of stackOf(event.fault)) lines.push(paint('dim', `    ${line}`))
-      return `${lines.join('\n')}\n`
-    }
+    case 'fault':
+      return faultBlock(event.fault, event.worker, options)
     case 'decision':
     case 'worker':
       return `${paint('yellow', eventLine(event, options.directory))}\n`
@@ -75,15 +74,34 @@ function faultText(fault: FaultEvent, worker: number): string {
   }
 }
 
-function stackOf(fault: FaultEvent): string[] {
+/** What it was, the line of the plugin where it happened, and how the plugin came there. */
+function faultBlock(fault: FaultEvent, worker: number, { paint }: ChangeTextOptions): string {
+  const [first = '', ...rest] = printableLines(faultText(fault, worker)).slice(0, MESSAGE_LINES_SHOWN_MAX)
+  const { frame, stack } = detailsOf(fault)
+  const calls = ownCallsOf(stack, STACK_LINES_SHOWN_MAX)
+  return [
+    paint('red', first),
+    ...rest.map((line) => `    ${line}`),
+    ...(frame === null ? [] : printableLines(frame).map((line) => `      ${line}`)),
+    ...calls.map((call) => paint('dim', `    ${call}`)),
+    '',
+  ].join('\n')
+}
+
+function detailsOf(fault: FaultEvent): { readonly frame: string | null; readonly stack: string } {
   switch (fault.kind) {
     case 'failures':
     case 'uncaught':
     case 'exit':
-      return callsOf(fault.failure.stack ?? '', STACK_LINES_SHOWN_MAX)
+      return { frame: fault.failure.frame, stack: fault.failure.stack ?? '' }
     case 'breaker':
-      return []
+      return { frame: null, stack: '' }
     case 'stall':
-      return fault.frames.slice(1, STACK_LINES_SHOWN_MAX).map((frame) => printable(`at ${frame}`))
+      return { frame: fault.frame, stack: stackOf(fault.frames.slice(1)) }
   }
+}
+
+/** Of those further out: the innermost stands in the first line. */
+function stackOf(frames: readonly string[]): string {
+  return frames.map((frame) => `    at ${frame}`).join('\n')
 }

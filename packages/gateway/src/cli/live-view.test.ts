@@ -82,7 +82,8 @@ test('LiveView shows faults with their calls, and decisions', () => {
   const { view, take } = testView()
   const who = { key: 'k', instance: 'auth', plugin: 'auth' }
   const stack = 'Error: no\n    at handle (/srv/shop/plugins/auth/plugin.ts:3:9)'
-  const failure = { code: 'HOOK_THREW', message: 'handle threw: no', plugin: 'auth', stack } as const
+  const frame = '3 |   throw new Error()\n  |         ^'
+  const failure = { code: 'HOOK_THREW', message: 'handle threw: no', plugin: 'auth', stack, frame } as const
   view.show({ kind: 'fault', at: NOW, worker: 1, fault: { kind: 'failures', ...who, count: 3, failure } })
   view.show({ kind: 'fault', at: NOW, worker: 1, fault: { kind: 'failures', ...who, count: 1, failure } })
   view.show({
@@ -98,7 +99,12 @@ test('LiveView shows faults with their calls, and decisions', () => {
     fault: { kind: 'breaker', ...who, state: 'closed', calls: 0, faults: 0 },
   })
   const frames = ['spin (a.ts:1:2)', 'handle (a.ts:9:1)']
-  view.show({ kind: 'fault', at: NOW, worker: 2, fault: { kind: 'stall', ...who, stalledMs: 1_204, frames } })
+  view.show({
+    kind: 'fault',
+    at: NOW,
+    worker: 2,
+    fault: { kind: 'stall', ...who, stalledMs: 1_204, frames, frame: null },
+  })
   view.show({ kind: 'fault', at: NOW, worker: 2, fault: { kind: 'uncaught', ...who, failure } })
   view.show({ kind: 'decision', at: NOW, plugin: 'auth', text: 'is quarantined' })
   view.show({ kind: 'worker', at: NOW, worker: 2, text: 'is replaced' })
@@ -106,18 +112,54 @@ test('LiveView shows faults with their calls, and decisions', () => {
   assert.equal(
     take(),
     `auth failed 3 times, the last time in worker 1: HOOK_THREW handle threw: no
+      3 |   throw new Error()
+        |         ^
     at handle (/srv/shop/plugins/auth/plugin.ts:3:9)
 auth failed in worker 1: HOOK_THREW handle threw: no
+      3 |   throw new Error()
+        |         ^
     at handle (/srv/shop/plugins/auth/plugin.ts:3:9)
 the breaker of auth is open in worker 2: 60 of 100 calls failed
 the breaker of auth is closed in worker 2
 auth blocked worker 2 for 1,204 ms in spin (a.ts:1:2) and was ended
     at handle (a.ts:9:1)
 auth threw in worker 2, where nobody catches it: handle threw: no
+      3 |   throw new Error()
+        |         ^
     at handle (/srv/shop/plugins/auth/plugin.ts:3:9)
 auth: is quarantined
 worker 2: is replaced
 1,200 requests more, faster than they can be shown
+`,
+  )
+})
+
+test('LiveView shows of a failure the calls in the plugin, and its message line by line', () => {
+  const { view, take } = testView()
+  const stack = [
+    'AssertionError: one\u001b',
+    '    at node:assert:1:2',
+    '    at check (/srv/shop/plugins/auth/check.ts:3:9)',
+    '    at verify (/srv/shop/node_modules/jwt/index.js:3:9)',
+    '    at Array.map (<anonymous>)',
+    '    at Object.handle (/srv/shop/plugins/auth/plugin.ts:5:1)',
+    '    at process.processTicksAndRejections (node:internal/process/task_queues:105:5)',
+  ].join('\n')
+  const failure = {
+    code: 'HOOK_THREW',
+    message: 'one\u001b\ntwo',
+    plugin: 'auth',
+    stack,
+    frame: null,
+  } as const
+  const fault = { kind: 'failures', key: 'k', instance: 'auth', plugin: 'auth', count: 1, failure } as const
+  view.show({ kind: 'fault', at: NOW, worker: 1, fault })
+  assert.equal(
+    take(),
+    `auth failed in worker 1: HOOK_THREW one\ufffd
+    two
+    at check (/srv/shop/plugins/auth/check.ts:3:9)
+    at Object.handle (/srv/shop/plugins/auth/plugin.ts:5:1)
 `,
   )
 })

@@ -1,3 +1,4 @@
+import { sep } from 'node:path'
 import { packageFolder } from '../base/own-folders.ts'
 import { printable } from '../config/render-problems.ts'
 
@@ -32,9 +33,24 @@ export function printableLines(text: string): string[] {
  * plugin. A stack of nothing else is of a mistake of ours, and shown as it is.
  */
 export function callsOf(stack: string, max: number): string[] {
-  const calls = printableLines(stack).flatMap((line) => (/^\s+at /.test(line) ? [line.trim()] : []))
+  const calls = allCallsOf(stack)
   const others = calls.filter((call) => !call.includes(packageFolder) && !call.includes('node:internal/'))
   return (others.length === 0 ? calls : others).slice(0, max)
+}
+
+/** The calls in files that the plugin's author wrote: none of the gateway's, Node's, or a library's. */
+export function ownCallsOf(stack: string, max: number): string[] {
+  const isOthers = (call: string): boolean =>
+    call.includes(packageFolder) ||
+    call.includes(`${sep}node_modules${sep}`) ||
+    / \(bundled\):|[ (]node:|<anonymous>|\(native\)/.test(call)
+  return allCallsOf(stack)
+    .filter((call) => !isOthers(call))
+    .slice(0, max)
+}
+
+function allCallsOf(stack: string): string[] {
+  return printableLines(stack).flatMap((line) => (/^\s+at /.test(line) ? [line.trim()] : []))
 }
 
 export function plural(count: number, noun: string): string {

@@ -87,6 +87,8 @@ export const PLUGIN_LIMITS = {
   foldersMax: 1_000,
   /** Compiled text of one plugin, npm dependencies included. Every worker holds it. */
   bundleBytesMax: 16 * MIB,
+  /** One file's text that is kept beside the bundle, for code frames: more than a person writes. Every worker holds it. */
+  sourceBytesMax: 256 * KIB,
   /** Plugins that esbuild works on at one time. */
   buildsAtOnceMax: 4,
   /** One plugin's build. esbuild takes milliseconds; what does not answer for so long hangs, and so would the change. */

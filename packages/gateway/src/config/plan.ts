@@ -28,14 +28,15 @@ const WORKERS_MAX = 64
 export function planSettings(config: LoadedConfig): SettingsPlan {
   const { value } = config
   return {
-    settings: toSettings(value),
+    settings: toSettings(config),
     upstreams: Object.entries(value.upstreams).map(([name, upstream]) => toUpstream(name, upstream)),
     routes: value.routes.map((route, index) => toRoute(route, index, config)),
     globalPlugins: toOverrides(value.plugins, '/plugins', config),
   }
 }
 
-function toSettings(value: CardeaFile): GatewaySettings {
+function toSettings(config: LoadedConfig): GatewaySettings {
+  const { value } = config
   return {
     listeners: value.listen.map(({ host, port }) => ({ host, port })),
     workers: value.workers === 'auto' ? Math.min(WORKERS_MAX, availableParallelism()) : value.workers,
@@ -44,7 +45,7 @@ function toSettings(value: CardeaFile): GatewaySettings {
     halfClose: value.half_close,
     limits: toLimits(value.limits),
     timeouts: toTimeouts(value.timeouts),
-    log: { level: value.log.level, format: value.log.format },
+    log: toLog(config),
     debug: value.debug,
     changes: {
       generationsLiveMax: value.changes.generations_live_max,
@@ -64,6 +65,18 @@ function toSettings(value: CardeaFile): GatewaySettings {
     ...(value.state === undefined
       ? {}
       : { state: { redis: value.state.redis, onLoss: value.state.on_loss } }),
+  }
+}
+
+/** Who watches wants to read plugins' lines and warnings; what else the gateway does is shown as it happens. */
+function toLog({ value, isWatched = false }: LoadedConfig): GatewaySettings['log'] {
+  const { level, format } = value.log
+  if (!isWatched) return { level, format }
+  const isLoud = level === 'trace' || level === 'debug' || level === 'info'
+  return {
+    level: isLoud ? 'warn' : level,
+    format: format === 'auto' ? 'pretty' : format,
+    pluginLevel: level,
   }
 }
 

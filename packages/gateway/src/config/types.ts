@@ -75,6 +75,8 @@ export interface LoadedConfig {
   readonly source: SourceMap
   /** The files of `${file:…}`, absolute: when one of them changes, so does the config. */
   readonly includedFiles: readonly string[]
+  /** `cardea dev` shows changes, faults and decisions itself. */
+  readonly isWatched?: boolean
 }
 
 export type LoadResult = { readonly ok: true; readonly config: LoadedConfig } | LoadFailure

@@ -4,6 +4,7 @@ import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { descendantsOf, killProcesses, signalProcesses } from '../../../../tests/support/processes.ts'
+import { PLUGIN_LIMITS } from '../config/limits.ts'
 import { buildPlugins, stopBuildService } from './build.ts'
 import { folderOf, verifiedPlugin } from './test-support.ts'
 
@@ -179,6 +180,27 @@ test('buildPlugins() does not let a tsconfig.json around the folder change the p
   const { built, problems } = await buildPlugins([verifiedPlugin(join(root, 'p'))])
   assert.deepEqual(problems, [])
   assert.doesNotMatch(built[0]?.bundle.code ?? '', /wrong|kept/)
+})
+
+test('buildPlugins() keeps the text of own files of a usual size for code frames, and of no library', async (t) => {
+  const long = `export const long = '${'x'.repeat(PLUGIN_LIMITS.sourceBytesMax)}'`
+  const root = await folderOf(t, {
+    'alone/plugin.ts': 'export const x = 1',
+    'p/plugin.ts': `import { dep } from 'dep'\nimport { long } from './long.ts'\nexport const x = [dep, long]`,
+    'p/long.ts': long,
+    'p/node_modules/dep/index.js': `exports.dep = 1`,
+  })
+  const { built } = await buildPlugins(['alone', 'p'].map((name) => verifiedPlugin(join(root, name))))
+  const textsOf = built.map(({ bundle }) => {
+    const map = JSON.parse(bundle.sourceMap) as { sources: string[]; sourcesContent: (string | null)[] }
+    return map.sources.map((source, index) => [source, map.sourcesContent[index]?.slice(0, 9) ?? null])
+  })
+  assert.deepEqual(textsOf[0], [['plugin.ts', 'export co']])
+  assert.deepEqual(textsOf[1]?.toSorted(), [
+    ['long.ts', null],
+    ['node_modules/dep/index.js', null],
+    ['plugin.ts', 'import { '],
+  ])
 })
 
 test('buildPlugins() builds a folder that is a symlink', async (t) => {

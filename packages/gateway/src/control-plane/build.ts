@@ -71,7 +71,7 @@ async function buildPlugin(plugin: VerifiedPlugin, timeoutMs: number): Promise<P
     const bundle: BundlePlan = {
       codeHash: createHash('sha256').update(code.contents).digest('hex'),
       code: code.text,
-      sourceMap: map.text,
+      sourceMap: withOwnSources(map.text, result.metafile.inputs, realFolder),
       entryFile: plugin.entryFile,
     }
     const libraryFiles = Object.keys(result.metafile.inputs)
@@ -85,6 +85,23 @@ async function buildPlugin(plugin: VerifiedPlugin, timeoutMs: number): Promise<P
     const sentence = `Cannot build plugin "${plugin.manifest.name}": ${messageOf(error)}`
     return { ok: false, problems: [problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence, { folder })] }
   }
+}
+
+/**
+ * The map with the text of the plugin's own files, which code frames are made from: on disk they may have changed since.
+ * Nobody needs that of a library.
+ */
+function withOwnSources(text: string, inputs: esbuild.Metafile['inputs'], realFolder: string): string {
+  const isKept = (source: string, bytes: number): boolean =>
+    isOwnFile(realFolder, resolve(realFolder, source)) && bytes <= PLUGIN_LIMITS.sourceBytesMax
+  // Most plugins are all their own: nothing has to be taken apart.
+  if (Object.entries(inputs).every(([file, { bytes }]) => isKept(file, bytes))) return text
+  const map = JSON.parse(text) as { sources: string[]; sourcesContent: string[] }
+  const sourcesContent = map.sources.map((source, index) => {
+    const content = map.sourcesContent[index] ?? ''
+    return isKept(source, Buffer.byteLength(content)) ? content : null
+  })
+  return JSON.stringify({ ...map, sourcesContent })
 }
 
 type BuildOptions = esbuild.BuildOptions & { write: false; metafile: true }
@@ -133,7 +150,7 @@ function buildOptions(plugin: VerifiedPlugin, folder: string): BuildOptions {
     target: 'node24',
     external: ['@cardea/sdk'],
     sourcemap: 'external',
-    sourcesContent: false,
+    sourcesContent: true,
     legalComments: 'none',
     charset: 'utf8',
     logLevel: 'silent',

@@ -1,6 +1,6 @@
-import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
 import { FAULT_LIMITS } from '../config/limits.ts'
+import type { GatewayLog } from '../observe/log.ts'
 import type { ControlEvent, InstanceStatus, PluginVersion } from '../protocol/control.ts'
 import { type BreakerState, type FaultEvent, HARMS, type HarmKind, isHarm } from '../protocol/faults.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
@@ -18,7 +18,7 @@ export interface FaultPolicyOptions {
   readonly engine: ChangeEngine
   readonly workers: Workers
   readonly store: GenerationStore
-  readonly log: Log
+  readonly log: GatewayLog
   onEvent(event: ControlEvent): void
 }
 
@@ -247,7 +247,7 @@ export class FaultPolicy {
   }
 
   #decided(plugin: string, text: string): void {
-    this.#options.log.error(`Plugin fault: ${text}`, { plugin })
+    this.#options.log.events.error(`Plugin fault: ${text}`, { plugin })
     this.#options.onEvent({ kind: 'decision', at: Date.now(), plugin, text })
   }
 

@@ -211,10 +211,7 @@ function loadText(file: string, text: string): Promise<LoadResult> {
 function accept(loaded: LoadResult, { debug, quiet }: Pick<Workshop, 'debug' | 'quiet'>): LoadedConfig {
   if (!loaded.ok) throw failedByFiles(loaded.problems)
   const { value } = loaded.config
-  const { level } = value.log
-  const isLoud = level === 'trace' || level === 'debug' || level === 'info'
-  const log = { ...value.log, level: quiet && isLoud ? 'warn' : level } as const
-  return { ...loaded.config, value: { ...value, debug: debug || value.debug, log } }
+  return { ...loaded.config, isWatched: quiet, value: { ...value, debug: debug || value.debug } }
 }
 
 /** By folder: the version that runs there instead of what stands there; null: nothing. */

@@ -150,6 +150,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     const { relayBufferBytes } = generation.settings.limits
     this.wireOptions = { ...this.wireOptions, relayBufferBytes }
     this.#guards.faults = generation.settings.faults
+    this.#guards.isWatched = generation.settings.log.pluginLevel !== undefined
     this.#guards.confirm(generation.quarantined)
     this.#admission.apply(generation.settings, generation.upstreamPlans)
     this.#trust.blocks = proxies

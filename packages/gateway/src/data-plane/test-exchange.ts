@@ -169,6 +169,7 @@ function liveInstance(hooks: Hooks, id: number, log: Log): LiveInstance {
     middleware: { name: nameOf(id), handle: () => true, ...middleware },
     log,
     mapStack: (error) => `mapped: ${messageOf(error)}`,
+    frameOf: () => null,
     stop: async () => {},
   }
 }

@@ -99,7 +99,7 @@ export class ControlRoom {
       entryFile: childEntryFile('trial.ts'),
       flags: childFlags(),
       log,
-      mapStack: (bundle, error) => bundleMapper(bundle)(error),
+      mapStack: (bundle, error) => bundleMapper(bundle).mapStack(error),
     })
     this.#engine = new ChangeEngine({
       workshop: this.#workshop,

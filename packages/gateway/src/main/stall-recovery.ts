@@ -9,6 +9,8 @@ import type { Suspect } from './suspects.ts'
 
 export interface StallRecoveryOptions {
   readonly log: Log
+  /** For what `onFault` tells too. */
+  readonly faultLog: Log
   readonly dataPlane: DataPlane
   /** All of them, those that are being started included. */
   suspects(): readonly Suspect[]
@@ -62,10 +64,17 @@ export class StallRecovery {
     })
     error.stack = [`${error.name}: ${error.message}`, ...frames.map((frame) => `    at ${frame}`)].join('\n')
     const { code, message, stack } = error
-    this.#options.log.error(message, { code, plugin: error.plugin, stack })
+    const frame = lineOf(stack, stall, suspects)
+    this.#options.faultLog.error(message, {
+      code,
+      plugin: error.plugin,
+      stack,
+      ...(frame !== null && { frame }),
+    })
     for (const { key, name: instance, plugin } of blocked) {
       this.#known.add(key)
-      this.#options.onFault({ kind: 'stall', key, instance, plugin, stalledMs: stall.stalledMs, frames })
+      const { stalledMs } = stall
+      this.#options.onFault({ kind: 'stall', key, instance, plugin, stalledMs, frames, frame })
     }
     seized.mend(error)
     this.#options.onRecovered(error, blamed)
@@ -102,6 +111,15 @@ const isOf =
   (codeHash: string) =>
   ({ plan }: Suspect): boolean =>
     plan.codeHash.startsWith(codeHash)
+
+/** The line of the innermost frame that is in one of the plugins' own files. */
+function lineOf(stack: string, { codeHashes }: Stall, suspects: readonly Suspect[]): string | null {
+  for (const codeHash of codeHashes) {
+    const frame = suspects.find(isOf(codeHash))?.frameOf(stack) ?? null
+    if (frame !== null) return frame
+  }
+  return null
+}
 
 /** `spin (/srv/plugins/a/plugin.ts:12:5)`, the innermost first, in the plugins' own files. */
 function mapped({ frames, codeHashes }: Stall, suspects: readonly Suspect[]): string[] {

@@ -5,7 +5,7 @@ import type { GenerationPlan } from '../protocol/generation.ts'
 import { StandingFaults } from './standing-faults.ts'
 
 const stall = (key: string): FaultEvent => {
-  return { kind: 'stall', key, instance: key, plugin: key, stalledMs: 500, frames: [] }
+  return { kind: 'stall', key, instance: key, plugin: key, stalledMs: 500, frames: [], frame: null }
 }
 
 const breaker = (key: string, state: BreakerState): FaultEvent => {
@@ -43,7 +43,13 @@ describe('StandingFaults', () => {
 
   it('spares them too what threw where nobody catches it', () => {
     const faults = new StandingFaults()
-    const failure = { code: 'PLUGIN_UNCAUGHT', message: 'broken', plugin: 'a', stack: null } as const
+    const failure = {
+      code: 'PLUGIN_UNCAUGHT',
+      message: 'broken',
+      plugin: 'a',
+      stack: null,
+      frame: null,
+    } as const
     faults.note(1, { kind: 'uncaught', key: 'a', instance: 'a', plugin: 'a', failure })
     faults.workerEnded(1)
     assert.deepEqual(quarantined(faults.spared(planOf('a', 'b'))), ['a'])
@@ -85,7 +91,13 @@ describe('StandingFaults', () => {
 
   it('keeps no failures: they are counted, and lost with whoever counts', () => {
     const faults = new StandingFaults()
-    const failure = { code: 'HOOK_TIMEOUT', message: 'broken', plugin: 'a', stack: null } as const
+    const failure = {
+      code: 'HOOK_TIMEOUT',
+      message: 'broken',
+      plugin: 'a',
+      stack: null,
+      frame: null,
+    } as const
     faults.note(1, { kind: 'failures', key: 'a', instance: 'a', plugin: 'a', count: 3, failure })
     assert.deepEqual(faults.all, [])
   })

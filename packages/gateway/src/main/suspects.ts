@@ -1,12 +1,11 @@
 import { type GatewayError, stackOf } from '../base/errors.ts'
 import { markOf, NOBODY, runningMark } from '../base/running-mark.ts'
-import { bundleMapper } from '../plugin-host/load.ts'
+import { type BundleMapper, bundleMapper } from '../plugin-host/load.ts'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 
 /** An instance whose code may run in this process. */
-export interface Suspect {
+export interface Suspect extends BundleMapper {
   readonly plan: InstancePlan
-  mapStack(error: Error): string
 }
 
 /** A generation that is being staged. */
@@ -25,12 +24,12 @@ export function suspectsOf(live: readonly Suspect[], staging: Staging | null): r
   const staged = staging.plan
   const keys = new Set(live.map(({ plan }) => plan.key))
   const starting = staged.instances.filter(({ key }) => !keys.has(key))
-  return [...live, ...starting.map((plan) => ({ plan, mapStack: stackMapperOf(plan, staged) }))]
+  return [...live, ...starting.map((plan) => ({ plan, ...mapperOf(plan, staged) }))]
 }
 
-function stackMapperOf({ codeHash }: InstancePlan, { bundles }: GenerationPlan): Suspect['mapStack'] {
+function mapperOf({ codeHash }: InstancePlan, { bundles }: GenerationPlan): BundleMapper {
   const bundle = bundles.find((bundle) => bundle.codeHash === codeHash)
-  return bundle === undefined ? stackOf : bundleMapper(bundle)
+  return bundle === undefined ? { mapStack: stackOf, frameOf: () => null } : bundleMapper(bundle)
 }
 
 /** Code of the instance of this name runs now, in one step of its life. */

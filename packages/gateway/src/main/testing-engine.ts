@@ -212,7 +212,12 @@ function loadFor(
   const loaded: LoadedBundle =
     inline === undefined
       ? loadBundle(bundle, plugin)
-      : { ...bundle, exports: { [entryPoint]: inline }, mapStack: (error) => error.stack ?? error.message }
+      : {
+          ...bundle,
+          exports: { [entryPoint]: inline },
+          mapStack: (error) => error.stack ?? error.message,
+          frameOf: () => null,
+        }
   const main: unknown = Reflect.get(loaded.exports, entryPoint)
   // What is no function is refused by the start, in its own words.
   if (typeof main !== 'function') return loaded

@@ -87,7 +87,7 @@ async function rest(before: readonly string[]): Promise<readonly string[]> {
 function theLog(settings: GatewaySettings['log']): Log {
   const text = JSON.stringify(settings)
   if (logOf.log !== null && logOf.settings === text) return logOf.log
-  const log = createLog({ settings, process: 'trial' })
+  const log = createLog({ settings, process: 'trial' }).plugins
   logOf = { settings: text, log }
   return log
 }
@@ -109,7 +109,7 @@ function reportUncaught(thrown: unknown, what: string): void {
 function ownerOf(thrown: unknown, plan: GenerationPlan): string | null {
   if (!(thrown instanceof Error)) return null
   for (const bundle of plan.bundles) {
-    const mapStack = bundleMapper(bundle)
+    const { mapStack } = bundleMapper(bundle)
     if (mapStack(thrown) === stackOf(thrown)) continue
     withMappedStack(thrown, mapStack)
     return plan.instances.find(({ codeHash }) => codeHash === bundle.codeHash)?.name ?? null

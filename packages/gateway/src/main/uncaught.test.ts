@@ -7,6 +7,7 @@ import { uncaughtOf } from './uncaught.ts'
 const suspect = (name: string, codeHash: string): Suspect => ({
   plan: { name, codeHash } as InstancePlan,
   mapStack: () => `mapped by ${name}`,
+  frameOf: (stack) => `the line of ${stack}`,
 })
 
 const A = 'aaaaaaaaaaaa0000'

@@ -5,6 +5,8 @@ import type { Suspect } from './suspects.ts'
 /** An exception that nobody caught, or a call that was refused, and whose code it was. */
 export interface Uncaught {
   readonly error: GatewayError
+  /** See `LiveInstance.frameOf`. */
+  readonly frame: string | null
   /** Of the innermost plugin on the stack: the first digits of its code's hash. */
   readonly codeHash: string
   /**
@@ -58,7 +60,8 @@ function blamed(
       cause: thrown,
     })
     error.stack = first?.mapStack(thrown) ?? stackOf(thrown)
-    return { error, codeHash, culprits: isStopped ? [] : found }
+    const frame = first?.frameOf(error.stack) ?? null
+    return { error, frame, codeHash, culprits: isStopped ? [] : found }
   }
   return null
 }

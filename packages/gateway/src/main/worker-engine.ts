@@ -85,13 +85,14 @@ export class WorkerEngine {
       send: (request) => tell({ kind: 'node', request }),
     })
     this.#pool = new InstancePool({
-      log: this.#log,
+      log: this.#log.plugins,
       surroundings: { ...SYSTEM, node: this.#node },
       onStep: (instance) => markStep(instance, this.#pool.living, this.#staging),
     })
     this.#onRetired = onRetired
     this.#recovery = new StallRecovery({
       log: this.#log,
+      faultLog: this.#log.events,
       dataPlane: this.#dataPlane,
       suspects: () => this.#suspects,
       onFault: (event) => tell({ kind: 'fault', event }),
@@ -298,13 +299,15 @@ export class WorkerEngine {
   }
 
   /** `what`: of the error, without whose it is. */
-  #onHarm(kind: 'uncaught' | 'exit', { error, codeHash, culprits }: Uncaught, what: string): void {
+  #onHarm(kind: 'uncaught' | 'exit', { error, frame, codeHash, culprits }: Uncaught, what: string): void {
     // A timer throws again and again until the process ends.
     if (this.#uncaught.has(codeHash)) return
     this.#uncaught.add(codeHash)
     const { code, message, plugin, stack = null } = error
-    this.reportFailure({ code, message, plugin, stack })
-    const failure = { code, message: what, plugin, stack }
+    // Of one that was stopped nothing is told.
+    const log = culprits.length === 0 ? this.#log : this.#log.events
+    log.error(message, { code, plugin, stack, ...(frame !== null && { frame }) })
+    const failure = { code, message: what, plugin, stack, frame }
     for (const { plan } of culprits) {
       const { key, name: instance, plugin } = plan
       this.#dataPlane.quarantine(key)

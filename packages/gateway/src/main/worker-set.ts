@@ -268,7 +268,7 @@ export class WorkerSet {
     })
     if (blamed === null) return
     const { key, name: instance, plugin } = blamed
-    const event: FaultEvent = { kind: 'stall', key, instance, plugin, stalledMs, frames: [] }
+    const event: FaultEvent = { kind: 'stall', key, instance, plugin, stalledMs, frames: [], frame: null }
     this.#faults.note(number, event)
     this.#master.tellSupervisor({ kind: 'relay', worker: number, message: { kind: 'fault', event } })
   }

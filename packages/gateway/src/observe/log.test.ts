@@ -35,6 +35,23 @@ test('createLog() writes nothing below its level', () => {
   assert.deepEqual(writes, [])
 })
 
+test('createLog() with a level for plugins writes their lines by it, and nothing that events tell', () => {
+  const { log, writes } = captured({ settings: { level: 'warn', format: 'json', pluginLevel: 'info' } })
+  log.info('no')
+  log.events.error('no')
+  log.plugins.debug('no')
+  log.plugins.info('of a plugin')
+  log.warn('of the gateway')
+  assert.deepEqual(
+    writes.map((text) => JSON.parse(text).message),
+    ['of a plugin', 'of the gateway'],
+  )
+  log.apply({ level: 'warn', format: 'json' })
+  log.plugins.info('no')
+  log.events.error('told')
+  assert.equal(writes.length, 3)
+})
+
 test('createLog() redacts secrets among the fields', () => {
   const { log, last } = captured()
   log.info('request', { headers: { cookie: 'a=b' } })

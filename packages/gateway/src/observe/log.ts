@@ -3,6 +3,7 @@ import { Writable } from 'node:stream'
 import type { Log } from '@cardea/sdk'
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
 import type pretty from 'pino-pretty'
+import { printable } from '../config/render-problems.ts'
 import type { GatewaySettings } from '../protocol/generation.ts'
 import { writeToStderr } from './line-writer.ts'
 import { redactFields, shorten } from './redact.ts'
@@ -31,19 +32,47 @@ export interface LogOptions {
 /** The log of a process. Its settings can change while others hold it. */
 export interface GatewayLog extends Log {
   apply(settings: LogSettings): void
+  /** For the lines of plugins. */
+  readonly plugins: Log
+  /** For what a control event tells too: nothing is written where somebody is shown those. */
+  readonly events: Log
 }
 
 /** The log of this process. Fields are redacted and bounded (see redact.ts) before they are written. */
 export function createLog(options: LogOptions): GatewayLog {
-  let logger = createLogger(options, options.settings)
+  let loggers = createLoggers(options, options.settings)
   let applied = options.settings
   return {
-    ...adapt(() => logger),
+    ...adapt(() => loggers.own),
+    plugins: adapt(() => loggers.plugins),
+    events: adapt(() => loggers.events),
     apply(settings) {
-      if (settings.level === applied.level && settings.format === applied.format) return
+      if (isEqual(settings, applied)) return
       applied = settings
-      logger = createLogger(options, settings)
+      loggers = createLoggers(options, settings)
     },
+  }
+}
+
+function isEqual(one: LogSettings, other: LogSettings): boolean {
+  const { level, format, pluginLevel } = one
+  return level === other.level && format === other.format && pluginLevel === other.pluginLevel
+}
+
+interface Loggers {
+  readonly own: Logger
+  readonly plugins: Logger
+  readonly events: Logger
+}
+
+function createLoggers(options: LogOptions, settings: LogSettings): Loggers {
+  const own = createLogger(options, settings)
+  const { pluginLevel } = settings
+  if (pluginLevel === undefined) return { own, plugins: own, events: own }
+  return {
+    own,
+    plugins: own.child({}, { level: pluginLevel }),
+    events: own.child({}, { level: 'silent' }),
   }
 }
 
@@ -108,8 +137,15 @@ function stderrStream(settings: LogSettings): DestinationStream {
     messageKey: 'message',
     translateTime: 'SYS:HH:MM:ss.l',
     ignore: 'pid,process,worker',
+    customPrettifiers: { stack: linesOf, frame: linesOf },
     messageFormat: (line, messageKey) => `${roleOf(line)} ${line[messageKey]}`,
   })
+}
+
+/** Text that is nothing on one line: on lines of its own. Whose text it is nobody knows. */
+function linesOf(value: unknown): string {
+  if (typeof value !== 'string') return JSON.stringify(value) ?? ''
+  return `\n${value.split(/\r?\n/).map(printable).join('\n')}`
 }
 
 function roleOf(line: Readonly<Record<string, unknown>>): string {

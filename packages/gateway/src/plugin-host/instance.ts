@@ -151,6 +151,7 @@ class Family {
       middleware,
       log: this.#log,
       mapStack: this.#bundle.mapStack,
+      frameOf: this.#bundle.frameOf,
       canUpdate: typeof middleware.updateConfig === 'function',
       update: (next, options = {}) => this.#update(middleware, next, options),
       goLive: () => this.#host.goLive(plan),

@@ -95,6 +95,36 @@ test('mapStack() points frames of the bundle into plugin.ts and leaves others al
   assert.fail('fail() returned')
 })
 
+test('frameOf() shows the line as it was compiled that the topmost frame of the plugin points to', () => {
+  const bundle = load(
+    bundleOf(`type A = string\n\nexport function fail(a: A): never {\n  throw new TypeError(a)\n}`),
+  )
+  const { fail } = bundle.exports as { fail(a: string): never }
+  const thrown = (() => {
+    try {
+      return fail('no')
+    } catch (error) {
+      return error
+    }
+  })()
+  assert.ok(thrown instanceof TypeError)
+  const stack = bundle.mapStack(thrown)
+  assert.equal(bundle.frameOf(stack), '4 |   throw new TypeError(a)\n  |         ^')
+  const quoting = `Error: at ${stack.split('\n')[1]}\n    at other (/srv/plugins/other/plugin.ts:1:1)`
+  assert.equal(bundle.frameOf(quoting), null)
+  assert.equal(bundle.frameOf(stack.replaceAll(/:\d+:\d+/g, ':99:1')), null)
+})
+
+test('frameOf() shows nothing when the source map is broken, or has no text of the file', () => {
+  const plan = bundleOf(`export const fail = () => new Error('x')`)
+  const { sourcesContent: _, ...map } = JSON.parse(plan.sourceMap)
+  const stack = 'Error: x\n    at fail (/srv/plugins/sample/plugin.ts:1:27)'
+  assert.notEqual(load(plan).frameOf(stack), null)
+  for (const sourceMap of ['{', JSON.stringify(map)]) {
+    assert.equal(load({ ...plan, sourceMap }).frameOf(stack), null)
+  }
+})
+
 test('mapStack() answers errors whose stack is gone or cannot be read', () => {
   const bundle = load(bundleOf(''))
   const bare = new Error('bare')

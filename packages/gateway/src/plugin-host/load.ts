@@ -15,7 +15,12 @@ export interface LoadedBundle {
   readonly exports: object
   /** Rewrites the stack of an error so that it points into the plugin's files. Never throws. */
   mapStack(error: Error): string
+  /** See `LiveInstance.frameOf`. Never throws. */
+  frameOf(stack: string): string | null
 }
+
+/** What leads from the frames of a bundle to the plugin's files. */
+export type BundleMapper = Pick<LoadedBundle, 'mapStack' | 'frameOf'>
 
 /** The parameters of a CommonJS module, and one that stands for `import.meta.url` (see control-plane/build.ts). */
 const PARAMETERS = ['module', 'exports', 'require', '__filename', '__dirname', '__importMetaUrl']
@@ -31,7 +36,7 @@ const PARAMETERS = ['module', 'exports', 'require', '__filename', '__dirname', '
  */
 export function loadBundle(plan: BundlePlan, plugin: string): LoadedBundle {
   const filename = filenameOf(plan)
-  const mapStack = bundleMapper(plan)
+  const mapper = bundleMapper(plan)
   const module: { exports: unknown } = { exports: {} }
   try {
     const run = compileFunction(plan.code, PARAMETERS, { filename })
@@ -44,7 +49,7 @@ export function loadBundle(plan: BundlePlan, plugin: string): LoadedBundle {
       pathToFileURL(plan.entryFile).href,
     ])
   } catch (cause) {
-    const mapped = withMappedStack(cause, mapStack)
+    const mapped = withMappedStack(cause, mapper.mapStack)
     throw new GatewayError('PLUGIN_START_FAILED', `Cannot load plugin "${plugin}": ${messageOf(mapped)}`, {
       cause: mapped,
       plugin,
@@ -56,23 +61,32 @@ export function loadBundle(plan: BundlePlan, plugin: string): LoadedBundle {
     codeHash: plan.codeHash,
     entryFile: plan.entryFile,
     exports: isObject ? (exported as object) : {},
-    mapStack,
+    ...mapper,
   }
 }
 
-/** As `LoadedBundle.mapStack`; what it leaves unchanged is no error of this bundle. */
-export function bundleMapper(plan: BundlePlan): (error: Error) => string {
-  const map = stackMapper({
+/** As those of `LoadedBundle`; what `mapStack` leaves unchanged is no error of this bundle. */
+export function bundleMapper(plan: BundlePlan): BundleMapper {
+  const mapper = stackMapper({
     filename: filenameOf(plan),
     sourceMap: plan.sourceMap,
     entryFile: plan.entryFile,
   })
-  return (error) => {
-    try {
-      return map(stackOf(error))
-    } catch {
-      return stackOf(error)
-    }
+  return {
+    mapStack(error) {
+      try {
+        return mapper.map(stackOf(error))
+      } catch {
+        return stackOf(error)
+      }
+    },
+    frameOf(stack) {
+      try {
+        return mapper.frameOf(stack)
+      } catch {
+        return null
+      }
+    },
   }
 }
 

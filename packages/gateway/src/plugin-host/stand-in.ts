@@ -18,6 +18,7 @@ export function standInFor(plan: InstancePlan, log: Log): StartedInstance {
       },
     },
     mapStack: (error) => `${error.stack}`,
+    frameOf: () => null,
     canUpdate: false,
     update() {
       return Promise.reject(new GatewayError('PLUGIN_QUARANTINED'))

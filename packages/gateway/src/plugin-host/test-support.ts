@@ -16,7 +16,7 @@ export function bundleOf(source: string): BundlePlan {
     target: 'node24',
     sourcefile: 'plugin.ts',
     sourcemap: 'external',
-    sourcesContent: false,
+    sourcesContent: true,
     supported: { 'dynamic-import': false },
     define: { 'import.meta.url': '__importMetaUrl' },
   })

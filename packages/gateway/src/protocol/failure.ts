@@ -11,6 +11,12 @@ export interface Failure {
   readonly stack: string | null
 }
 
+/** A failure of a plugin's code while it runs. */
+export interface CodeFailure extends Failure {
+  /** The line where it happened, as it was compiled, with a caret below it; null when there is none to show. */
+  readonly frame: string | null
+}
+
 /** The failure to report for whatever was thrown; what is not a GatewayError is our own mistake. */
 export function failureOf(thrown: unknown): Failure {
   if (!(thrown instanceof GatewayError)) {

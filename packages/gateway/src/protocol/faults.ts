@@ -1,4 +1,4 @@
-import type { Failure } from './failure.ts'
+import type { CodeFailure } from './failure.ts'
 
 /** What befell an instance in a worker, beyond the one exchange it befell. The supervisor decides what follows. */
 export type FaultEvent =
@@ -10,7 +10,7 @@ export type FaultEvent =
       readonly plugin: string
       readonly count: number
       /** Of the last one. */
-      readonly failure: Failure
+      readonly failure: CodeFailure
     }
   | {
       readonly kind: 'breaker'
@@ -31,6 +31,8 @@ export type FaultEvent =
       readonly stalledMs: number
       /** Where it was: `spin (/srv/plugins/a/plugin.ts:12:5)`, the innermost frame first. */
       readonly frames: readonly string[]
+      /** As in `CodeFailure`. */
+      readonly frame: string | null
     }
   /** Its code threw outside of its hooks, where nobody catches it. The worker wants to be replaced. */
   | {
@@ -38,7 +40,7 @@ export type FaultEvent =
       readonly key: string
       readonly instance: string
       readonly plugin: string
-      readonly failure: Failure
+      readonly failure: CodeFailure
     }
   /** It called `process.exit()` or the like, which was refused. The worker wants to be replaced. */
   | {
@@ -46,7 +48,7 @@ export type FaultEvent =
       readonly key: string
       readonly instance: string
       readonly plugin: string
-      readonly failure: Failure
+      readonly failure: CodeFailure
     }
 
 /** What quarantines an instance, as the end of a sentence about it. */

@@ -171,7 +171,15 @@ export interface GatewaySettings {
   readonly halfClose: 'abort' | 'serve'
   readonly limits: Limits
   readonly timeouts: Timeouts
-  readonly log: { readonly level: LogLevel; readonly format: 'json' | 'pretty' | 'auto' }
+  readonly log: {
+    readonly level: LogLevel
+    readonly format: 'json' | 'pretty' | 'auto'
+    /**
+     * Of the lines of plugins. Only for `cardea dev`, which shows itself what control events tell: that is not logged too,
+     * and `level` is for the rest.
+     */
+    readonly pluginLevel?: LogLevel
+  }
   /** Answers carry the generation in X-Cardea-Generation, and every exchange is traced. */
   readonly debug: boolean
   readonly changes: ChangeSettings

@@ -15,6 +15,8 @@ export interface LiveInstance {
   readonly log: Log
   /** Rewrites the stack of what a hook threw so that it points into the plugin's source files. */
   mapStack(error: Error): string
+  /** The line with a caret that the topmost of the plugin's own frames in a mapped stack points to, or null. */
+  frameOf(stack: string): string | null
   /** Runs the middleware's `stop` and releases what its host gave it. Never rejects. */
   stop(): Promise<void>
 }

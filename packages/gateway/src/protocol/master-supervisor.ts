@@ -82,7 +82,7 @@ export interface ServeOptions {
   readonly strict: boolean
   /**
    * `cardea dev` shows changes, faults and decisions itself: they are not in the log too, which has nothing below `warn`
-   * then.
+   * then but what plugins log.
    */
   readonly quiet: boolean
 }

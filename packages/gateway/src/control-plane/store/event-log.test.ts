@@ -133,6 +133,7 @@ describe('EventLog.append()', () => {
       message: 'thrown',
       plugin: 'auth',
       stack: 's'.repeat(100_000),
+      frame: 'f'.repeat(100_000),
     } as const
     await env.append(
       change({ problems: Array.from({ length: 1_000 }, () => problem) }),

@@ -219,9 +219,12 @@ function shortened(report: ChangeReport): ChangeReport {
 }
 
 function shortenedFault(fault: FaultEvent): FaultEvent {
-  if (fault.kind === 'stall') return { ...fault, frames: few(fault.frames).map(cut) }
+  if (fault.kind === 'stall') return { ...fault, frames: few(fault.frames).map(cut), frame: null }
   if (fault.kind === 'breaker') return fault
-  return { ...fault, failure: { ...fault.failure, message: cut(fault.failure.message), stack: null } }
+  return {
+    ...fault,
+    failure: { ...fault.failure, message: cut(fault.failure.message), stack: null, frame: null },
+  }
 }
 
 function cut(text: string): string {

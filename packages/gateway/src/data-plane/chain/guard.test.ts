@@ -42,7 +42,7 @@ function plan(key: string, quarantined = false): InstancePlan {
   }
 }
 
-const FAILURE = { code: 'HOOK_THREW', message: 'oops', plugin: 'a', stack: null } as const
+const FAILURE = { code: 'HOOK_THREW', message: 'oops', plugin: 'a', stack: null, frame: null } as const
 
 test('open() gives equal keys one guard as long as somebody holds it, and a new one after that', () => {
   const { guards, sweeper } = book()

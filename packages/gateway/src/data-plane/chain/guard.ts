@@ -1,5 +1,5 @@
 import { markOf } from '../../base/running-mark.ts'
-import type { Failure } from '../../protocol/failure.ts'
+import type { CodeFailure } from '../../protocol/failure.ts'
 import type { BreakerState, FaultEvent } from '../../protocol/faults.ts'
 import type { FaultSettings, InstancePlan } from '../../protocol/generation.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
@@ -18,6 +18,8 @@ const LOGGED_PER_PERIOD_MAX = 10
 export interface GuardKeeper {
   readonly faults: FaultSettings
   readonly nowMs: number
+  /** What is reported is shown to whoever reads the log. */
+  readonly isWatched: boolean
   onFault(event: FaultEvent): void
 }
 
@@ -50,7 +52,7 @@ export class InstanceGuard {
   #probe: object | null = null
   #probeUntilMs = 0
   #failures = 0
-  #lastFailure: Failure | null = null
+  #lastFailure: CodeFailure | null = null
   #reportedMs = 0
   #logged = 0
   #leftOut = 0
@@ -102,9 +104,14 @@ export class InstanceGuard {
   }
 
   /** `failure` null: one that is only counted, like those before it. */
-  onFailure(failure: Failure | null): void {
+  onFailure(failure: CodeFailure | null): void {
     this.#failures++
     this.#lastFailure = failure ?? this.#lastFailure
+  }
+
+  /** What is reported need not be logged as well. */
+  get isWatched(): boolean {
+    return this.#keeper.isWatched
   }
 
   /** How many failures were left out of the log before this one; null: this one is to be left out too. */
@@ -201,6 +208,7 @@ export class GuardBook implements GuardKeeper, Swept {
   sweepIndex = -1
   /** Of the generation committed last. */
   faults: FaultSettings
+  isWatched = false
   readonly onFault: (event: FaultEvent) => void
   readonly #sweeper: Sweeper
   readonly #entries = new Set<GuardEntry>()

@@ -1,6 +1,6 @@
 import type { ExchangeError } from '@cardea/sdk'
 import { ERRORS, type ErrorCode, GatewayError, isInstance, messageOf } from '../../base/errors.ts'
-import type { Failure } from '../../protocol/failure.ts'
+import type { CodeFailure } from '../../protocol/failure.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { HookContext } from './context.ts'
 import type { ExchangeView, HookFailure } from './exchange-view.ts'
@@ -80,10 +80,11 @@ export function noteHookFailure(
 ): void {
   const { plan, guard } = context.entry
   const failure = hookFailure(plan, hook, thrown)
-  const logged = logFailure(context.entry, hook, thrown, exchange)
+  const isReported = failure.source === 'plugin'
+  const logged = logFailure(context.entry, hook, thrown, exchange, isReported)
   if (isInstance(thrown, HookTimeout)) guard.onTimeout(context)
   else guard.onProbed(context)
-  if (failure.source === 'plugin') guard.onFailure(logged)
+  if (isReported) guard.onFailure(logged)
 }
 
 /** The same for a listener of `ctx.signal`: the exchange is over or goes on without it. */
@@ -92,7 +93,7 @@ export function noteListenerFailure(
   thrown: unknown,
   exchange: Pick<ExchangeView, 'id' | 'routeName'>,
 ): void {
-  entry.guard.onFailure(logFailure(entry, 'A listener of ctx.signal', thrown, exchange))
+  entry.guard.onFailure(logFailure(entry, 'A listener of ctx.signal', thrown, exchange, true))
 }
 
 /** Returns what is reported of it, or null when too much is logged already. */
@@ -101,15 +102,25 @@ function logFailure(
   what: string,
   thrown: unknown,
   { id: requestId, routeName: route }: Pick<ExchangeView, 'id' | 'routeName'>,
-): Failure | null {
+  isReported: boolean,
+): CodeFailure | null {
   const leftOut = guard.admitToLog()
   if (leftOut === null) return null
   const code = codeOf(thrown) ?? 'HOOK_THREW'
   // Mapping stacks is what takes time.
   const stack = isInstance(thrown, Error) ? instance.mapStack(thrown) : null
-  const more = leftOut === 0 ? {} : { leftOut }
-  instance.log.error(`${what} failed`, { code, requestId, route, stack: stack ?? messageOf(thrown), ...more })
-  return { code, message: failureMessage(plan, what, thrown), plugin: plan.name, stack }
+  const frame = stack === null ? null : instance.frameOf(stack)
+  if (!(isReported && guard.isWatched)) {
+    const more = { ...(frame !== null && { frame }), ...(leftOut > 0 && { leftOut }) }
+    instance.log.error(`${what} failed`, {
+      code,
+      requestId,
+      route,
+      stack: stack ?? messageOf(thrown),
+      ...more,
+    })
+  }
+  return { code, message: failureMessage(plan, what, thrown), plugin: plan.name, stack, frame }
 }
 
 function failureMessage({ name }: InstancePlan, what: string, thrown: unknown): string {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Context, ExchangeError } from '@cardea/sdk'
+import { GatewayError } from '../../base/errors.ts'
 import type { OnFailure } from '../../protocol/generation.ts'
 import { exchangeBench, type Hooks } from '../test-exchange.ts'
 
@@ -163,6 +164,33 @@ test('the log of a failure has the stack mapped to the source', async (t) => {
       fields: { code: 'HOOK_THREW', requestId: 'test-1', route: 'all', stack: 'mapped: oops' },
     },
   ])
+})
+
+test("where failures are shown as they are reported none is logged too but those that are no plugin's", async (t) => {
+  let thrown: Error = new Error('oops')
+  const { send, logs, plane } = exchangeBench(t, {
+    chain: [
+      {
+        handle() {
+          throw thrown
+        },
+      },
+    ],
+  })
+  plane.guards.isWatched = true
+  await send()
+  assert.equal(logs.length, 0)
+  plane.guards.report()
+  assert.deepEqual(
+    plane.faults.map((fault) => fault.kind === 'failures' && fault.failure.message),
+    ['handle of plugin "a" failed: oops'],
+  )
+  thrown = new GatewayError('REQUEST_BODY_TIMEOUT')
+  await send()
+  assert.deepEqual(
+    logs.map(({ fields }) => fields.code),
+    ['REQUEST_BODY_TIMEOUT'],
+  )
 })
 
 test('two failing onResponse() hooks: the last answer stands', async (t) => {
