@@ -52,9 +52,13 @@ export function addPluginChangeCommands(plugin: Command, options: ProgramOptions
       run({ command: 'plugin-rollback', plugin: name, version: version ?? null }, values),
     )
   const switches = [
-    ['enable', 'plugin-enable', 'run a plugin again that "cardea plugin disable" took out'],
+    [
+      'enable',
+      'plugin-enable',
+      'run a plugin again that "cardea plugin disable" took out, as its files stand on disk',
+    ],
     ['disable', 'plugin-disable', 'run a plugin nowhere any more, whatever its files and the config say'],
-    ['reload', 'plugin-reload', 'make the instances of a plugin anew, and end its quarantine'],
+    ['reload', 'plugin-reload', 'make the instances of a plugin anew of its files, and end its quarantine'],
   ] as const satisfies readonly (readonly [string, ChangeCommand['command'], string])[]
   for (const [name, command, description] of switches) {
     gatewayCommand(plugin, name, description, [`cardea plugin ${name} auth`])

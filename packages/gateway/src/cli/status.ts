@@ -28,6 +28,7 @@ export function statusText(status: GatewayStatus, options: TextOptions): string 
   const { paint } = options
   const sections = [
     headOf(status, now, paint),
+    askedText(status, now, paint),
     pendingText(status, now, paint),
     pinsText(status, now),
     workersText(status),
@@ -53,6 +54,13 @@ function servesText(generation: number, hasFailed: boolean): Parameters<Paint> {
   return hasFailed
     ? ['red', 'no generation can be served: every request is answered 503']
     : ['yellow', 'nothing serves yet: every request is answered 503']
+}
+
+/** What waits for somebody's word, whatever stands on disk. */
+function askedText({ asked, directory, generation }: GatewayStatus, now: number, paint: Paint): string {
+  if (asked === null) return ''
+  const text = changeText(asked, { paint, directory, serving: generation })
+  return `${paint('bold', 'Asked for, but not live')} (${agoText(asked.at, now)})\n${text}`
 }
 
 /** What stands on disk and does not run, and what runs in its place. */

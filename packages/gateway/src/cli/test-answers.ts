@@ -124,6 +124,7 @@ export function status(parts: Partial<GatewayStatus> = {}): GatewayStatus {
     ],
     instances: [instance()],
     pending: null,
+    asked: null,
     pins: [],
     events: [],
     ...parts,

@@ -32,7 +32,14 @@ export class BuildCache {
     return this.#fingerprints.get(folder) ?? ''
   }
 
+  /** All that there are: what is kept of others is forgotten. */
   async build(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
+    const outcome = await this.buildSome(plugins)
+    this.#forgetAllBut(new Set(this.#fingerprints.keys()))
+    return outcome
+  }
+
+  async buildSome(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
     clearTimeout(this.#idleTimer)
     const folders = plugins.map((plugin) => dirname(plugin.entryFile))
     this.#fingerprints = new Map(folders.map((folder) => [folder, this.#folders.ofFolder(folder)]))
@@ -40,7 +47,6 @@ export class BuildCache {
     const unknown = plugins.filter((_, index) => known[index] === null)
     const outcome = await buildPlugins(unknown)
     for (const plugin of outcome.built) await this.#keep(plugin)
-    this.#forgetAllBut(new Set(folders))
     this.#idleTimer = setTimeout(() => void stopBuildService(), BUILD_IDLE_MS).unref()
     const fresh = new Map(outcome.built.map((plugin) => [plugin.entryFile, plugin]))
     const built = plugins.flatMap((plugin, index) => known[index] ?? fresh.get(plugin.entryFile) ?? [])

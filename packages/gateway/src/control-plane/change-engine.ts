@@ -2,20 +2,23 @@ import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
-import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import {
   applyChange,
   type ChangeGround,
   type ChangeRequest,
+  isOnLive,
   type MasterPort,
   overlayOf,
   type Reference,
   serveReference,
 } from './change.ts'
+import { ChangeQueue, isOfFiles, type Waiting } from './change-queue.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
 import { gather, loadForListeners, type Overlay, type Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
+import { isDecision, type Pending, PendingChanges } from './pending-changes.ts'
 import type { Former, Recollection } from './recollect.ts'
 import { reportOf } from './report.ts'
 import type { TrialRunner } from './trial-runner.ts'
@@ -38,24 +41,13 @@ export interface EngineOptions {
   newLifecycle(): PluginLifecycle
 }
 
-interface Waiting {
-  request: ChangeRequest
-  readonly callers: ((report: ChangeReport) => void)[]
-}
-
-/** A change that did not go live, and why. */
-export interface Pending {
-  readonly request: ChangeRequest
-  readonly report: ChangeReport
-}
-
 /**
  * Makes changes, one after another. Changes of files that come while one is being made are one change after it; what
  * fails because a process died under it is tried again.
  */
 export class ChangeEngine {
   readonly #options: EngineOptions
-  readonly #queue: Waiting[] = []
+  readonly #queue = new ChangeQueue()
   #reference: Reference | null = null
   #former: Former | null = null
   #isServing = false
@@ -66,7 +58,7 @@ export class ChangeEngine {
   /** Of those who wait for a change. */
   readonly #rejects = new Set<(reason: GatewayError) => void>()
   #workerCount = 0
-  #pending: Pending | null = null
+  readonly #pending = new PendingChanges()
   /** Of the latest change, whatever became of it. */
   #lifecycle = new PluginLifecycle()
   /** The change that is being made, as long as it can be given up. */
@@ -113,13 +105,24 @@ export class ChangeEngine {
     return overlayOf({ reference: this.#reference, former: this.#former })
   }
 
-  /** The newest change when it failed or is held. */
+  /** The newest change of what stands on disk, when it failed or is held. */
   get pending(): Pending | null {
-    return this.#pending
+    return this.#pending.files
   }
 
+  /** The newest change of what serves, when it is held. */
+  get asked(): Pending | null {
+    return this.#pending.asked
+  }
+
+  /** What waits for somebody's word: the newest of them. */
+  get held(): PendingChanges['held'] {
+    return this.#pending.held
+  }
+
+  /** As far as the newest change of what stands on disk got them. */
   get plugins(): PluginLifecycle {
-    return this.#lifecycle
+    return this.#pending.files?.lifecycle ?? this.#lifecycle
   }
 
   /** What was committed last here. Before the first `request` of a gateway that serves nothing yet. */
@@ -160,13 +163,7 @@ export class ChangeEngine {
   /** Makes a change, after those before it. Never rejects, and never resolves when `close` comes first. */
   request(request: ChangeRequest): Promise<ChangeReport> {
     const { promise, resolve } = Promise.withResolvers<ChangeReport>()
-    const last = this.#queue.at(-1)
-    if (last !== undefined && isOfFiles(last.request) && isOfFiles(request)) {
-      last.request = merge(last.request, request)
-      last.callers.push(resolve)
-    } else {
-      this.#queue.push({ request, callers: [resolve] })
-    }
+    this.#queue.add(request, resolve)
     this.#supersedeLater()
     void this.#run()
     return promise
@@ -184,12 +181,6 @@ export class ChangeEngine {
     }
   }
 
-  /** The losses that wait for somebody's word, with the change they would come with. */
-  get held(): { readonly request: ChangeRequest; readonly losses: readonly HeldLoss[] } | null {
-    if (this.#pending?.report.outcome !== 'held') return null
-    return { request: this.#pending.request, losses: this.#pending.report.held }
-  }
-
   /** No change begins any more. */
   close(): void {
     this.#isClosed = true
@@ -202,7 +193,7 @@ export class ChangeEngine {
   async #run(): Promise<void> {
     if (this.#isRunning) return
     this.#isRunning = true
-    for (let next = this.#queue.shift(); next !== undefined && !this.#isClosed; next = this.#queue.shift()) {
+    for (let next = this.#queue.take(); next !== null && !this.#isClosed; next = this.#queue.take()) {
       const report = await this.#make(next.request)
       if (report === 'superseded') this.#putBack(next)
       else for (const resolve of next.callers) resolve(report)
@@ -216,32 +207,26 @@ export class ChangeEngine {
    */
   #supersedeLater(): void {
     const current = this.#current
-    const next = this.#queue[0]
-    if (current === null || next === undefined || !isOfFiles(current.request)) return
+    const { next } = this.#queue
+    if (current === null || next === null || !isOfFiles(current.request)) return
     const now = performance.now()
     const { supersedeAfterMs, supersedeWithinMs } = CHANGE_LIMITS
-    if (isOfFiles(next.request) && now - current.request.firstSignAt > supersedeWithinMs) return
+    if (isOfFiles(next) && now - current.request.firstSignAt > supersedeWithinMs) return
     const giveUp = (): void => current.giveUp.abort(new Error('Given up: something else came since'))
     clearTimeout(this.#supersedeTimer)
     this.#supersedeTimer = setTimeout(giveUp, Math.max(0, current.startedAt + supersedeAfterMs - now))
   }
 
-  /** What was given up is part of the next change of files, or else comes right after what it gave way to. */
   #putBack(given: Waiting): void {
-    const [next] = this.#queue
-    if (next === undefined) throw new Error('A change gave way to nothing')
-    const since = isOfFiles(next.request) ? 'saved' : 'asked for'
+    const { next } = this.#queue
+    if (next === null) throw new Error('A change gave way to nothing')
+    const since = isOfFiles(next) ? 'saved' : 'asked for'
     this.#options.log.info(`A change that took long has given way to what was ${since} since`)
-    const saved = this.#queue.find(({ request }) => isOfFiles(request))
-    if (saved === undefined) {
-      this.#queue.splice(1, 0, given)
-      return
-    }
-    saved.request = merge(given.request, saved.request)
-    saved.callers.unshift(...given.callers)
+    this.#queue.putBack(given)
   }
 
   async #make(request: ChangeRequest): Promise<ChangeReport | 'superseded'> {
+    const isLive = isOnLive(request, this.#ground())
     let report = await this.#try(request)
     for (let repeat = 1; repeat <= CHANGE_LIMITS.repeatsMax && report === 'again'; repeat++) {
       report = await this.#try({ ...request, firstSignAt: performance.now() }, repeat)
@@ -249,26 +234,33 @@ export class ChangeEngine {
     if (report === 'superseded') return report
     // The last repeat never says so.
     if (report === 'again') throw new Error('A change was to be tried again once too often')
-    const wasPending = this.#pending !== null
-    this.#note(request, report)
-    const isMended = wasPending && this.#pending === null
+    const wasPending = this.pending !== null
+    if (isLive) this.#noteLive(request, report)
+    else this.#noteFiles(request, report)
+    const isMended = wasPending && this.pending === null
     if (report.outcome !== 'unchanged' || isMended) this.#options.onReport(report)
     const mayServeReference = this.#options.hasFallback || report.outcome === 'unchanged'
     if (this.live === 0 && mayServeReference) await this.#serveWhatThereIs(report)
     return report
   }
 
-  /** What the gateway decides by itself says nothing of what stands on disk. */
-  #note(request: ChangeRequest, report: ChangeReport): void {
-    const isPending = report.outcome === 'failed' || report.outcome === 'held'
+  /**
+   * What was asked for may have been all that files waited for: to be without a plugin that fails, or to be looked at where
+   * nobody says that they changed.
+   */
+  #noteLive(request: ChangeRequest, report: ChangeReport): void {
+    this.#pending.noteLive({ request, report, lifecycle: this.#lifecycle })
+    if (report.outcome !== 'committed' || isDecision(request)) return
+    const cause = this.pending?.request.cause
+    void this.request(gatewayRequest({ kind: 'files', files: cause?.kind === 'files' ? cause.files : [] }))
+  }
+
+  #noteFiles(request: ChangeRequest, report: ChangeReport): void {
+    this.#pending.noteFiles({ request, report, lifecycle: this.#lifecycle })
     const isUnkept = report.problems.some(({ stage }) => stage === 'decide')
-    if (isPending) this.#pending = { request, report }
-    else if (request.base !== 'live') {
-      this.#pending = null
-      this.#decideRetryMs = CHANGE_LIMITS.decideRetryMs
-    }
+    if (this.pending === null) this.#decideRetryMs = CHANGE_LIMITS.decideRetryMs
     // The files say something else by now, which has been looked at.
-    if (request.base !== 'live' && !isUnkept) clearTimeout(this.#decideRetryTimer)
+    if (!isUnkept) clearTimeout(this.#decideRetryTimer)
     // A command is for whoever gave it to give again, all the more what it approved of.
     if (isUnkept && request.edit === undefined && request.approved === undefined) this.#retryDecision(request)
   }
@@ -388,13 +380,4 @@ function ending(): GatewayError {
 /** A change that the gateway makes by itself. */
 export function gatewayRequest(cause: ChangeCause): ChangeRequest {
   return { cause, who: 'gateway', firstSignAt: performance.now() }
-}
-
-function isOfFiles({ cause }: ChangeRequest): boolean {
-  return cause.kind === 'files'
-}
-
-function merge(first: ChangeRequest, second: ChangeRequest): ChangeRequest {
-  const files = new Set([first, second].flatMap(({ cause }) => (cause.kind === 'files' ? cause.files : [])))
-  return { ...first, cause: { kind: 'files', files: [...files] } }
 }

@@ -38,6 +38,8 @@ export interface ChangeRequest {
   readonly edit?: OverlayEdit
   /** What is edited: the files on disk (default), or what serves, whatever stands on disk. */
   readonly base?: 'disk' | 'live'
+  /** With `live`, by name: the plugin whose files count as they stand on disk all the same. */
+  readonly filesOf?: string
   /** The losses that somebody was shown and agreed to. */
   readonly approved?: readonly HeldLoss[]
 }
@@ -167,14 +169,25 @@ async function makeRoom({ workers, reference, log }: ChangeGround): Promise<void
 async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
   const lifecycle = ground.newLifecycle()
   const number = ground.store.nextNumber()
-  const options = { number, overlay: overlayOf(ground), edit: request.edit, lifecycle }
+  const { edit, filesOf } = request
+  const options = { number, overlay: overlayOf(ground), edit, filesOf, lifecycle }
   const live = ground.store.latest()
-  if (request.base !== 'live' || live === null || !ground.isServing) return gather(ground, options)
+  if (live === null || !isOnLive(request, ground)) return gather(ground, options)
   try {
-    return await gatherLive(ground, live, options)
+    const candidate = await gatherLive(ground, live, options)
+    if (ground.reference !== null) lifecycle.inherit(ground.reference.candidate.lifecycle)
+    return candidate
   } catch (thrown) {
     throw failedByThrow('config', null, thrown)
   }
+}
+
+/** Whether it is made of what serves. As long as nothing does, there are only the files. */
+export function isOnLive(
+  { base }: ChangeRequest,
+  { store, isServing }: Pick<ChangeGround, 'store' | 'isServing'>,
+): boolean {
+  return base === 'live' && isServing && store.latest() !== null
 }
 
 /** What commands have laid over the files so far. */

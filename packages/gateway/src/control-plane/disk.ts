@@ -3,7 +3,7 @@ import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { loadConfigFile, readManifest } from '../config/load.ts'
 import { readTextFile } from '../config/text-file.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
-import { discover, type FoundPlugin } from './discover.ts'
+import { discover, type FoundPlugin, type PluginDirectories } from './discover.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { DiskPlugin, DiskState } from './store/pins.ts'
 import { storableConfig } from './store/stored-plugin.ts'
@@ -12,12 +12,18 @@ import type { StoredConfig } from './store/types.ts'
 /** What stands on disk, whatever is pinned: the config's text, and every plugin folder with its fingerprint. */
 export async function readDisk(source: ServeSource, fingerprints: Fingerprints): Promise<DiskState> {
   const config = await readConfig(source)
-  const { found } = discover({
-    user: await pluginsDirectory(source),
-    builtIn: builtInPluginsDirectory(),
-  })
+  const directories = { user: await pluginsDirectory(source), builtIn: builtInPluginsDirectory() }
+  return { config, plugins: await readPlugins(directories, fingerprints) }
+}
+
+/** The plugin folders that stand there. */
+export async function readPlugins(
+  directories: PluginDirectories,
+  fingerprints: Fingerprints,
+): Promise<readonly DiskPlugin[]> {
+  const { found } = discover(directories)
   const plugins = await Promise.all(found.map((plugin) => readPlugin(plugin, fingerprints)))
-  return { config, plugins: plugins.filter((plugin) => plugin !== null) }
+  return plugins.filter((plugin) => plugin !== null)
 }
 
 async function readConfig(source: ServeSource): Promise<StoredConfig> {

@@ -9,7 +9,7 @@ import type { ServeSource } from '../protocol/master-supervisor.ts'
 import type { BuiltPlugin } from './build.ts'
 import type { BuildCache } from './build-cache.ts'
 import { failedByFiles } from './change-result.ts'
-import { readDisk } from './disk.ts'
+import { readDisk, readPlugins } from './disk.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 import { withPluginProblems } from './plugin-problems.ts'
 import { type PreparedGeneration, prepareGeneration } from './prepare.ts'
@@ -17,7 +17,7 @@ import { remembered } from './quarantine.ts'
 import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
-import { CONFIG_UNIT, type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
+import { CONFIG_UNIT, type DiskPlugin, type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
 import type { Pin, PluginControls, StoredGeneration, StoredPlugin } from './store/types.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
@@ -55,6 +55,8 @@ export interface GatherOptions {
   readonly number: number
   readonly overlay: Overlay
   readonly edit?: OverlayEdit | undefined
+  /** For `gatherLive`, by name: the plugin whose files count as they stand on disk, unless they are pinned. */
+  readonly filesOf?: string | undefined
   /** Gets every plugin as far as it came, also when this throws. */
   readonly lifecycle: PluginLifecycle
 }
@@ -99,8 +101,8 @@ export function restore(
 }
 
 /**
- * What serves, with another overlay: for what the gateway decides by itself, which must not wait until somebody has
- * mended the files on disk. Throws ChangeFailed, STORE_DAMAGED.
+ * What serves, with another overlay: for what the gateway decides by itself and what is asked of single plugins, which
+ * must not wait until somebody has mended other files on disk. Throws ChangeFailed, STORE_DAMAGED.
  */
 export async function gatherLive(
   workshop: Workshop,
@@ -116,28 +118,40 @@ export async function gatherLive(
 async function remake(
   workshop: Workshop,
   record: StoredGeneration,
-  { number, overlay, lifecycle }: GatherOptions,
+  { number, overlay, filesOf, lifecycle }: GatherOptions,
 ): Promise<Candidate> {
-  const { store } = workshop
-  const { controls, pins } = overlay
+  const { store, builds } = workshop
+  const { controls } = overlay
   const loaded =
     record.config.kind === 'file'
       ? await loadText(record.config.file, await store.configText(record.config.textHash))
       : configForTarget(record.config.url, record.config)
   const config = accept(loaded, workshop)
+  const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
+  const only =
+    filesOf === undefined
+      ? new Set<string>()
+      : await standingFolders(
+          filesOf,
+          record,
+          overlay.pins,
+          await readPlugins(directories, workshop.fingerprints),
+        )
+  const pins = overlay.pins.filter(({ unit }) => !only.has(unit))
   const all = [
     ...record.plugins.map((plugin) => [plugin.folder, plugin] as const),
     ...(await pinnedPlugins(store, pins)),
   ]
-  const stored = withoutAbsent(new Map(all))
-  const pinned = await restorePlugins(store, stored)
+  const stored = withoutAbsent(new Map(all.filter(([folder]) => !only.has(folder))))
   const prepared = await prepareGeneration({
     config,
     number,
     lifecycle,
-    directories: null,
-    pinned,
+    directories: only.size === 0 ? null : directories,
+    only,
+    pinned: await restorePlugins(store, stored),
     controls,
+    build: (plugins) => builds.buildSome(plugins),
   })
   if (!prepared.ok) throw failedByFiles(prepared.problems)
   return {
@@ -147,6 +161,24 @@ async function remake(
     lifecycle,
     restored: stored,
   }
+}
+
+/**
+ * Where the files of that plugin stand that may count. A folder that is gone takes nothing with it: that is for a change of
+ * files to do. One that runs from another folder stays there: somebody may be copying it just now.
+ */
+function standingFolders(
+  name: string,
+  record: StoredGeneration,
+  pins: readonly Pin[],
+  standing: readonly DiskPlugin[],
+): ReadonlySet<string> {
+  const fingerprints = new Map(standing.map(({ folder, fingerprint }) => [folder, fingerprint]))
+  const held = new Set(pinsThatHold(pins, fingerprints).map(({ unit }) => unit))
+  const named = standing.filter((plugin) => plugin.name === name).map(({ folder }) => folder)
+  const running = record.plugins.filter((plugin) => plugin.name === name).map(({ folder }) => folder)
+  const own = running.length === 0 ? named : named.filter((folder) => running.includes(folder))
+  return new Set(own.filter((folder) => !held.has(folder)))
 }
 
 /** A config for a start that has nothing to serve: the file's own if it is valid, else one that only listens. */

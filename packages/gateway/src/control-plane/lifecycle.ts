@@ -121,6 +121,15 @@ export class PluginLifecycle {
     }
   }
 
+  /** What was not looked at, and did not run in the generation before either, is as it was there. */
+  inherit({ plugins }: PluginLifecycle): void {
+    for (const plugin of plugins) {
+      const { kind } = plugin.state
+      const isIdle = kind === 'verified' || kind === 'disabled'
+      if (isIdle && !this.#plugins.has(plugin.folder)) this.#plugins.set(plugin.folder, plugin)
+    }
+  }
+
   /** New exchanges do not get the generation any more. */
   draining(): void {
     for (const { folder, state } of this.plugins) {

@@ -1,6 +1,7 @@
 import { GatewayError } from '../base/errors.ts'
 import { nearestOf } from '../config/nearest.ts'
 import type { ChangeCause, ChangeReport, ConfigDiff, ControlCommand } from '../protocol/control.ts'
+import type { ChangeRequest } from './change.ts'
 import type { ChangeEngine } from './change-engine.ts'
 import type { OverlayEdit } from './gather.ts'
 import {
@@ -77,13 +78,12 @@ export class Operations {
     if (held === null) {
       throw new GatewayError('NOTHING_HELD', 'Nothing is held, so there is nothing to approve.')
     }
-    const { edit } = held.request
     return this.#options.engine.requestAndWait({
+      ...held.request,
       cause: { kind: 'approve' },
       who,
       firstSignAt: performance.now(),
       approved: held.losses,
-      ...(edit === undefined ? {} : { edit }),
     })
   }
 
@@ -107,15 +107,16 @@ export class Operations {
   async #rollbackPlugin(plugin: string, version: string | null, who: string): Promise<ChangeReport> {
     const stored = await this.#options.store.findVersion(plugin, version)
     const cause = { kind: 'plugin-rollback', plugin, version: stored.version } as const
-    return this.#change(cause, who, editPluginVersion(stored, who))
+    return this.#changeLive(cause, who, { edit: editPluginVersion(stored, who) })
   }
 
   #switch(plugin: string, isEnabled: boolean, who: string): Promise<ChangeReport> {
     const name = this.#known(plugin)
-    return this.#change({ kind: isEnabled ? 'enable' : 'disable', plugin: name }, who, (overlay) =>
+    const edit: OverlayEdit = (overlay) =>
       // While it is switched off nobody knows what of it will run.
-      isEnabled ? withoutQuarantine(withSwitch(overlay, name, true), name) : withSwitch(overlay, name, false),
-    )
+      isEnabled ? withoutQuarantine(withSwitch(overlay, name, true), name) : withSwitch(overlay, name, false)
+    const files = isEnabled ? { filesOf: name } : {}
+    return this.#changeLive({ kind: isEnabled ? 'enable' : 'disable', plugin: name }, who, { edit, ...files })
   }
 
   #reload(plugin: string, who: string): Promise<ChangeReport> {
@@ -127,9 +128,9 @@ export class Operations {
         `Plugin "${name}" runs nowhere, so there is nothing to reload.`,
       )
     }
-    return this.#change({ kind: 'reload', plugin: name }, who, (overlay) =>
-      withoutQuarantine(withIncarnation(overlay, names), name, this.#quarantineKeysOf(name)),
-    )
+    const edit: OverlayEdit = (overlay) =>
+      withoutQuarantine(withIncarnation(overlay, names), name, this.#quarantineKeysOf(name))
+    return this.#changeLive({ kind: 'reload', plugin: name }, who, { edit, filesOf: name })
   }
 
   /** Somebody wants it to run: that is also the word that ends a quarantine, of what would run. */
@@ -154,6 +155,21 @@ export class Operations {
 
   #change(cause: ChangeCause, who: string, edit: OverlayEdit): Promise<ChangeReport> {
     return this.#options.engine.requestAndWait({ cause, who, firstSignAt: performance.now(), edit })
+  }
+
+  /** What concerns one plugin acts on what serves: nobody's half-done edit of other files is in its way, or comes with it. */
+  #changeLive(
+    cause: ChangeCause,
+    who: string,
+    what: Pick<ChangeRequest, 'edit' | 'filesOf'>,
+  ): Promise<ChangeReport> {
+    return this.#options.engine.requestAndWait({
+      cause,
+      who,
+      firstSignAt: performance.now(),
+      base: 'live',
+      ...what,
+    })
   }
 
   /** From a stored generation (null: the one that serves) to what stands on disk. */

@@ -19,6 +19,8 @@ export interface PrepareOptions {
   readonly number: number
   /** Null: nothing is looked for on disk, only `pinned` is there. */
   readonly directories: PluginDirectories | null
+  /** The folders that count of those found there; default: all. */
+  readonly only?: ReadonlySet<string>
   /** Fresh; gets the plugins with the state that each of them reaches here. */
   readonly lifecycle: PluginLifecycle
   /** By folder: what runs instead of what stands there; null: nothing. */
@@ -64,13 +66,13 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
   lifecycle.discovered([...pins.found, ...found], unreadable)
 
   const { verified: fresh, problems: unverified } = await verifyPlugins(found, pins.plugins)
-  const verified = [...pins.plugins, ...fresh]
+  const verified = inOrder([...pins.plugins, ...fresh])
   lifecycle.verified(verified, unverified)
 
   const { wanted, disabled } = select(fresh, verified, settings, options.controls ?? NO_CONTROLS)
   lifecycle.disabled(disabled)
   const { built: freshlyBuilt, problems: unbuilt } = await (options.build ?? buildPlugins)(wanted)
-  const built = [...pins.plugins, ...freshlyBuilt]
+  const built = inOrder([...pins.plugins, ...freshlyBuilt])
   lifecycle.built(built, unbuilt)
   const broken = [
     ...atStage('discover', unreadable, lifecycle),
@@ -107,14 +109,23 @@ function splitPins(pinned: PrepareOptions['pinned']): Pins {
   return { plugins, found: plugins.map(({ manifest, origin }) => ({ folder: manifest.folder, origin })) }
 }
 
-function discoverUnpinned({ config, directories, pinned }: PrepareOptions): Discovery {
+/** As discovered, wherever each of them comes from: what stands for the same must make the same generation. */
+function inOrder<Plugin extends VerifiedPlugin>(plugins: readonly Plugin[]): Plugin[] {
+  const place = ({ origin, manifest }: Plugin): string => `${origin === 'built-in' ? 0 : 1}${manifest.folder}`
+  return plugins.toSorted((a, b) => (place(a) < place(b) ? -1 : 1))
+}
+
+function discoverUnpinned({ config, directories, only, pinned }: PrepareOptions): Discovery {
   if (directories === null) return { found: [], problems: [] }
   const { found, problems: unreadable } = discover(directories)
   const problems = [...missingDirectory(config, directories, pinned?.size ?? 0), ...unreadable]
-  const isPinned = (folder: string | null): boolean => folder !== null && pinned?.has(folder) === true
+  const counts = (folder: string | null): boolean => {
+    if (folder === null) return only === undefined
+    return pinned?.has(folder) !== true && only?.has(folder) !== false
+  }
   return {
-    found: found.filter(({ folder }) => !isPinned(folder)),
-    problems: problems.filter(({ folder }) => !isPinned(folder)),
+    found: found.filter(({ folder }) => counts(folder)),
+    problems: problems.filter(({ folder }) => counts(folder)),
   }
 }
 

@@ -46,15 +46,19 @@ export class StatusBoard {
       plugins: this.#plugins(),
       instances: plan?.instances.map((instance) => faults.statusOf(instance)) ?? [],
       pending: engine.pending?.report ?? null,
+      asked: engine.asked?.report ?? null,
       pins: this.#pins(),
       events: events.recentEvents(EVENTS_SHOWN_MAX),
     }
   }
 
-  /** Of all plugins that were found by the latest change, or run. */
+  /** Of all plugins that were found by the latest change, belong to what serves, or are switched off. */
   pluginNames(): readonly string[] {
+    const { engine } = this.#options
     const running = this.#candidate?.plan.instances.map(({ plugin }) => plugin) ?? []
-    return [...new Set([...this.#plugins().map(({ name }) => name), ...running])]
+    const live = this.#candidate?.lifecycle.plugins.map(({ name }) => name) ?? []
+    const found = this.#plugins().map(({ name }) => name)
+    return [...new Set([...found, ...running, ...live, ...engine.overlay.controls.disabled])]
   }
 
   async pluginInfo(name: string): Promise<PluginInfo> {

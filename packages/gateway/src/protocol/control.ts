@@ -155,8 +155,10 @@ export interface GatewayStatus {
   readonly workers: readonly { readonly worker: number; readonly census: WorkerCensus | null }[]
   readonly plugins: readonly PluginStatus[]
   readonly instances: readonly InstanceStatus[]
-  /** The newest change when it failed or is held: what stands on disk but does not run. */
+  /** The newest change of what stands on disk, when it failed or is held. */
   readonly pending: ChangeReport | null
+  /** The newest change of what serves, when it is held: asked for, or decided by the gateway. */
+  readonly asked: ChangeReport | null
   readonly pins: readonly PinStatus[]
   readonly events: readonly ControlEvent[]
 }

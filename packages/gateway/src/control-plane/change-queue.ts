@@ -1,0 +1,52 @@
+import type { ChangeReport } from '../protocol/control.ts'
+import type { ChangeRequest } from './change.ts'
+
+/** A change, and those who wait for what becomes of it. */
+export interface Waiting {
+  request: ChangeRequest
+  readonly callers: ((report: ChangeReport) => void)[]
+}
+
+/** The changes that are still to be made. Those of files that follow one another are one. */
+export class ChangeQueue {
+  readonly #waiting: Waiting[] = []
+
+  get next(): ChangeRequest | null {
+    return this.#waiting[0]?.request ?? null
+  }
+
+  add(request: ChangeRequest, caller: Waiting['callers'][number]): void {
+    const last = this.#waiting.at(-1)
+    if (last !== undefined && isOfFiles(last.request) && isOfFiles(request)) {
+      last.request = merge(last.request, request)
+      last.callers.push(caller)
+    } else {
+      this.#waiting.push({ request, callers: [caller] })
+    }
+  }
+
+  take(): Waiting | null {
+    return this.#waiting.shift() ?? null
+  }
+
+  /** What was given up is part of the next change of files, or else comes right after what it gave way to. */
+  putBack(given: Waiting): void {
+    const saved = this.#waiting.find(({ request }) => isOfFiles(request))
+    if (saved === undefined) {
+      this.#waiting.splice(1, 0, given)
+      return
+    }
+    saved.request = merge(given.request, saved.request)
+    saved.callers.unshift(...given.callers)
+  }
+}
+
+export function isOfFiles({ cause }: ChangeRequest): boolean {
+  return cause.kind === 'files'
+}
+
+function merge(first: ChangeRequest, second: ChangeRequest): ChangeRequest {
+  const filesOf = ({ cause }: ChangeRequest): readonly string[] => (cause.kind === 'files' ? cause.files : [])
+  const files = [...new Set([...filesOf(first), ...filesOf(second)])]
+  return { ...first, cause: { kind: 'files', files } }
+}

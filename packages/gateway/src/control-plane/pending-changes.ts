@@ -1,0 +1,51 @@
+import type { ChangeReport, HeldLoss } from '../protocol/control.ts'
+import type { ChangeRequest } from './change.ts'
+import type { PluginLifecycle } from './lifecycle.ts'
+
+/** A change that did not go live, and why. */
+export interface Pending {
+  readonly request: ChangeRequest
+  readonly report: ChangeReport
+  /** How far its plugins came. */
+  readonly lifecycle: PluginLifecycle
+}
+
+/** What has not gone live, and may still do so: by other files, or by somebody's word. */
+export class PendingChanges {
+  #files: Pending | null = null
+  #asked: Pending | null = null
+
+  /** The newest change of what stands on disk, when it failed or is held. */
+  get files(): Pending | null {
+    return this.#files
+  }
+
+  /** The newest change of what serves, when it is held. It is newer than that of the files. */
+  get asked(): Pending | null {
+    return this.#asked
+  }
+
+  /** The losses that wait for somebody's word, with the change they would come with. */
+  get held(): { readonly request: ChangeRequest; readonly losses: readonly HeldLoss[] } | null {
+    const newest = this.#asked ?? this.#files
+    return newest?.report.outcome === 'held' ? { request: newest.request, losses: newest.report.held } : null
+  }
+
+  /** A change of what serves says nothing of what stands on disk. One that failed is for whoever asked to ask again. */
+  noteLive(change: Pending): void {
+    if (change.report.outcome === 'held') this.#asked = change
+    // What somebody asked for waits for somebody's word, whatever the gateway decides meanwhile.
+    else if (!isDecision(change.request)) this.#asked = null
+  }
+
+  noteFiles(change: Pending): void {
+    const { outcome } = change.report
+    this.#files = outcome === 'failed' || outcome === 'held' ? change : null
+    this.#asked = null
+  }
+}
+
+/** What the gateway decides by itself. */
+export function isDecision({ cause: { kind } }: ChangeRequest): boolean {
+  return kind === 'quarantine' || kind === 'probation' || kind === 'restart'
+}
