@@ -24,7 +24,9 @@ export interface TestControl {
   connect(): Promise<RawClient>
 }
 
-type TestOptions = Partial<Pick<ControlServerOptions, 'handle' | 'limits'>> & { readonly folder?: string }
+type TestOptions = Partial<Pick<ControlServerOptions, 'handle' | 'limits' | 'waiting'>> & {
+  readonly folder?: string
+}
 
 /** Opened already. `handle` answers the command itself unless told otherwise. */
 export async function testControl(t: TestContext, options: TestOptions = {}): Promise<TestControl> {
@@ -39,6 +41,7 @@ export async function testControl(t: TestContext, options: TestOptions = {}): Pr
     handle: options.handle ?? (async (command) => command),
     log: { debug: log, info: log, warn: log, error: log },
     onTracing: (on) => void tracing.push(on),
+    ...(options.waiting === undefined ? {} : { waiting: options.waiting }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
   const clients: RawClient[] = []

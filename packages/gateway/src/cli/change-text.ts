@@ -1,5 +1,12 @@
 import { printable, shortPath } from '../config/render-problems.ts'
-import type { ChangeCause, ChangeProblem, ChangeReport, LostPlugin, PinStatus } from '../protocol/control.ts'
+import type {
+  ChangeCause,
+  ChangeProblem,
+  ChangeReport,
+  ChangeWait,
+  LostPlugin,
+  PinStatus,
+} from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
 import { agoText, callsOf, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
 
@@ -67,6 +74,17 @@ export function pinText({ unit, runs, since, who }: PinStatus, now: number): str
   return printable(
     `${what} runs as ${runs}, not as it stands on disk, since ${agoText(since, now)} (${who}); ` +
       `"cardea release ${unit}" or a change of its files ends that`,
+  )
+}
+
+/** What a change waits for that has no room, and what ends that; without a line break. */
+export function waitText(wait: ChangeWait, directory: string): string {
+  const { cause, generation, streams, generationsLiveMax } = wait
+  const what = generation === null ? 'the oldest generation' : `generation ${generation}`
+  const held = streams.length === 0 ? '' : ` (${someOf(streams, 3)})`
+  return printable(
+    `"${causeText(cause, directory)}" waits for ${what} to end${held}: ${generationsLiveMax} generations are alive ` +
+      '(changes.generations_live_max). What runs on it ends when its client or upstream ends it, or by changes.stream_deadline.',
   )
 }
 

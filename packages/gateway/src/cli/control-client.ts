@@ -10,13 +10,19 @@ import { systemErrorCode } from '../base/system-error.ts'
 import { CONTROL_LIMITS } from '../config/limits.ts'
 import { controlSocketPath, pathToConnect } from '../control-plane/control-path.ts'
 import { isFolderLocked } from '../control-plane/store/folder-lock.ts'
-import type { ControlCommand, ControlEvent, ControlResponse, ControlResults } from '../protocol/control.ts'
+import type {
+  ChangeWait,
+  ControlCommand,
+  ControlEvent,
+  ControlResponse,
+  ControlResults,
+} from '../protocol/control.ts'
 import { errorOf } from '../protocol/failure.ts'
 
 /** What the result of a command is. */
 export type ResultOf<Command extends ControlCommand> = ControlResults[Command['command']]
 
-type Answer = Exclude<ControlResponse, { readonly kind: 'event' }>
+type Answer = Exclude<ControlResponse, { readonly kind: 'event' | 'pending' }>
 
 /** Commands that change nothing: they may be asked again. */
 const QUERIES: ReadonlySet<ControlCommand['command']> = new Set([
@@ -35,6 +41,8 @@ export interface AskOptions {
   readonly who: string
   /** How long to wait for the supervisor of a gateway that lives. Default `CONTROL_LIMITS.restartWaitMs`. */
   readonly waitMs?: number
+  /** The answer takes long because a change waits for room; again and again while it does. */
+  readonly onWait?: (wait: ChangeWait) => void
 }
 
 /**
@@ -47,12 +55,12 @@ export async function askGateway<Command extends ControlCommand>(
   command: Command,
   options: AskOptions,
 ): Promise<ResultOf<Command>> {
-  const { directory, who, waitMs = CONTROL_LIMITS.restartWaitMs } = options
+  const { directory, who, waitMs = CONTROL_LIMITS.restartWaitMs, onWait } = options
   const deadline = performance.now() + waitMs
   for (;;) {
     const client = await connectToGateway(directory, who, deadline)
     try {
-      return await client.ask(command)
+      return await client.ask(command, onWait)
     } catch (thrown) {
       const isLost = thrown instanceof GatewayError && thrown.code === 'CONTROL_LOST'
       const mayRepeat = isLost && client.isClosed && QUERIES.has(command.command)
@@ -134,6 +142,7 @@ export class ControlClient {
   readonly #cutter = new LineCutter(CONTROL_LIMITS.responseBytesMax)
   readonly #pending = new PendingRequests<Answer>()
   #isClosed = false
+  #onWait: (wait: ChangeWait) => void = () => {}
   /** What it said that belongs to no request: why it turned us away. */
   #parting: GatewayError | null = null
 
@@ -156,7 +165,11 @@ export class ControlClient {
   }
 
   /** Throws the gateway's own error, or CONTROL_LOST. */
-  async ask<Command extends ControlCommand>(command: Command): Promise<ResultOf<Command>> {
+  async ask<Command extends ControlCommand>(
+    command: Command,
+    onWait: (wait: ChangeWait) => void = () => {},
+  ): Promise<ResultOf<Command>> {
+    this.#onWait = onWait
     const isQuery = QUERIES.has(command.command)
     const timeoutMs = isQuery ? CONTROL_LIMITS.answerTimeoutMs : CONTROL_LIMITS.changeTimeoutMs
     const response = await this.#request(command, timeoutMs).catch((thrown: unknown) => {
@@ -194,7 +207,9 @@ export class ControlClient {
 
   #take(response: ControlResponse): void {
     if (response.kind === 'event') this.#onEvent(response.event)
-    else if (response.id !== 0) this.#pending.settle(response.id, response)
+    else if (response.kind === 'pending') {
+      if (response.wait !== null) this.#onWait(response.wait)
+    } else if (response.id !== 0) this.#pending.settle(response.id, response)
     else if (response.kind === 'failed') this.#parting = errorOf(response.failure)
   }
 }

@@ -2,8 +2,9 @@ import { userInfo } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { GatewayError } from '../base/errors.ts'
 import { printable } from '../config/render-problems.ts'
-import type { ControlCommand } from '../protocol/control.ts'
+import type { ChangeWait, ControlCommand } from '../protocol/control.ts'
 import { failureOf } from '../protocol/failure.ts'
+import { waitText } from './change-text.ts'
 import { askGateway, type ResultOf } from './control-client.ts'
 import type { CommandIo } from './io.ts'
 import type { Paint } from './text.ts'
@@ -37,7 +38,7 @@ export async function runGatewayCommand<Command extends ControlCommand>(
 ): Promise<number> {
   const { directory, json, io } = context
   try {
-    const result = await askGateway(command, { directory, who: currentUser() })
+    const result = await askGateway(command, { directory, who: currentUser(), onWait: once(io, directory) })
     const { text, exitCode } = await render(result)
     if (json) io.out(jsonText(result))
     else if (exitCode === 0) io.out(text)
@@ -49,6 +50,15 @@ export async function runGatewayCommand<Command extends ControlCommand>(
     if (json) io.out(jsonText({ error: { code, message } }))
     io.err(`${printable(`${code}: ${message}`)}\n`)
     return 1
+  }
+}
+
+/** Says once that a change waits, and what for. */
+function once(io: CommandIo, directory: string): (wait: ChangeWait) => void {
+  let hasSaid = false
+  return (wait) => {
+    if (!hasSaid) io.err(`${waitText(wait, directory)} Ctrl-C takes this command back.\n`)
+    hasSaid = true
   }
 }
 

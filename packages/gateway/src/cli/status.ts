@@ -1,7 +1,7 @@
 import { relative } from 'node:path'
 import { printable } from '../config/render-problems.ts'
 import type { ControlEvent, GatewayStatus, InstanceStatus } from '../protocol/control.ts'
-import { changeText, pinText } from './change-text.ts'
+import { changeText, pinText, waitText } from './change-text.ts'
 import { eventLine, timeOf } from './event-text.ts'
 import { type GatewayCommandContext, runGatewayCommand } from './gateway-command.ts'
 import { pluginStateText } from './plugin-state-text.ts'
@@ -28,6 +28,7 @@ export function statusText(status: GatewayStatus, options: TextOptions): string 
   const { paint } = options
   const sections = [
     headOf(status, now, paint),
+    waitingText(status, now, paint),
     askedText(status, now, paint),
     pendingText(status, now, paint),
     pinsText(status, now),
@@ -54,6 +55,11 @@ function servesText(generation: number, hasFailed: boolean): Parameters<Paint> {
   return hasFailed
     ? ['red', 'no generation can be served: every request is answered 503']
     : ['yellow', 'nothing serves yet: every request is answered 503']
+}
+
+function waitingText({ waiting, directory }: GatewayStatus, now: number, paint: Paint): string {
+  if (waiting === null) return ''
+  return `${paint('bold', 'Waiting')} (since ${agoText(waiting.since, now)})\n  ${waitText(waiting, directory)}\n`
 }
 
 /** What waits for somebody's word, whatever stands on disk. */

@@ -125,6 +125,7 @@ export function status(parts: Partial<GatewayStatus> = {}): GatewayStatus {
     instances: [instance()],
     pending: null,
     asked: null,
+    waiting: null,
     pins: [],
     events: [],
     ...parts,

@@ -202,6 +202,8 @@ export const CONTROL_LIMITS = {
   requestBytesMax: 64 * KIB,
   /** Requests of one connection that are worked on at once; what follows them is not read meanwhile. */
   requestsAtOnceMax: 16,
+  /** How often a client that waits for an answer is told so, which also shows whether it is still there. */
+  pendingMs: 1_000,
   /** A connection that neither watches nor waits for an answer. */
   idleMs: 30_000,
   /** How often it is looked whether the socket is still there: whoever empties the folder (`git clean`) takes it along. */

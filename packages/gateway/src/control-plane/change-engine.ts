@@ -1,8 +1,8 @@
 import type { Log } from '@cardea/sdk'
-import { GatewayError, messageOf } from '../base/errors.ts'
+import { type GatewayError, messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
-import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport, ChangeWait } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import {
   applyChange,
@@ -15,7 +15,7 @@ import {
   serveReference,
 } from './change.ts'
 import { ChangeQueue, isOfFiles, type Waiting } from './change-queue.ts'
-import { ChangeHeld, failedByThrow } from './change-result.ts'
+import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
 import { gather, loadForListeners, type Overlay, type Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { isDecision, type Pending, PendingChanges } from './pending-changes.ts'
@@ -41,6 +41,9 @@ export interface EngineOptions {
   newLifecycle(): PluginLifecycle
 }
 
+/** Something else comes first, or nobody waits for it any more. */
+type GivenUp = 'superseded' | 'abandoned'
+
 /**
  * Makes changes, one after another. Changes of files that come while one is being made are one change after it; what
  * fails because a process died under it is tried again.
@@ -59,6 +62,7 @@ export class ChangeEngine {
   readonly #rejects = new Set<(reason: GatewayError) => void>()
   #workerCount = 0
   readonly #pending = new PendingChanges()
+  #wait: ChangeWait | null = null
   /** Of the latest change, whatever became of it. */
   #lifecycle = new PluginLifecycle()
   /** The change that is being made, as long as it can be given up. */
@@ -120,6 +124,11 @@ export class ChangeEngine {
     return this.#pending.held
   }
 
+  /** The change that waits until fewer generations are alive. */
+  get waiting(): ChangeWait | null {
+    return this.#wait
+  }
+
   /** As far as the newest change of what stands on disk got them. */
   get plugins(): PluginLifecycle {
     return this.#pending.files?.lifecycle ?? this.#lifecycle
@@ -169,15 +178,22 @@ export class ChangeEngine {
     return promise
   }
 
-  /** The same for somebody who waits for it: throws GATEWAY_ENDING once no change begins any more. */
-  async requestAndWait(request: ChangeRequest): Promise<ChangeReport> {
+  /**
+   * The same for somebody who waits for it, until the signal says that they have left: throws CONTROL_LOST then, and
+   * GATEWAY_ENDING once no change begins any more.
+   */
+  async requestAndWait(request: ChangeRequest & { readonly signal: AbortSignal }): Promise<ChangeReport> {
+    const { signal } = request
     if (this.#isClosed) throw ending()
     const { promise: closed, reject } = Promise.withResolvers<never>()
+    const leave = (): void => reject(askerLeft())
     this.#rejects.add(reject)
+    signal.addEventListener('abort', leave)
     try {
       return await Promise.race([this.request(request), closed])
     } finally {
       this.#rejects.delete(reject)
+      signal.removeEventListener('abort', leave)
     }
   }
 
@@ -196,6 +212,8 @@ export class ChangeEngine {
     for (let next = this.#queue.take(); next !== null && !this.#isClosed; next = this.#queue.take()) {
       const report = await this.#make(next.request)
       if (report === 'superseded') this.#putBack(next)
+      else if (report === 'abandoned')
+        this.#options.log.info('A change is not made: whoever asked for it has left')
       else for (const resolve of next.callers) resolve(report)
     }
     this.#isRunning = false
@@ -225,13 +243,13 @@ export class ChangeEngine {
     this.#queue.putBack(given)
   }
 
-  async #make(request: ChangeRequest): Promise<ChangeReport | 'superseded'> {
+  async #make(request: ChangeRequest): Promise<ChangeReport | GivenUp> {
     const isLive = isOnLive(request, this.#ground())
     let report = await this.#try(request)
     for (let repeat = 1; repeat <= CHANGE_LIMITS.repeatsMax && report === 'again'; repeat++) {
       report = await this.#try({ ...request, firstSignAt: performance.now() }, repeat)
     }
-    if (report === 'superseded') return report
+    if (report === 'superseded' || report === 'abandoned') return report
     // The last repeat never says so.
     if (report === 'again') throw new Error('A change was to be tried again once too often')
     const wasPending = this.pending !== null
@@ -277,13 +295,14 @@ export class ChangeEngine {
     this.#decideRetryMs = Math.min(2 * retryMs, CHANGE_LIMITS.decideRetryMsMax)
   }
 
-  async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again' | 'superseded'> {
+  async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again' | GivenUp> {
     const giveUp = new AbortController()
+    const signals = [giveUp.signal, ...(request.signal === undefined ? [] : [request.signal])]
     this.#current = { request, startedAt: performance.now(), giveUp }
     this.#supersedeLater()
     const base = { cause: request.cause, who: request.who, live: this.#reference?.candidate.plan.number ?? 0 }
     try {
-      const outcome = await applyChange(request, this.#ground(), giveUp.signal)
+      const outcome = await applyChange(request, this.#ground(), AbortSignal.any(signals))
       if (outcome.kind === 'unchanged') {
         if (this.#reference !== null) this.#lifecycle = this.#reference.candidate.lifecycle
         return reportOf(base, { kind: 'unchanged' })
@@ -292,6 +311,7 @@ export class ChangeEngine {
       this.#committed({ candidate, settings: candidate.plan.settings })
       return reportOf(base, { kind: 'committed', parts: report })
     } catch (thrown) {
+      if (request.signal?.aborted === true) return 'abandoned'
       if (giveUp.signal.aborted) return 'superseded'
       const number = this.#options.workshop.store.nextNumber()
       if (thrown instanceof ChangeHeld) return reportOf(base, { kind: 'held', number, held: thrown })
@@ -363,18 +383,15 @@ export class ChangeEngine {
       isServing: this.#isServing,
       workerCount: this.#workerCount,
       findMoves,
+      onWait: (wait) => {
+        this.#wait = wait
+      },
       newLifecycle: () => {
         this.#lifecycle = newLifecycle()
         return this.#lifecycle
       },
     }
   }
-}
-
-function ending(): GatewayError {
-  const message =
-    'The gateway ends: it finishes its requests and changes no more. Ask again once it is started again.'
-  return new GatewayError('GATEWAY_ENDING', message)
 }
 
 /** A change that the gateway makes by itself. */

@@ -34,6 +34,17 @@ export class ChangeHeld extends Error {
   }
 }
 
+/** To whoever waits for a change. */
+export function ending(): GatewayError {
+  const message =
+    'The gateway ends: it finishes its requests and changes no more. Ask again once it is started again.'
+  return new GatewayError('GATEWAY_ENDING', message)
+}
+
+export function askerLeft(): GatewayError {
+  return new GatewayError('CONTROL_LOST', 'Whoever asked for the change has left, so it is not made.')
+}
+
 /** Problems with places in files, which is what all stages up to `resolve` find. */
 export function failedByFiles(
   problems: readonly (ConfigProblem & Partial<Pick<ChangeProblem, 'stage' | 'plugin'>>)[],

@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
-import { CHANGE_LIMITS } from '../config/limits.ts'
 import { planSettings } from '../config/plan.ts'
-import type { ChangeCause, ChangeReport, HeldLoss, StageTiming } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss, StageTiming } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
@@ -19,6 +18,7 @@ import {
 import type { PluginLifecycle } from './lifecycle.ts'
 import { type Former, NO_OVERLAY, numbered } from './recollect.ts'
 import { recordOf } from './record.ts'
+import { makeRoom } from './room.ts'
 import {
   findSecurityLosses,
   listedLosses,
@@ -42,6 +42,8 @@ export interface ChangeRequest {
   readonly filesOf?: string
   /** The losses that somebody was shown and agreed to. */
   readonly approved?: readonly HeldLoss[]
+  /** Aborted when whoever asked has left: what is not decided by then is not to come of it. */
+  readonly signal?: AbortSignal
 }
 
 /** What the supervisor asks of the master for a change. */
@@ -71,6 +73,8 @@ export interface ChangeGround extends Workshop {
   /** The number of workers, which no change can change. */
   readonly workerCount: number
   newLifecycle(): PluginLifecycle
+  /** It waits for room; null: not any more. */
+  onWait(wait: ChangeWait | null): void
   /** Where the requests of the first routes go when the second ones serve: the data plane knows how routes match. */
   findMoves(from: readonly RoutePlan[], to: readonly RoutePlan[]): readonly RouteMove[]
 }
@@ -107,7 +111,7 @@ export async function applyChange(
   await using undo = new AsyncDisposableStack()
   const stages = new Stages(request.firstSignAt)
   stages.passed('notice')
-  await makeRoom(ground)
+  await waitForRoom(request, ground, signal)
   stages.passed('wait')
   const candidate = await gatherNext(request, ground)
   stages.passed('prepare')
@@ -148,22 +152,13 @@ export async function serveReference({ candidate }: Reference, ground: ChangeGro
   await commit(candidate, ground)
 }
 
-/** A generation that streams still run on stays alive; past the bound the next one waits for the oldest. */
-async function makeRoom({ workers, reference, log }: ChangeGround): Promise<void> {
-  const max = reference?.settings.changes.generationsLiveMax
-  if (max === undefined) return
-  let hasSaid = false
-  while (workers.generationsLive >= max) {
-    const retired = workers.nextRetirement(CHANGE_LIMITS.roomPollMs)
-    if (!hasSaid) {
-      const streams = await workers.oldestStreams()
-      log.warn(`The change waits: ${max} generations are alive, and streams still run on the oldest`, {
-        streams,
-      })
-    }
-    hasSaid = true
-    await retired
-  }
+async function waitForRoom(
+  { cause, who }: ChangeRequest,
+  { workers, reference, log, onWait }: ChangeGround,
+  signal: AbortSignal,
+): Promise<void> {
+  const generationsLiveMax = reference?.settings.changes.generationsLiveMax ?? Number.POSITIVE_INFINITY
+  await makeRoom({ cause, who, generationsLiveMax, workers, log, onWait }, signal)
 }
 
 async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {

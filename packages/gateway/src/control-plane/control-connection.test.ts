@@ -10,7 +10,9 @@ const decision = (text: string): ControlEvent => ({ kind: 'decision', at: 1, plu
 
 test('a request is answered by its id, and says who asks', async (t) => {
   const seen: unknown[] = []
-  const { connect } = await testControl(t, { handle: async (...told) => seen.push(told) })
+  const { connect } = await testControl(t, {
+    handle: async (command, who) => seen.push([command, who]),
+  })
   const client = await connect()
   client.send({ id: 5, command: 'history', limit: 3 })
   assert.deepEqual(await client.next(), { kind: 'ok', id: 5, result: 1 })
@@ -224,4 +226,42 @@ test('a watcher that does not read for long is dropped, and others are not', asy
   assert.match(logged[0] ?? '', /^A control connection was cut: it left \d+ bytes of events unread$/)
   await waitFor(() => fast.lines.length === sent, 'the other watcher to get all')
   assert.equal(fast.hasEnded, false)
+})
+
+test('whoever waits long is told what for, and a command hears when nobody waits for it any more', async (t) => {
+  const left: string[] = []
+  const wait = {
+    cause: { kind: 'approve' },
+    who: 'ann',
+    since: 1,
+    generation: 3,
+    streams: ['GET /events'],
+    generationsLiveMax: 2,
+  } as const
+  const { connect, server } = await testControl(t, {
+    limits: { pendingMs: 5 },
+    waiting: () => wait,
+    handle: (_, who, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          left.push(who)
+          reject(signal.reason)
+        })
+      }),
+  })
+  const [stays, ends, cuts] = [await connect(), await connect(), await connect()]
+  stays.socket.end(`{"id":4,"who":"stays","command":"approve"}\n`)
+  for (let times = 0; times < 3; times++)
+    assert.deepEqual(await stays.next(), { kind: 'pending', id: 4, wait })
+  ends.send({ id: 1, who: 'ends', command: 'approve' })
+  await ends.next()
+  ends.socket.end().destroy()
+  await waitFor(() => left.includes('ends'), 'the one that ended to be missed')
+  cuts.send({ id: 1, who: 'cuts', command: 'approve' })
+  await cuts.next()
+  cuts.socket.destroy()
+  await waitFor(() => left.includes('cuts'), 'the one that was cut to be missed')
+  assert.deepEqual(left, ['ends', 'cuts'])
+  await server.close()
+  assert.ok(left.includes('stays'))
 })

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { GatewayError } from '../base/errors.ts'
 import { LineCutter, LineTooLong } from '../base/line-cutter.ts'
 import type { CONTROL_LIMITS } from '../config/limits.ts'
-import type { ControlCommand, ControlRequest, ControlResponse } from '../protocol/control.ts'
+import type { ChangeWait, ControlCommand, ControlRequest, ControlResponse } from '../protocol/control.ts'
 import { failureOf } from '../protocol/failure.ts'
 import { parseRequest } from './control-request.ts'
 
@@ -11,7 +11,8 @@ export type ControlLimits = { readonly [Name in keyof typeof CONTROL_LIMITS]: nu
 
 export interface ControlConnectionOptions {
   readonly limits: ControlLimits
-  handle(command: ControlCommand, who: string): Promise<unknown>
+  handle(command: ControlCommand, who: string, left: AbortSignal): Promise<unknown>
+  waiting(): ChangeWait | null
   /** It watches from now on, or watches something else. */
   onWatch(): void
   /** Called once. `why` it was cut by us, or null. */
@@ -29,6 +30,8 @@ export class ControlConnection {
   /** Read and not worked on yet. While there are any, nothing more is read. */
   #waiting: string[] = []
   #running = 0
+  /** Of the client: nobody reads the answers any more. */
+  readonly #left = new AbortController()
   #watching: Watching = 'nothing'
   #skippedTraces = 0
   #hasEnded = false
@@ -48,6 +51,7 @@ export class ControlConnection {
     socket.on('error', () => {})
     socket.on('close', () => {
       this.#watching = 'nothing'
+      this.#left.abort()
       options.onClose(this.#why)
     })
     socket.setTimeout(options.limits.idleMs)
@@ -137,10 +141,13 @@ export class ControlConnection {
 
   async #answer({ id, who, ...command }: ControlRequest): Promise<void> {
     let response: ControlResponse
+    const timer = setInterval(() => this.#tellPending(id), this.#options.limits.pendingMs)
     try {
       response = { kind: 'ok', id, result: await this.#resultOf(command, who) }
     } catch (thrown) {
       response = { kind: 'failed', id, failure: failureOf(thrown) }
+    } finally {
+      clearInterval(timer)
     }
     this.#running -= 1
     if (this.#socket.destroyed) return
@@ -148,8 +155,17 @@ export class ControlConnection {
     this.#work()
   }
 
+  /**
+   * A client that has said all may have left, or wait for its answer: only what is written to it tells. Who does not read
+   * gets no more of it.
+   */
+  #tellPending(id: number): void {
+    if (this.#socket.writableLength > 0) return
+    this.#send({ kind: 'pending', id, wait: this.#options.waiting() })
+  }
+
   async #resultOf(command: ControlCommand, who: string): Promise<unknown> {
-    if (command.command !== 'watch') return this.#options.handle(command, who)
+    if (command.command !== 'watch') return this.#options.handle(command, who, this.#left.signal)
     this.#watching = command.traces ? 'events and traces' : 'events'
     this.#options.onWatch()
     return null

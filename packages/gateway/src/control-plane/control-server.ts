@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { CONTROL_LIMITS } from '../config/limits.ts'
-import type { ControlCommand, ControlEvent, ControlResponse } from '../protocol/control.ts'
+import type { ChangeWait, ControlCommand, ControlEvent, ControlResponse } from '../protocol/control.ts'
 import { ControlConnection, type ControlLimits } from './control-connection.ts'
 import { failed, pathToBind, pathToConnect, removePointer, writePointer } from './control-path.ts'
 
@@ -13,8 +13,10 @@ export interface ControlServerOptions {
   /** Absolute: `controlSocketPath(directory)`. */
   readonly path: string
   readonly log: Log
-  /** The result of a command; `watch` never gets here. What it throws is the answer too. */
-  handle(command: ControlCommand, who: string): Promise<unknown>
+  /** The result of a command; `watch` never gets here. What it throws is the answer too. `left`: nobody waits for it any more. */
+  handle(command: ControlCommand, who: string, left: AbortSignal): Promise<unknown>
+  /** What changes wait for; asked while an answer takes long. */
+  waiting?(): ChangeWait | null
   /** The first one that wants traces came (true), or the last one went (false). */
   onTracing(on: boolean): void
   /** The socket, and whatever else was in its folder, was removed; it is opened again when this resolves. */
@@ -157,6 +159,7 @@ export class ControlServer {
     const connection = new ControlConnection(socket, {
       limits: this.#limits,
       handle: this.#options.handle,
+      waiting: () => this.#options.waiting?.() ?? null,
       onWatch: () => this.#updateTracing(),
       onClose: (why) => {
         this.#connections.delete(connection)

@@ -25,6 +25,13 @@ export interface OperationsOptions {
   configText(): Promise<string | null>
 }
 
+/** Whoever gave a command, and whether they still wait for what becomes of it. */
+export interface Asker {
+  readonly who: string
+  /** Aborted when they have left. */
+  readonly signal: AbortSignal
+}
+
 /** What people ask of a running gateway: each command of protocol/control.ts is one of these. */
 export class Operations {
   readonly #options: OperationsOptions
@@ -34,7 +41,7 @@ export class Operations {
   }
 
   /** The result is `ControlResults[command.command]`. Rejects with a GatewayError that says what is wrong with it. */
-  async handle(command: ControlCommand, who: string): Promise<unknown> {
+  async handle(command: ControlCommand, asker: Asker): Promise<unknown> {
     const { store, board } = this.#options
     switch (command.command) {
       case 'status':
@@ -42,21 +49,21 @@ export class Operations {
       case 'history':
         return store.history(command.limit)
       case 'rollback':
-        return this.#rollback(command.generation, who)
+        return this.#rollback(command.generation, asker)
       case 'approve':
-        return this.#approve(who)
+        return this.#approve(asker)
       case 'release':
-        return this.#release(command.unit, who)
+        return this.#release(command.unit, asker)
       case 'plugin-versions':
         return this.#knownVersions(command.plugin)
       case 'plugin-rollback':
-        return this.#rollbackPlugin(command.plugin, command.version, who)
+        return this.#rollbackPlugin(command.plugin, command.version, asker)
       case 'plugin-enable':
-        return this.#switch(command.plugin, true, who)
+        return this.#switch(command.plugin, true, asker)
       case 'plugin-disable':
-        return this.#switch(command.plugin, false, who)
+        return this.#switch(command.plugin, false, asker)
       case 'plugin-reload':
-        return this.#reload(command.plugin, who)
+        return this.#reload(command.plugin, asker)
       case 'plugin-info':
         return board.pluginInfo(this.#known(command.plugin))
       case 'config-diff':
@@ -66,14 +73,14 @@ export class Operations {
     }
   }
 
-  async #rollback(number: number | null, who: string): Promise<ChangeReport> {
+  async #rollback(number: number | null, asker: Asker): Promise<ChangeReport> {
     const { store } = this.#options
     const target = await store.find(number)
-    const edit = editRollback(target, store.latest(), who)
-    return this.#change({ kind: 'rollback', generation: target.number }, who, edit)
+    const edit = editRollback(target, store.latest(), asker.who)
+    return this.#change({ kind: 'rollback', generation: target.number }, asker, edit)
   }
 
-  async #approve(who: string): Promise<ChangeReport> {
+  async #approve(asker: Asker): Promise<ChangeReport> {
     const { held } = this.#options.engine
     if (held === null) {
       throw new GatewayError('NOTHING_HELD', 'Nothing is held, so there is nothing to approve.')
@@ -81,13 +88,13 @@ export class Operations {
     return this.#options.engine.requestAndWait({
       ...held.request,
       cause: { kind: 'approve' },
-      who,
+      ...asker,
       firstSignAt: performance.now(),
       approved: held.losses,
     })
   }
 
-  #release(unit: string | null, who: string): Promise<ChangeReport> {
+  #release(unit: string | null, asker: Asker): Promise<ChangeReport> {
     const { pins } = this.#options.engine.overlay
     if (pins.length === 0 || (unit !== null && pins.every(({ name }) => name !== unit))) {
       const what = unit === null ? 'Nothing is' : `"${unit}" is not`
@@ -95,7 +102,7 @@ export class Operations {
       const there = names.length === 0 ? '' : ` Held back are: ${names.join(', ')}.`
       throw new GatewayError('NOTHING_HELD', `${what} held back, so there is nothing to release.${there}`)
     }
-    return this.#change({ kind: 'release', unit }, who, editRelease(unit))
+    return this.#change({ kind: 'release', unit }, asker, editRelease(unit))
   }
 
   async #knownVersions(plugin: string): Promise<unknown> {
@@ -104,22 +111,25 @@ export class Operations {
     return versions
   }
 
-  async #rollbackPlugin(plugin: string, version: string | null, who: string): Promise<ChangeReport> {
+  async #rollbackPlugin(plugin: string, version: string | null, asker: Asker): Promise<ChangeReport> {
     const stored = await this.#options.store.findVersion(plugin, version)
     const cause = { kind: 'plugin-rollback', plugin, version: stored.version } as const
-    return this.#changeLive(cause, who, { edit: editPluginVersion(stored, who) })
+    return this.#changeLive(cause, asker, { edit: editPluginVersion(stored, asker.who) })
   }
 
-  #switch(plugin: string, isEnabled: boolean, who: string): Promise<ChangeReport> {
+  #switch(plugin: string, isEnabled: boolean, asker: Asker): Promise<ChangeReport> {
     const name = this.#known(plugin)
     const edit: OverlayEdit = (overlay) =>
       // While it is switched off nobody knows what of it will run.
       isEnabled ? withoutQuarantine(withSwitch(overlay, name, true), name) : withSwitch(overlay, name, false)
     const files = isEnabled ? { filesOf: name } : {}
-    return this.#changeLive({ kind: isEnabled ? 'enable' : 'disable', plugin: name }, who, { edit, ...files })
+    return this.#changeLive({ kind: isEnabled ? 'enable' : 'disable', plugin: name }, asker, {
+      edit,
+      ...files,
+    })
   }
 
-  #reload(plugin: string, who: string): Promise<ChangeReport> {
+  #reload(plugin: string, asker: Asker): Promise<ChangeReport> {
     const name = this.#known(plugin)
     const names = this.#instancesOf(name).map((instance) => instance.name)
     if (names.length === 0) {
@@ -130,7 +140,7 @@ export class Operations {
     }
     const edit: OverlayEdit = (overlay) =>
       withoutQuarantine(withIncarnation(overlay, names), name, this.#quarantineKeysOf(name))
-    return this.#changeLive({ kind: 'reload', plugin: name }, who, { edit, filesOf: name })
+    return this.#changeLive({ kind: 'reload', plugin: name }, asker, { edit, filesOf: name })
   }
 
   /** Somebody wants it to run: that is also the word that ends a quarantine, of what would run. */
@@ -153,19 +163,19 @@ export class Operations {
     throw new GatewayError('PLUGIN_NOT_FOUND', `There is no plugin "${plugin}". ${hint}`)
   }
 
-  #change(cause: ChangeCause, who: string, edit: OverlayEdit): Promise<ChangeReport> {
-    return this.#options.engine.requestAndWait({ cause, who, firstSignAt: performance.now(), edit })
+  #change(cause: ChangeCause, asker: Asker, edit: OverlayEdit): Promise<ChangeReport> {
+    return this.#options.engine.requestAndWait({ cause, ...asker, firstSignAt: performance.now(), edit })
   }
 
   /** What concerns one plugin acts on what serves: nobody's half-done edit of other files is in its way, or comes with it. */
   #changeLive(
     cause: ChangeCause,
-    who: string,
+    asker: Asker,
     what: Pick<ChangeRequest, 'edit' | 'filesOf'>,
   ): Promise<ChangeReport> {
     return this.#options.engine.requestAndWait({
       cause,
-      who,
+      ...asker,
       firstSignAt: performance.now(),
       base: 'live',
       ...what,

@@ -47,6 +47,7 @@ export class StatusBoard {
       instances: plan?.instances.map((instance) => faults.statusOf(instance)) ?? [],
       pending: engine.pending?.report ?? null,
       asked: engine.asked?.report ?? null,
+      waiting: engine.waiting,
       pins: this.#pins(),
       events: events.recentEvents(EVENTS_SHOWN_MAX),
     }

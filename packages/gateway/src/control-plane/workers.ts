@@ -305,10 +305,10 @@ export class Workers {
     }
   }
 
-  /** Descriptions of the streams that hold the oldest generation of each worker. */
-  async oldestStreams(): Promise<string[]> {
+  /** The oldest generation of each worker, with what runs on it. */
+  async oldestGenerations(): Promise<WorkerCensus['generations']> {
     const counts = [...(await this.census()).values()]
-    return counts.flatMap((census) => census?.generations[0]?.oldest ?? [])
+    return counts.flatMap((census) => census?.generations[0] ?? [])
   }
 
   /** The live state of these plugins in one worker, for the dry run of migrations. */

@@ -81,7 +81,7 @@ export class ControlRoom {
   #isClosed = false
 
   private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
-    const { serve, log, workers, master } = options
+    const { serve, log, workers, master, startedAt, addresses } = options
     this.#draining = new DrainingGenerations(workers)
     const fingerprints = new Fingerprints()
     this.#options = options
@@ -121,27 +121,22 @@ export class ControlRoom {
       log,
       onEvent: (event) => this.#onEvent(event),
     })
+    const engine = this.#engine
+    const faults = this.#faults
+    const directory = directoryOf(serve.source)
     const operations = new Operations({
-      engine: this.#engine,
+      engine,
       store,
-      board: new StatusBoard({
-        engine: this.#engine,
-        workers,
-        faults: this.#faults,
-        store,
-        events,
-        startedAt: options.startedAt,
-        directory: directoryOf(serve.source),
-        addresses: options.addresses,
-      }),
+      board: new StatusBoard({ engine, workers, faults, store, events, startedAt, directory, addresses }),
       configText: () => configText(serve.source),
     })
     this.#control = new ControlServer({
-      path: controlSocketPath(directoryOf(serve.source)),
+      path: controlSocketPath(directory),
       log,
-      handle: (command, who) => operations.handle(command, who),
+      handle: (command, who, signal) => operations.handle(command, { who, signal }),
+      waiting: () => engine.waiting,
       onTracing: (on) => workers.trace(on),
-      onRemoved: () => lockFolder(join(directoryOf(serve.source), '.cardea'), options.masterPid),
+      onRemoved: () => lockFolder(join(directory, '.cardea'), options.masterPid),
     })
     this.#watch = new Watch({
       log,

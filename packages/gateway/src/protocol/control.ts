@@ -8,7 +8,7 @@ import type { ExchangeTrace } from './trace.ts'
 /**
  * Command line and supervisor, over the Unix domain socket `.cardea/control.sock` (mode 0600): one JSON value a line.
  * Each request is answered by one `ok` or `failed` with its id, 0 where it had none; `watch` is followed by events until
- * the socket closes.
+ * the socket closes. A change is for whoever waits for it: once a client has left, what it asked for is not begun any more.
  */
 export type ControlRequest = { readonly id: number; readonly who: string } & ControlCommand
 
@@ -34,6 +34,8 @@ export type ControlCommand =
 export type ControlResponse =
   | { readonly kind: 'ok'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: Failure }
+  /** Each second that an answer takes, until it comes. `wait`: the change that waits for room, its own or one before it. */
+  | { readonly kind: 'pending'; readonly id: number; readonly wait: ChangeWait | null }
   | { readonly kind: 'event'; readonly event: ControlEvent }
 
 /** What the result of each command is. */
@@ -136,6 +138,20 @@ export interface LostPlugin {
   readonly reason: string
 }
 
+/** A change that has to wait, since streams keep too many generations alive. */
+export interface ChangeWait {
+  readonly cause: ChangeCause
+  readonly who: string
+  /** Unix time, milliseconds. */
+  readonly since: number
+  /** The one that has to end; null when no worker tells just now. */
+  readonly generation: number | null
+  /** What runs on it, for people. */
+  readonly streams: readonly string[]
+  /** `changes.generations_live_max`. */
+  readonly generationsLiveMax: number
+}
+
 export interface HistoryEntry {
   readonly number: number
   readonly at: number
@@ -159,6 +175,8 @@ export interface GatewayStatus {
   readonly pending: ChangeReport | null
   /** The newest change of what serves, when it is held: asked for, or decided by the gateway. */
   readonly asked: ChangeReport | null
+  /** The change that waits for room. */
+  readonly waiting: ChangeWait | null
   readonly pins: readonly PinStatus[]
   readonly events: readonly ControlEvent[]
 }
