@@ -44,3 +44,30 @@ test('a rollback takes the place of a save that hangs at its start, which is hel
   await stage.agrees()
   assert.deepEqual(stage.faults, [])
 })
+
+for (const what of ['saved', 'asked for'] as const) {
+  test(`what a supervisor that was started anew hangs at gives way to what is ${what} since`, {
+    timeout,
+  }, async (t) => {
+    const stage = await Stage.start(t)
+    await stage.save()
+    await stage.agrees()
+    await stage.save('start', ['trial'])
+    await stage.reached('start', 1)
+    const hanging = stage.version
+    const said = stage.listen()
+    await stage.kill('supervisor')
+    await stage.plugin.forget(hanging, 'start')
+    await stage.reached('start', 1)
+    if (what === 'saved') await stage.save()
+    else {
+      const back = await runCommand(t, ['rollback'], { cwd: stage.gateway.dir.path })
+      assert.equal(back.code, 0, back.stderr)
+    }
+    await said(new RegExp(`A change that took long has given way to what was ${what} since`))
+    await stage.agrees(what === 'saved' ? stage.version : 1)
+    assert.doesNotMatch(stage.gateway.stderr, /The change failed/)
+    await stage.plugin.release(hanging, 'start')
+    assert.deepEqual(stage.faults, [])
+  })
+}

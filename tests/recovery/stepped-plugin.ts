@@ -41,6 +41,13 @@ export class SteppedPlugin {
     }, `${count} processes to be at ${step} of version ${version}`)
   }
 
+  /** Those that have come to the step so far count no more: `reached` waits for others. */
+  async forget(version: number, step: Step): Promise<void> {
+    const folder = join(this.#folder, `${version}`)
+    const found = (await readdir(folder)).filter((name) => name.startsWith(`reached ${step} `))
+    for (const file of found) await rm(join(folder, file))
+  }
+
   /** A process of that name that comes to the step from now on waits there. */
   async hold(version: number, step: Step, name: string): Promise<void> {
     await writeFile(join(this.#folder, `${version}`, `hold ${step} ${name}`), '')

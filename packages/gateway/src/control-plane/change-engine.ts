@@ -14,7 +14,7 @@ import {
   type Reference,
   serveReference,
 } from './change.ts'
-import { ChangeQueue, isOfFiles, type Waiting } from './change-queue.ts'
+import { ChangeQueue, isOfFiles, mayGiveWay, type Waiting } from './change-queue.ts'
 import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
 import { gather, loadForListeners, type Overlay, type Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
@@ -226,7 +226,7 @@ export class ChangeEngine {
   #supersedeLater(): void {
     const current = this.#current
     const { next } = this.#queue
-    if (current === null || next === null || !isOfFiles(current.request)) return
+    if (current === null || next === null || !mayGiveWay(current.request, this.live)) return
     const now = performance.now()
     const { supersedeAfterMs, supersedeWithinMs } = CHANGE_LIMITS
     if (isOfFiles(next) && now - current.request.firstSignAt > supersedeWithinMs) return

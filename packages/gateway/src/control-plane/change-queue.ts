@@ -41,6 +41,11 @@ export class ChangeQueue {
   }
 }
 
+/** A look at the files, whatever led to it. Not the start of a gateway that serves nothing: that is what all wait for. */
+export function mayGiveWay({ cause: { kind } }: ChangeRequest, live: number): boolean {
+  return kind === 'files' || ((kind === 'recovery' || kind === 'start') && live !== 0)
+}
+
 export function isOfFiles({ cause }: ChangeRequest): boolean {
   return cause.kind === 'files'
 }
