@@ -313,6 +313,7 @@ test('failures are reported once a second with the last one, client faults and b
     message: 'handle of plugin "a" failed: oops',
     plugin: 'a',
     stack: 'mapped: oops',
+    frame: null,
   }
   const event = { kind: 'failures', key: 'a', instance: 'a', plugin: 'a', failure }
   assert.deepEqual(own.plane.faults, [{ ...event, count: 3 }])
