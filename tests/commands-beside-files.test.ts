@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { rm } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
@@ -226,4 +226,28 @@ test('a plugin that is made anew is no other generation for the files that stand
   })
   await waitFor(async () => (await gateway.status()).generation > 4, 'the generation of the config')
   assert.equal((await gateway.status()).generation, 5)
+})
+
+test('a command reads no config that somebody is just writing', async (t) => {
+  const gateway = await start(t)
+  const file = join(gateway.dir.path, 'cardea.yaml')
+  const { listen } = JSON.parse(await readFile(file, 'utf8')) as { readonly listen: unknown }
+  const two = { name: 'two', path: '/two', respond: { status: 200, body: 'two' } }
+  const lines = [
+    'workers: 1',
+    `listen: ${JSON.stringify(listen)}`,
+    'routes:',
+    `  - ${JSON.stringify(CONFIG.routes[0])}`,
+    `  - ${JSON.stringify(two)}`,
+    '',
+  ]
+  await writeFile(file, lines.join('\n'))
+  await waitFor(async () => (await gateway.status()).generation === 2, 'the second route')
+  await writeFile(file, lines.slice(0, -2).join('\n'))
+  await gateway.done('plugin', 'disable', 'obs')
+  await writeFile(file, lines.join('\n'))
+  await gateway.save('hello', sourceOf('hello', 'two'))
+  await gateway.runs('auth one, hello two')
+  assert.equal((await fetch(`${gateway.url}/two`)).status, 200)
+  assert.doesNotMatch(gateway.stderr, /route two removed/)
 })

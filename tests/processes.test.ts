@@ -123,6 +123,15 @@ test('a killed master leaves no process behind', async (t) => {
   await haveEnded(children)
 })
 
+test('a master and a supervisor that are killed at once leave no process behind', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const gateway = await startWith(t, upstream, 2)
+  const children = gateway.pids()
+  // Who would end the workers is gone: they have to see by themselves that they are orphans.
+  await killProcesses([gateway.pid, ...gateway.pids('cardea: supervisor')])
+  await haveEnded(children)
+})
+
 test('a killed master leaves not even a worker behind whose event loop is blocked', async (t) => {
   await using upstream = await RecordingUpstream.start()
   const gateway = await startGateway(t, {

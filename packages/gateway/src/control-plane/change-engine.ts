@@ -32,6 +32,8 @@ export interface EngineOptions {
   readonly master: MasterPort
   /** Whether a start may serve what served last, or nothing but 503, when it cannot serve what the files say. */
   readonly hasFallback: boolean
+  /** Has the files looked at as after a save, when nobody is writing to them. */
+  lookAtFiles(): void
   /** Everything that a change came to, but "unchanged". */
   onReport(report: ChangeReport): void
   /** A generation serves. */
@@ -185,6 +187,7 @@ export class ChangeEngine {
   async requestAndWait(request: ChangeRequest & { readonly signal: AbortSignal }): Promise<ChangeReport> {
     const { signal } = request
     if (this.#isClosed) throw ending()
+    if (signal.aborted) throw askerLeft()
     const { promise: closed, reject } = Promise.withResolvers<never>()
     const leave = (): void => reject(askerLeft())
     this.#rejects.add(reject)
@@ -257,20 +260,15 @@ export class ChangeEngine {
     else this.#noteFiles(request, report)
     const isMended = wasPending && this.pending === null
     if (report.outcome !== 'unchanged' || isMended) this.#options.onReport(report)
-    const mayServeReference = this.#options.hasFallback || report.outcome === 'unchanged'
-    if (this.live === 0 && mayServeReference) await this.#serveWhatThereIs(report)
+    const mayFallBack = this.#options.hasFallback || report.outcome === 'unchanged'
+    if (this.live === 0 && mayFallBack) await this.#serveWhatThereIs(report)
     return report
   }
 
-  /**
-   * What was asked for may have been all that files waited for: to be without a plugin that fails, or to be looked at where
-   * nobody says that they changed.
-   */
+  /** What was asked for may have been all that files waited for: to be without a plugin that fails, or to be looked at. */
   #noteLive(request: ChangeRequest, report: ChangeReport): void {
     this.#pending.noteLive({ request, report, lifecycle: this.#lifecycle })
-    if (report.outcome !== 'committed' || isDecision(request)) return
-    const cause = this.pending?.request.cause
-    void this.request(gatewayRequest({ kind: 'files', files: cause?.kind === 'files' ? cause.files : [] }))
+    if (report.outcome === 'committed' && !isDecision(request)) this.#options.lookAtFiles()
   }
 
   #noteFiles(request: ChangeRequest, report: ChangeReport): void {

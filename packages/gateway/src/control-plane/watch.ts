@@ -73,6 +73,11 @@ export class Watch {
     for (const path of fresh) if (this.#watched.has(path)) this.#touch(path)
   }
 
+  /** As if all of it had been saved just now: it is looked at, but not in the middle of a write. */
+  look(): void {
+    for (const path of this.#watched.keys()) this.#touch(path)
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     clearTimeout(this.#recheck)

@@ -109,6 +109,7 @@ export class ControlRoom {
       master,
       hasFallback: !serve.strict,
       findMoves: findTrafficMoves,
+      lookAtFiles: () => this.#watch.look(),
       onReport: (report) => this.#onReport(report),
       onCommitted: (reference, previous) => this.#onCommitted(reference, previous),
       newLifecycle: () => this.#newLifecycle(),

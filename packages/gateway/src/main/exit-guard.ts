@@ -34,8 +34,11 @@ export function guardExits(refusal: (call: string) => Error): void {
     exit: refuse('process.exit()'),
     abort: refuse('process.abort()'),
     reallyExit: refuse('process.reallyExit()'),
-    // The worker ends when its channel to the master is closed.
-    disconnect: refuse('process.disconnect()'),
+    // The worker ends when its channel to the master is closed: by that Node tells itself that the master is gone.
+    disconnect(): void {
+      if (!isCalledByNode(guarded.disconnect)) throw refusal('process.disconnect()')
+      disconnect?.call(process)
+    },
     kill(pid: number, signal?: string | number): true {
       if (signal !== 0 && isOurs(Number(pid))) throw refusal(`process.kill(${Number(pid)})`)
       return kill.call(process, pid, signal)
@@ -44,6 +47,23 @@ export function guardExits(refusal: (call: string) => Error): void {
   Object.assign(process, guarded)
   syncBuiltinESMExports()
 }
+
+/** Whether Node's own code for channels called that function. Plugins may set what stacks are like. */
+function isCalledByNode(called: () => void): boolean {
+  const { stackTraceLimit, prepareStackTrace } = Error
+  const trace: { stack?: string } = {}
+  try {
+    Error.stackTraceLimit = 1
+    Reflect.deleteProperty(Error, 'prepareStackTrace')
+    Error.captureStackTrace(trace, called)
+    return CHANNEL_FRAME.test(trace.stack ?? '')
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+    if (prepareStackTrace !== undefined) Error.prepareStackTrace = prepareStackTrace
+  }
+}
+
+const CHANNEL_FRAME = /^ {4}at .*\(node:internal\/child_process:\d+:\d+\)$/m
 
 /** What such a call throws. Its stack says whose code it was. */
 export function exitRefused(call: string): GatewayError {
