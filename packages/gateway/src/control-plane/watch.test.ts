@@ -203,6 +203,21 @@ for (const [what, folder] of [
   }
 }
 
+test('Watch looks at a config again that it could not read', async (t) => {
+  const warned: string[] = []
+  const log = { ...LOG, warn: (message: string) => void warned.push(message) }
+  asNobody(t)
+  const config = join(await folderOf(t, { 'cardea.yaml': 'workers: 1' }), 'cardea.yaml')
+  await chmod(config, 0)
+  const bursts: (readonly string[])[] = []
+  const watch = new Watch({ log, onQuiet: (touched) => void bursts.push(touched) })
+  t.after(() => watch.close())
+  await watch.setPaths([config])
+  assert.match(warned.join(), /^Cannot watch all of "\S+cardea\.yaml": EACCES/)
+  await chmod(config, 0o600)
+  await waitFor(() => bursts.flat().includes(config), 'a look at it')
+})
+
 test('Watch sees a plugins folder that comes later, goes, and comes back', async (t) => {
   const { root, bursts, seen } = await watching(t, { 'cardea.yaml': '' })
   for (let round = 1; round <= 2; round++) {

@@ -1,4 +1,4 @@
-import { opendirSync, statSync } from 'node:fs'
+import { closeSync, constants, opendirSync, openSync, statSync } from 'node:fs'
 import { basename, join, sep } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { type FSWatcher, watch } from 'chokidar'
@@ -61,14 +61,14 @@ export class Watch {
       this.#burst.texts.forget(path)
       void this.#end(watched)
     }
-    // Of a folder further up nobody tells.
+    const fresh = [...wanted].filter((path) => !this.#watched.has(path))
+    for (const path of fresh) this.#burst.texts.take(path)
+    await Promise.all(fresh.map((path) => this.#add(path)))
+    // Of a file, and of a folder further up, nobody tells.
     for (const [path, watched] of this.#watched) {
       const thrown = faultOfReading(path)
       if (thrown !== null) this.#onUnreadable(path, watched, path, thrown)
     }
-    const fresh = [...wanted].filter((path) => !this.#watched.has(path))
-    for (const path of fresh) this.#burst.texts.take(path)
-    await Promise.all(fresh.map((path) => this.#add(path)))
     if (isFirst) return
     for (const path of fresh) if (this.#watched.has(path)) this.#touch(path)
   }
@@ -249,7 +249,7 @@ function faultOfReading(path: string): unknown {
       opendirSync(path).closeSync()
       // To name what is in it is another right than to list it.
       statSync(`${path}${sep}.`)
-    }
+    } else closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK))
     return null
   } catch (thrown) {
     return NOT_ALLOWED.has(systemErrorCode(thrown)) ? thrown : null
