@@ -94,12 +94,17 @@ function childrenOf(pid: number): number[] {
   return (readProcFile(pid, `task/${pid}/children`) ?? '').trim().split(' ').filter(Boolean).map(Number)
 }
 
+/** Of those that follow the name: proc(5), num_threads. */
+const THREADS_FIELD = 17
+
 function readProcess(pid: number): ProcessInfo | null {
   const stat = readProcFile(pid, 'stat')
   if (stat === null) return null
   // The second field is the name in parentheses and may hold anything; the rest starts after the last one.
-  const [state, parentPid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  if (state === 'Z' || state === 'X') return null
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state, parentPid] = fields
+  // A killed process is a zombie as soon as its main thread is; what it had open goes with the last of the others.
+  if (state === 'X' || (state === 'Z' && Number(fields[THREADS_FIELD]) <= 1)) return null
   const command = (readProcFile(pid, 'cmdline') ?? '').replaceAll('\0', ' ').trim()
   return { pid, parentPid: Number(parentPid), command }
 }
