@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { Stage } from './recovery/stage.ts'
 import { runCommand } from './support/cardea-command.ts'
 
@@ -26,14 +26,20 @@ for (const place of ['trial', 'worker-1'] as const) {
   })
 }
 
-test('a rollback takes the place of a save that hangs at its start, which is held back then', {
-  timeout,
-}, async (t) => {
+/** Version 2 serves, and what was saved since hangs at its start in the trial. */
+async function hangingInTrial(t: TestContext): Promise<Stage> {
   const stage = await Stage.start(t)
   await stage.save()
   await stage.agrees()
   await stage.save('start', ['trial'])
   await stage.reached('start', 1)
+  return stage
+}
+
+test('a rollback takes the place of a save that hangs at its start, which is held back then', {
+  timeout,
+}, async (t) => {
+  const stage = await hangingInTrial(t)
   const said = stage.listen()
   const back = await runCommand(t, ['rollback'], { cwd: stage.gateway.dir.path })
   assert.equal(back.code, 0, back.stderr)
@@ -49,11 +55,7 @@ for (const what of ['saved', 'asked for'] as const) {
   test(`what a supervisor that was started anew hangs at gives way to what is ${what} since`, {
     timeout,
   }, async (t) => {
-    const stage = await Stage.start(t)
-    await stage.save()
-    await stage.agrees()
-    await stage.save('start', ['trial'])
-    await stage.reached('start', 1)
+    const stage = await hangingInTrial(t)
     const hanging = stage.version
     const said = stage.listen()
     await stage.kill('supervisor')
