@@ -1,4 +1,4 @@
-import { type Context, durationMs, type Middleware } from '@cardea/sdk'
+import { type Context, durationMs, type Fields, type Middleware } from '@cardea/sdk'
 import { Origins } from './origins.ts'
 
 /** What config_schema in plugin.json describes. */
@@ -37,7 +37,7 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
     return origin !== null && origins.allows(origin) ? origin : null
   }
 
-  function allow({ response: { headers: fields } }: Context, origin: unknown): void {
+  function allow(fields: Fields, origin: unknown): void {
     const isAllowed = typeof origin === 'string'
     if (isAllowed) fields.set('access-control-allow-origin', origin)
     else fields.delete('access-control-allow-origin')
@@ -75,9 +75,10 @@ export async function PluginMain(config: Config): Promise<Middleware<Config>> {
     },
     onResponse(ctx) {
       // Not in handle: what answers may have fields of its own, be it a later plugin that passes on another's answer.
-      allow(ctx, origins.isAny ? '*' : ctx.own)
-      if (!origins.isAny) vary(ctx, 'Origin')
-      if (ctx.request.method === 'OPTIONS') vary(ctx, 'Access-Control-Request-Method')
+      const fields = ctx.response.headers
+      allow(fields, origins.isAny ? '*' : ctx.own)
+      if (!origins.isAny) vary(fields, 'Origin')
+      if (ctx.request.method === 'OPTIONS') vary(fields, 'Access-Control-Request-Method')
     },
   }
 }
@@ -91,8 +92,7 @@ function isPreflight({ request: { headers } }: Context): boolean {
 }
 
 /** A cache keeps what one origin may read from another: RFC 9110, 12.5.5, and Fetch, "CORS protocol and HTTP caches". */
-function vary(ctx: Context, name: string): void {
-  const fields = ctx.response.headers
+function vary(fields: Fields, name: string): void {
   const before = fields.get('vary')
   if (before === null) fields.append('vary', name)
   else if (!isListed(before, name)) fields.set('vary', before === '' ? name : `${before}, ${name}`)

@@ -208,10 +208,8 @@ export class FieldLines {
   }
 
   append(name: string, value: string): void {
-    const own = this.#own
-    if (own === null) this.#own = [name, value]
-    else if (own.length === 2) this.#own = withRoom(own, name, value)
-    else own.push(name, value)
+    if (this.#own === null) this.#own = withRoom(name, value)
+    else this.#own.push(name, value)
   }
 
   delete(name: string): void {
@@ -242,12 +240,12 @@ export class FieldLines {
 }
 
 /**
- * Two lines in an array with room for two more: what plugins add to most messages. One that grows by itself takes room for
+ * A line in an array with room for three more: plugins add that many to most messages. One that grows by itself takes room for
  * ten. *Measured*: five plugins add 1.6 to 1.8 µs instead of 2.1 to 2.2, with the caches as under load.
  */
-function withRoom(own: readonly string[], name: string, value: string): string[] {
-  const lines = [own[0] as string, own[1] as string, name, value, '', '', '', '']
-  for (let spare = 4; spare > 0; spare--) lines.pop()
+function withRoom(name: string, value: string): string[] {
+  const lines = [name, value, '', '', '', '', '', '']
+  for (let spare = 6; spare > 0; spare--) lines.pop()
   return lines
 }
 

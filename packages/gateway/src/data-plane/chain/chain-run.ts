@@ -10,7 +10,6 @@ import {
   copyOfError,
   hookFailure,
   isPassedOver,
-  mayBePassedOver,
   noteHookFailure,
   returnFault,
 } from './hook-failure.ts'
@@ -104,7 +103,7 @@ export class ChainRun extends HookWait {
   /** Lets the failure policy of a plugin that may not be called decide. Returns whether the next hook may run. */
   #bar(context: HookContext): boolean {
     context.outcome = 'barred'
-    if (mayBePassedOver(context.entry.plan)) return !this.#ended
+    if (context.entry.mayBePassedOver) return !this.#ended
     if (!this.#ended) this.user.onHookFailed(barredFailure(context.entry))
     return false
   }

@@ -1,6 +1,7 @@
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { LiveInstance } from '../../protocol/instance.ts'
 import type { InstanceGuard } from './guard.ts'
+import { mayBePassedOver } from './hook-failure.ts'
 
 /** An instance and what the generation at hand says of it: one that is carried over may be called by other rules now. */
 export interface ChainPlace {
@@ -14,6 +15,8 @@ export interface ChainPlace {
 /** One instance's place in a chain. */
 export interface ChainEntry extends ChainPlace {
   readonly hasOnResponse: boolean
+  /** Its failure may be passed over: then what it changes is kept as it was before. */
+  readonly mayBePassedOver: boolean
 }
 
 /** The ordered instances of one route, put together once per generation. */
@@ -29,6 +32,7 @@ export class Chain {
     this.entries = places.map((place) => ({
       ...place,
       hasOnResponse: typeof place.instance.middleware.onResponse === 'function',
+      mayBePassedOver: mayBePassedOver(place.plan),
     }))
     const has = (hook: 'onFinish' | 'onError') =>
       places.some(({ instance }) => typeof instance.middleware[hook] === 'function')

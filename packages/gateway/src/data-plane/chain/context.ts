@@ -4,7 +4,7 @@ import { pluginAbortController } from '../../base/plugin-signal.ts'
 import type { ChainEntry } from './chain.ts'
 import { type ExchangeView, Phase, type SavedMessage } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
-import { mayBePassedOver, noteListenerFailure } from './hook-failure.ts'
+import { noteListenerFailure } from './hook-failure.ts'
 import { RequestView } from './request-view.ts'
 import { ResponseView } from './response-view.ts'
 
@@ -169,7 +169,7 @@ export class HookContext implements Context {
 
   /** Its plugin may change the message or `values` now: if it fails and is passed over, that is taken back. */
   willEdit(): void {
-    if (this.saved !== null || !mayBePassedOver(this.entry.plan)) return
+    if (this.saved !== null || !this.entry.mayBePassedOver) return
     const { exchange } = this
     const phase = this.outcome === 'entered' ? Phase.handle : Phase.response
     if (exchange.phase === phase) this.saved = exchange.save()

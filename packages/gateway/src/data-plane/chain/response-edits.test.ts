@@ -260,3 +260,23 @@ test('names and values that could become other fields are refused', async (t) =>
   })
   assert.equal((await send()).status, 200)
 })
+
+test('a value is what was given, and checked, whatever the field was given before', async (t) => {
+  const values = ['one', ' two ', 'two', 'one', 'x'.repeat(1_000), 'one']
+  const fields = await fieldsOf(t, {
+    chain: [
+      editing((headers) => {
+        for (const value of values) {
+          headers.append('X-Given', value)
+          assert.throws(() => headers.append('x-given', `${value}\r\nx-smuggled: 1`), TypeError)
+          headers.append('x-given', value)
+        }
+      }),
+    ],
+  })
+  const expected = values.flatMap((value) => [value.trim(), value.trim()])
+  assert.deepEqual(
+    fields,
+    expected.map((value) => `x-given: ${value}`),
+  )
+})

@@ -1,6 +1,5 @@
 import type { PluginTiming } from '@cardea/sdk'
 import type { HookContext } from './context.ts'
-import { mayBePassedOver } from './hook-failure.ts'
 
 /** One plugin's part of the record of an exchange. */
 export function timingOf(context: HookContext): PluginTiming {
@@ -14,7 +13,7 @@ export function timingOf(context: HookContext): PluginTiming {
 }
 
 function told({ entry, times, outcome }: HookContext): PluginTiming['outcome'] {
-  if (outcome === 'barred') return mayBePassedOver(entry.plan) ? 'skipped' : 'failed'
+  if (outcome === 'barred') return entry.mayBePassedOver ? 'skipped' : 'failed'
   if (outcome === 'passed' && times?.onResponseSkipped === true) return 'skipped'
   return outcome === 'entered' ? 'failed' : outcome
 }
