@@ -7,6 +7,7 @@ import { answerFaults, ask, type RunningProxy, startProxy } from './proxy.ts'
 import type { Machine, Results, Row } from './results.ts'
 import type { Scenario, Variant } from './scenarios.ts'
 import { rotate } from './statistics.ts'
+import { measureTurns } from './turns.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 
 export interface Comparison {
@@ -124,17 +125,44 @@ async function measureRounds(
       fail(entrant, error, comparison)
     }
   }
-  const inTurn = async (turn: readonly Entrant[], act: (entrant: Entrant, cell: Cell) => Promise<void>) => {
-    for (const entrant of turn) await tryWith(entrant, scenario, upstream, comparison, act)
-  }
-  await inTurn(entrants, (_, cell) => warmUpFirst(cell))
+  const cells = () => cellsOf(entrants, scenario, upstream, comparison)
+  for (const [entrant, cell] of cells()) await tryWith([entrant], comparison, () => warmUpFirst(cell))
   for (let round = rounds.first; round < rounds.end; round++) {
-    await inTurn(rotate(entrants, round), async ({ samples, title }, cell) => {
-      const sample = await measureCell(cell, round)
+    const turn = rotate(cells(), round)
+    const record = (sample: Sample | undefined, { samples, title }: Entrant) => {
+      if (sample === undefined) return
       samples.push(sample)
       comparison.say(`  ${round + 1}/${comparison.timing.repeats} ${title}: ${describe(sample)}`)
-    })
+    }
+    if (scenario.oneGateway) {
+      const all = turn.map(([entrant]) => entrant)
+      await tryWith(all, comparison, async () => {
+        const samples = await measureTurns(
+          turn.map(([, cell]) => cell),
+          round,
+        )
+        for (const [at, entrant] of all.entries()) record(samples[at], entrant)
+      })
+      continue
+    }
+    for (const [entrant, cell] of turn) {
+      await tryWith([entrant], comparison, async () => record(await measureCell(cell, round), entrant))
+    }
   }
+}
+
+/** Of those that can still be measured. */
+function cellsOf(
+  entrants: readonly Entrant[],
+  scenario: Scenario,
+  upstream: Upstream,
+  { timing, proxyCore, loadCore, signal }: Comparison,
+): [Entrant, Cell][] {
+  return entrants.flatMap((entrant): [Entrant, Cell][] => {
+    const { proxy, variant, problem } = entrant
+    if (proxy === null || problem !== null) return []
+    return [[entrant, { proxy, upstream, scenario, variant, timing, proxyCore, loadCore, signal }]]
+  })
 }
 
 /** The variants with plugins are Cardea's alone, so a scenario that has one is about Cardea alone. */
@@ -165,19 +193,14 @@ function titleOf({ title }: Peer, variant: Variant, { builtIn }: Scenario): stri
 
 /** What cannot be measured once is left out from then on. */
 async function tryWith(
-  entrant: Entrant,
-  scenario: Scenario,
-  upstream: Upstream,
+  entrants: readonly Entrant[],
   comparison: Comparison,
-  act: (entrant: Entrant, cell: Cell) => Promise<void>,
+  act: () => Promise<void>,
 ): Promise<void> {
-  const { proxy, variant } = entrant
-  if (proxy === null || entrant.problem !== null) return
-  const { timing, proxyCore, loadCore, signal } = comparison
   try {
-    await act(entrant, { proxy, upstream, scenario, variant, timing, proxyCore, loadCore, signal })
+    await act()
   } catch (error) {
-    fail(entrant, error, comparison)
+    for (const entrant of entrants) fail(entrant, error, comparison)
   }
 }
 

@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fieldsOf } from './in-process/built-in-cases.ts'
-import { type Load, runWrk, wrkFaults } from './load/wrk.ts'
+import { type Load, runWrk, type WrkResult, wrkFaults } from './load/wrk.ts'
 import { busiestBetween, cpuNanosecondsBetween, readCoreBusy, readTree, residentBytes } from './proc.ts'
 import type { RunningProxy } from './proxy.ts'
 import { isLogged, pathOf, type Scenario, type Variant } from './scenarios.ts'
 import { acceptedConnections, type Upstream } from './upstream.ts'
 
 /** After wrk has gone: what it cut off is still being cleared away, and belongs to the load. */
-const SETTLE_MS = 100
+export const SETTLE_MS = 100
 
 /** Above this many upstream connections per request, a proxy does not reuse them. */
 export const REUSE_SHARE_MAX = 0.05
@@ -32,7 +32,8 @@ export interface Sample {
   readonly round: number
   readonly requestsPerSecond: number
   readonly p50Microseconds: number
-  readonly p99Microseconds: number
+  /** Null where it cannot be told. */
+  readonly p99Microseconds: number | null
   /** All processes and threads of the proxy. */
   readonly cpuMicrosecondsPerRequest: number
   /** How much of the proxy's core it used, 0 to 1. Well below 1, the load side was the bottleneck. */
@@ -63,7 +64,7 @@ export interface Cell {
 /** Warms up, discards that, and measures once. Rejects when the proxy ends or wrk cannot run. */
 export async function measureCell(cell: Cell, round: number): Promise<Sample> {
   const { proxy, upstream, timing, proxyCore } = cell
-  await warmUp(cell)
+  await load(cell, timing.warmUpSeconds)
   await delay(SETTLE_MS)
   const acceptedBefore = await acceptedConnections(upstream)
   const loggedBefore = await loggedBytes(cell)
@@ -80,8 +81,6 @@ export async function measureCell(cell: Cell, round: number): Promise<Sample> {
   const cpuNanoseconds = cpuNanosecondsBetween(before, after)
   const accepted = (await acceptedConnections(upstream)) - acceptedBefore
   const logged = (await loggedBytes(cell)) - loggedBefore
-  const bytesMin = isLogged(cell.scenario, cell.variant) ? result.requests * LOGGED_BYTES_MIN : 0
-  const logFaults = logged < bytesMin ? [LOG_FAULT] : []
   const requests = Math.max(result.requests, 1)
   return {
     round,
@@ -96,8 +95,14 @@ export async function measureCell(cell: Cell, round: number): Promise<Sample> {
     upstreamConnectionsPerRequest: Math.max(0, accepted - timing.connections) / requests,
     residentBytes: residentBytes(after),
     workerResidentBytes: busiestBetween(before, after).residentBytes,
-    faults: [...wrkFaults(result, cell.scenario.answerBytes), ...logFaults],
+    faults: sampleFaults(cell, result, logged),
   }
+}
+
+/** `logged`: bytes that were added to the access log. */
+export function sampleFaults({ scenario, variant }: Cell, result: WrkResult, logged: number): string[] {
+  const bytesMin = isLogged(scenario, variant) ? result.requests * LOGGED_BYTES_MIN : 0
+  return [...wrkFaults(result, scenario.answerBytes), ...(logged < bytesMin ? [LOG_FAULT] : [])]
 }
 
 /** Before the first round: code is compiled, and where variants share a gateway, that of all of them. */
@@ -105,18 +110,13 @@ export async function warmUpFirst(cell: Cell): Promise<void> {
   await load(cell, 2 * cell.timing.warmUpSeconds)
 }
 
-/** A gateway that serves both routes has been busy until now. */
-async function warmUp(cell: Cell): Promise<void> {
-  if (!cell.scenario.oneGateway) await load(cell, cell.timing.warmUpSeconds)
-}
-
-async function loggedBytes({ proxy, scenario, variant }: Cell): Promise<number> {
+export async function loggedBytes({ proxy, scenario, variant }: Cell): Promise<number> {
   return isLogged(scenario, variant) ? (await stat(proxy.accessLog)).size : 0
 }
 
-async function load(cell: Cell, seconds: number) {
+export async function loadOf(cell: Cell, seconds: number): Promise<Load> {
   const { scenario, variant, proxy, timing, loadCore, signal } = cell
-  const wanted: Load = {
+  return {
     url: `http://127.0.0.1:${proxy.port}${pathOf(scenario, variant)}`,
     method: scenario.method,
     requestBytes: scenario.requestBytes,
@@ -127,5 +127,8 @@ async function load(cell: Cell, seconds: number) {
     core: loadCore,
     signal,
   }
-  return Promise.race([runWrk(wanted), proxy.running.died])
+}
+
+async function load(cell: Cell, seconds: number): Promise<WrkResult> {
+  return runWrk(await loadOf(cell, seconds), cell.proxy.running.died)
 }

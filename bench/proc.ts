@@ -107,7 +107,12 @@ export function residentBytes(tree: TreeUsage): number {
 
 /** Reads the usage of `root` and its descendants. Processes that end while being read are left out. */
 export async function readTree(root: number): Promise<TreeUsage> {
-  const usages = await Promise.all((await treePids(root)).map(readProcess))
+  return readUsages(await treePids(root))
+}
+
+/** As `readTree()`, of processes that are known: a reading that is cheap. */
+export async function readUsages(pids: readonly number[]): Promise<TreeUsage> {
+  const usages = await Promise.all(pids.map(readProcess))
   return new Map(usages.filter((usage) => usage !== null).map((usage) => [usage.pid, usage]))
 }
 

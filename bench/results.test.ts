@@ -57,6 +57,13 @@ test('spreadOf() is null for a row without samples', () => {
   assert.equal(spreadOf(rowOf('nginx', [1, 2, 6]), 'cpuMicrosecondsPerRequest')?.median, 2)
 })
 
+test('spreadOf() leaves out samples that lack a measure, and is null where all do', () => {
+  const samples = [4_000, null, 2_000].map((p99Microseconds) => sampleOf({ p99Microseconds }))
+  assert.equal(spreadOf(rowOf('cardea', [], { samples }), 'p99Microseconds')?.median, 3_000)
+  const without = rowOf('cardea', [], { samples: [sampleOf({ p99Microseconds: null })] })
+  assert.equal(spreadOf(without, 'p99Microseconds'), null)
+})
+
 test('findRow() tells variants apart when asked', () => {
   const rows = [rowOf('cardea', [1]), rowOf('cardea', [2], { variant: 'plugins' })]
   assert.equal(findRow(rows, 'small', 'cardea', 'plugins'), rows[1])

@@ -45,9 +45,10 @@ export function isValid(row: Row): boolean {
   return row.samples.length > 0 && faultsOf(row).length === 0
 }
 
-/** Median and extremes of one measure, or null when the row has no samples. */
+/** Median and extremes of one measure, or null when no sample of the row has it. */
 export function spreadOf(row: Row, measure: Measure): Spread | null {
-  return row.samples.length === 0 ? null : spread(row.samples.map((sample) => sample[measure]))
+  const values = row.samples.map((sample) => sample[measure]).filter((value) => value !== null)
+  return values.length === 0 ? null : spread(values)
 }
 
 /**

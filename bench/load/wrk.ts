@@ -1,8 +1,6 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 
-const run = promisify(execFile)
 const REPORT_SCRIPT = fileURLToPath(new URL('report.lua', import.meta.url))
 
 export interface WrkErrors {
@@ -37,8 +35,17 @@ export interface Load {
   readonly signal: AbortSignal
 }
 
-/** Runs wrk, one thread, pinned to `load.core`. Rejects when wrk cannot run or prints no result. */
-export async function runWrk(load: Load): Promise<WrkResult> {
+/** A wrk that runs; disposing kills it where it has not ended. */
+export interface WrkRun extends AsyncDisposable {
+  /** Rejects when wrk cannot run or prints no result. */
+  readonly result: Promise<WrkResult>
+  /** It neither sends nor reads until `go()`, but its time runs on. */
+  halt(): void
+  go(): void
+}
+
+/** Starts wrk, one thread, pinned to `load.core`. */
+export function startWrk(load: Load): WrkRun {
   const wrk = ['wrk', '-t1', `-c${load.connections}`, `-d${load.seconds}s`, '--latency', '-s', REPORT_SCRIPT]
   const shape = [
     load.method,
@@ -46,10 +53,30 @@ export async function runWrk(load: Load): Promise<WrkResult> {
     String(load.closes),
     ...Object.entries(load.fields).flat(),
   ]
-  const { stdout } = await run('taskset', ['-c', String(load.core), ...wrk, load.url, '--', ...shape], {
-    signal: load.signal,
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const args = ['-c', String(load.core), ...wrk, load.url, '--', ...shape]
+  // taskset becomes wrk: signals reach it.
+  const child = execFile('taskset', args, { signal: load.signal }, (error, stdout) => {
+    if (error === null) resolve(stdout)
+    else reject(error)
   })
-  return parseWrkOutput(stdout)
+  const result = promise.then(parseWrkOutput)
+  result.catch(() => {})
+  return {
+    result,
+    halt: () => void child.kill('SIGSTOP'),
+    go: () => void child.kill('SIGCONT'),
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await result.catch(() => {})
+    },
+  }
+}
+
+/** Runs wrk to its end. Rejects when it cannot run, or with what `died` rejects with. */
+export async function runWrk(load: Load, died: Promise<never>): Promise<WrkResult> {
+  await using wrk = startWrk(load)
+  return await Promise.race([wrk.result, died])
 }
 
 /** Takes the `result` line of report.lua out of wrk's output. Throws if it is not there or not whole. */

@@ -69,7 +69,7 @@ async function smallLoad({ proxy, connections, loadCore, signal }: PhaseContext,
   const { method, path, requestBytes, closes } = SMALL
   const url = `http://127.0.0.1:${proxy.port}${path}`
   const load = { url, method, requestBytes, closes, fields: {}, connections, seconds, core: loadCore, signal }
-  await Promise.race([runWrk(load), proxy.running.died])
+  await runWrk(load, proxy.running.died)
 }
 
 /** Runs `work` and tells which process did it, and the most memory it held meanwhile. */
