@@ -138,8 +138,6 @@ class TestInstances {
     })
     return {
       instances: new Map(entries.map(({ entry }, id) => [id, entry.instance])),
-      carried: entries.filter(({ entry }) => entry.uses > 1).length,
-      started: entries.flatMap(({ entry }) => (entry.uses > 1 ? [] : [entry.instance.plan.name])),
       commit: () => [],
       release: async () => {
         for (const { key, entry } of entries.splice(0)) {

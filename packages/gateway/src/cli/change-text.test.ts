@@ -13,10 +13,19 @@ test('changeText() says what went live, what was made anew, and how long each st
     text(report()),
     `Generation 15 is live after 48 ms: plugin auth 1.0.0 → 1.1.0
   cause     saved plugins/auth/plugin.ts
-  instances made anew: auth; carried over: 18
+  instances made anew: auth; carried over: cors, jwt, rate-limit, plugin-0, plugin-1, plugin-2, plugin-3, plugin-4 and 10 more
   time      build 3.1 ms · trial 22 ms · skew between workers 0.4 ms
 `,
   )
+})
+
+test('changeText() says how many instances were carried over where a record does not name them', () => {
+  const line = (carried: ChangeReport['carried']) =>
+    text(report({ carried }))
+      .split('\n')
+      .find((shown) => shown.includes('carried over'))
+  assert.equal(line([]), '  instances made anew: auth; carried over: none')
+  assert.equal(line(18), '  instances made anew: auth; carried over: 18')
 })
 
 test('changeText() lists several changes and notices below one another', () => {
@@ -24,6 +33,7 @@ test('changeText() lists several changes and notices below one another', () => {
   const given = report({
     changes,
     started: [],
+    carried: ['cors'],
     stages: [],
     skewMs: null,
     who: 'files',
@@ -36,7 +46,7 @@ test('changeText() lists several changes and notices below one another', () => {
   changes   plugin auth 1.0.0 → 1.1.0
             route api: upstream changed
             limits changed
-  instances made anew: none; carried over: 18
+  instances made anew: none; carried over: cors
   note      workers: 4 takes effect at the next start
 `,
   )
@@ -180,6 +190,7 @@ test('changeText() lets no control character through', () => {
     report({
       changes: [evil, evil],
       started: [evil],
+      carried: [evil],
       notices: [evil],
       who: evil,
       cause: { kind: 'reload', plugin: evil },

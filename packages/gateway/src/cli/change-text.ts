@@ -1,3 +1,4 @@
+import { NAMES_SHOWN_MAX, someOf } from '../base/some-of.ts'
 import { printable, shortPath } from '../config/render-problems.ts'
 import type {
   ChangeCause,
@@ -8,7 +9,7 @@ import type {
   PinStatus,
 } from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
-import { agoText, callsOf, millisecondsText, type Paint, printableLines, someOf } from './text.ts'
+import { agoText, callsOf, countText, millisecondsText, type Paint, printableLines } from './text.ts'
 
 export interface ChangeTextOptions {
   readonly paint: Paint
@@ -20,7 +21,6 @@ export interface ChangeTextOptions {
 
 /** More are counted: the first ones say what to do. */
 const PROBLEMS_SHOWN_MAX = 20
-const NAMES_SHOWN_MAX = 8
 const STACK_LINES_SHOWN_MAX = 6
 const LABEL_WIDTH = 10
 
@@ -126,13 +126,18 @@ function committedLines(report: ChangeReport, paint: Paint): string[] {
   const { changes, started, carried, stages, skewMs } = report
   // One change stands in the first line already.
   const lines = changes.length > 1 ? labelled('changes', changes, paint) : []
-  const anew = started.length === 0 ? 'none' : someOf(started, NAMES_SHOWN_MAX)
-  lines.push(...labelled('instances', [`made anew: ${anew}; carried over: ${carried}`], paint))
+  const instances = `made anew: ${namesText(started)}; carried over: ${namesText(carried)}`
+  lines.push(...labelled('instances', [instances], paint))
   const parts = stages.filter(({ stage }) => stage !== 'total')
   const times = parts.map(({ stage, ms }) => `${stage} ${millisecondsText(ms)}`)
   if (skewMs !== null) times.push(`skew between workers ${millisecondsText(skewMs)}`)
   if (times.length > 0) lines.push(...labelled('time', [times.join(' · ')], paint))
   return lines
+}
+
+function namesText(names: readonly string[] | number): string {
+  if (typeof names === 'number') return countText(names)
+  return names.length === 0 ? 'none' : someOf(names, NAMES_SHOWN_MAX)
 }
 
 function problemLines(problems: readonly ChangeProblem[], options: ChangeTextOptions): string[] {

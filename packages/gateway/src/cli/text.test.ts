@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { packageFolder } from '../base/own-folders.ts'
-import { agoText, bytesText, callsOf, millisecondsText, plural, someOf, table } from './text.ts'
+import { someOf } from '../base/some-of.ts'
+import { agoText, bytesText, callsOf, millisecondsText, plural, table } from './text.ts'
 
 test('table() makes columns as wide as their widest cell, and cells harmless', () => {
   assert.equal(

@@ -88,9 +88,3 @@ function durationText(ms: number): string | null {
   for (const [unit, unitMs] of AGES) if (ms >= unitMs) return `${Math.floor(ms / unitMs)} ${unit}`
   return null
 }
-
-/** `a, b and 3 more`. */
-export function someOf(items: readonly string[], max: number): string {
-  if (items.length <= max) return items.join(', ')
-  return `${items.slice(0, max).join(', ')} and ${items.length - max} more`
-}

@@ -379,6 +379,7 @@ export class ChangeEngine {
       reference: this.#reference,
       former: this.#former,
       isServing: this.#isServing,
+      live: this.livePlan,
       workerCount: this.#workerCount,
       findMoves,
       onWait: (wait) => {

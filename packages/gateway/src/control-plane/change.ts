@@ -2,7 +2,13 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss, StageTiming } from '../protocol/control.ts'
-import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
+import type {
+  GatewaySettings,
+  GenerationPlan,
+  InstancePlan,
+  ListenerPlan,
+  RoutePlan,
+} from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
 import { describeChanges } from './describe-changes.ts'
@@ -70,6 +76,8 @@ export interface ChangeGround extends Workshop {
   readonly former: Former | null
   /** False at the start: then the reference serves nobody yet. */
   readonly isServing: boolean
+  /** What the workers run; null for nothing. The reference, unless that is not in force yet or cannot be had. */
+  readonly live: GenerationPlan | null
   /** The number of workers, which no change can change. */
   readonly workerCount: number
   newLifecycle(): PluginLifecycle
@@ -122,7 +130,7 @@ export async function applyChange(
   const fresh = freshPart(candidate.plan, ground.reference?.candidate.plan ?? null)
   await tryOut(candidate, fresh, ground, signal)
   stages.passed('trial')
-  const counts = await stage(candidate, ground, undo, signal)
+  await stage(candidate, ground, undo, signal)
   stages.passed('stage')
   const record = await decide(candidate, changes, request, ground)
   stages.passed('decide')
@@ -133,8 +141,7 @@ export async function applyChange(
     generation: candidate.plan.number,
     at: record.at,
     changes,
-    started: fresh.instances.map(({ name }) => name),
-    carried: counts.carried,
+    ...startedAndCarried(candidate.plan, ground.live),
     stages: stages.timings,
     skewMs,
     notices: noticesOf(candidate.plan.settings, ground),
@@ -276,7 +283,7 @@ async function stage(
   { reference, master, workers }: ChangeGround,
   undo: AsyncDisposableStack,
   signal: AbortSignal,
-): Promise<{ readonly carried: number }> {
+): Promise<void> {
   const { plan } = candidate
   const abandon = (): void => workers.abandon(plan.number)
   try {
@@ -286,9 +293,8 @@ async function stage(
       await master.stageListeners(plan.settings.listeners)
     }
     undo.defer(() => workers.discard(plan.number))
-    const counts = await workers.stage(plan)
+    await workers.stage(plan)
     signal.throwIfAborted()
-    return counts
   } catch (thrown) {
     if (thrown instanceof SilentWorker) master.replaceWorker(thrown.worker, thrown.message)
     signal.throwIfAborted()
@@ -331,6 +337,22 @@ async function commit(candidate: Candidate, { master, workers, log }: ChangeGrou
   for (const { worker, reason } of failed) master.replaceWorker(worker, reason)
   lifecycle.committed(plan, overlay.controls.quarantined)
   return swappedAt.length < 2 ? null : Math.max(...swappedAt) - Math.min(...swappedAt)
+}
+
+/** By their keys, as every worker that runs `live` does it: so none of them has to say. */
+function startedAndCarried(
+  { instances }: GenerationPlan,
+  live: GenerationPlan | null,
+): Pick<CommittedParts, 'started' | 'carried'> {
+  const living = new Set(live?.instances.map(({ key }) => key))
+  // What differs only in how it is called is one instance.
+  const all = [...new Map(instances.map((instance) => [instance.key, instance])).values()]
+  const namesOf = (some: readonly InstancePlan[]): string[] => some.map(({ name }) => name)
+  return {
+    // What is quarantined is not started.
+    started: namesOf(all.filter(({ key, quarantined }) => !living.has(key) && !quarantined)),
+    carried: namesOf(all.filter(({ key }) => living.has(key))),
+  }
 }
 
 function noticesOf(settings: GatewaySettings, { workerCount, isServing }: ChangeGround): string[] {

@@ -26,7 +26,7 @@ export function reportOf({ cause, who, live }: Base, result: Result): ChangeRepo
     who,
     changes: [],
     started: [],
-    carried: 0,
+    carried: [],
     stages: [],
     skewMs: null,
     problems: [],

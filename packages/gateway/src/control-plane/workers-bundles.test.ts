@@ -37,8 +37,7 @@ function worker(answer: Answer = willing) {
     sent.push(message)
     if (!('id' in message)) return
     const kind = answer(message)
-    const rest = { carried: 0, started: 0, at: 0 }
-    workers.answered(1, { kind, id: message.id, ...rest } as Parameters<Workers['answered']>[1])
+    workers.answered(1, { kind, id: message.id, at: 0 } as Parameters<Workers['answered']>[1])
   }, new PlanPacker())
   workers.spawned(1)
   workers.started(1, 0)
@@ -144,7 +143,7 @@ test('stage() and commit() send the whole plan to a worker that says it has not 
   })
   await serve(planOf(1, [A]))
   isForgetful = true
-  assert.deepEqual(await workers.stage(planOf(2, [A])), { carried: 0 })
+  await workers.stage(planOf(2, [A]))
   assert.deepEqual(await workers.commit(planOf(3, [A])), { swappedAt: [0], failed: [] })
   await workers.catchUp(1, planOf(4, [A]))
   assert.equal(workers.generationOf(1), 4)

@@ -151,15 +151,13 @@ export class Workers {
    * one of them. Throws the first failure; WORKER_LOST when that is a worker's end, as SilentWorker when it only says
    * nothing any more.
    */
-  async stage(plan: GenerationPlan): Promise<{ readonly carried: number }> {
+  async stage(plan: GenerationPlan): Promise<void> {
     this.#abandoned = 0
     if (!this.#haveReached('started', 1)) await this.haveReached('started', 1)
-    let carried = 0
     for (const [worker, state] of [...this.#workers]) {
       if (state.step === 'spawned' || this.#workers.get(worker) !== state) continue
-      carried = await inTurn(state, () => this.#stageOne(worker, state, plan))
+      await inTurn(state, () => this.#stageOne(worker, state, plan))
     }
-    return { carried }
   }
 
   /** Nobody waits any more for a generation to be staged: the worker that is at it fails to. */
@@ -168,7 +166,7 @@ export class Workers {
     for (const worker of this.#workers.keys()) this.#send(worker, { kind: 'discard', generation })
   }
 
-  async #stageOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<number> {
+  async #stageOne(worker: number, state: WorkerState, plan: GenerationPlan): Promise<void> {
     if (this.#workers.get(worker) !== state) throw lost(`Cannot stage in worker ${worker}: it ended`)
     state.asked = plan.number
     let answer = await this.#askToStage(worker, state, this.#packer.pack(plan, state.given))
@@ -178,7 +176,6 @@ export class Workers {
     }
     if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
     state.staged = plan
-    return answer.kind === 'staged' ? answer.carried : 0
   }
 
   async #askToStage(worker: number, state: WorkerState, plan: PackedPlan): Promise<WorkerAnswer> {

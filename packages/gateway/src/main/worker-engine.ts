@@ -121,7 +121,7 @@ export class WorkerEngine {
    * turns meanwhile: it takes longer than all that they need themselves. Throws what
    * `InstancePool.stage` and `DataPlane.stage` throw.
    */
-  async stage(plan: GenerationPlan): Promise<StagedInstances> {
+  async stage(plan: GenerationPlan): Promise<void> {
     this.#giveUpStaging('another generation is to be staged')
     const { promise: failed, reject: fail } = Promise.withResolvers<never>()
     const before = new Set(this.#pool.living.map(({ plan }) => plan.key))
@@ -133,7 +133,6 @@ export class WorkerEngine {
       await turn()
       const held = await Promise.race([this.#pool.stage(plan, staging.giveUp.signal), failed])
       this.#staged = await this.#compile(plan, held, staging.giveUp.signal)
-      return held
     } finally {
       if (this.#staging === staging) {
         this.#staging = null

@@ -116,8 +116,8 @@ async function stage(id: number, packed: PackedPlan): Promise<void> {
   const plan = theWorker().whole(unpackPlan(packed))
   if (plan === null) return relay({ kind: 'bundles-missing', id })
   try {
-    const { carried, started } = await theWorker().stage(plan)
-    relay({ kind: 'staged', id, carried, started: started.length })
+    await theWorker().stage(plan)
+    relay({ kind: 'staged', id })
   } catch (thrown) {
     relay({ kind: 'stage-failed', id, failure: failureOf(thrown) })
   }

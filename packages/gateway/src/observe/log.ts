@@ -3,6 +3,7 @@ import { Writable } from 'node:stream'
 import type { Log } from '@cardea/sdk'
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
 import type pretty from 'pino-pretty'
+import { NAMES_SHOWN_MAX, someOf } from '../base/some-of.ts'
 import { printable } from '../config/render-problems.ts'
 import type { GatewaySettings } from '../protocol/generation.ts'
 import { writeToStderr } from './line-writer.ts'
@@ -137,7 +138,7 @@ function stderrStream(settings: LogSettings): DestinationStream {
     messageKey: 'message',
     translateTime: 'SYS:HH:MM:ss.l',
     ignore: 'pid,process,worker',
-    customPrettifiers: { stack: linesOf, frame: linesOf },
+    customPrettifiers: { stack: linesOf, frame: linesOf, started: namesOf, carried: namesOf },
     messageFormat: (line, messageKey) => `${roleOf(line)} ${line[messageKey]}`,
   })
 }
@@ -146,6 +147,13 @@ function stderrStream(settings: LogSettings): DestinationStream {
 function linesOf(value: unknown): string {
   if (typeof value !== 'string') return JSON.stringify(value) ?? ''
   return `\n${value.split(/\r?\n/).map(printable).join('\n')}`
+}
+
+/** Of the instances of a change: one below the other they would hide what is said of it. */
+function namesOf(value: unknown): string {
+  const isNames = Array.isArray(value) && value.every((item) => typeof item === 'string')
+  if (!isNames) return JSON.stringify(value) ?? ''
+  return value.length === 0 ? 'none' : printable(someOf(value, NAMES_SHOWN_MAX))
 }
 
 function roleOf(line: Readonly<Record<string, unknown>>): string {

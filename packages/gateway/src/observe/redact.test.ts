@@ -57,6 +57,15 @@ test('redactFields() bounds long texts, many entries and bytes', () => {
   assert.equal(fields.bytes, '[1000000 bytes]')
 })
 
+test('redactFields() keeps all of a list of names, and says of what is left out how much it was', () => {
+  const names = (count: number) => Array.from({ length: count }, (_, index) => `plugin-${index}`)
+  const fields = redactFields({ some: names(300), many: names(5_000), other: names(300).map((a) => ({ a })) })
+  assert.deepEqual(fields.some, names(300))
+  assert.deepEqual(fields.many, [...names(1_000), '… (5000 entries)'])
+  assert.equal((fields.other as unknown[]).length, 101)
+  assert.equal((fields.other as unknown[]).at(-1), '… (300 entries)')
+})
+
 test('redactFields() survives a getter that throws', () => {
   const fields = {
     get broken(): string {

@@ -7,6 +7,9 @@ export const REDACTED = '[redacted]'
 
 const DEPTH_MAX = 5
 const ENTRIES_MAX = 100
+/** Of a list of names: which they are is all that it says. */
+const NAMES_MAX = 1_000
+const NAME_LENGTH_MAX = 100
 const TEXT_LENGTH_MAX = 2_000
 const STACK_LENGTH_MAX = 6_000
 
@@ -78,11 +81,18 @@ function copyObject(value: object, depth: number): unknown {
   if (value instanceof Error) return copyError(value, depth)
   if (value instanceof Uint8Array) return `[${value.byteLength} bytes]`
   if (value instanceof Map) return copyEntries(value, depth + 1)
-  if (value instanceof Set || Array.isArray(value)) {
-    const items = [...value].slice(0, ENTRIES_MAX)
-    return items.map((item) => copyValue('', item, depth + 1))
-  }
+  if (value instanceof Set || Array.isArray(value)) return copyItems([...value], depth)
   return copyEntries(Object.entries(value), depth + 1)
+}
+
+function copyItems(items: readonly unknown[], depth: number): unknown[] {
+  const max = items.slice(0, NAMES_MAX).every(isName) ? NAMES_MAX : ENTRIES_MAX
+  const copied = items.slice(0, max).map((item) => copyValue('', item, depth + 1))
+  return items.length > max ? [...copied, `… (${items.length} entries)`] : copied
+}
+
+function isName(item: unknown): boolean {
+  return typeof item === 'string' && item.length <= NAME_LENGTH_MAX
 }
 
 function copyError(error: Error, depth: number): Record<string, unknown> {

@@ -115,15 +115,13 @@ export class InstancePool {
     await using undo = new AsyncDisposableStack()
     const staging = stagingOf(plan, signal, neighbours, undo)
     const instances = new Map<number, LiveInstance>()
-    const started: string[] = []
     for (const instancePlan of plan.instances) {
       signal?.throwIfAborted()
-      const { key, id, name } = instancePlan
+      const { key, id } = instancePlan
       let resident = staging.held.get(key)
       if (resident === undefined) {
         const living = this.#residents.get(key) ?? this.#standIn(instancePlan)
         resident = living ?? (await this.#make(instancePlan, staging))
-        if (living === null) started.push(name)
         this.#acquire(resident, undo)
         staging.held.set(key, resident)
       }
@@ -131,7 +129,7 @@ export class InstancePool {
     }
     signal?.throwIfAborted()
     undo.move()
-    return this.#holdings([...staging.held.values()], instances, started)
+    return this.#holdings([...staging.held.values()], instances)
   }
 
   #acquire(resident: Resident, undo: AsyncDisposableStack): void {
@@ -139,16 +137,10 @@ export class InstancePool {
     undo.defer(() => this.#release(resident))
   }
 
-  #holdings(
-    residents: readonly Resident[],
-    instances: ReadonlyMap<number, LiveInstance>,
-    started: readonly string[],
-  ): StagedInstances {
+  #holdings(residents: readonly Resident[], instances: ReadonlyMap<number, LiveInstance>): StagedInstances {
     let released: Promise<void> | null = null
     return {
       instances,
-      carried: residents.length - started.length,
-      started,
       commit: () => {
         for (const { instance } of this.#live) instance.retire()
         for (const { instance } of residents) instance.goLive()

@@ -3,7 +3,7 @@ import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import { InstancePool } from './instance-pool.ts'
-import { bundleOf, generationPlan, instancePlan, recordingLog } from './test-support.ts'
+import { bundleOf, carriedAndStarted, generationPlan, instancePlan, recordingLog } from './test-support.ts'
 
 after(() => esbuild.stop())
 
@@ -125,7 +125,7 @@ test('updateConfig() makes the instance of another config; the host lives until 
   const first = await live(pool, plan({ as: 'one' }))
   const second = await live(pool, plan({ as: 'two' }))
   saw('main one', 'validate one', 'health one', 'one to two', 'validate two', 'health two')
-  assert.deepEqual([second.carried, second.started], [0, ['sample']])
+  assert.deepEqual(carriedAndStarted(second, first), [0, ['sample']])
   const [old, next] = [first.instances.get(0), second.instances.get(0)]
   assert.deepEqual([old?.plan.config, next?.plan.config], [{ as: 'one' }, { as: 'two' }])
   assert.equal(next?.middleware.name, 'two')

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import * as esbuild from 'esbuild'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+import type { StagedInstances } from '../protocol/instance.ts'
 
 /** For the tests of this folder only. */
 
@@ -26,6 +27,17 @@ export function bundleOf(source: string): BundlePlan {
     sourceMap: compiled.map,
     entryFile: resolve(FOLDER, 'plugin.ts'),
   }
+}
+
+/** How many instances a generation has in common with those before, and the names of its others. */
+export function carriedAndStarted(
+  { instances }: StagedInstances,
+  ...before: readonly StagedInstances[]
+): [carried: number, started: string[]] {
+  const old = new Set(before.flatMap((staged) => [...staged.instances.values()]))
+  const all = [...new Set(instances.values())]
+  const started = all.filter((instance) => !old.has(instance)).map(({ plan }) => plan.name)
+  return [all.length - started.length, started]
 }
 
 export function instancePlan(changes: Partial<InstancePlan> = {}): InstancePlan {

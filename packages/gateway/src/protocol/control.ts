@@ -86,9 +86,10 @@ export interface ChangeReport {
   readonly who: string
   /** What is different, in short sentences: `plugin auth 1.0.0 → 1.1.0`, `route api: upstream changed`. */
   readonly changes: readonly string[]
-  /** Names of the instances that were made anew, and how many were carried over. */
+  /** Names of the instances that were made anew. */
   readonly started: readonly string[]
-  readonly carried: number
+  /** Of those that were carried over. Records of an older version, and of too many names, only say how many. */
+  readonly carried: readonly string[] | number
   /** Milliseconds by stage, in the order they ran. `total` is from the first sign of the change to commit. */
   readonly stages: readonly StageTiming[]
   /** Between the first worker's swap and the last one's; null unless committed by several. */

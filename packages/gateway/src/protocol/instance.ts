@@ -28,10 +28,6 @@ export interface LiveInstance {
 export interface StagedInstances {
   /** By the ids of the generation's plan. */
   readonly instances: ReadonlyMap<number, LiveInstance>
-  /** How many were living already. */
-  readonly carried: number
-  /** Names of those that were started for it, in that order. */
-  readonly started: readonly string[]
   /**
    * The generation goes live: to be called in the very turn of the pointer swap. Synchronous and never throws; returns
    * what `create` of a `host.state` threw, which then was asked again with null.

@@ -24,7 +24,7 @@ export type SupervisorToWorker =
   | { readonly kind: 'node'; readonly answer: NodeAnswer }
 
 export type WorkerToSupervisor =
-  | { readonly kind: 'staged'; readonly id: number; readonly carried: number; readonly started: number }
+  | { readonly kind: 'staged'; readonly id: number }
   /** It has not all that the plan only names. Nothing is staged, and the whole plan is asked for. */
   | { readonly kind: 'bundles-missing'; readonly id: number }
   | { readonly kind: 'stage-failed'; readonly id: number; readonly failure: Failure }

@@ -21,7 +21,7 @@ function change(report: Partial<ChangeReport>): KeptEvent {
       who: 'ada',
       changes: [],
       started: [],
-      carried: 0,
+      carried: [],
       stages: [],
       skewMs: null,
       problems: [],
@@ -86,6 +86,15 @@ describe('EventLog.recentEvents()', () => {
     await env.append(decision('one'))
     await using log = await env.open()
     assert.deepEqual(texts(log.recentEvents(10)), ['one'])
+  })
+
+  test('reads what an older version wrote: how many instances were carried over, and not which', async () => {
+    await using env = await withLog()
+    const written = change({ outcome: 'committed', carried: 18 })
+    await writeFile(env.file, `${JSON.stringify(written)}\n`)
+    await using log = await env.open()
+    assert.deepEqual(log.recentEvents(10), [written])
+    assert.equal(log.lastCommitted, 2)
   })
 
   test('reads what is left of the old file after a rotation', async () => {
@@ -155,6 +164,16 @@ describe('EventLog.append()', () => {
     assert.equal(fault.fault.failure.message, 'thrown')
     assert.ok(first?.kind === 'change')
     assert.equal(first.report.problems[0]?.code, 'PLUGIN_BUILD_FAILED')
+  })
+
+  test('counts the instances of a change that has too many of them to be named', async () => {
+    await using env = await withLog()
+    const carried = Array.from({ length: 2_000 }, (_, index) => `${index}`.padStart(60, 'x'))
+    await env.append(change({ outcome: 'committed', carried }))
+    await using log = await env.open()
+    const [event] = log.recentEvents(1)
+    assert.ok(event?.kind === 'change')
+    assert.equal(event.report.carried, 2_000)
   })
 
   test('keeps no change that changed nothing', async () => {

@@ -206,6 +206,7 @@ function shortened(report: ChangeReport): ChangeReport {
     cause: cause.kind === 'files' ? { kind: 'files', files: few(cause.files).map(cut) } : cause,
     changes: few(report.changes).map(cut),
     started: few(report.started).map(cut),
+    carried: typeof report.carried === 'number' ? report.carried : report.carried.length,
     stages: few(report.stages),
     problems: few(report.problems).map((problem) => ({
       ...problem,
