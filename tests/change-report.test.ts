@@ -81,3 +81,31 @@ test('the log line of a change names the instances that were made anew, and thos
   )
   assert.match(entry, new RegExp(`\n {4}started: none\n {4}carried: ${some} and 4 more\n`))
 })
+
+test('a rollback names what stands otherwise on disk and is held, and says nothing where nothing does', async (t) => {
+  const { gateway, cardea } = await start(t)
+  assert.equal((await cardea('plugin', 'disable', 'user')).code, 0)
+  const same = await cardea('rollback', '1')
+  assert.match(same.stdout, /^Generation 3 is live after /)
+  assert.doesNotMatch(same.stdout, /held|release/)
+  assert.doesNotMatch((await cardea('status')).stdout, /Held back/)
+
+  await gateway.dir.write({
+    'cardea.yaml': { ...configOf('json'), debug: true },
+    'plugins/user/plugin.ts': sourceOf('user', 'two'),
+    'plugins/base/plugin.ts': sourceOf('base', 'two'),
+  })
+  await waitFor(async () => {
+    const { headers } = await fetch(gateway.url)
+    const said = ['x-base', 'x-user', 'x-cardea-generation'].map((name) => headers.get(name))
+    return said[0] === 'two' && said[1] === 'two' && said[2] !== null
+  }, 'all that was saved')
+  const back = await cardea('rollback', '1')
+  assert.match(
+    back.stdout,
+    /\n {2}What differs on disk is held until it changes: config, base, user; "cardea release" lets it in as it is\.\n$/,
+  )
+  assert.match((await cardea('status')).stdout, /^Held back\n {2}the config runs as generation 1, /m)
+  const free = await cardea('release')
+  assert.doesNotMatch(free.stdout, /held/)
+})

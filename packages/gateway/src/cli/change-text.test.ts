@@ -168,20 +168,39 @@ test('changeText() says when nobody can tell what is lost, and the way on', () =
 })
 
 test('changeText() tells those who went back how to go forward', () => {
-  const after = (cause: ChangeCause) =>
-    text(report({ cause, who: 'ann' }))
+  const after = (cause: ChangeCause, heldBack: readonly string[] = []) =>
+    text(report({ cause, who: 'ann', heldBack }))
       .split('\n')
       .at(-2)
   assert.equal(
-    after({ kind: 'rollback', generation: 12 }),
-    '  What differs on disk is held until it changes; "cardea release" lets it in as it is.',
+    after({ kind: 'rollback', generation: 12 }, ['config', 'auth']),
+    '  What differs on disk is held until it changes: config, auth; "cardea release" lets it in as it is.',
+  )
+  assert.match(
+    after(
+      { kind: 'rollback', generation: 12 },
+      Array.from({ length: 30 }, (_, index) => `p${index}`),
+    ) ?? '',
+    /: p0, .*, p7 and 22 more; "cardea release"/,
   )
   assert.equal(
-    after({ kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' }),
+    after({ kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' }, ['auth', 'config']),
     '  What stands on disk of auth is held until it changes; "cardea release auth" lets it in as it is.',
   )
   assert.equal(after({ kind: 'disable', plugin: 'auth' }), '  "cardea plugin enable auth" takes it back in.')
   assert.match(after({ kind: 'quarantine', plugin: 'auth' }) ?? '', /"cardea plugin reload auth"/)
+})
+
+test('changeText() says nothing of what is held where nothing on disk differs', () => {
+  for (const cause of [
+    { kind: 'rollback', generation: 12 },
+    { kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' },
+    { kind: 'probation', plugin: 'auth', version: '1.0.0' },
+  ] as const) {
+    assert.doesNotMatch(text(report({ cause, heldBack: [] })), /held|release/)
+    const { heldBack: _, ...older } = report({ cause })
+    assert.doesNotMatch(text(older), /held|release/)
+  }
 })
 
 test('changeText() lets no control character through', () => {
@@ -201,6 +220,7 @@ test('changeText() lets no control character through', () => {
     heldReport({ held: [loss({ route: evil, to: evil, plugin: evil, instead: evil, reason: evil })] }),
     heldReport({ held: [{ kind: 'unknown', reason: evil }] }),
     report({ cause: { kind: 'disable', plugin: evil } }),
+    report({ cause: { kind: 'rollback', generation: 12 }, heldBack: [evil] }),
   ]
   for (const given of all) assert.doesNotMatch(text(given), /[\x00-\x09\x0b-\x1f\x7f-\x9f]/)
 })

@@ -205,13 +205,18 @@ function wayOutLines(losses: readonly LostPlugin[]): string[] {
 }
 
 /** What somebody who went back should know. */
-function afterwards({ outcome, cause }: ChangeReport): string[] {
+function afterwards({ outcome, cause, heldBack = [] }: ChangeReport): string[] {
   if (outcome !== 'committed') return []
   switch (cause.kind) {
     case 'rollback':
-      return ['  What differs on disk is held until it changes; "cardea release" lets it in as it is.']
+      if (heldBack.length === 0) return []
+      return [
+        `  What differs on disk is held until it changes: ${printable(someOf(heldBack, NAMES_SHOWN_MAX))}; ` +
+          '"cardea release" lets it in as it is.',
+      ]
     case 'plugin-rollback':
     case 'probation':
+      if (!heldBack.includes(cause.plugin)) return []
       return [
         `  What stands on disk of ${printable(cause.plugin)} is held until it changes; ` +
           `"cardea release ${printable(cause.plugin)}" lets it in as it is.`,

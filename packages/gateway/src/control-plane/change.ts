@@ -101,7 +101,7 @@ export type ChangeOutcome =
 /** What is known of a change that was committed. */
 export type CommittedParts = Pick<
   ChangeReport,
-  'generation' | 'at' | 'changes' | 'started' | 'carried' | 'stages' | 'skewMs' | 'notices'
+  'generation' | 'at' | 'changes' | 'started' | 'carried' | 'stages' | 'skewMs' | 'notices' | 'heldBack'
 >
 
 /**
@@ -145,6 +145,7 @@ export async function applyChange(
     stages: stages.timings,
     skewMs,
     notices: noticesOf(candidate.plan.settings, ground),
+    heldBack: [...new Set(candidate.overlay.pins.map(({ name }) => name))],
   }
   return { kind: 'committed', candidate, report }
 }

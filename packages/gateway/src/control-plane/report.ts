@@ -31,6 +31,7 @@ export function reportOf({ cause, who, live }: Base, result: Result): ChangeRepo
     skewMs: null,
     problems: [],
     held: [],
+    heldBack: [],
     notices: [],
   }
   switch (result.kind) {

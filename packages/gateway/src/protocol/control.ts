@@ -96,6 +96,8 @@ export interface ChangeReport {
   readonly skewMs: number | null
   /** Why not, when failed. Never empty then. */
   readonly problems: readonly ChangeProblem[]
+  /** What runs in another form than it stands on disk since it is live: as `PinStatus.unit`. Records of an older version do not say. */
+  readonly heldBack?: readonly string[]
   /** When held: what would be lost. */
   readonly held: readonly HeldLoss[]
   /** What is worth knowing all the same: `workers: 4 takes effect at the next start`. */

@@ -216,6 +216,7 @@ function shortened(report: ChangeReport): ChangeReport {
     })),
     held: few(report.held).map((loss) => ('reason' in loss ? { ...loss, reason: cut(loss.reason) } : loss)),
     notices: few(report.notices).map(cut),
+    heldBack: few(report.heldBack ?? []),
   }
 }
 
