@@ -4,7 +4,12 @@ import { lstat, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
-import type { ChangeReport, GatewayStatus, HistoryEntry } from '../packages/gateway/src/protocol/control.ts'
+import type {
+  ChangeReport,
+  GatewayStatus,
+  HistoryEntry,
+  PluginVersion,
+} from '../packages/gateway/src/protocol/control.ts'
 import { type CommandResult, runCommand, startCommand } from './support/cardea-command.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { killProcesses } from './support/processes.ts'
@@ -143,8 +148,23 @@ test('a version of a plugin is listed, brought back, switched off and on, and ma
   const back = await gateway.cardea('plugin', 'rollback', 'greeter', '1.0.0')
   assert.equal(back.code, 0, back.stderr)
   assert.equal(await gateway.greeting(), 'one')
+  const ran = await gateway.json<PluginVersion[]>('plugin', 'versions', 'greeter')
+  assert.deepEqual(
+    ran.map(({ version, generations }) => [version, generations.map(({ first, last }) => [first, last])]),
+    [
+      [
+        '1.0.0',
+        [
+          [1, 1],
+          [3, 3],
+        ],
+      ],
+      ['1.1.0', [[2, 2]]],
+    ],
+  )
   const info = await gateway.cardea('plugin', 'info', 'greeter')
   assert.match(info.stdout, /^Plugin greeter 1\.0\.0: active\n/)
+  assert.match(info.stdout, /^ {2}1\.0\.0 +[0-9a-f]{8} {2}live {2}1, 3 /m)
   assert.match(info.stdout, /^Instance greeter: active, 0 failures, on route all$/m)
 
   const off = await gateway.cardea('plugin', 'disable', 'greeter')

@@ -226,8 +226,7 @@ test('history says that there is none', async (t) => {
 const VERSION: PluginVersion = {
   version: '1.1.0',
   contentHash: '3f2a91c0'.repeat(8),
-  firstGeneration: 12,
-  lastGeneration: 14,
+  generations: [{ first: 12, last: 14 }],
   at: NOW - 5_000,
   isLive: true,
 }
@@ -235,7 +234,7 @@ const VERSION: PluginVersion = {
 test('plugin versions shows each with the beginning of its hash', async (t) => {
   const versions = [
     VERSION,
-    { ...VERSION, version: '1.0.0', firstGeneration: 1, lastGeneration: 1, isLive: false },
+    { ...VERSION, version: '1.0.0', generations: [{ first: 1, last: 1 }], isLive: false },
   ]
   const { out } = await run(t, { 'plugin-versions': versions }, (context) =>
     pluginVersionsCommand('auth', context),

@@ -1,9 +1,11 @@
-import type { PluginVersion } from '../protocol/control.ts'
+import type { GenerationRange, PluginVersion } from '../protocol/control.ts'
 import { type GatewayCommandContext, runGatewayCommand } from './gateway-command.ts'
 import { agoText, table } from './text.ts'
 
 /** Enough to tell versions apart; the whole hash is in `--json`. */
 const HASH_SHOWN_LENGTH = 8
+/** A version that comes and goes has many; all of them are in `--json`. */
+const RANGES_SHOWN_MAX = 4
 
 /** `cardea plugin versions NAME`: the versions that can be brought back. Returns the exit code. */
 export async function pluginVersionsCommand(plugin: string, context: GatewayCommandContext): Promise<number> {
@@ -15,12 +17,19 @@ export async function pluginVersionsCommand(plugin: string, context: GatewayComm
 
 export function versionsText(versions: readonly PluginVersion[], now: number): string {
   if (versions.length === 0) return 'No version of it is stored.\n'
-  const rows = versions.map(({ version, contentHash, firstGeneration, lastGeneration, at, isLive }) => [
+  const rows = versions.map(({ version, contentHash, generations, at, isLive }) => [
     version,
     contentHash.slice(0, HASH_SHOWN_LENGTH),
     isLive ? 'live' : '',
-    firstGeneration === lastGeneration ? `${firstGeneration}` : `${firstGeneration}–${lastGeneration}`,
+    generationsText(generations),
     agoText(at, now),
   ])
   return table(['version', 'content', '', 'generations', 'since'], rows)
+}
+
+/** `1, 8–9`; of many the first and the last ones: `1, …, 40, 42, 44–45`. */
+function generationsText(ranges: readonly GenerationRange[]): string {
+  const texts = ranges.map(({ first, last }) => (first === last ? `${first}` : `${first}–${last}`))
+  const left = texts.length - RANGES_SHOWN_MAX
+  return (left > 0 ? texts.toSpliced(1, left, '…') : texts).join(', ')
 }

@@ -206,10 +206,17 @@ export interface PluginVersion {
   readonly version: string
   /** Hex. */
   readonly contentHash: string
-  readonly firstGeneration: number
-  readonly lastGeneration: number
+  /** Those that it ran in, of those that are kept; oldest first. */
+  readonly generations: readonly GenerationRange[]
+  /** When it ran for the first time. */
   readonly at: number
   readonly isLive: boolean
+}
+
+/** Numbers that follow on one another, both ends included. */
+export interface GenerationRange {
+  readonly first: number
+  readonly last: number
 }
 
 export interface PluginInfo {

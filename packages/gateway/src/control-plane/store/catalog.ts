@@ -1,5 +1,5 @@
 import { GatewayError } from '../../base/errors.ts'
-import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
+import type { GenerationRange, HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import type { RecordRead, RecordStore } from './records.ts'
 import type { StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
 
@@ -79,23 +79,21 @@ export class Catalog {
     live: StoredGeneration | null,
     isStored: (plugin: StoredPlugin) => boolean,
   ): KnownVersion[] {
-    const versions = new Map<string, KnownVersion>()
+    const versions = new Map<string, { readonly plugin: StoredPlugin; readonly ranIn: StoredGeneration[] }>()
     for (const record of this.#newestFirst()) {
       for (const plugin of record.plugins) {
         if (plugin.name !== name || !isStored(plugin)) continue
         const known = versions.get(plugin.contentHash)
-        const { version, contentHash } = plugin
-        const first = { firstGeneration: record.number, at: record.at }
-        if (known !== undefined) {
-          versions.set(contentHash, { plugin: known.plugin, summary: { ...known.summary, ...first } })
-          continue
-        }
-        const isLive = live?.plugins.some((other) => isSameVersion(other, plugin)) ?? false
-        const summary = { version, contentHash, ...first, lastGeneration: record.number, isLive }
-        versions.set(contentHash, { plugin, summary })
+        if (known === undefined) versions.set(plugin.contentHash, { plugin, ranIn: [record] })
+        else known.ranIn.push(record)
       }
     }
-    return [...versions.values()]
+    return Array.from(versions.values(), ({ plugin, ranIn }) => {
+      const { version, contentHash } = plugin
+      const generations = rangesOf(ranIn.map(({ number }) => number).reverse())
+      const isLive = live?.plugins.some((other) => isSameVersion(other, plugin)) ?? false
+      return { plugin, summary: { version, contentHash, generations, at: ranIn.at(-1)?.at ?? 0, isLive } }
+    })
   }
 
   /** Content hashes of the versions of a plugin that failed on their probation, as long as nobody has asked for them again. */
@@ -121,6 +119,17 @@ export class Catalog {
     if (read.kind === 'found') this.add(read.record)
     if (read.kind === 'damaged') this.damages.push(damageOf(read))
   }
+}
+
+/** @param numbers ascending */
+function rangesOf(numbers: readonly number[]): GenerationRange[] {
+  const ranges: GenerationRange[] = []
+  for (const number of numbers) {
+    const range = ranges.at(-1)
+    if (range?.last === number - 1) ranges[ranges.length - 1] = { ...range, last: number }
+    else ranges.push({ first: number, last: number })
+  }
+  return ranges
 }
 
 export interface KnownVersion {
@@ -170,7 +179,7 @@ function refusal(
 
 function namesOf(versions: readonly KnownVersion[]): string {
   return versions
-    .map(({ plugin, summary }) => `${versionLabel(plugin)} of generation ${summary.lastGeneration}`)
+    .map(({ plugin, summary }) => `${versionLabel(plugin)} of generation ${summary.generations.at(-1)?.last}`)
     .join(', ')
 }
 

@@ -315,20 +315,27 @@ describe('GenerationStore.versionsOf()', () => {
     await using env = await withStore()
     const [one, two] = await decideVersions(env.store, '1.0.0', '1.1.0', '1.1.0')
     assert.ok(one !== undefined && two !== undefined)
+    await decide(env.store, generationOf(4))
+    await decide(env.store, generationOf(5, [one]))
+    await decide(env.store, generationOf(6, [two]))
     assert.deepEqual(await env.store.versionsOf('auth'), [
       {
         version: '1.1.0',
         contentHash: two.plugin.contentHash,
-        firstGeneration: 2,
-        lastGeneration: 3,
+        generations: [
+          { first: 2, last: 3 },
+          { first: 6, last: 6 },
+        ],
         at: 1_700_000_000_002,
         isLive: true,
       },
       {
         version: '1.0.0',
         contentHash: one.plugin.contentHash,
-        firstGeneration: 1,
-        lastGeneration: 1,
+        generations: [
+          { first: 1, last: 1 },
+          { first: 5, last: 5 },
+        ],
         at: 1_700_000_000_001,
         isLive: false,
       },

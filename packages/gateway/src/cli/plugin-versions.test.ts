@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { versionsText } from './plugin-versions.ts'
+import { NOW } from './test-answers.ts'
+
+test('versionsText() shows the generations that a version ran in; of many the first and the last ones', () => {
+  const version = (number: string, ...ranges: readonly (readonly [first: number, last: number])[]) => ({
+    version: number,
+    contentHash: '3f2a91c0'.repeat(8),
+    generations: ranges.map(([first, last]) => ({ first, last })),
+    at: NOW - 5_000,
+    isLive: false,
+  })
+  const versions = [
+    { ...version('1.1.0', [2, 7], [10, 10]), isLive: true },
+    version('1.0.0', [1, 1], [8, 9]),
+    version('0.9.0', [1, 1], [3, 3], [5, 5], [12, 14]),
+    version('0.8.0', [1, 2], [4, 4], [6, 6], [8, 8], [11, 11], [15, 20]),
+  ]
+  assert.equal(
+    versionsText(versions, NOW),
+    `  version  content         generations           since
+  1.1.0    3f2a91c0  live  2–7, 10               5 s ago
+  1.0.0    3f2a91c0        1, 8–9                5 s ago
+  0.9.0    3f2a91c0        1, 3, 5, 12–14        5 s ago
+  0.8.0    3f2a91c0        1–2, …, 8, 11, 15–20  5 s ago
+`,
+  )
+})
