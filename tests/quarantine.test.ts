@@ -106,9 +106,11 @@ test('a quarantine outlives rollbacks and other code in between, until somebody 
   const state =
     'quarantined: "hello" blocked the event loop; mend and save it, or "cardea plugin reload hello"'
   assert.ok((await cardea('status')).stdout.includes(` ${state}\n`))
+  assert.ok((await cardea('plugin', 'list')).stdout.includes(`  plugins/hello  ${state}\n`))
   assert.ok((await cardea('plugin', 'info', 'hello')).stdout.startsWith(`Plugin hello 1.0.0: ${state}\n`))
   assert.equal((await cardea('plugin', 'reload', 'hello')).code, 0)
   assert.equal(await running.ask('/'), 'one 200')
+  assert.match((await cardea('plugin', 'list')).stdout, / plugins\/hello {2}validated\n/)
 })
 
 test('a plugin that is switched off and on again is quarantined no longer', async (t) => {

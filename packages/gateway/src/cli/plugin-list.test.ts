@@ -3,11 +3,19 @@ import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { testControl } from '../../../../tests/support/control-server.ts'
+import { GatewayError } from '../base/errors.ts'
+import type { GatewayStatus } from '../protocol/control.ts'
 import { pluginList } from './plugin-list.ts'
+import { instance, status } from './test-answers.ts'
 
 async function list(t: TestContext, files: Readonly<Record<string, unknown>>) {
   const directory = await realpath(await mkdtemp(join(tmpdir(), 'cardea-test-')))
   t.after(() => rm(directory, { recursive: true, force: true }))
+  return listIn(directory, files)
+}
+
+async function listIn(directory: string, files: Readonly<Record<string, unknown>>) {
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(directory, path)), { recursive: true })
     await writeFile(join(directory, path), typeof content === 'string' ? content : JSON.stringify(content))
@@ -163,5 +171,84 @@ Plugins
   off    1.0.0    plugins/off    disabled in plugin.json
   spare  1.0.0    plugins/spare  built, on no route
 `,
+  )
+})
+
+const TWO_PLUGINS = {
+  'cardea.yaml': 'routes: [{ name: all, path: /*, respond: { status: 200 } }]',
+  'plugins/auth/plugin.json': manifest('auth'),
+  'plugins/auth/plugin.ts': PLUGIN,
+  'plugins/log/plugin.json': manifest('log'),
+  'plugins/log/plugin.ts': PLUGIN,
+}
+
+/** The list in a folder in which a gateway runs that says this, and the files. */
+async function listBeside(
+  t: TestContext,
+  parts: Partial<GatewayStatus> | GatewayError,
+  files: Readonly<Record<string, unknown>> = TWO_PLUGINS,
+) {
+  const { directory } = await testControl(t, {
+    handle: async () => {
+      if (parts instanceof GatewayError) throw parts
+      return status({ config: join(directory, 'cardea.yaml'), plugins: [], instances: [], ...parts })
+    },
+  })
+  return listIn(directory, files)
+}
+
+const QUARANTINED = { name: 'login', plugin: 'auth', state: 'quarantined' } as const
+const stateIn = (out: string, name: string) =>
+  new RegExp(`^ {2}${name} +\\S+ +plugins/${name} +(.*)$`, 'm').exec(out)?.[1]
+
+test('pluginList() shows what the gateway has quarantined that runs on the files, and why where it says so', async (t) => {
+  const { code, out, err } = await listBeside(t, {
+    plugins: [
+      {
+        folder: '/x',
+        name: 'auth',
+        version: '1.0.0',
+        state: { kind: 'quarantined', generation: 2, instances: [{ name: 'login', harm: 'stall' }] },
+      },
+    ],
+    instances: [instance(QUARANTINED), instance({ name: 'log', plugin: 'log' })],
+  })
+  assert.deepEqual([code, err], [0, ''])
+  assert.equal(
+    stateIn(out, 'auth'),
+    'quarantined: "login" blocked the event loop; mend and save it, or "cardea plugin reload auth"',
+  )
+  assert.equal(stateIn(out, 'log'), 'validated')
+  // A change that fails hides the state that the plugin has in what serves.
+  const pending = await listBeside(t, { instances: [instance(QUARANTINED)] })
+  assert.match(stateIn(pending.out, 'auth') ?? '', /^quarantined: "login" harmed a worker; /)
+})
+
+test('pluginList() shows what a command has switched off, and the chains without it', async (t) => {
+  const { out } = await listBeside(t, {
+    plugins: [
+      { folder: '/x', name: 'log', version: '1.0.0', state: { kind: 'disabled', by: 'command' } },
+      { folder: '/y', name: 'auth', version: '1.0.0', state: { kind: 'disabled', by: 'config' } },
+    ],
+  })
+  assert.equal(stateIn(out, 'log'), 'disabled by "cardea plugin disable"')
+  assert.equal(stateIn(out, 'auth'), 'validated')
+  assert.match(out, /^Route all\n.*\n {2}1 {2}auth .*\n\n/)
+})
+
+test('pluginList() shows what is wrong with the files rather than what runs in their place', async (t) => {
+  const broken = { ...TWO_PLUGINS, 'plugins/auth/plugin.ts': '(' }
+  const { code, out } = await listBeside(t, { instances: [instance(QUARANTINED)] }, broken)
+  assert.equal(code, 1)
+  assert.match(stateIn(out, 'auth') ?? '', /^failed at build: /)
+})
+
+test('pluginList() goes by the files alone where the gateway runs on others or says nothing, and says the latter', async (t) => {
+  const other = await listBeside(t, { config: '/srv/other.yaml', instances: [instance(QUARANTINED)] })
+  assert.deepEqual([stateIn(other.out, 'auth'), other.err], ['validated', ''])
+  const silent = await listBeside(t, new GatewayError('CONTROL_REFUSED', 'not you'))
+  assert.deepEqual(
+    [silent.code, stateIn(silent.out, 'auth'), silent.err],
+    [0, 'validated', 'What is shown is by the files alone: CONTROL_REFUSED: not you\n'],
   )
 })

@@ -1,15 +1,21 @@
-import { dirname, relative } from 'node:path'
+import { basename, dirname, relative } from 'node:path'
+import { GatewayError } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile } from '../config/load.ts'
-import { renderProblems } from '../config/render-problems.ts'
+import { printable, renderProblems } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
-import type { ConfigProblem } from '../config/types.ts'
+import type { ConfigProblem, LoadedConfig } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
+import { NO_CONTROLS } from '../control-plane/controls.ts'
 import type { PluginDirectories, PluginOrigin } from '../control-plane/discover.ts'
 import type { ChainLink } from '../control-plane/instance-book.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
 import type { ChainSummary } from '../control-plane/resolve.ts'
+import type { GatewayStatus } from '../protocol/control.ts'
+import type { PluginState, PluginStatus } from '../protocol/plugin-state.ts'
+import { askGateway } from './control-client.ts'
+import { currentUser } from './gateway-command.ts'
 import type { CommandIo } from './io.ts'
 import { pluginStateText } from './plugin-state-text.ts'
 import { table } from './text.ts'
@@ -27,8 +33,8 @@ const SOME_TARGET = 'http://127.0.0.1:3000'
 
 /**
  * `cardea plugin list`: shows what each route runs, in order, as a gateway started now would, and how far each plugin
- * comes. It works from the files alone: no plugin's code is run. Returns the exit code, 1 when something failed; then
- * there are no chains to show.
+ * comes. It works from the files: no plugin's code is run. What no file says, a gateway that runs on them is asked for:
+ * what is switched off or quarantined. Returns the exit code, 1 when something failed; then there are no chains to show.
  */
 export async function pluginList(options: PluginListOptions): Promise<number> {
   const { config: file, io } = options
@@ -45,15 +51,18 @@ export async function pluginList(options: PluginListOptions): Promise<number> {
   const { config } = loaded
   const from = config.directory
   const lifecycle = new PluginLifecycle()
+  const running = await runningOn(config, io)
+  const controls = { ...NO_CONTROLS, disabled: switchedOff(running) }
+  const quarantined = quarantinedIn(running)
   try {
-    const prepared = await prepareGeneration({ config, number: 1, directories, lifecycle })
+    const prepared = await prepareGeneration({ config, number: 1, directories, lifecycle, controls })
     const chains = prepared.ok ? describeChains(prepared.chains, from) : []
     const idle = new Set(prepared.ok ? prepared.idle.map(({ plugin }) => plugin.manifest.folder) : [])
     const rows = lifecycle.plugins.map((plugin) => [
       plugin.name,
       plugin.version ?? '',
       placeOf(originOf(plugin.folder, directories), plugin.folder, from),
-      pluginStateText(plugin.name, plugin.state, idle.has(plugin.folder)),
+      pluginStateText(plugin.name, stateOf(plugin, quarantined), idle.has(plugin.folder)),
     ])
     if (rows.length > 0) chains.push(`Plugins\n${table(['name', 'version', 'from', 'state'], rows)}`)
     if (chains.length > 0) io.out(chains.join('\n'))
@@ -63,6 +72,52 @@ export async function pluginList(options: PluginListOptions): Promise<number> {
   } finally {
     await stopBuildService()
   }
+}
+
+/** What the gateway says that runs on this config; null when none does. One that there is and cannot be asked is told of. */
+async function runningOn({ directory, file }: LoadedConfig, io: CommandIo): Promise<GatewayStatus | null> {
+  try {
+    const status = await askGateway({ command: 'status' }, { directory, who: currentUser(), waitMs: 0 })
+    // Another config file may stand beside this one. In which folder is settled, by whatever path it was named.
+    return fileName(status.config) === fileName(file) ? status : null
+  } catch (thrown) {
+    if (!(thrown instanceof GatewayError)) throw thrown
+    const { code, message } = thrown
+    if (code !== 'GATEWAY_NOT_RUNNING')
+      io.err(`${printable(`What is shown is by the files alone: ${code}: ${message}`)}\n`)
+    return null
+  }
+}
+
+function fileName(path: string | null): string | null {
+  return path === null ? null : basename(path)
+}
+
+function switchedOff(running: GatewayStatus | null): string[] {
+  const isOff = ({ state }: PluginStatus): boolean => state.kind === 'disabled' && state.by === 'command'
+  return running?.plugins.filter(isOff).map(({ name }) => name) ?? []
+}
+
+/** By plugin. What was saved since and does not go live has other states: what runs is in the instances. */
+function quarantinedIn(running: GatewayStatus | null): ReadonlyMap<string, PluginState> {
+  if (running === null) return new Map()
+  const { generation, plugins, instances } = running
+  const told = plugins.filter(({ state }) => state.kind === 'quarantined')
+  const barred = instances.filter(({ state }) => state === 'quarantined')
+  const states = Array.from(
+    Map.groupBy(barred, ({ plugin }) => plugin),
+    ([plugin, some]): [string, PluginState] => [
+      plugin,
+      { kind: 'quarantined', generation, instances: some.map(({ name }) => ({ name, harm: null })) },
+    ],
+  )
+  return new Map([...states, ...told.map(({ name, state }) => [name, state] as const)])
+}
+
+/** What is broken or off in the files does not run as it stands there. */
+function stateOf({ name, state }: PluginStatus, quarantined: ReadonlyMap<string, PluginState>): PluginState {
+  const isWell = state.kind !== 'failed' && state.kind !== 'disabled'
+  return isWell ? (quarantined.get(name) ?? state) : state
 }
 
 function describeProblems(problems: readonly ConfigProblem[]): string {

@@ -163,7 +163,9 @@ function addPlugin(program: Command, options: ProgramOptions): void {
     })
   plugin
     .command('list')
-    .description('show what each route runs, in order, and the state of each plugin, by the files alone')
+    .description(
+      'show what each route runs, in order, and the state of each plugin, by the files and the gateway that runs on them',
+    )
     .option(CONFIG_OPTION, `the config file (${CONFIG_DEFAULT}, if there is one)`)
     .addHelpText('after', '\nExample:\n  cardea plugin list --config cardea.yaml')
     .action(async (given: { config?: string }) => {

@@ -99,6 +99,7 @@ export function status(parts: Partial<GatewayStatus> = {}): GatewayStatus {
     generation: 14,
     startedAt: NOW - 3 * 3_600_000,
     directory: DIRECTORY,
+    config: `${DIRECTORY}/cardea.yaml`,
     addresses: [{ host: '0.0.0.0', port: 8080 }],
     workers: [
       {

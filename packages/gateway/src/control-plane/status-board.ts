@@ -22,6 +22,8 @@ export interface StatusBoardOptions {
   /** Unix time of the gateway's start. */
   readonly startedAt: number
   readonly directory: string
+  /** Absolute path of the config file; null: there is none. */
+  readonly config: string | null
   addresses(): readonly ListenAddress[]
 }
 
@@ -34,13 +36,14 @@ export class StatusBoard {
   }
 
   async status(): Promise<GatewayStatus> {
-    const { engine, workers, faults, events, startedAt, directory } = this.#options
+    const { engine, workers, faults, events, startedAt, directory, config } = this.#options
     const census = await workers.census()
     const plan = engine.livePlan
     return {
       generation: plan?.number ?? 0,
       startedAt,
       directory,
+      config,
       addresses: this.#options.addresses(),
       workers: [...census].map(([worker, counted]) => ({ worker, census: counted })),
       plugins: this.#plugins(),

@@ -125,10 +125,12 @@ export class ControlRoom {
     const engine = this.#engine
     const faults = this.#faults
     const directory = directoryOf(serve.source)
+    const config = serve.source.kind === 'file' ? serve.source.file : null
+    const shown = { engine, workers, faults, store, events, startedAt, directory, config, addresses }
     const operations = new Operations({
       engine,
       store,
-      board: new StatusBoard({ engine, workers, faults, store, events, startedAt, directory, addresses }),
+      board: new StatusBoard(shown),
       configText: () => configText(serve.source),
     })
     this.#control = new ControlServer({

@@ -170,6 +170,8 @@ export interface GatewayStatus {
   readonly generation: number
   readonly startedAt: number
   readonly directory: string
+  /** The config file, absolute; null for `cardea --to URL`. */
+  readonly config: string | null
   readonly addresses: readonly ListenAddress[]
   readonly workers: readonly { readonly worker: number; readonly census: WorkerCensus | null }[]
   readonly plugins: readonly PluginStatus[]
