@@ -130,7 +130,7 @@ test('every route that takes requests without their security plugin is told, and
   await gateway.held(({ held }) => held.length === 2)
   const status = await gateway.cardea('status')
   const wayOut =
-    / {2}If that is meant: write "auth: false" under `plugins:` of routes (.*), or run "cardea approve"/
+    / {2}If that is meant: write "auth: false" under `plugins:` of routes (.*), or run "cardea approve [0-9a-f]{8}"\.$/m
   assert.deepEqual(wayOut.exec(status.stdout)?.[1]?.split(', ').sort(), ['admin', 'health'])
   for (const [name, path] of [
     ['health', '/api/health'],
@@ -145,4 +145,50 @@ test('every route that takes requests without their security plugin is told, and
   assert.equal(await gateway.statusOf('/api/health'), 200)
   assert.equal(await gateway.statusOf('/api/admin/x'), 200)
   assert.equal(await gateway.statusOf('/api/x'), 403)
+})
+
+test('approve with the id of what somebody was shown lets in nothing that was saved since', async (t) => {
+  const auth = {
+    'plugin.json': { name: 'auth', version: '1.0.0', category: 'security', scope: 'route' },
+    'plugin.ts': `export const PluginMain = () => ({
+  name: 'auth',
+  handle: (ctx) => ctx.response.json({}, { status: 403 }),
+})
+`,
+  }
+  const route = (name: string, isOpen: boolean) => ({
+    name,
+    path: `/${name}`,
+    ...HERE,
+    plugins: isOpen ? {} : { auth: {} },
+  })
+  const gateway = await start(t, [route('a', false), route('b', false)], { auth })
+  const said = sayings(gateway)
+  await gateway.save([route('a', true), route('b', false)])
+  const shown = await gateway.held(() => true)
+  const id = shown.heldId ?? assert.fail('no id')
+  await said(new RegExp(`route a would lose security plugin .* or run \\\\"cardea approve ${id}\\\\"`))
+  assert.match((await gateway.cardea('status')).stdout, new RegExp(`or run "cardea approve ${id}"\\.$`, 'm'))
+
+  await gateway.save([route('a', true), route('b', true)])
+  const now = await gateway.held(({ heldId }) => heldId !== id)
+  const outdated = await gateway.cardea('approve', id)
+  assert.deepEqual([outdated.code, outdated.stdout], [1, ''])
+  assert.match(
+    outdated.stderr,
+    new RegExp(
+      `^APPROVAL_OUTDATED: Cannot approve ${id}: what is held now is ${now.heldId} \\(route a would lose .*; ` +
+        `route b would lose .*\\)\\. .* run "cardea approve ${now.heldId}"\\.$`,
+      'm',
+    ),
+  )
+  assert.deepEqual([await gateway.statusOf('/a'), await gateway.statusOf('/b')], [403, 403])
+
+  // Back to what was shown: it is the same again, and has the same id.
+  await gateway.save([route('a', true), route('b', false)])
+  await gateway.held(({ heldId }) => heldId === id)
+  const approved = await gateway.cardea('approve', id)
+  assert.equal(approved.code, 0, approved.stdout + approved.stderr)
+  assert.match(approved.stdout, /^ {2}approved {2}route a loses security plugin auth: /m)
+  assert.deepEqual([await gateway.statusOf('/a'), await gateway.statusOf('/b')], [200, 403])
 })

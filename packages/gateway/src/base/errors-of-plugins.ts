@@ -202,12 +202,17 @@ export const PLUGIN_ERRORS = {
     'A change waits for somebody to agree',
     'A route would lose a security plugin: it is gone, renamed, disabled, of another category, or another plugin has its ' +
       'name. Or nobody can tell: what was committed last cannot be read from `.cardea/`.',
-    'Bring it back, say `NAME: false` under `plugins:` of the route, or run `cardea approve`.',
+    'Bring it back, say `NAME: false` under `plugins:` of the route, or run `cardea approve` with the id that log and `cardea status` show.',
   ),
   NOTHING_HELD: config(
     'There is nothing to approve or release',
     'No change is held, or nothing is held back under that name.',
     '`cardea status` shows what is held and what is held back.',
+  ),
+  APPROVAL_OUTDATED: config(
+    'What was to be approved is not what is held',
+    'Something else was saved or asked for since, by which other security plugins would be lost.',
+    '`cardea status` shows what is held now, and its id; `cardea approve ID` lets in that.',
   ),
   WORKER_LOST: gateway(
     0,

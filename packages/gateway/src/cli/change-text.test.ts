@@ -52,6 +52,21 @@ test('changeText() lists several changes and notices below one another', () => {
   )
 })
 
+test('changeText() says what was let in by an approval', () => {
+  const held = [
+    loss({ to: 'health', reason: 'its requests now go to route "health"' }),
+    { kind: 'more', count: 250, digest: 'ab' },
+    { kind: 'unknown', reason: 'generation 14 cannot be read any more', digest: 'ab' },
+  ] as const
+  const lines = text(report({ cause: { kind: 'approve' }, who: 'ann', held, heldId: '3f9a1c2b' })).split('\n')
+  assert.deepEqual(lines.slice(1, 5), [
+    '  cause     approve, by ann',
+    '  approved  route api loses security plugin auth: its requests now go to route "health"',
+    '            and 250 more',
+    '            generation 14 cannot be read any more',
+  ])
+})
+
 test('changeText() says that nothing changed', () => {
   assert.equal(
     text(report({ outcome: 'unchanged', generation: 14, cause: { kind: 'approve' }, who: 'ann' })),
@@ -121,7 +136,7 @@ test('changeText() explains what is held, and both ways on', () => {
     `The change is held: generation 14 serves on
   cause     saved plugins/auth/plugin.ts
   route api would lose security plugin auth: plugin "auth" is gone from plugins/
-  If that is meant: write "auth: false" under \`plugins:\` of route api, or run "cardea approve".
+  If that is meant: write "auth: false" under \`plugins:\` of route api, or run "cardea approve 3f9a1c2b".
   If not: mend the files; nothing else is needed.
   changes   route api: −auth
 `,
@@ -144,24 +159,24 @@ test('changeText() names each route that takes requests, as the one whose plugin
     '  route api would lose security plugin auth: its requests now go to route "admin"',
     '  route api would lose security plugin guard: route "api" runs plugin "cors" as "guard", not "jwt"',
     '  If that is meant: write "auth: false" under `plugins:` of routes health, admin, ' +
-      '"guard: false" under `plugins:` of route api, or run "cardea approve".',
+      '"guard: false" under `plugins:` of route api, or run "cardea approve 3f9a1c2b".',
     '  Before that, what runs as "guard" there now needs another name.',
   ])
 })
 
 test('changeText() says how many losses are not listed', () => {
   const shown = text(heldReport({ held: [loss(), { kind: 'more', count: 250, digest: 'ab' }] }))
-  assert.match(shown, /^ {2}and 250 more, which "cardea approve" lets in too$/m)
+  assert.match(shown, /^ {2}and 250 more, which "cardea approve 3f9a1c2b" lets in too$/m)
 })
 
 test('changeText() says when nobody can tell what is lost, and the way on', () => {
-  const held = [{ kind: 'unknown', reason: 'generation 14 cannot be read any more' }] as const
+  const held = [{ kind: 'unknown', reason: 'generation 14 cannot be read any more', digest: 'ab' }] as const
   assert.equal(
     text(heldReport({ held }), 0),
     `The change is held: nothing can be served, requests are answered 503
   cause     saved plugins/auth/plugin.ts
   generation 14 cannot be read any more
-  If what stands in the files is meant: run "cardea approve".
+  If what stands in the files is meant: run "cardea approve 3f9a1c2b".
   changes   route api: −auth
 `,
   )
@@ -218,7 +233,7 @@ test('changeText() lets no control character through', () => {
       problems: [problem({ message: evil, file: `/${evil}`, frame: evil, stack: `e\n at ${evil}` })],
     }),
     heldReport({ held: [loss({ route: evil, to: evil, plugin: evil, instead: evil, reason: evil })] }),
-    heldReport({ held: [{ kind: 'unknown', reason: evil }] }),
+    heldReport({ held: [{ kind: 'unknown', reason: evil, digest: 'ab' }] }),
     report({ cause: { kind: 'disable', plugin: evil } }),
     report({ cause: { kind: 'rollback', generation: 12 }, heldBack: [evil] }),
   ]

@@ -5,6 +5,7 @@ import type {
   ChangeProblem,
   ChangeReport,
   ChangeWait,
+  HeldLoss,
   LostPlugin,
   PinStatus,
 } from '../protocol/control.ts'
@@ -126,6 +127,7 @@ function committedLines(report: ChangeReport, paint: Paint): string[] {
   const { changes, started, carried, stages, skewMs } = report
   // One change stands in the first line already.
   const lines = changes.length > 1 ? labelled('changes', changes, paint) : []
+  lines.push(...labelled('approved', report.held.map(approvedText), paint))
   const instances = `made anew: ${namesText(started)}; carried over: ${namesText(carried)}`
   lines.push(...labelled('instances', [instances], paint))
   const parts = stages.filter(({ stage }) => stage !== 'total')
@@ -138,6 +140,17 @@ function committedLines(report: ChangeReport, paint: Paint): string[] {
 function namesText(names: readonly string[] | number): string {
   if (typeof names === 'number') return countText(names)
   return names.length === 0 ? 'none' : someOf(names, NAMES_SHOWN_MAX)
+}
+
+function approvedText(loss: HeldLoss): string {
+  switch (loss.kind) {
+    case 'unknown':
+      return loss.reason
+    case 'more':
+      return `and ${loss.count} more`
+    case 'loss':
+      return `route ${loss.route} loses security plugin ${loss.plugin}: ${loss.reason}`
+  }
 }
 
 function problemLines(problems: readonly ChangeProblem[], options: ChangeTextOptions): string[] {
@@ -168,19 +181,20 @@ const COMMANDS: ReadonlySet<ChangeCause['kind']> = new Set([
   'reload',
 ])
 
-function heldLines({ held, cause }: ChangeReport): string[] {
+function heldLines({ held, heldId, cause }: ChangeReport): string[] {
+  const approve = `"cardea approve ${heldId}"`
   const unknown = held.flatMap((loss) => (loss.kind === 'unknown' ? [`  ${printable(loss.reason)}`] : []))
-  if (unknown.length > 0) return [...unknown, '  If what stands in the files is meant: run "cardea approve".']
+  if (unknown.length > 0) return [...unknown, `  If what stands in the files is meant: run ${approve}.`]
   const losses = held.filter((loss) => loss.kind === 'loss')
   const lines = losses.map(({ route, plugin, reason }) =>
     printable(`  route ${route} would lose security plugin ${plugin}: ${reason}`),
   )
   for (const loss of held) {
-    if (loss.kind === 'more') lines.push(`  and ${loss.count} more, which "cardea approve" lets in too`)
+    if (loss.kind === 'more') lines.push(`  and ${loss.count} more, which ${approve} lets in too`)
   }
   return [
     ...lines,
-    ...wayOutLines(losses),
+    ...wayOutLines(losses, approve),
     COMMANDS.has(cause.kind)
       ? '  If not: nothing is to be done.'
       : '  If not: mend the files; nothing else is needed.',
@@ -188,7 +202,7 @@ function heldLines({ held, cause }: ChangeReport): string[] {
 }
 
 /** What to write where, should the losses be meant. */
-function wayOutLines(losses: readonly LostPlugin[]): string[] {
+function wayOutLines(losses: readonly LostPlugin[], approve: string): string[] {
   const byName = Map.groupBy(losses, ({ plugin }) => printable(plugin))
   const entries = Array.from(byName, ([name, lost]) => {
     const routes = [...new Set(lost.map(({ to }) => printable(to)))]
@@ -196,7 +210,7 @@ function wayOutLines(losses: readonly LostPlugin[]): string[] {
     return `"${name}: false" under \`plugins:\` of ${which}`
   })
   const taken = new Set(losses.flatMap(({ plugin, instead }) => (instead === null ? [] : [`"${plugin}"`])))
-  const lines = [`  If that is meant: write ${someOf(entries, 3)}, or run "cardea approve".`]
+  const lines = [`  If that is meant: write ${someOf(entries, 3)}, or run ${approve}.`]
   if (taken.size > 0) {
     const names = printable(someOf([...taken], NAMES_SHOWN_MAX))
     lines.push(`  Before that, what runs as ${names} there now needs another name.`)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
-import { testControl } from '../../../../tests/support/control-server.ts'
+import { test } from 'node:test'
+import { runWithAnswers } from '../../../../tests/support/gateway-command.ts'
 import { GatewayError } from '../base/errors.ts'
-import type { ControlCommand, HistoryEntry, PluginInfo, PluginVersion } from '../protocol/control.ts'
+import type { HistoryEntry, PluginInfo, PluginVersion } from '../protocol/control.ts'
 import { type ChangeCommand, changeCommand } from './change-command.ts'
 import { configDiffCommand, diffText } from './config-diff.ts'
 import { currentUser, type GatewayCommandContext } from './gateway-command.ts'
@@ -10,43 +10,11 @@ import { historyCommand } from './history.ts'
 import { pluginInfoCommand } from './plugin-info.ts'
 import { pluginVersionsCommand } from './plugin-versions.ts'
 import { statusCommand, statusText } from './status.ts'
-import {
-  failedReport,
-  heldReport,
-  instance,
-  NOW,
-  report,
-  status,
-  testContext,
-  trace,
-} from './test-answers.ts'
+import { failedReport, heldReport, instance, NOW, report, status, trace } from './test-answers.ts'
 import { COLORS, PLAIN } from './text.ts'
 
-type Answers = Partial<Record<ControlCommand['command'], unknown>>
-
-/** Runs a command against a control server that has these answers. */
-async function run(
-  t: TestContext,
-  answers: Answers,
-  command: (context: GatewayCommandContext) => Promise<number>,
-  json = false,
-) {
-  const asked: ControlCommand[] = []
-  const { directory } = await testControl(t, {
-    handle: async (given) => {
-      asked.push(given)
-      const answer = answers[given.command]
-      if (answer instanceof Error) throw answer
-      return answer
-    },
-  })
-  const { context, printed } = testContext({ directory, json })
-  const code = await command(context)
-  return { code, asked, ...printed, out: printed.out.replaceAll(directory, 'DIR') }
-}
-
 test('status shows what serves', async (t) => {
-  const { code, out, err } = await run(t, { status: status() }, statusCommand)
+  const { code, out, err } = await runWithAnswers(t, { status: status() }, statusCommand)
   assert.deepEqual([code, err], [0, ''])
   assert.equal(
     out,
@@ -143,7 +111,7 @@ Lately
 })
 
 test('status and plugin info tell what stands on disk from what runs', async (t) => {
-  const { out } = await run(t, { status: status({ pending: failedReport() }) }, statusCommand)
+  const { out } = await runWithAnswers(t, { status: status({ pending: failedReport() }) }, statusCommand)
   assert.match(out, /^Plugins, as they stand on disk$/m)
   const info: PluginInfo = {
     name: 'auth',
@@ -158,9 +126,9 @@ test('status and plugin info tell what stands on disk from what runs', async (t)
     versions: [],
   }
   const shown = async (given: PluginInfo) =>
-    (await run(t, { 'plugin-info': given }, (context) => pluginInfoCommand('auth', context))).out.split(
-      '\n',
-    )[0]
+    (
+      await runWithAnswers(t, { 'plugin-info': given }, (context) => pluginInfoCommand('auth', context))
+    ).out.split('\n')[0]
   assert.equal(await shown(info), 'Plugin auth 1.0.0: runs; on disk it is built')
   assert.equal(await shown({ ...info, instances: [] }), 'Plugin auth 1.0.0: built')
 })
@@ -199,7 +167,9 @@ test('history lists generations with cause and changes', async (t) => {
     },
     { ...ENTRY, number: 2, at: NOW, cause: { kind: 'start' }, changes: [], isLive: false, isStored: false },
   ]
-  const { code, out, asked } = await run(t, { history: entries }, (context) => historyCommand(3, context))
+  const { code, out, asked } = await runWithAnswers(t, { history: entries }, (context) =>
+    historyCommand(3, context),
+  )
   assert.deepEqual(asked, [{ command: 'history', limit: 3 }])
   assert.equal(code, 0)
   assert.equal(
@@ -219,7 +189,7 @@ test('history lists generations with cause and changes', async (t) => {
 })
 
 test('history says that there is none', async (t) => {
-  const { out } = await run(t, { history: [] }, (context) => historyCommand(20, context))
+  const { out } = await runWithAnswers(t, { history: [] }, (context) => historyCommand(20, context))
   assert.equal(out, 'There is no generation yet.\n')
 })
 
@@ -236,7 +206,7 @@ test('plugin versions shows each with the beginning of its hash', async (t) => {
     VERSION,
     { ...VERSION, version: '1.0.0', generations: [{ first: 1, last: 1 }], isLive: false },
   ]
-  const { out } = await run(t, { 'plugin-versions': versions }, (context) =>
+  const { out } = await runWithAnswers(t, { 'plugin-versions': versions }, (context) =>
     pluginVersionsCommand('auth', context),
   )
   assert.equal(
@@ -268,7 +238,9 @@ test('plugin info shows where a plugin runs, and where each value is from', asyn
     ],
     versions: [VERSION],
   }
-  const { out } = await run(t, { 'plugin-info': info }, (context) => pluginInfoCommand('rate-limit', context))
+  const { out } = await runWithAnswers(t, { 'plugin-info': info }, (context) =>
+    pluginInfoCommand('rate-limit', context),
+  )
   assert.equal(
     out,
     `Plugin rate-limit 1.1.0: active
@@ -293,7 +265,7 @@ Versions
 test('config diff shows what differs, coloured on a terminal, and nothing that could move its cursor', async (t) => {
   const text = '--- generation 14\n+++ cardea.yaml\n@@ -1,1 +1,1 @@\n-a\n+b\u001b[2J\r\n'
   const diff = { from: 'generation 14', to: 'cardea.yaml', text }
-  const { code, out, asked } = await run(t, { 'config-diff': diff }, (context) =>
+  const { code, out, asked } = await runWithAnswers(t, { 'config-diff': diff }, (context) =>
     configDiffCommand(14, context),
   )
   assert.deepEqual([code, asked], [0, [{ command: 'config-diff', generation: 14 }]])
@@ -320,7 +292,9 @@ test('commands that ask for a change end with 0 when it is live or nothing was t
   for (const command of CHANGES) {
     for (const outcome of ['committed', 'unchanged'] as const) {
       const answers = { [command.command]: report({ outcome }) }
-      const { code, out, err, asked } = await run(t, answers, (context) => changeCommand(command, context))
+      const { code, out, err, asked } = await runWithAnswers(t, answers, (context) =>
+        changeCommand(command, context),
+      )
       assert.deepEqual([code, err, asked], [0, '', [command]])
       assert.match(out, outcome === 'committed' ? /^Generation 15 is live / : /^Nothing changed/)
     }
@@ -332,19 +306,19 @@ test('commands that ask for a change end with 1 when it failed or is held, and s
   assert.ok(command)
   for (const given of [failedReport(), heldReport()]) {
     const answers = { rollback: given, status: status() }
-    const { code, out, err } = await run(t, answers, (context) => changeCommand(command, context))
+    const { code, out, err } = await runWithAnswers(t, answers, (context) => changeCommand(command, context))
     assert.deepEqual([code, out], [1, ''])
     assert.match(err, /^The change (failed at build|is held): generation 14 serves on\n/)
   }
   const answers = { rollback: failedReport(), status: new Error('not now') }
-  const { code, err } = await run(t, answers, (context) => changeCommand(command, context))
+  const { code, err } = await runWithAnswers(t, answers, (context) => changeCommand(command, context))
   assert.equal(code, 1)
   assert.match(err, /^The change failed at build: nothing of it is live\n/)
 })
 
 test('--json prints the result as it is, whatever became of it', async (t) => {
   for (const given of [report(), failedReport()]) {
-    const { code, out, err, asked } = await run(
+    const { code, out, err, asked } = await runWithAnswers(
       t,
       { approve: given },
       (context) => changeCommand({ command: 'approve' }, context),
@@ -358,12 +332,12 @@ test('--json prints the result as it is, whatever became of it', async (t) => {
 test('a command that cannot be done ends with 1 and its code, as JSON too', async (t) => {
   const answers = { 'plugin-info': new GatewayError('PLUGIN_NOT_FOUND', 'There is no plugin "x\u001b"') }
   const info = (context: GatewayCommandContext) => pluginInfoCommand('x', context)
-  const plain = await run(t, answers, info)
+  const plain = await runWithAnswers(t, answers, info)
   assert.deepEqual(
     [plain.code, plain.out, plain.err],
     [1, '', 'PLUGIN_NOT_FOUND: There is no plugin "x\ufffd"\n'],
   )
-  const json = await run(t, answers, info, true)
+  const json = await runWithAnswers(t, answers, info, true)
   assert.deepEqual(JSON.parse(json.out), {
     error: { code: 'PLUGIN_NOT_FOUND', message: 'There is no plugin "x\u001b"' },
   })

@@ -26,6 +26,7 @@ export function cliPage(): string {
     version: '',
     io: { out() {}, err() {} },
     paint: PLAIN,
+    confirm: null,
     isBusy: () => false,
     onExit() {},
   })

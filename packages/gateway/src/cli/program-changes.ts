@@ -5,6 +5,10 @@ import { contextOf, type GatewayOptionValues, gatewayCommand, parseGeneration } 
 
 /** The commands that make a gateway change. All of them show what became of the change. */
 
+const APPROVE_WITHOUT_ID = `
+Without an id it shows what is held and asks, on a terminal. Anywhere else, and with --json, it lets in what is held when
+the command comes, which may be newer than what somebody has looked at.`
+
 export function addChangeCommands(program: Command, options: ProgramOptions): void {
   const run = runner(options)
   gatewayCommand(
@@ -21,8 +25,14 @@ export function addChangeCommands(program: Command, options: ProgramOptions): vo
     program,
     'approve',
     'let a held change go live although a route loses a security plugin by it',
-    ['cardea approve'],
-  ).action((values: GatewayOptionValues) => run({ command: 'approve' }, values))
+    ['cardea approve 3f9a1c2b', 'cardea approve'],
+  )
+    .argument('[id]', 'what "cardea status" and the log call it: nothing else is let in (default: see below)')
+    .addHelpText('after', APPROVE_WITHOUT_ID)
+    .action(async (id: string | undefined, values: GatewayOptionValues) => {
+      const { approveCommand } = await import('./approve.ts')
+      options.onExit(await approveCommand(id, contextOf(values, options), options.confirm), false)
+    })
   gatewayCommand(program, 'release', 'let in what stands on disk and was held back by a rollback', [
     'cardea release',
     'cardea release auth',

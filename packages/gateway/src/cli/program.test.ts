@@ -14,6 +14,7 @@ function testProgram(): Command {
     version: '0',
     io: { out() {}, err() {} },
     paint: PLAIN,
+    confirm: null,
     isBusy: () => false,
     onExit() {},
   })

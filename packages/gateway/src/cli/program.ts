@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { nearestOf } from '../config/nearest.ts'
 import { parseTarget } from '../config/target.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
+import type { Confirm } from './confirm.ts'
 import { CONFIG_NAMES, findConfig } from './find-config.ts'
 import type { CommandIo } from './io.ts'
 import { addChangeCommands, addPluginChangeCommands } from './program-changes.ts'
@@ -20,6 +21,8 @@ export interface ProgramOptions {
   readonly io: CommandIo
   /** For what goes to stdout. */
   readonly paint: Paint
+  /** Null where nobody can be asked. */
+  readonly confirm: Confirm | null
   /** What was written to stdout has not left yet. */
   isBusy(): boolean
   /** The exit code of a command that has ended; `hasChildren`: what still runs is to be left behind. */

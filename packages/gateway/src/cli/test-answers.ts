@@ -32,6 +32,7 @@ export function report(parts: Partial<ChangeReport> = {}): ChangeReport {
     skewMs: 0.42,
     problems: [],
     held: [],
+    heldId: null,
     notices: [],
     ...parts,
   }
@@ -86,6 +87,7 @@ export function heldReport(parts: Partial<ChangeReport> = {}): ChangeReport {
     stages: [],
     skewMs: null,
     held: [loss()],
+    heldId: '3f9a1c2b',
     ...parts,
   })
 }

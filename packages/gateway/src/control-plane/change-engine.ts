@@ -121,8 +121,8 @@ export class ChangeEngine {
     return this.#pending.asked
   }
 
-  /** What waits for somebody's word: the newest of them. */
-  get held(): PendingChanges['held'] {
+  /** What waits for somebody's word, newest first. */
+  get held(): readonly Pending[] {
     return this.#pending.held
   }
 

@@ -34,7 +34,7 @@ const configOf = (...open: readonly string[]) => ({
 })
 
 /** A generation with `auth` on its only route serves; `attempt` makes the change to what stands in the folder by then. */
-async function guarded(t: TestContext) {
+async function guarded(t: TestContext, parts: Partial<ChangeGround> = {}) {
   const root = await folderOf(t, { ...configOf(), ...AUTH })
   const workshop = await workshopIn(root)
   const candidate = await gather(workshop, {
@@ -58,9 +58,12 @@ async function guarded(t: TestContext) {
       },
       discard: () => undefined,
     },
+    trials: { try: async () => undefined },
+    master: { stageListeners: async () => undefined, discardListeners: () => undefined },
     newLifecycle: () => new PluginLifecycle(),
     findMoves: (_: unknown, to: readonly { readonly name: string }[]) =>
       to.map(({ name }) => ({ from: 'api', to: name, example: '' })),
+    ...parts,
   } as unknown as ChangeGround
   return {
     save: (...open: readonly string[]) => writeFiles(root, configOf(...open)),
@@ -104,6 +107,19 @@ test('applyChange() holds what was approved when the files were saved again sinc
   assert.deepEqual(targets(await attempt(shown)), ['health', 'admin'])
   await save('admin')
   assert.deepEqual(targets(await attempt(shown)), ['admin'])
+})
+
+test('applyChange() holds what was approved unseen when what would serve is another one since', async (t) => {
+  const former = { number: 1, overlay: NO_OVERLAY, outline: null }
+  const { save, attempt } = await guarded(t, { reference: null, former, isServing: false })
+  await save('health')
+  const shown = (await attempt()) ?? assert.fail('not held')
+  assert.deepEqual(targets(shown), ['unknown'])
+  assert.equal(await attempt(shown), null)
+  await save('health', 'admin')
+  assert.deepEqual(targets(await attempt(shown)), ['unknown'])
+  await save('health')
+  assert.equal(await attempt(shown), null)
 })
 
 test('applyChange() lists as many losses as anybody reads, and compares all with what was approved', async (t) => {

@@ -10,6 +10,7 @@ import type {
   RoutePlan,
 } from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
+import { digestOf } from './approval.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
 import { describeChanges } from './describe-changes.ts'
 import { type FormerConfigs, formerConfigs } from './former-configs.ts'
@@ -101,7 +102,16 @@ export type ChangeOutcome =
 /** What is known of a change that was committed. */
 export type CommittedParts = Pick<
   ChangeReport,
-  'generation' | 'at' | 'changes' | 'started' | 'carried' | 'stages' | 'skewMs' | 'notices' | 'heldBack'
+  | 'generation'
+  | 'at'
+  | 'changes'
+  | 'started'
+  | 'carried'
+  | 'stages'
+  | 'skewMs'
+  | 'held'
+  | 'notices'
+  | 'heldBack'
 >
 
 /**
@@ -126,7 +136,7 @@ export async function applyChange(
   signal.throwIfAborted()
   if (isSame(candidate, ground)) return { kind: 'unchanged' }
   const changes = describeChanges(ground.reference?.candidate.plan ?? null, candidate.plan)
-  refuseLosses(candidate, ground, request.approved ?? [], changes)
+  const held = refuseLosses(candidate, ground, request.approved ?? [], changes)
   const fresh = freshPart(candidate.plan, ground.reference?.candidate.plan ?? null)
   await tryOut(candidate, fresh, ground, signal)
   stages.passed('trial')
@@ -144,6 +154,7 @@ export async function applyChange(
     ...startedAndCarried(candidate.plan, ground.live),
     stages: stages.timings,
     skewMs,
+    held,
     notices: noticesOf(candidate.plan.settings, ground),
     heldBack: [...new Set(candidate.overlay.pins.map(({ name }) => name))],
   }
@@ -200,23 +211,29 @@ export function overlayOf({ reference, former }: Pick<ChangeGround, 'reference' 
 
 function isSame(candidate: Candidate, { reference, former }: ChangeGround): boolean {
   if (reference === null || former !== null) return false
-  const essence = ({ plan, overlay }: Candidate): unknown => ({ ...plan, number: 0, bundles: 0, overlay })
-  return isDeepStrictEqual(essence(candidate), essence(reference.candidate))
+  return isDeepStrictEqual(essenceOf(candidate), essenceOf(reference.candidate))
 }
 
+/** Equal for candidates that do the same. */
+function essenceOf({ plan, overlay }: Candidate): unknown {
+  return { ...plan, number: 0, bundles: 0, overlay }
+}
+
+/** Returns the losses that were approved. Throws ChangeHeld for others. */
 function refuseLosses(
   candidate: Candidate,
   ground: ChangeGround,
   approved: readonly HeldLoss[],
   changes: readonly string[],
-): void {
+): readonly HeldLoss[] {
   const losses = listedLosses(lossesOf(candidate, ground))
   // The word was for what was shown, each loss with its reason: the files may have been saved again since.
   if (losses.length > 0 && !isDeepStrictEqual(losses, approved)) throw new ChangeHeld(losses, changes)
+  return losses
 }
 
 function lossesOf(candidate: Candidate, { reference, former, findMoves }: ChangeGround): Iterable<HeldLoss> {
-  if (former?.outline === null) return [unknownLoss(former)]
+  if (former?.outline === null) return [unknownLoss(former, candidate)]
   const before: SecurityOutline | undefined = former?.outline ?? reference?.candidate.plan
   if (before === undefined) return []
   return findSecurityLosses({
@@ -228,12 +245,12 @@ function lossesOf(candidate: Candidate, { reference, former, findMoves }: Change
   })
 }
 
-function unknownLoss({ number }: Former): HeldLoss {
+function unknownLoss({ number }: Former, candidate: Candidate): HeldLoss {
   const what = `the generation that was committed last${numbered(number)}`
   const reason =
     `${what}, cannot be read from .cardea/ any more, so nothing tells which security plugins its routes had, ` +
     'and whether this one lacks some of them'
-  return { kind: 'unknown', reason }
+  return { kind: 'unknown', reason, digest: digestOf([essenceOf(candidate)]) }
 }
 
 /** The instances that no worker has yet, and those they depend on: all that a trial can learn something of. */

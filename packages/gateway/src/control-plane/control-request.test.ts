@@ -49,6 +49,14 @@ test('parseRequest() asks for what a command needs, each field once', () => {
   }
 })
 
+test('parseRequest() reads what is to be approved where somebody says it', () => {
+  const request = { id: 7, who: 'ann', command: 'approve', heldId: '3f9a1c2b' }
+  assert.deepEqual(parse({ ...request, extra: 1 }), request)
+  for (const heldId of [null, '', 7, ['3f9a1c2b']]) {
+    assert.equal(parse({ ...request, heldId }), '7 Cannot read the request: "heldId" is not a text.')
+  }
+})
+
 test('parseRequest() says what is wrong', () => {
   const cases: [unknown, string][] = [
     ['GET / HTTP/1.1\r', '0 Cannot read the request: it is not JSON.'],

@@ -49,8 +49,9 @@ function commandOf(fields: Fields): ControlCommand {
   const command = textOf(fields, 'command') as ControlCommand['command']
   switch (command) {
     case 'status':
-    case 'approve':
       return { command }
+    case 'approve':
+      return fields.heldId === undefined ? { command } : { command, heldId: textOf(fields, 'heldId') }
     case 'history':
       return { command, limit: integerOf(fields, 'limit', 1, HISTORY_MAX) }
     case 'rollback':

@@ -1,6 +1,7 @@
 import { GatewayError } from '../base/errors.ts'
 import { nearestOf } from '../config/nearest.ts'
 import type { ChangeCause, ChangeReport, ConfigDiff, ControlCommand } from '../protocol/control.ts'
+import { approvedOf } from './approval.ts'
 import type { ChangeRequest } from './change.ts'
 import type { ChangeEngine } from './change-engine.ts'
 import type { OverlayEdit } from './gather.ts'
@@ -51,7 +52,7 @@ export class Operations {
       case 'rollback':
         return this.#rollback(command.generation, asker)
       case 'approve':
-        return this.#approve(asker)
+        return this.#approve(command.heldId, asker)
       case 'release':
         return this.#release(command.unit, asker)
       case 'plugin-versions':
@@ -80,17 +81,15 @@ export class Operations {
     return this.#change({ kind: 'rollback', generation: target.number }, asker, edit)
   }
 
-  async #approve(asker: Asker): Promise<ChangeReport> {
-    const { held } = this.#options.engine
-    if (held === null) {
-      throw new GatewayError('NOTHING_HELD', 'Nothing is held, so there is nothing to approve.')
-    }
-    return this.#options.engine.requestAndWait({
-      ...held.request,
+  async #approve(heldId: string | undefined, asker: Asker): Promise<ChangeReport> {
+    const { engine } = this.#options
+    const { request, report } = approvedOf(engine.held, heldId)
+    return engine.requestAndWait({
+      ...request,
       cause: { kind: 'approve' },
       ...asker,
       firstSignAt: performance.now(),
-      approved: held.losses,
+      approved: report.held,
     })
   }
 

@@ -1,4 +1,4 @@
-import type { ChangeReport, HeldLoss } from '../protocol/control.ts'
+import type { ChangeReport } from '../protocol/control.ts'
 import type { ChangeRequest } from './change.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 
@@ -25,10 +25,9 @@ export class PendingChanges {
     return this.#asked
   }
 
-  /** The losses that wait for somebody's word, with the change they would come with. */
-  get held(): { readonly request: ChangeRequest; readonly losses: readonly HeldLoss[] } | null {
-    const newest = this.#asked ?? this.#files
-    return newest?.report.outcome === 'held' ? { request: newest.request, losses: newest.report.held } : null
+  /** What waits for somebody's word, newest first. */
+  get held(): readonly Pending[] {
+    return [this.#asked, this.#files].filter((change) => change !== null).filter(isHeld)
   }
 
   /** A change of what serves says nothing of what stands on disk. One that failed is for whoever asked to ask again. */
@@ -43,6 +42,10 @@ export class PendingChanges {
     this.#files = outcome === 'failed' || outcome === 'held' ? change : null
     this.#asked = null
   }
+}
+
+function isHeld({ report }: Pending): boolean {
+  return report.outcome === 'held'
 }
 
 /** What the gateway decides by itself. */

@@ -2,6 +2,7 @@ import { relative } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { printable } from '../config/render-problems.ts'
 import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
+import { heldIdOf, lossText } from './approval.ts'
 import type { CommittedParts } from './change.ts'
 import type { ChangeFailed, ChangeHeld } from './change-result.ts'
 
@@ -32,13 +33,14 @@ export function reportOf({ cause, who, live }: Base, result: Result): ChangeRepo
     problems: [],
     held: [],
     heldBack: [],
+    heldId: null,
     notices: [],
   }
   switch (result.kind) {
     case 'unchanged':
       return { outcome: 'unchanged', generation: live, ...empty }
     case 'committed':
-      return { outcome: 'committed', ...empty, ...result.parts }
+      return { outcome: 'committed', ...empty, ...result.parts, heldId: heldIdOf(result.parts.held) }
     case 'held':
       return {
         outcome: 'held',
@@ -46,6 +48,7 @@ export function reportOf({ cause, who, live }: Base, result: Result): ChangeRepo
         ...empty,
         changes: result.held.changes,
         held: result.held.losses,
+        heldId: heldIdOf(result.held.losses),
       }
     case 'failed':
       return { outcome: 'failed', generation: result.number, ...empty, problems: result.failed.problems }
@@ -57,7 +60,7 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
   const { outcome, generation, cause, who } = report
   const serving = live === 0 ? 'nothing is served' : `generation ${live} serves on`
   if (outcome === 'committed') {
-    const { changes, started, carried, skewMs } = report
+    const { changes, started, carried, skewMs, heldId } = report
     const stages = Object.fromEntries(report.stages.map(({ stage, ms }) => [stage, ms]))
     log.info(`Generation ${generation} is live: ${changes.join('; ') || 'nothing to be seen differs'}`, {
       cause: cause.kind,
@@ -66,6 +69,7 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
       carried,
       stages,
       skewMs,
+      ...(heldId === null ? {} : { approved: heldId }),
     })
     for (const notice of report.notices) log.warn(notice)
   } else if (outcome === 'unchanged') {
@@ -87,30 +91,37 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
   } else if (outcome === 'held') {
     for (const loss of report.held) {
       const place = loss.kind === 'loss' ? { route: loss.route, to: loss.to, plugin: loss.plugin } : {}
-      log.error(`The change is held, ${serving}: ${lossText(loss)}`, {
+      log.error(`The change is held, ${serving}: ${heldText(loss, approveCommand(report))}`, {
         code: 'CHANGE_HELD',
         cause: cause.kind,
+        heldId: report.heldId,
         ...place,
       })
     }
   }
 }
 
-function lossText(loss: HeldLoss, when = ''): string {
+function approveCommand({ heldId }: ChangeReport): string {
+  return `"cardea approve ${heldId}"`
+}
+
+/** `approve`: the command that lets it in. */
+function heldText(loss: HeldLoss, approve: string): string {
   if (loss.kind === 'unknown') {
-    return `${loss.reason}. If what stands in the files is meant, run "cardea approve"${when}`
+    return `${lossText(loss)}. If what stands in the files is meant, run ${approve}`
   }
-  if (loss.kind === 'more') return `${loss.count} more losses. "cardea approve"${when} lets in all of them`
-  const { route, to, plugin, instead, reason } = loss
+  if (loss.kind === 'more') return `${lossText(loss)}. ${approve} lets in all of them`
+  const { to, plugin, instead } = loss
   const wayOut =
     instead === null
       ? `Say "${plugin}: false" under the plugins of route "${to}" if that is meant`
       : `If that is meant, give plugin "${instead}" another name on route "${to}" and say "${plugin}: false" there`
-  return `route ${route} would lose security plugin "${plugin}", ${reason}. ${wayOut}, or run "cardea approve"${when}`
+  return `${lossText(loss)}. ${wayOut}, or run ${approve}`
 }
 
 /** Why a start could not do what the files say, for the person who started it. Ends with a line break. */
-export function renderFailure({ problems, held }: ChangeReport): string {
+export function renderFailure(report: ChangeReport): string {
+  const { problems, held } = report
   const failures = problems.map(({ code, message, file, line, column, frame, stack, stage }) => {
     const place = file === '' ? '' : `${shortPath(file)}:${line}:${column} `
     const lines = frame === null ? [] : frame.split('\n').map((text) => `  ${text}`)
@@ -121,7 +132,8 @@ export function renderFailure({ problems, held }: ChangeReport): string {
       .map(printable)
       .join('\n')
   })
-  const losses = held.map((loss) => `CHANGE_HELD ${lossText(loss, ' while the gateway runs')}`)
+  const approve = `${approveCommand(report)} while the gateway runs`
+  const losses = held.map((loss) => `CHANGE_HELD ${heldText(loss, approve)}`)
   return `${[...failures, ...losses].join('\n\n')}\n`
 }
 

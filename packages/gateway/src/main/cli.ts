@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { systemErrorCode } from '../base/system-error.ts'
+import { confirmOn } from '../cli/confirm.ts'
 import { createProgram } from '../cli/program.ts'
 import { servesHere } from '../cli/serve.ts'
 import { COLORS, PLAIN } from '../cli/text.ts'
@@ -29,6 +30,7 @@ const program = createProgram({
     err: (text) => void process.stderr.write(text),
   },
   paint: wantsColor(process.stdout, process.env) ? COLORS : PLAIN,
+  confirm: confirmOn(process.stdin, process.stderr),
   isBusy: () => process.stdout.writableNeedDrain,
   onExit(exitCode, hasChildren) {
     // A master must not wait for what its children hold open; everyone else's output must get out first.

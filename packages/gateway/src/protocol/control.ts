@@ -17,7 +17,8 @@ export type ControlCommand =
   | { readonly command: 'history'; readonly limit: number }
   /** `generation` null: the one before the committed one. */
   | { readonly command: 'rollback'; readonly generation: number | null }
-  | { readonly command: 'approve' }
+  /** `heldId`: only what has this id; without it whatever is held by then. */
+  | { readonly command: 'approve'; readonly heldId?: string }
   /** `unit` null: all; otherwise a plugin's name, or `config`. */
   | { readonly command: 'release'; readonly unit: string | null }
   | { readonly command: 'plugin-versions'; readonly plugin: string }
@@ -98,8 +99,10 @@ export interface ChangeReport {
   readonly problems: readonly ChangeProblem[]
   /** What runs in another form than it stands on disk since it is live: as `PinStatus.unit`. Records of an older version do not say. */
   readonly heldBack?: readonly string[]
-  /** When held: what would be lost. */
+  /** When held: what would be lost. When committed: what is lost, with somebody's approval. */
   readonly held: readonly HeldLoss[]
+  /** Names exactly what is in `held`, for `cardea approve`; null when that is empty. */
+  readonly heldId: string | null
   /** What is worth knowing all the same: `workers: 4 takes effect at the next start`. */
   readonly notices: readonly string[]
 }
@@ -121,8 +124,11 @@ export interface ChangeProblem extends PluginFault {
 /** Why a change waits for somebody's word. */
 export type HeldLoss =
   | LostPlugin
-  /** Nobody can tell whether one would: what served last cannot be read any more. `reason`: a sentence. */
-  | { readonly kind: 'unknown'; readonly reason: string }
+  /**
+   * Nobody can tell whether one would: what served last cannot be read any more. `reason`: a sentence. Who approves has
+   * looked at what would serve: `digest` is of that. Hex.
+   */
+  | { readonly kind: 'unknown'; readonly reason: string; readonly digest: string }
   /** There are more losses than are listed before it. Who approves agrees to all: `digest` is of every one. Hex. */
   | { readonly kind: 'more'; readonly count: number; readonly digest: string }
 

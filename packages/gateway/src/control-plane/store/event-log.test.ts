@@ -26,6 +26,7 @@ function change(report: Partial<ChangeReport>): KeptEvent {
       skewMs: null,
       problems: [],
       held: [],
+      heldId: null,
       notices: [],
       ...report,
     },
