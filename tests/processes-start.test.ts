@@ -72,6 +72,24 @@ test('a plugin without its entry file ends the start with exit code 1 and the fi
   assert.doesNotMatch(stderr, /EISDIR/)
 })
 
+test('a plugin that does not compile hides nothing of the config from a start', async (t) => {
+  const dir = await folderWith(t, {
+    'cardea.yaml': 'plugins:\n  corss: {}\n  cors: { config: { origns: [] } }\n',
+    'plugins/broken/plugin.json': { name: 'broken', version: '1.0.0' },
+    'plugins/broken/plugin.ts': 'export const PluginMain = ( => 1',
+  })
+  for (const command of [
+    ['serve', '--strict'],
+    ['config', 'check'],
+  ]) {
+    const { code, stdout, stderr } = await runCommand(t, command, { cwd: dir.path })
+    assert.deepEqual([code, stdout], [1, ''])
+    assert.match(stderr, /^cardea\.yaml:2:3 PLUGIN_NOT_FOUND .*"corss"/m)
+    assert.match(stderr, /^cardea\.yaml:3:21 PLUGIN_CONFIG_INVALID .*origns/m)
+    assert.match(stderr, /^plugins\/broken\/plugin\.ts:1:29 PLUGIN_BUILD_FAILED /m)
+  }
+})
+
 test('a plugin that does not start ends the start with exit code 1 and its line in plugin.ts', async (t) => {
   const dir = await folderWith(t, {
     'cardea.json': { listen: LISTEN, workers: 2, routes: ROUTES },

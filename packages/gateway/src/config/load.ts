@@ -6,11 +6,12 @@ import { CONFIG_TEXT_LENGTH_MAX, type ParsedText, parseText } from './document.t
 import { expandVariables, sourceMapOf } from './expand.ts'
 import { failurePolicyOf } from './failure.ts'
 import { checkConfigSchema, checkFailurePolicy } from './plugin-config.ts'
-import { copyTree } from './pointer.ts'
+import { copyTree, isObject } from './pointer.ts'
 import { fileProblem, sortProblems } from './problem.ts'
 import { readablePart } from './readable-part.ts'
 import { checkRules } from './rules.ts'
 import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
+import { isPluginName } from './schema-parts.ts'
 import { MANIFEST_JSON_SCHEMA, type ManifestFile } from './schema-plugin.ts'
 import { secretsIn } from './secret-schema.ts'
 import { parseTarget, TARGET_FORM } from './target.ts'
@@ -178,19 +179,24 @@ export async function readManifest(
   const file = resolve(path.endsWith('.json') ? path : join(path, 'plugin.json'))
   const code = 'PLUGIN_MANIFEST_INVALID'
   const found = await readPlainText(file, options.readFile ?? readTextAtOnce, code)
-  if (!found.ok) return found
+  if (!found.ok) return { ...found, names: null }
   const known = manifests.get(file)
   if (known?.text === found.text) return { ok: true, manifest: known }
-  const result = checkManifest(file, parseOpened(file, found.text, code), options)
-  if (!result.ok) return result
+  const opened = parseOpened(file, found.text, code)
+  if (!opened.ok) return { ...opened, names: namesWrittenIn(found.text) }
+  const result = checkManifest(file, opened, options)
+  if (!result.ok) return { ...result, names: nameOf(opened.parsed.value) }
   if (manifests.size >= MANIFESTS_KEPT_MAX) manifests.clear()
   manifests.set(file, result.manifest)
   return result
 }
 
-function checkManifest(file: string, opened: Opened, { isBuiltIn }: ManifestOptions): ManifestResult {
+function checkManifest(
+  file: string,
+  opened: Extract<Opened, { readonly ok: true }>,
+  { isBuiltIn }: ManifestOptions,
+): { readonly ok: true; readonly manifest: PluginManifest } | Problems {
   const code = 'PLUGIN_MANIFEST_INVALID'
-  if (!opened.ok) return opened
   const { value } = opened.parsed
   const source = sourceMapOf(file, opened.parsed, value, new Set())
   const errors = manifest.check(value)
@@ -243,13 +249,28 @@ function toManifest(
 const manifests = new Map<string, PluginManifest>()
 const MANIFESTS_KEPT_MAX = 2_000
 
-type Opened =
-  | { readonly ok: true; readonly parsed: ParsedText; readonly text: string }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+/** The name that a manifest has whatever else is wrong with it. */
+function nameOf(value: unknown): readonly string[] | null {
+  const name = isObject(value) ? value.name : undefined
+  return typeof name === 'string' && isPluginName(name) ? [name] : null
+}
 
-type PlainText =
-  | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+const WRITTEN_NAME = /["']?\bname["']?\s*:\s*["']([^"'\n]*)["']/g
+
+/** All that a text which cannot be parsed has beside the key `name`, wherever: one of them is the plugin's. */
+function namesWrittenIn(text: string): readonly string[] | null {
+  const names = Array.from(text.matchAll(WRITTEN_NAME), ([, name = '']) => name)
+  return names.length > 0 && names.every(isPluginName) ? names : null
+}
+
+interface Problems {
+  readonly ok: false
+  readonly problems: readonly ConfigProblem[]
+}
+
+type Opened = { readonly ok: true; readonly parsed: ParsedText; readonly text: string } | Problems
+
+type PlainText = { readonly ok: true; readonly text: string } | Problems
 
 async function readPlainText(
   file: string,

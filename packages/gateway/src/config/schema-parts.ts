@@ -64,8 +64,14 @@ export const NAME = Type.String({
 })
 
 /** Names of plugins and their instances. */
+const PLUGIN_NAME_PATTERN = '^[a-z][a-z0-9]*(-[a-z0-9]+)*$'
+
+export function isPluginName(text: string): boolean {
+  return new RegExp(PLUGIN_NAME_PATTERN).test(text)
+}
+
 export const PLUGIN_NAME = Type.String({
-  pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$',
+  pattern: PLUGIN_NAME_PATTERN,
   patternErrorMessage: 'a kebab-case name such as "rate-limit"',
   maxLength: 100,
 })

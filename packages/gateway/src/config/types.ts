@@ -139,7 +139,12 @@ export interface PluginManifest {
 
 export type ManifestResult =
   | { readonly ok: true; readonly manifest: PluginManifest }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+  | {
+      readonly ok: false
+      readonly problems: readonly ConfigProblem[]
+      /** What the plugin may be called once they are mended; null: anything. */
+      readonly names: readonly string[] | null
+    }
 
 /** One entry under a `plugins:` key: `name: false`, or settings that replace those of the layers below. */
 export type PluginOverride = PluginOff | PluginSettings

@@ -2,17 +2,19 @@ import satisfies from 'semver/functions/satisfies.js'
 import { nearestOf } from '../config/nearest.ts'
 import type { PluginOverrides } from '../config/types.ts'
 import { type PluginProblem, problemAt } from './problem.ts'
-import type { VerifiedPlugin } from './verify.ts'
+import type { ReadPlugin } from './verify.ts'
 
 export interface DependencyOptions<Link> {
-  readonly plugins: ReadonlyMap<string, VerifiedPlugin>
+  readonly plugins: ReadonlyMap<string, ReadPlugin>
   /** The config's `plugins:`. */
   readonly overrides: PluginOverrides
   readonly problems: PluginProblem[]
   /** Names of plugins that a command has switched off. */
   readonly switchedOff: readonly string[]
+  /** Names that a plugin may have which could not be read. */
+  readonly unread: Pick<ReadonlySet<string>, 'has'>
   /** The instance of a plugin that others use: plugin.json and the config's `plugins:`. Null when that does not hold. */
-  linkBase(plugin: VerifiedPlugin): Link | null
+  linkBase(plugin: ReadPlugin): Link | null
 }
 
 /**
@@ -24,14 +26,14 @@ export class Dependencies<Link> {
   /** By plugin; null: some of them cannot be had. */
   readonly #known = new Map<string, readonly Link[] | null>()
   /** The plugins whose dependencies are being followed, each needed by the one before it. */
-  readonly #path: VerifiedPlugin[] = []
+  readonly #path: ReadPlugin[] = []
 
   constructor(options: DependencyOptions<Link>) {
     this.#options = options
   }
 
   /** The instances that a plugin's own use, or null when it cannot have them all. */
-  of(plugin: VerifiedPlugin): readonly Link[] | null {
+  of(plugin: ReadPlugin): readonly Link[] | null {
     const { name } = plugin.manifest
     const known = this.#known.get(name)
     if (known !== undefined) return known
@@ -45,10 +47,10 @@ export class Dependencies<Link> {
     return all
   }
 
-  #link(plugin: VerifiedPlugin, needed: string, range: string): Link | null {
+  #link(plugin: ReadPlugin, needed: string, range: string): Link | null {
     const other = this.#options.plugins.get(needed)
     if (other === undefined) {
-      this.#refuseMissing(plugin, needed, range)
+      if (!this.#options.unread.has(needed)) this.#refuseMissing(plugin, needed, range)
       return null
     }
     const by = this.#disabledBy(other)
@@ -73,7 +75,7 @@ export class Dependencies<Link> {
   }
 
   /** What keeps the instance from living that others would use; null when nothing does. */
-  #disabledBy({ manifest }: VerifiedPlugin): string | null {
+  #disabledBy({ manifest }: ReadPlugin): string | null {
     const { name, enabled, file } = manifest
     if (this.#options.switchedOff.includes(name)) return 'switched off by "cardea plugin disable"'
     const override = this.#options.overrides.get(name)
@@ -82,7 +84,7 @@ export class Dependencies<Link> {
     return enabled || override?.enabled === true ? null : `disabled by ${file}`
   }
 
-  #refuseMissing(plugin: VerifiedPlugin, needed: string, range: string): void {
+  #refuseMissing(plugin: ReadPlugin, needed: string, range: string): void {
     const nearest = nearestOf(needed, [...this.#options.plugins.keys()])
     const hint =
       nearest === null
@@ -93,7 +95,7 @@ export class Dependencies<Link> {
   }
 
   /** At the plugin whose name comes first, so that the same circle is told in the same way from wherever it is entered. */
-  #refuseCycle(circle: readonly VerifiedPlugin[]): void {
+  #refuseCycle(circle: readonly ReadPlugin[]): void {
     const names = circle.map(({ manifest }) => manifest.name)
     const start = names.indexOf(names.toSorted()[0] ?? '')
     const [first, second = first] = [...circle.slice(start), ...circle.slice(0, start)]
@@ -104,7 +106,7 @@ export class Dependencies<Link> {
   }
 
   #refuse(
-    { manifest }: VerifiedPlugin,
+    { manifest }: ReadPlugin,
     needed: string,
     code: 'PLUGIN_DEPENDENCY_MISSING' | 'PLUGIN_DEPENDENCY_CONFLICT' | 'PLUGIN_DEPENDENCY_CYCLE',
     reason: string,

@@ -57,6 +57,29 @@ test('gather() names what is wrong with the config and with what it sets for plu
   )
 })
 
+test('gather() names what is wrong with a plugin and with what the config sets for others together', async (t) => {
+  const root = await folderOf(t, {
+    'plugins/own/plugin.json': { name: 'own', version: '1.0.0' },
+    'plugins/own/plugin.ts': 'export const PluginMain = ( => 1',
+  })
+  for (const text of ['', 'limits: { hed_bytes: 1KiB }\n']) {
+    const config = `plugins:\n  x: { plugin: rate-limt }\n  cors: { config: { origns: [] } }\n${text}`
+    await writeFiles(root, { 'cardea.yaml': config })
+    const failed = await gather(await workshopIn(root), options()).catch((thrown: unknown) => thrown)
+    assert.ok(failed instanceof ChangeFailed)
+    const ofConfig = text === '' ? [] : [['config', 'CONFIG_INVALID', 4]]
+    assert.deepEqual(
+      failed.problems.map(({ stage, code, line }) => [stage, code, line]),
+      [
+        ['validate', 'PLUGIN_NOT_FOUND', 2],
+        ['validate', 'PLUGIN_CONFIG_INVALID', 3],
+        ...ofConfig,
+        ['build', 'PLUGIN_BUILD_FAILED', 1],
+      ],
+    )
+  }
+})
+
 test('gather() serves the config of a pinned generation, and never the rejected file because that is lost', async (t) => {
   const root = await folderOf(t, { 'cardea.yaml': 'via: one\n' })
   await commitIn(root)

@@ -3,17 +3,18 @@ import { GatewayError } from '../base/errors.ts'
 import { oneOf } from '../config/describe.ts'
 import { nearestOf } from '../config/nearest.ts'
 import { shorten, shownValue } from '../config/problem.ts'
-import type { PluginOverrides, PluginSettings, UnreadEntries } from '../config/types.ts'
+import type { PluginOverrides, PluginSettings } from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
 import { canonicalJson } from './canonical-json.ts'
 import { Dependencies } from './dependencies.ts'
 import type { PluginOrigin } from './discover.ts'
+import type { Gaps } from './gaps.ts'
 import { type PluginProblem, problemAt, problemsOf } from './problem.ts'
 import { quarantineKey } from './quarantine.ts'
 import { type SettledInstance, settle } from './settle.ts'
 import type { PluginControls } from './store/types.ts'
-import type { VerifiedPlugin } from './verify.ts'
+import type { ReadPlugin } from './verify.ts'
 
 /** One place in a chain, as people want to see it. */
 export interface ChainLink {
@@ -25,33 +26,33 @@ export interface ChainLink {
 }
 
 export interface BookOptions {
-  readonly plugins: readonly VerifiedPlugin[]
+  readonly plugins: readonly ReadPlugin[]
   readonly built: readonly BuiltPlugin[]
   /** The config's `plugins:`. */
   readonly overrides: PluginOverrides
   readonly controls: PluginControls
-  readonly unread: UnreadEntries
+  readonly gaps: Gaps
 }
 
 /** The plugins of a generation and the instances made of them so far: what is equal is one instance. */
 export class InstanceBook {
   readonly problems: PluginProblem[] = []
-  readonly #plugins: ReadonlyMap<string, VerifiedPlugin>
+  readonly #plugins: ReadonlyMap<string, ReadPlugin>
   readonly #built: ReadonlyMap<string, BuiltPlugin>
   /** Instance name to plugin name: one name never means two plugins, wherever it stands. */
   readonly #claims: Map<string, string>
   readonly #links = new Map<string, ChainLink>()
   readonly #controls: PluginControls
-  readonly #unread: UnreadEntries
+  readonly #gaps: Gaps
   /** By id of the instance; empty when nothing is quarantined. */
   readonly #quarantineKeys: string[] = []
   readonly #dependencies: Dependencies<ChainLink>
   /** Names with layers, and messages: routes and dependents ask for the same ones, and their problems are noted. */
   readonly #refused = new Set<string>()
 
-  constructor({ plugins, built, overrides, controls, unread }: BookOptions) {
+  constructor({ plugins, built, overrides, controls, gaps }: BookOptions) {
     this.#controls = controls
-    this.#unread = unread
+    this.#gaps = gaps
     this.#plugins = new Map(plugins.map((plugin) => [plugin.manifest.name, plugin]))
     this.#built = new Map(built.map((plugin) => [plugin.manifest.name, plugin]))
     this.#claims = new Map(plugins.map(({ manifest }) => [manifest.name, manifest.name]))
@@ -60,6 +61,7 @@ export class InstanceBook {
       overrides,
       problems: this.problems,
       switchedOff: controls.disabled,
+      unread: gaps.plugins,
       linkBase: (plugin) => {
         const { name } = plugin.manifest
         const override = overrides.get(name)
@@ -79,22 +81,24 @@ export class InstanceBook {
   }
 
   /** `asked`: what the config says; `cardea plugin disable` wins over it. */
-  isEnabled({ manifest }: VerifiedPlugin, asked: boolean | undefined): boolean {
+  isEnabled({ manifest }: ReadPlugin, asked: boolean | undefined): boolean {
     return !this.#controls.disabled.includes(manifest.name) && (asked ?? manifest.enabled)
   }
 
   /**
-   * The plugin that an entry of the config means, or null, which is noted as a problem of the entry that says so.
+   * The plugin that an entry of the config means, or null, which is noted as a problem of the entry that says so unless it
+   * may mean one that could not be read.
    *
    * @param below the entry of that name under the config's `plugins:`, if this one is a route's.
    */
-  find(entry: PluginSettings, below: PluginSettings | null): VerifiedPlugin | null {
+  find(entry: PluginSettings, below: PluginSettings | null): ReadPlugin | null {
     const namer = entry.plugin === undefined && below?.plugin !== undefined ? below : entry
     const pluginName = namer.plugin ?? namer.name
     const plugin = this.#plugins.get(pluginName)
     if (plugin === undefined) {
-      const isUnread = [entry, below].some((layer) => this.#unread.get(layer?.key ?? '') === 'name')
-      if (namer.plugin !== undefined || !isUnread) this.#refuseAbsent(namer)
+      const isUnread = [entry, below].some((layer) => this.#gaps.entries.get(layer?.key ?? '') === 'name')
+      const mayMeanOther = namer.plugin === undefined && isUnread
+      if (!mayMeanOther && !this.#gaps.plugins.has(pluginName)) this.#refuseAbsent(namer)
       return null
     }
     const claimed = this.#claims.get(entry.name) ?? pluginName
@@ -110,8 +114,8 @@ export class InstanceBook {
   }
 
   /** Notes that a route names what `by` (a key of the config, or a plugin.json) has disabled. */
-  refuseDisabled(entry: PluginSettings, { manifest }: VerifiedPlugin, by: string): void {
-    if (this.#unread.has(entry.key)) return
+  refuseDisabled(entry: PluginSettings, { manifest }: ReadPlugin, by: string): void {
+    if (this.#gaps.entries.has(entry.key)) return
     const reason = this.#controls.disabled.includes(manifest.name)
       ? `plugin "${manifest.name}" was switched off by "cardea plugin disable". Enable it, or say ` +
         `"${entry.name}: false" here if the route shall do without it.`
@@ -139,31 +143,37 @@ export class InstanceBook {
 
   /**
    * The instance of that name, plugin and layers, or null when the layers do not hold or the plugin lacks another, which
-   * is noted, or when not all of the layers could be read.
+   * is noted, or when not all of the layers could be read, or the plugin has no code.
    */
-  link(name: string, plugin: VerifiedPlugin, layers: readonly PluginSettings[]): ChainLink | null {
+  link(name: string, plugin: ReadPlugin, layers: readonly PluginSettings[]): ChainLink | null {
     const built = this.#built.get(plugin.manifest.name)
-    if (built === undefined) {
+    if (built === undefined && !this.#gaps.code.has(plugin.manifest.name)) {
       throw new GatewayError('INTERNAL_ERROR', `Plugin "${plugin.manifest.name}" is used but was not built`)
     }
     const dependencies = this.#dependencies.of(plugin)
-    const isWhole = !layers.some(({ key }) => this.#unread.has(key))
-    const settled = settle(name, built, layers, this.#controls.incarnations[name] ?? 0, isWhole)
+    const isWhole = !layers.some(({ key }) => this.#gaps.entries.has(key))
+    const { manifest } = plugin
+    const settled = settle(name, manifest, layers, this.#controls.incarnations[name] ?? 0, isWhole)
     if (settled.ok) {
-      return dependencies === null || !isWhole ? null : this.#intern(settled.instance, dependencies)
+      if (dependencies === null || !isWhole || built === undefined) return null
+      return this.#intern(settled.instance, built, dependencies)
     }
     const asked = [name, ...layers.map(({ key }) => key)].join(' ')
-    if (!this.#refused.has(asked)) this.problems.push(...problemsOf(plugin.manifest.folder, settled.problems))
+    if (!this.#refused.has(asked)) this.problems.push(...problemsOf(manifest.folder, settled.problems))
     this.#refused.add(asked)
     return null
   }
 
-  #intern({ plan, plugin, sources }: SettledInstance, uses: readonly ChainLink[]): ChainLink {
+  #intern(
+    { plan: settled, sources }: SettledInstance,
+    { manifest, origin, bundle }: BuiltPlugin,
+    uses: readonly ChainLink[],
+  ): ChainLink {
+    const plan = { ...settled, codeHash: bundle.codeHash }
     const dependencies = uses.map(({ instance }) => instance.id)
     const key = canonicalJson([plan, dependencies])
     const known = this.#links.get(key)
     if (known !== undefined) return known
-    const { origin, manifest } = plugin
     const carryOver = carryOverKey(
       plan,
       uses.map(({ instance }) => instance.key),
@@ -203,7 +213,7 @@ export class InstanceBook {
   }
 
   /** Whatever becomes of it: others may depend on the instance. */
-  #isQuarantined(id: number, plan: SettledInstance['plan'], dependencies: readonly number[]): boolean {
+  #isQuarantined(id: number, plan: CodedPlan, dependencies: readonly number[]): boolean {
     const { quarantined } = this.#controls
     if (quarantined.length === 0) return false
     const uses = dependencies.map((dependency) => this.#quarantineKeys[dependency] ?? '')
@@ -229,8 +239,10 @@ export class InstanceBook {
   }
 }
 
+type CodedPlan = SettledInstance['plan'] & Pick<InstancePlan, 'codeHash'>
+
 /** See `InstancePlan.key`. */
-function carryOverKey(plan: SettledInstance['plan'], dependencies: readonly string[]): string {
+function carryOverKey(plan: CodedPlan, dependencies: readonly string[]): string {
   const { name, codeHash, entryPoint, config, permissions, incarnation } = plan
   const made = canonicalJson({ name, codeHash, entryPoint, config, permissions, incarnation, dependencies })
   return createHash('sha256').update(made).digest('hex')

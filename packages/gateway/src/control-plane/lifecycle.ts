@@ -145,9 +145,10 @@ export class PluginLifecycle {
     }
   }
 
+  /** What has failed at an earlier stage stays so: that is to be mended first. */
   #failed(stage: PluginStage, problems: readonly PluginProblem[]): void {
     for (const [folder, own] of Map.groupBy(problems, (problem) => problem.folder)) {
-      if (folder === null) continue
+      if (folder === null || this.#isAt(folder, 'failed')) continue
       this.#move(folder, { kind: 'failed', stage, faults: sortProblems(own).map(faultOf) })
     }
   }

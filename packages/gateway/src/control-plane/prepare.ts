@@ -7,11 +7,12 @@ import type { PluginStage } from '../protocol/plugin-state.ts'
 import { type BuildOutcome, type BuiltPlugin, buildPlugins } from './build.ts'
 import { NO_CONTROLS } from './controls.ts'
 import { type Discovery, discover, type FoundPlugin, type PluginDirectories } from './discover.ts'
+import { knownPlugins, NO_GAPS } from './gaps.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 import { type PluginProblem, problemAt } from './problem.ts'
 import { type ChainSummary, type IdlePlugin, resolveChains } from './resolve.ts'
 import type { PluginControls } from './store/types.ts'
-import { type VerifiedPlugin, verifyPlugins } from './verify.ts'
+import { type ReadPlugin, type VerifiedPlugin, verifyPlugins } from './verify.ts'
 
 export interface PrepareOptions {
   readonly config: LoadedConfig
@@ -54,9 +55,9 @@ export type PrepareResult =
 /**
  * Makes a generation of a config and the plugin folders: discover → verify → build → validate and resolve.
  *
- * Nothing of it runs plugin code. A plugin that fails goes no further; the others are still verified and built, so that
- * the problems of all are reported together. How they play together is looked at only when none failed: what a plugin
- * that is not there leaves undone would be reported of everybody else.
+ * Nothing of it runs plugin code. A plugin that fails goes no further, but hides nothing: the others are still verified and
+ * built, and what the config says to all of them is checked, so that all problems are reported together. What may only
+ * seem wrong because a plugin failed is not (`Gaps`).
  */
 export async function prepareGeneration(options: PrepareOptions): Promise<PrepareResult> {
   const { config, lifecycle } = options
@@ -65,11 +66,12 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
   const { found, problems: unreadable } = discoverUnpinned(options)
   lifecycle.discovered([...pins.found, ...found], unreadable)
 
-  const { verified: fresh, problems: unverified } = await verifyPlugins(found, pins.plugins)
-  const verified = inOrder([...pins.plugins, ...fresh])
-  lifecycle.verified(verified, unverified)
+  const verification = await verifyPlugins(found, pins.plugins)
+  const { verified: fresh, problems: unverified } = verification
+  const read = inOrder([...pins.plugins, ...verification.read])
+  lifecycle.verified(inOrder([...pins.plugins, ...fresh]), unverified)
 
-  const { wanted, disabled } = select(fresh, verified, settings, options.controls ?? NO_CONTROLS)
+  const { wanted, disabled } = select(fresh, read, settings, options.controls ?? NO_CONTROLS)
   lifecycle.disabled(disabled)
   const { built: freshlyBuilt, problems: unbuilt } = await (options.build ?? buildPlugins)(wanted)
   const built = inOrder([...pins.plugins, ...freshlyBuilt])
@@ -79,13 +81,17 @@ export async function prepareGeneration(options: PrepareOptions): Promise<Prepar
     ...atStage('verify', unverified, lifecycle),
     ...atStage('build', unbuilt, lifecycle),
   ]
-  if (broken.length > 0) return { ok: false, problems: sortProblems(broken) }
-
-  const resolution = resolveChains(settings, verified, built, options.controls, options.unreadEntries)
+  // Nobody knows what is in a folder that cannot be read.
+  const unreadNames = unreadable.length > 0 ? null : verification.unreadNames
+  const failed = new Set(broken.map(({ folder }) => folder))
+  const { known, ...gaps } = knownPlugins(read, unreadNames, failed)
+  const entries = options.unreadEntries ?? NO_GAPS.entries
+  const resolution = resolveChains(settings, known, built, options.controls, { ...gaps, entries })
   const { routes, instances, chains, idle, validated, problems } = resolution
-  lifecycle.validated(validated, idle, problems)
-  if (problems.length > 0)
-    return { ok: false, problems: sortProblems(atStage('validate', problems, lifecycle)) }
+  if (broken.length > 0) lifecycle.validated(new Set(), [], problems)
+  else lifecycle.validated(validated, idle, problems)
+  const all = [...broken, ...atStage('validate', problems, lifecycle)]
+  if (all.length > 0) return { ok: false, problems: sortProblems(all) }
 
   const used = new Set(instances.map((instance) => instance.codeHash))
   const plan = {
@@ -110,7 +116,7 @@ function splitPins(pinned: PrepareOptions['pinned']): Pins {
 }
 
 /** As discovered, wherever each of them comes from: what stands for the same must make the same generation. */
-function inOrder<Plugin extends VerifiedPlugin>(plugins: readonly Plugin[]): Plugin[] {
+function inOrder<Plugin extends ReadPlugin>(plugins: readonly Plugin[]): Plugin[] {
   const place = ({ origin, manifest }: Plugin): string => `${origin === 'built-in' ? 0 : 1}${manifest.folder}`
   return plugins.toSorted((a, b) => (place(a) < place(b) ? -1 : 1))
 }
@@ -166,7 +172,7 @@ interface Selection {
  */
 function select(
   plugins: readonly VerifiedPlugin[],
-  all: readonly VerifiedPlugin[],
+  all: readonly ReadPlugin[],
   settings: SettingsPlan,
   controls: PluginControls,
 ): Selection {

@@ -4,16 +4,16 @@ import type {
   PluginSettings,
   RouteDraft,
   SettingsPlan,
-  UnreadEntries,
 } from '../config/types.ts'
 import { CATEGORIES, type InstancePlan, type RoutePlan } from '../protocol/generation.ts'
 import type { BuiltPlugin } from './build.ts'
 import { NO_CONTROLS } from './controls.ts'
+import { type Gaps, NO_GAPS } from './gaps.ts'
 import { type ChainLink, InstanceBook } from './instance-book.ts'
 import type { PluginProblem } from './problem.ts'
 import { topmost } from './settle.ts'
 import type { PluginControls } from './store/types.ts'
-import type { VerifiedPlugin } from './verify.ts'
+import type { ReadPlugin } from './verify.ts'
 
 /** What one route runs, in order, and what its `plugins:` keeps from it. */
 export interface ChainSummary {
@@ -30,7 +30,7 @@ export interface OptedOut {
 
 /** A plugin that is there but runs on no route, nor for one that does. */
 export interface IdlePlugin {
-  readonly plugin: VerifiedPlugin
+  readonly plugin: ReadPlugin
   readonly reason:
     | 'disabled in plugin.json'
     | 'disabled by command'
@@ -57,18 +57,18 @@ export interface Resolution {
  * route must not lose a plugin by a misspelling. Taking off what is absent is none: it is how one says that a plugin
  * is gone on purpose.
  *
- * `plugins` are all that were verified; `built` those of them that have code. Of entries in `unread` no more is said than
- * can be said for sure, and nothing runs.
+ * `plugins` are all whose plugin.json was read; `built` those of them that have code. Of what is in `gaps` no more is said
+ * than can be said for sure, and nothing of it runs.
  */
 export function resolveChains(
   settings: SettingsPlan,
-  plugins: readonly VerifiedPlugin[],
+  plugins: readonly ReadPlugin[],
   built: readonly BuiltPlugin[],
   controls: PluginControls = NO_CONTROLS,
-  unread: UnreadEntries = new Map(),
+  gaps: Gaps = NO_GAPS,
 ): Resolution {
   const overrides = settings.globalPlugins
-  const book = new InstanceBook({ plugins, built, overrides, controls, unread })
+  const book = new InstanceBook({ plugins, built, overrides, controls, gaps })
   const everywhere = linksEverywhere(overrides, plugins, book)
   const chains = settings.routes.map((route) => ({
     route: route.name,
@@ -90,7 +90,7 @@ export function resolveChains(
 /** What runs where a route says nothing, in chain order. */
 function linksEverywhere(
   overrides: PluginOverrides,
-  plugins: readonly VerifiedPlugin[],
+  plugins: readonly ReadPlugin[],
   book: InstanceBook,
 ): readonly ChainLink[] {
   const links: (ChainLink | null)[] = []
@@ -157,7 +157,7 @@ function withChain(draft: RouteDraft, links: readonly ChainLink[]): RoutePlan {
 }
 
 function idlePlugins(
-  plugins: readonly VerifiedPlugin[],
+  plugins: readonly ReadPlugin[],
   overrides: PluginOverrides,
   instances: readonly InstancePlan[],
   controls: PluginControls,

@@ -1,15 +1,20 @@
 import { netPermissionOf } from '../base/net-permission.ts'
 import { checkFailurePolicy, checkPluginConfig } from '../config/plugin-config.ts'
 import { readPointer } from '../config/pointer.ts'
-import type { ConfigProblem, Isolation, JsonObject, MergedConfig, PluginSettings } from '../config/types.ts'
+import type {
+  ConfigProblem,
+  Isolation,
+  JsonObject,
+  MergedConfig,
+  PluginManifest,
+  PluginSettings,
+} from '../config/types.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
-import type { BuiltPlugin } from './build.ts'
 import { problemAt } from './problem.ts'
 
-/** An instance with everything that its layers say; what the generation around it adds is missing. */
+/** An instance with everything that its layers say; its code, and what the generation around it adds, are missing. */
 export interface SettledInstance {
-  readonly plan: Omit<InstancePlan, 'id' | 'key' | 'dependencies' | 'quarantined'>
-  readonly plugin: BuiltPlugin
+  readonly plan: Omit<InstancePlan, 'id' | 'key' | 'dependencies' | 'quarantined' | 'codeHash'>
   /** Where each value of the config comes from; see MergedConfig. */
   readonly sources: MergedConfig['sources']
 }
@@ -25,12 +30,11 @@ export type SettleOutcome =
  */
 export function settle(
   name: string,
-  plugin: BuiltPlugin,
+  manifest: PluginManifest,
   layers: readonly PluginSettings[],
   incarnation: number,
   isWhole: boolean,
 ): SettleOutcome {
-  const { manifest, bundle } = plugin
   const config = checkPluginConfig(
     manifest,
     layers.flatMap((layer) => layer.config ?? []),
@@ -38,7 +42,7 @@ export function settle(
   )
   const problems = [
     ...(config.ok ? [] : config.problems),
-    ...isolationProblems(name, plugin, layers),
+    ...isolationProblems(name, manifest, layers),
     ...layers.flatMap((layer) => checkFailurePolicy(manifest, layer) ?? []),
   ]
   if (!config.ok || problems.length > 0) return { ok: false, problems }
@@ -46,7 +50,6 @@ export function settle(
     name,
     plugin: manifest.name,
     version: manifest.version,
-    codeHash: bundle.codeHash,
     entryPoint: manifest.entryPoint,
     config: config.config.value,
     category: manifest.category,
@@ -56,7 +59,7 @@ export function settle(
     onFailure: topmost(layers, (layer) => layer.onFailure) ?? manifest.onFailure,
     incarnation,
   }
-  return { ok: true, instance: { plan, plugin, sources: config.config.sources } }
+  return { ok: true, instance: { plan, sources: config.config.sources } }
 }
 
 const FROM_CONFIG = 'net:config/'
@@ -93,7 +96,7 @@ export function topmost<T>(
 /** Any layer can ask for more isolation, none for less: then what the plugin or a lower layer asks for still counts. */
 function isolationProblems(
   name: string,
-  { manifest }: BuiltPlugin,
+  manifest: PluginManifest,
   layers: readonly PluginSettings[],
 ): ConfigProblem[] {
   const askedBy = [
