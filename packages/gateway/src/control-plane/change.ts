@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
 import { planSettings } from '../config/plan.ts'
-import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss, StageTiming } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss } from '../protocol/control.ts'
 import type {
   GatewaySettings,
   GenerationPlan,
@@ -33,6 +33,7 @@ import {
   type RouteMove,
   type SecurityOutline,
 } from './security-loss.ts'
+import { StageTimes } from './stage-times.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import { SilentWorker } from './worker-state.ts'
 import type { Workers } from './workers.ts'
@@ -127,7 +128,7 @@ export async function applyChange(
   signal: AbortSignal,
 ): Promise<ChangeOutcome> {
   await using undo = new AsyncDisposableStack()
-  const stages = new Stages(request.firstSignAt)
+  const stages = new StageTimes(request.firstSignAt)
   stages.passed('notice')
   await waitForRoom(request, ground, signal)
   stages.passed('wait')
@@ -378,30 +379,4 @@ function noticesOf(settings: GatewaySettings, { workerCount, isServing }: Change
   return [
     `workers: ${settings.workers} takes effect when the gateway is started again; ${workerCount} run until then`,
   ]
-}
-
-/** Takes the time of each stage. */
-class Stages {
-  readonly #startedAt: number
-  readonly #timings: StageTiming[] = []
-  #lastAt: number
-
-  constructor(startedAt: number) {
-    this.#startedAt = startedAt
-    this.#lastAt = startedAt
-  }
-
-  passed(stageName: string): void {
-    const now = performance.now()
-    this.#timings.push({ stage: stageName, ms: round(now - this.#lastAt) })
-    this.#lastAt = now
-  }
-
-  get timings(): readonly StageTiming[] {
-    return [...this.#timings, { stage: 'total', ms: round(this.#lastAt - this.#startedAt) }]
-  }
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10
 }
