@@ -84,6 +84,16 @@ test('two versions that block are not taken back to each other, but to the one t
   const history = await running.cardea('history')
   assert.match(history.stdout, /hello was quarantined: it blocked the event loop/)
   assert.match(history.stdout, /hello was taken back to 1\.0\.0 \([0-9a-f]{8}\): the new version failed/)
+  // Nor is one of them picked for somebody who names none.
+  const refused = await running.cardea('plugin', 'rollback', 'hello')
+  assert.match(
+    refused.stderr,
+    /^PLUGIN_VERSIONS_FAILED: Plugin "hello" has no other version that did not fail: /,
+  )
+  await running.save(SOUND.replaceAll('sound', 'four'), 'four')
+  const back = await running.cardea('plugin', 'rollback', 'hello')
+  assert.equal(back.code, 0, back.stderr)
+  assert.equal(await running.ask('/block'), 'sound 200')
 })
 
 test('a quarantine outlives rollbacks and other code in between, until somebody ends it', async (t) => {
@@ -100,7 +110,11 @@ test('a quarantine outlives rollbacks and other code in between, until somebody 
   await running.answers('/', 'none 503')
   assert.equal((await cardea('rollback')).code, 0)
   assert.equal(await running.ask('/'), 'sound 200')
-  assert.equal((await cardea('plugin', 'rollback', 'hello')).code, 0)
+  const refused = await cardea('plugin', 'rollback', 'hello')
+  assert.equal(refused.code, 1)
+  const [, hash = ''] = /^PLUGIN_VERSIONS_FAILED: .* 1\.0\.0 \(([0-9a-f]{8})\) of /.exec(refused.stderr) ?? []
+  assert.equal(await running.ask('/'), 'sound 200')
+  assert.equal((await cardea('plugin', 'rollback', 'hello', hash)).code, 0)
   assert.equal(await running.ask('/'), 'none 503')
 
   const state =

@@ -37,4 +37,11 @@ export const CHANGE_ERRORS = {
     'No stored version of the plugin has that number or hash, or several have.',
     '`cardea plugin versions NAME` lists them; name one by the beginning of its hash.',
   ),
+  PLUGIN_VERSIONS_FAILED: gateway(
+    0,
+    'never',
+    'Every other version of the plugin has failed',
+    '`cardea plugin rollback NAME` passes over versions that were taken back on their probation or were quarantined, and no other one is kept.',
+    'Mend the plugin and save it, or switch it off by `cardea plugin disable NAME`. `cardea plugin rollback NAME VERSION` brings one back all the same.',
+  ),
 } as const satisfies Record<string, ErrorKind>

@@ -57,7 +57,10 @@ export function addPluginChangeCommands(plugin: Command, options: ProgramOptions
     ],
   )
     .argument('<name>', 'the plugin')
-    .argument('[version]', 'a version, or the beginning of its content hash (default: the one before)')
+    .argument(
+      '[version]',
+      'a version, or the beginning of its content hash (default: the last one before that did not fail)',
+    )
     .action((name: string, version: string | undefined, values: GatewayOptionValues) =>
       run({ command: 'plugin-rollback', plugin: name, version: version ?? null }, values),
     )

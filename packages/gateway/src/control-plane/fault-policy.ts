@@ -8,7 +8,7 @@ import type { StandingFault } from '../protocol/master-supervisor.ts'
 import type { Reference } from './change.ts'
 import { type ChangeEngine, gatewayRequest } from './change-engine.ts'
 import { editTakeBack, withIncarnation, withQuarantined } from './overlay-edits.ts'
-import { quarantineOf } from './quarantine.ts'
+import { quarantinedCode, quarantineOf } from './quarantine.ts'
 import { versionLabel } from './store/catalog.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import type { StoredPlugin } from './store/types.ts'
@@ -190,13 +190,9 @@ export class FaultPolicy {
     const versions = await store.versionsOf(plugin)
     const live = versions.find(({ isLive }) => isLive)
     if (live === undefined || Date.now() - live.at > faults.probationMs) return null
-    const to = await store.soundVersion(plugin, this.#quarantinedCode(plugin))
+    const { quarantined = [] } = this.#reference?.candidate.overlay.controls ?? {}
+    const to = await store.soundVersion(plugin, quarantinedCode(quarantined, plugin))
     return to !== null && this.#isLive(key) ? { from: live, to } : null
-  }
-
-  #quarantinedCode(plugin: string): ReadonlySet<string> {
-    const quarantined = this.#reference?.candidate.overlay.controls.quarantined ?? []
-    return new Set(quarantined.flatMap((one) => (one.plugin === plugin ? one.codeHash : [])))
   }
 
   async #takeBack({ plugin, key }: InstancePlan, { from, to }: WayBack, why: string): Promise<void> {

@@ -13,7 +13,7 @@ import {
   withoutQuarantine,
   withSwitch,
 } from './overlay-edits.ts'
-import { quarantineKeys } from './quarantine.ts'
+import { quarantinedCode, quarantineKeys } from './quarantine.ts'
 import type { StatusBoard } from './status-board.ts'
 import type { GenerationStore } from './store/generation-store.ts'
 import type { StoredGeneration } from './store/types.ts'
@@ -111,7 +111,10 @@ export class Operations {
   }
 
   async #rollbackPlugin(plugin: string, version: string | null, asker: Asker): Promise<ChangeReport> {
-    const stored = await this.#options.store.findVersion(plugin, version)
+    const { store, engine } = this.#options
+    const badCode = quarantinedCode(engine.overlay.controls.quarantined, plugin)
+    const stored =
+      version === null ? await store.versionBefore(plugin, badCode) : await store.findVersion(plugin, version)
     const cause = { kind: 'plugin-rollback', plugin, version: stored.version } as const
     return this.#changeLive(cause, asker, { edit: editPluginVersion(stored, asker.who) })
   }

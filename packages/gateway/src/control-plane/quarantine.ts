@@ -41,6 +41,11 @@ export function quarantineOf(
   return { plugin, codeHash, key: quarantineKeys(instances).get(id) ?? '', harm }
 }
 
+/** The hashes of the code of that plugin that is quarantined. */
+export function quarantinedCode(quarantined: readonly Quarantine[], plugin: string): ReadonlySet<string> {
+  return new Set(quarantined.flatMap((one) => (one.plugin === plugin ? one.codeHash : [])))
+}
+
 /** Without the oldest of what is not there: each of them may come back, but would otherwise pile up. */
 export function remembered(
   quarantined: readonly Quarantine[],

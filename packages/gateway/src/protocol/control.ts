@@ -22,7 +22,7 @@ export type ControlCommand =
   /** `unit` null: all; otherwise a plugin's name, or `config`. */
   | { readonly command: 'release'; readonly unit: string | null }
   | { readonly command: 'plugin-versions'; readonly plugin: string }
-  /** `version` null: the one before; otherwise a version number or the beginning of a content hash. */
+  /** `version` null: the one before that did not fail; otherwise a version number or the beginning of a content hash. */
   | { readonly command: 'plugin-rollback'; readonly plugin: string; readonly version: string | null }
   | { readonly command: 'plugin-enable'; readonly plugin: string }
   | { readonly command: 'plugin-disable'; readonly plugin: string }

@@ -96,16 +96,24 @@ export class Catalog {
     })
   }
 
-  /** Content hashes of the versions of a plugin that failed on their probation, as long as nobody has asked for them again. */
-  takenBack(name: string): ReadonlySet<string> {
+  /**
+   * Content hashes of the versions of a plugin that were taken back on their probation or ran quarantined, as long as
+   * nobody has asked for them again.
+   */
+  failed(name: string): ReadonlySet<string> {
     const failed = new Set<string>()
     let before: string | undefined
-    for (const { cause, plugins } of this.#records.values()) {
-      const runs = plugins.find((plugin) => plugin.name === name)?.contentHash
+    for (const { cause, plugins, controls } of this.#records.values()) {
+      const plugin = plugins.find((one) => one.name === name)
+      const runs = plugin?.contentHash
       if ('plugin' in cause && cause.plugin === name) {
         if (cause.kind === 'probation' && before !== undefined) failed.add(before)
         if ((cause.kind === 'reload' || cause.kind === 'enable') && runs !== undefined) failed.delete(runs)
       }
+      const isQuarantined = controls.quarantined.some(
+        (one) => one.plugin === name && one.codeHash === plugin?.codeHash,
+      )
+      if (isQuarantined && runs !== undefined) failed.add(runs)
       before = runs
     }
     return failed
@@ -146,31 +154,45 @@ function isSameVersion(one: StoredPlugin, other: StoredPlugin): boolean {
 }
 
 /**
- * The version that somebody means: by its number, by the beginning of its hash (four digits at least), or with null the
- * one that ran before the live one. Throws `PLUGIN_VERSION_UNKNOWN`.
+ * The version that somebody means: by its number, or by the beginning of its hash (four digits at least). Throws
+ * `PLUGIN_VERSION_UNKNOWN`.
  */
-export function chooseVersion(
-  name: string,
-  wanted: string | null,
-  versions: readonly KnownVersion[],
-): StoredPlugin {
-  const matching = versions.filter(({ plugin, summary }) => {
-    if (wanted === null) return !summary.isLive
-    return plugin.version === wanted || (HASH_PREFIX.test(wanted) && plugin.contentHash.startsWith(wanted))
-  })
+export function chooseVersion(name: string, wanted: string, versions: readonly KnownVersion[]): StoredPlugin {
+  const matching = versions.filter(
+    ({ plugin }) =>
+      plugin.version === wanted || (HASH_PREFIX.test(wanted) && plugin.contentHash.startsWith(wanted)),
+  )
   const [first] = matching
-  if (first !== undefined && (wanted === null || matching.length === 1)) return first.plugin
+  if (first !== undefined && matching.length === 1) return first.plugin
   throw new GatewayError('PLUGIN_VERSION_UNKNOWN', refusal(name, wanted, versions, matching))
+}
+
+/** Why there is none to go back to. */
+export function noVersionBefore(name: string, versions: readonly KnownVersion[]): GatewayError {
+  const others = versions.filter(({ summary }) => !summary.isLive)
+  if (versions.length === 0) return new GatewayError('PLUGIN_VERSION_UNKNOWN', noneStored(name))
+  if (others.length === 0) {
+    const message = `Plugin "${name}" has no other version than the one that runs.`
+    return new GatewayError('PLUGIN_VERSION_UNKNOWN', message)
+  }
+  return new GatewayError(
+    'PLUGIN_VERSIONS_FAILED',
+    `Plugin "${name}" has no other version that did not fail: ${namesOf(others)} were taken back on their probation or ` +
+      'quarantined. Mend it and save it, or name one of them to bring it back all the same.',
+  )
+}
+
+function noneStored(name: string): string {
+  return `Plugin "${name}" has no stored version.`
 }
 
 function refusal(
   name: string,
-  wanted: string | null,
+  wanted: string,
   versions: readonly KnownVersion[],
   matching: readonly KnownVersion[],
 ): string {
-  if (versions.length === 0) return `Plugin "${name}" has no stored version.`
-  if (wanted === null) return `Plugin "${name}" has no other version than the one that runs.`
+  if (versions.length === 0) return noneStored(name)
   if (matching.length === 0) {
     return `Plugin "${name}" has no stored version "${wanted}". There are ${namesOf(versions)}.`
   }

@@ -4,7 +4,7 @@ import { GatewayError, messageOf } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import { BlobStore } from './blobs.ts'
-import { Catalog, chooseVersion, damageOf, type KnownVersion } from './catalog.ts'
+import { Catalog, chooseVersion, damageOf, type KnownVersion, noVersionBefore } from './catalog.ts'
 import { makeFolder } from './durable-file.ts'
 import { OutlineFile } from './outline-file.ts'
 import { type KeepLimits, planPruning } from './pruning.ts'
@@ -164,22 +164,29 @@ export class GenerationStore {
   }
 
   /**
-   * The version of a plugin that ran last before the live one, of those that were not taken back and whose code none of
+   * The version of a plugin that ran last before the live one, of those that did not fail and whose code none of
    * `badCode` is (hashes); null when there is none.
    */
   async soundVersion(plugin: string, badCode: ReadonlySet<string>): Promise<StoredPlugin | null> {
     const catalog = await this.#read()
-    const takenBack = catalog.takenBack(plugin)
+    const failed = catalog.failed(plugin)
     const isSound = ({ plugin: { contentHash, codeHash }, summary }: KnownVersion): boolean =>
-      !summary.isLive && !takenBack.has(contentHash) && !badCode.has(codeHash)
+      !summary.isLive && !failed.has(contentHash) && !badCode.has(codeHash)
     return (await this.#versionsOf(plugin)).find(isSound)?.plugin ?? null
   }
 
+  /** The same for somebody who wants to go back: throws `PLUGIN_VERSION_UNKNOWN` and `PLUGIN_VERSIONS_FAILED`. */
+  async versionBefore(plugin: string, badCode: ReadonlySet<string>): Promise<StoredPlugin> {
+    const sound = await this.soundVersion(plugin, badCode)
+    if (sound !== null) return sound
+    throw noVersionBefore(plugin, await this.#versionsOf(plugin))
+  }
+
   /**
-   * A stored version of a plugin by its number or the beginning of its content hash; null: the one that ran before the
-   * live one. Throws `PLUGIN_VERSION_UNKNOWN`, also when several match.
+   * A stored version of a plugin by its number or the beginning of its content hash. Throws `PLUGIN_VERSION_UNKNOWN`,
+   * also when several match.
    */
-  async findVersion(plugin: string, wanted: string | null): Promise<StoredPlugin> {
+  async findVersion(plugin: string, wanted: string): Promise<StoredPlugin> {
     return chooseVersion(plugin, wanted, await this.#versionsOf(plugin))
   }
 

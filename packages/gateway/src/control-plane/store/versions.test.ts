@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { withTempDir } from '../../../../../tests/support/temp-dir.ts'
+import { NO_CONTROLS } from '../controls.ts'
+import { GenerationStore } from './generation-store.ts'
+import type { StorablePlugin } from './stored-plugin.ts'
+import { generationOf, pluginFor } from './test-support.ts'
+import type { StoredGeneration } from './types.ts'
+
+async function decide(
+  store: GenerationStore,
+  plugin: StorablePlugin | null,
+  rest: Partial<StoredGeneration> = {},
+): Promise<void> {
+  const { record, blobs } = generationOf(store.nextNumber(), plugin === null ? [] : [plugin], rest)
+  await store.decide(record, blobs)
+}
+
+/** Decides for a row of generations, each with one version of the plugin `auth`. */
+async function decideVersions(
+  store: GenerationStore,
+  ...versions: readonly string[]
+): Promise<StorablePlugin[]> {
+  const plugins = versions.map((version) => pluginFor('auth', version))
+  for (const plugin of plugins) await decide(store, plugin)
+  return plugins
+}
+
+const NO_CODE: ReadonlySet<string> = new Set()
+const cause = (kind: 'probation' | 'reload' | 'enable') =>
+  ({ kind, plugin: 'auth', version: '1.0.0' }) as const
+const quarantining = ({ plugin: { codeHash } }: StorablePlugin) => ({
+  ...NO_CONTROLS,
+  quarantined: [{ plugin: 'auth', codeHash, key: 'k', harm: 'stall' } as const],
+})
+
+describe('GenerationStore.findVersion() and versionBefore()', () => {
+  test('finds by version, by the beginning of the hash, and the one that ran before', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '1.1.0')
+    assert.ok(one !== undefined && two !== undefined)
+    assert.deepEqual(await store.findVersion('auth', '1.0.0'), one.plugin)
+    assert.deepEqual(await store.findVersion('auth', two.plugin.contentHash.slice(0, 8)), two.plugin)
+    assert.deepEqual(await store.versionBefore('auth', NO_CODE), one.plugin)
+    // Back to the first: what ran before it is now the second.
+    await decide(store, one)
+    assert.deepEqual(await store.versionBefore('auth', NO_CODE), two.plugin)
+  })
+
+  test('finds the last one of a plugin that is gone', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [, two] = await decideVersions(store, '1.0.0', '1.1.0')
+    await decide(store, null)
+    assert.deepEqual(await store.versionBefore('auth', NO_CODE), two?.plugin)
+  })
+
+  test('rejects what is unknown, ambiguous or the only one', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const refused = (wanted: string | null, message: RegExp, plugin = 'auth') =>
+      assert.rejects(
+        wanted === null ? store.versionBefore(plugin, NO_CODE) : store.findVersion(plugin, wanted),
+        { code: 'PLUGIN_VERSION_UNKNOWN', message },
+      )
+    await refused(null, /has no stored version/)
+    await decide(store, pluginFor('auth', '1.0.0', 'a'))
+    await refused(null, /no other version/)
+    await decide(store, pluginFor('auth', '1.0.0', 'b'))
+    await refused('1.0.0', /several versions "1\.0\.0": 1\.0\.0 \([0-9a-f]{8}\) of generation 2, 1\.0\.0/)
+    await refused('2.0.0', /has no stored version "2\.0\.0"\. There are 1\.0\.0 \(/)
+    await refused('', /has no stored version/)
+    await refused('1', /has no stored version/)
+    await refused(null, /has no stored version/, 'other')
+  })
+})
+
+describe('GenerationStore.versionsOf()', () => {
+  test('gives the generations that each version ran in', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '1.1.0', '1.1.0')
+    assert.ok(one !== undefined && two !== undefined)
+    await decide(store, null)
+    await decide(store, one)
+    await decide(store, two)
+    assert.deepEqual(await store.versionsOf('auth'), [
+      {
+        version: '1.1.0',
+        contentHash: two.plugin.contentHash,
+        generations: [
+          { first: 2, last: 3 },
+          { first: 6, last: 6 },
+        ],
+        at: 1_700_000_000_002,
+        isLive: true,
+      },
+      {
+        version: '1.0.0',
+        contentHash: one.plugin.contentHash,
+        generations: [
+          { first: 1, last: 1 },
+          { first: 5, last: 5 },
+        ],
+        at: 1_700_000_000_001,
+        isLive: false,
+      },
+    ])
+    assert.deepEqual(await store.versionsOf('other'), [])
+  })
+})
+
+describe('GenerationStore.soundVersion()', () => {
+  test('is the version that ran last before the live one, of those that never failed', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two, three] = await decideVersions(store, '1.0.0', '2.0.0', '3.0.0')
+    assert.ok(one && two && three)
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
+    assert.deepEqual(await store.soundVersion('auth', new Set([two.plugin.codeHash])), one.plugin)
+    await decide(store, two, { cause: cause('probation') })
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+    await decide(store, one, { cause: cause('probation') })
+    assert.equal(await store.soundVersion('auth', NO_CODE), null)
+    assert.equal(await store.soundVersion('other', NO_CODE), null)
+  })
+
+  test('is one that was taken back once somebody has asked for it again', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
+    assert.ok(one && two)
+    await decide(store, one, { cause: cause('probation') })
+    await decide(store, two, { cause: cause('reload') })
+    await decide(store, one)
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
+  })
+
+  test('is none that ran quarantined, whatever has ended that, but one that was asked for', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two, three] = await decideVersions(store, '1.0.0', '2.0.0', '3.0.0')
+    assert.ok(one && two && three)
+    await decide(store, two, { controls: quarantining(two) })
+    // It ends all quarantines of the plugin, and is the word for what runs then.
+    await decide(store, three, { cause: cause('enable') })
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+    await decide(store, two, { cause: cause('enable') })
+    await decide(store, three)
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
+  })
+})
+
+describe('GenerationStore.versionBefore()', () => {
+  test('passes over versions that failed, and says so when no other one is left', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two, three] = await decideVersions(store, '1.0.0', '2.0.0', '3.0.0')
+    assert.ok(one && two && three)
+    await decide(store, two, { cause: cause('probation') })
+    await decide(store, two, { controls: quarantining(two) })
+    assert.deepEqual(await store.versionBefore('auth', NO_CODE), one.plugin)
+    await assert.rejects(store.versionBefore('auth', new Set([one.plugin.codeHash])), {
+      code: 'PLUGIN_VERSIONS_FAILED',
+      message:
+        /^Plugin "auth" has no other version that did not fail: 3\.0\.0 \([0-9a-f]{8}\) of generation 3, 1\.0\.0 \([0-9a-f]{8}\) of generation 1 were taken back .*, or name one of them to bring it back all the same\.$/,
+    })
+    // By its name, whoever asks for it gets it.
+    assert.deepEqual(await store.findVersion('auth', '3.0.0'), three.plugin)
+  })
+})
