@@ -60,6 +60,18 @@ test('LiveView does not say that nothing serves before it is known: a start goes
   assert.match(take(), /generation 14 serves on/)
 })
 
+test('LiveView shows what the start made when something else served before, and else leaves it to the start output', () => {
+  const cause = { kind: 'start' } as const
+  const { view, take } = testView()
+  view.started(15)
+  view.show(change(report({ cause })))
+  assert.equal(take(), '')
+  const late = testView()
+  late.view.started(14)
+  late.view.show(change(report({ cause })))
+  assert.match(late.take(), /^\nGeneration 15 is live/)
+})
+
 test('LiveView says that nothing serves when the start came to nothing', () => {
   const { view, take } = testView()
   view.catchUp(status({ generation: 0 }))

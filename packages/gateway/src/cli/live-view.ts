@@ -63,6 +63,7 @@ export class LiveView {
   #showChange(report: ChangeReport): void {
     const { outcome, generation, at, cause, problems, held } = report
     const wasShown = this.#shownReasons
+    const served = this.#serving ?? 0
     this.#shownChangeAt = at
     const isDone = outcome === 'committed' || outcome === 'unchanged'
     this.#shownReasons = isDone ? '' : JSON.stringify([outcome, problems, held])
@@ -73,8 +74,9 @@ export class LiveView {
       )
       return
     }
-    // The start output has said that, unless it had to be tried again.
-    if (outcome === 'committed' && cause.kind === 'start' && wasShown === '') return
+    // The start output has said that, unless it had to be tried again, or something else served before.
+    const isSaid = wasShown === '' && (served === 0 || served === generation)
+    if (outcome === 'committed' && cause.kind === 'start' && isSaid) return
     // Deleting a folder, or saving another file meanwhile: the same again would only hide what is new.
     if (this.#shownReasons !== '' && this.#shownReasons === wasShown) {
       this.#block(`${headlineOf(report, this.#textOptions)}, for the same reasons as before\n`)

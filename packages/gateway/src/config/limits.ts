@@ -172,6 +172,8 @@ export const CHANGE_LIMITS = {
   supersedeWithinMs: 10_000,
   /** Routes that each take requests from each are more losses of security plugins than anybody reads: the rest is counted. */
   lossesShownMax: 50,
+  /** At a start: a trial that has gone on for so long is not waited for, if what served last can stand in. */
+  standInAfterMs: 3_000,
   /** No generation can be served: how long until the next try; doubles … */
   startRetryMs: 1_000,
   /** … up to here. */

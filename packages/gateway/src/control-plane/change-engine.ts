@@ -1,8 +1,7 @@
 import type { Log } from '@cardea/sdk'
 import { type GatewayError, messageOf } from '../base/errors.ts'
 import { CHANGE_LIMITS } from '../config/limits.ts'
-import { planSettings } from '../config/plan.ts'
-import type { ChangeCause, ChangeReport, ChangeWait } from '../protocol/control.ts'
+import type { ChangeReport, ChangeWait } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import {
   applyChange,
@@ -14,13 +13,15 @@ import {
   type Reference,
   serveReference,
 } from './change.ts'
-import { ChangeQueue, isOfFiles, mayGiveWay, type Waiting } from './change-queue.ts'
+import { begunNow, ChangeQueue, gatewayRequest, isOfFiles, mayGiveWay, type Waiting } from './change-queue.ts'
 import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
-import { gather, loadForListeners, type Overlay, type Workshop } from './gather.ts'
+import type { Overlay, Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { isDecision, type Pending, PendingChanges } from './pending-changes.ts'
 import type { Former, Recollection } from './recollect.ts'
 import { reportOf } from './report.ts'
+import { RetryTimer } from './retry-timer.ts'
+import { type Missing, type StandIn, StoodIn } from './stand-in.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import type { Workers } from './workers.ts'
 
@@ -36,6 +37,8 @@ export interface EngineOptions {
   lookAtFiles(): void
   /** Everything that a change came to, but "unchanged". */
   onReport(report: ChangeReport): void
+  /** That generation, which served last, serves before the change does that the start makes. */
+  onStoodIn(generation: number, missing: Missing): void
   /** A generation serves. */
   onCommitted(reference: Reference, previous: Reference | null): void
   readonly findMoves: ChangeGround['findMoves']
@@ -43,8 +46,8 @@ export interface EngineOptions {
   newLifecycle(): PluginLifecycle
 }
 
-/** Something else comes first, or nobody waits for it any more. */
-type GivenUp = 'superseded' | 'abandoned'
+/** Something else comes first, nobody waits for it any more, or what served last does not wait for it any more. */
+type GivenUp = 'superseded' | 'abandoned' | 'stood in'
 
 /**
  * Makes changes, one after another. Changes of files that come while one is being made are one change after it; what
@@ -74,10 +77,14 @@ export class ChangeEngine {
     readonly giveUp: AbortController
   } | null = null
   #supersedeTimer: NodeJS.Timeout | undefined
-  #startRetryMs: number = CHANGE_LIMITS.startRetryMs
-  #startRetryTimer: NodeJS.Timeout | undefined
-  #decideRetryMs: number = CHANGE_LIMITS.decideRetryMs
-  #decideRetryTimer: NodeJS.Timeout | undefined
+  readonly #startRetry = new RetryTimer({
+    firstMs: CHANGE_LIMITS.startRetryMs,
+    maxMs: CHANGE_LIMITS.startRetryMsMax,
+  })
+  readonly #decideRetry = new RetryTimer({
+    firstMs: CHANGE_LIMITS.decideRetryMs,
+    maxMs: CHANGE_LIMITS.decideRetryMsMax,
+  })
 
   constructor(options: EngineOptions) {
     this.#options = options
@@ -142,19 +149,6 @@ export class ChangeEngine {
     this.#former = former
   }
 
-  /** The settings to open listeners with, before there is a generation: as much of the config as can be had. */
-  async settingsForStart(): Promise<GatewaySettings> {
-    const { workshop } = this.#options
-    try {
-      const options = { number: 1, overlay: this.overlay, lifecycle: new PluginLifecycle() }
-      const { plan } = await gather(workshop, options)
-      return plan.settings
-    } catch {
-      if (this.#reference !== null) return this.#reference.settings
-      return planSettings(await loadForListeners(workshop)).settings
-    }
-  }
-
   /** The listeners are open and the workers there. */
   opened(settings: GatewaySettings): void {
     this.#workerCount = settings.workers
@@ -204,8 +198,8 @@ export class ChangeEngine {
   close(): void {
     this.#isClosed = true
     for (const reject of this.#rejects) reject(ending())
-    clearTimeout(this.#startRetryTimer)
-    clearTimeout(this.#decideRetryTimer)
+    this.#startRetry.close()
+    this.#decideRetry.close()
     clearTimeout(this.#supersedeTimer)
   }
 
@@ -215,6 +209,7 @@ export class ChangeEngine {
     for (let next = this.#queue.take(); next !== null && !this.#isClosed; next = this.#queue.take()) {
       const report = await this.#make(next.request)
       if (report === 'superseded') this.#putBack(next)
+      else if (report === 'stood in') this.#queue.putFirst(next)
       else if (report === 'abandoned')
         this.#options.log.info('A change is not made: whoever asked for it has left')
       else for (const resolve of next.callers) resolve(report)
@@ -250,11 +245,11 @@ export class ChangeEngine {
     const isLive = isOnLive(request, this.#ground())
     let report = await this.#try(request)
     for (let repeat = 1; repeat <= CHANGE_LIMITS.repeatsMax && report === 'again'; repeat++) {
-      report = await this.#try({ ...request, firstSignAt: performance.now() }, repeat)
+      report = await this.#try(begunNow(request), repeat)
     }
-    if (report === 'superseded' || report === 'abandoned') return report
     // The last repeat never says so.
     if (report === 'again') throw new Error('A change was to be tried again once too often')
+    if (typeof report === 'string') return report
     const wasPending = this.pending !== null
     if (isLive) this.#noteLive(request, report)
     else this.#noteFiles(request, report)
@@ -274,9 +269,9 @@ export class ChangeEngine {
   #noteFiles(request: ChangeRequest, report: ChangeReport): void {
     this.#pending.noteFiles({ request, report, lifecycle: this.#lifecycle })
     const isUnkept = report.problems.some(({ stage }) => stage === 'decide')
-    if (this.pending === null) this.#decideRetryMs = CHANGE_LIMITS.decideRetryMs
+    if (this.pending === null) this.#decideRetry.reset()
     // The files say something else by now, which has been looked at.
-    if (!isUnkept) clearTimeout(this.#decideRetryTimer)
+    if (!isUnkept) this.#decideRetry.cancel()
     // A command is for whoever gave it to give again, all the more what it approved of.
     if (isUnkept && request.edit === undefined && request.approved === undefined) this.#retryDecision(request)
   }
@@ -284,13 +279,9 @@ export class ChangeEngine {
   /** The disk was full, or gone: nobody has anything to mend in the files, and nobody would save them again. */
   #retryDecision(request: ChangeRequest): void {
     if (this.#isClosed) return
-    const retryMs = this.#decideRetryMs
-    clearTimeout(this.#decideRetryTimer)
+    const { nextMs: retryMs } = this.#decideRetry
     this.#options.log.warn('The change could not be kept on disk, and is tried again', { retryMs })
-    this.#decideRetryTimer = setTimeout(() => {
-      void this.request({ ...request, firstSignAt: performance.now() })
-    }, retryMs)
-    this.#decideRetryMs = Math.min(2 * retryMs, CHANGE_LIMITS.decideRetryMsMax)
+    this.#decideRetry.start(() => void this.request(begunNow(request)))
   }
 
   async #try(request: ChangeRequest, repeat = 0): Promise<ChangeReport | 'again' | GivenUp> {
@@ -310,6 +301,7 @@ export class ChangeEngine {
       return reportOf(base, { kind: 'committed', parts: report })
     } catch (thrown) {
       if (request.signal?.aborted === true) return 'abandoned'
+      if (thrown instanceof StoodIn) return 'stood in'
       if (giveUp.signal.aborted) return 'superseded'
       const number = this.#options.workshop.store.nextNumber()
       if (thrown instanceof ChangeHeld) return reportOf(base, { kind: 'held', number, held: thrown })
@@ -326,36 +318,46 @@ export class ChangeEngine {
   async #serveWhatThereIs({ outcome }: ChangeReport): Promise<void> {
     const { log, master } = this.#options
     const reference = this.#reference
-    if (reference !== null) {
-      const { number } = reference.candidate.plan
-      try {
-        await serveReference(reference, this.#ground())
-        this.#committed(reference)
-        return
-      } catch (thrown) {
-        const reason = thrown instanceof ChangeHeld ? 'routes would lack security plugins' : messageOf(thrown)
-        log.error(`Cannot serve generation ${number}, which served last: ${reason}`)
-      }
-    }
+    if (reference !== null && (await this.#serveReference(reference))) return
     if (!this.#options.hasFallback) return
     master.listenAnyway()
     const until =
       outcome === 'held' ? '"cardea approve" is run, or the files are mended' : 'the files are mended'
     log.error(`No generation can be served: every request is answered 503 until ${until}`, {
-      retryMs: this.#startRetryMs,
+      retryMs: this.#startRetry.nextMs,
     })
-    // Nobody's word comes by itself.
-    if (outcome !== 'held' || reference !== null) this.#retryStart()
+    // Nobody's word comes by itself. What kept plugins from starting may pass by itself: a database that was down.
+    if (outcome === 'held' && reference === null) return
+    this.#startRetry.start(() => {
+      if (!this.#isServing) void this.request(gatewayRequest({ kind: 'start' }))
+    })
   }
 
-  /** What kept plugins from starting may pass by itself: a database that was down. */
-  #retryStart(): void {
-    if (this.#isClosed) return
-    clearTimeout(this.#startRetryTimer)
-    this.#startRetryTimer = setTimeout(() => {
-      if (!this.#isServing) void this.request(gatewayRequest({ kind: 'start' }))
-    }, this.#startRetryMs)
-    this.#startRetryMs = Math.min(2 * this.#startRetryMs, CHANGE_LIMITS.startRetryMsMax)
+  async #serveReference(reference: Reference, signal: AbortSignal = NEVER): Promise<boolean> {
+    const { number } = reference.candidate.plan
+    try {
+      await serveReference(reference, this.#ground(), signal)
+    } catch (thrown) {
+      const reason = thrown instanceof ChangeHeld ? 'routes would lack security plugins' : messageOf(thrown)
+      const why = `Cannot serve generation ${number}, which served last: ${reason}`
+      if (!signal.aborted) this.#options.log.error(why)
+      return false
+    }
+    this.#committed(reference)
+    return true
+  }
+
+  /** Nothing serves yet, and nothing but the last generation itself is what changes are compared with. */
+  get #standIn(): StandIn | null {
+    const reference = this.#reference
+    if (!this.#options.hasFallback || this.live !== 0 || reference === null || this.#former !== null)
+      return null
+    const serve: StandIn['serve'] = async (missing, signal) => {
+      const serves = await this.#serveReference(reference, signal)
+      if (serves) this.#options.onStoodIn(reference.candidate.plan.number, missing)
+      return serves
+    }
+    return { reference, serve }
   }
 
   #committed(reference: Reference): void {
@@ -380,6 +382,7 @@ export class ChangeEngine {
       former: this.#former,
       isServing: this.#isServing,
       live: this.livePlan,
+      standIn: this.#standIn,
       workerCount: this.#workerCount,
       findMoves,
       onWait: (wait) => {
@@ -393,7 +396,5 @@ export class ChangeEngine {
   }
 }
 
-/** A change that the gateway makes by itself. */
-export function gatewayRequest(cause: ChangeCause): ChangeRequest {
-  return { cause, who: 'gateway', firstSignAt: performance.now() }
-}
+/** Of a signal that nobody gives. */
+const NEVER = new AbortController().signal

@@ -1,4 +1,4 @@
-import type { ChangeReport } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
 import type { ChangeRequest } from './change.ts'
 
 /** A change, and those who wait for what becomes of it. */
@@ -29,6 +29,11 @@ export class ChangeQueue {
     return this.#waiting.shift() ?? null
   }
 
+  /** It is made anew before all others. */
+  putFirst(given: Waiting): void {
+    this.#waiting.unshift({ ...given, request: begunNow(given.request) })
+  }
+
   /** What was given up is part of the next change of files, or else comes right after what it gave way to. */
   putBack(given: Waiting): void {
     const saved = this.#waiting.find(({ request }) => isOfFiles(request))
@@ -54,4 +59,14 @@ function merge(first: ChangeRequest, second: ChangeRequest): ChangeRequest {
   const filesOf = ({ cause }: ChangeRequest): readonly string[] => (cause.kind === 'files' ? cause.files : [])
   const files = [...new Set([...filesOf(first), ...filesOf(second)])]
   return { ...first, cause: { kind: 'files', files } }
+}
+
+/** A change that the gateway makes by itself. */
+export function gatewayRequest(cause: ChangeCause): ChangeRequest {
+  return { cause, who: 'gateway', firstSignAt: performance.now() }
+}
+
+/** The same once more: what it took before counts no more. */
+export function begunNow(request: ChangeRequest): ChangeRequest {
+  return { ...request, firstSignAt: performance.now() }
 }

@@ -34,6 +34,7 @@ import {
   type SecurityOutline,
 } from './security-loss.ts'
 import { StageTimes } from './stage-times.ts'
+import { orStandIn, type StandIn } from './stand-in.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import { SilentWorker } from './worker-state.ts'
 import type { Workers } from './workers.ts'
@@ -80,6 +81,8 @@ export interface ChangeGround extends Workshop {
   readonly isServing: boolean
   /** What the workers run; null for nothing. The reference, unless that is not in force yet or cannot be had. */
   readonly live: GenerationPlan | null
+  /** Null when nothing may serve before the change does, or something serves. */
+  readonly standIn: StandIn | null
   /** The number of workers, which no change can change. */
   readonly workerCount: number
   newLifecycle(): PluginLifecycle
@@ -120,7 +123,8 @@ export type CommittedParts = Pick<
  * decide → commit. Up to `decide` a throw is the rollback: what was acquired is let go in reverse order, and nobody
  * notices. From then on everything rolls forward.
  *
- * Throws ChangeFailed and ChangeHeld; also something else once the signal is aborted, which counts up to `decide`.
+ * Throws ChangeFailed and ChangeHeld, and StoodIn at a start; also something else once the signal is aborted, which counts
+ * up to `decide`.
  */
 export async function applyChange(
   request: ChangeRequest,
@@ -139,7 +143,8 @@ export async function applyChange(
   const changes = describeChanges(ground.reference?.candidate.plan ?? null, candidate.plan)
   const held = refuseLosses(candidate, ground, request.approved ?? [], changes)
   const fresh = freshPart(candidate.plan, ground.reference?.candidate.plan ?? null)
-  await tryOut(candidate, fresh, ground, signal)
+  const trial = (until: AbortSignal): Promise<void> => tryOut(candidate, fresh, ground, until)
+  await orStandIn(trial, { candidate, changes, ground }, signal)
   stages.passed('trial')
   await stage(candidate, ground, undo, signal)
   stages.passed('stage')
@@ -162,12 +167,19 @@ export async function applyChange(
   return { kind: 'committed', candidate, report }
 }
 
-/** Brings the reference to workers that serve nothing yet. Throws ChangeFailed and ChangeHeld. */
-export async function serveReference({ candidate }: Reference, ground: ChangeGround): Promise<void> {
+/**
+ * Brings the reference to workers that serve nothing yet. Throws ChangeFailed and ChangeHeld, and once the signal is aborted
+ * its reason, as long as nothing is committed.
+ */
+export async function serveReference(
+  { candidate }: Reference,
+  ground: ChangeGround,
+  signal: AbortSignal,
+): Promise<void> {
   // Where it is an older one than what counts.
   if (ground.former !== null) refuseLosses(candidate, ground, [], [])
   await using undo = new AsyncDisposableStack()
-  await stage(candidate, ground, undo, new AbortController().signal)
+  await stage(candidate, ground, undo, signal)
   undo.move()
   await commit(candidate, ground)
 }

@@ -68,6 +68,12 @@ export type Verdict =
       readonly isCertain: boolean
     }
 
+/** `name`: of what is called of the instance. */
+export interface TrialStep {
+  readonly instance: string
+  readonly name: string
+}
+
 interface Running {
   readonly id: number
   readonly plan: GenerationPlan
@@ -76,7 +82,7 @@ interface Running {
   readonly verdict: PromiseWithResolvers<Verdict>
   readonly rested: PromiseWithResolvers<void>
   /** What was announced last. */
-  step: { readonly instance: string; readonly name: string; readonly since: number } | null
+  step: (TrialStep & { readonly since: number }) | null
 }
 
 /**
@@ -141,6 +147,11 @@ export class TrialProcess {
 
   get pid(): number | undefined {
     return this.#child.pid
+  }
+
+  /** The step that its trial has come to. */
+  get at(): TrialStep | null {
+    return this.#running?.step ?? null
   }
 
   /** It can have another trial. */

@@ -6,6 +6,7 @@ import {
   type TrialLimits,
   TrialProcess,
   type TrialRequest,
+  type TrialStep,
   type Verdict,
 } from './trial-process.ts'
 
@@ -58,6 +59,11 @@ export class TrialRunner {
     const verdict = await this.#inTurn(() => this.#judge(request, signal))
     signal.throwIfAborted()
     if (verdict.kind === 'failed') throw verdict.error
+  }
+
+  /** The step that the trial under way has come to. */
+  get at(): TrialStep | null {
+    return this.#process?.at ?? null
   }
 
   /** Starts a process for the next trial if there is none. */

@@ -5,7 +5,8 @@ import { WATCH_LIMITS } from '../config/watch-limits.ts'
 import { stopBuildService } from '../control-plane/build.ts'
 import { BuildCache } from '../control-plane/build-cache.ts'
 import type { MasterPort, Reference } from '../control-plane/change.ts'
-import { ChangeEngine, gatewayRequest } from '../control-plane/change-engine.ts'
+import { ChangeEngine } from '../control-plane/change-engine.ts'
+import { gatewayRequest } from '../control-plane/change-queue.ts'
 import { controlSocketPath } from '../control-plane/control-path.ts'
 import { ControlServer } from '../control-plane/control-server.ts'
 import { DrainingGenerations } from '../control-plane/draining-generations.ts'
@@ -18,7 +19,8 @@ import { NodeKeeper } from '../control-plane/node-services/node-keeper.ts'
 import { Operations } from '../control-plane/operations.ts'
 import { type Recollection, recollect } from '../control-plane/recollect.ts'
 import { outlineOf } from '../control-plane/record.ts'
-import { logReport, renderFailure } from '../control-plane/report.ts'
+import { logReport } from '../control-plane/report.ts'
+import { settingsForStart } from '../control-plane/start-settings.ts'
 import { StatusBoard } from '../control-plane/status-board.ts'
 import { EventLog } from '../control-plane/store/event-log.ts'
 import { Fingerprints } from '../control-plane/store/fingerprint.ts'
@@ -30,7 +32,6 @@ import { Watch } from '../control-plane/watch.ts'
 import { WatchedFiles } from '../control-plane/watched-files.ts'
 import type { Workers } from '../control-plane/workers.ts'
 import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
-import { writeToStderr } from '../observe/line-writer.ts'
 import type { GatewayLog } from '../observe/log.ts'
 import { bundleMapper } from '../plugin-host/load.ts'
 import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
@@ -40,7 +41,7 @@ import type { ReadySummary, RunningGateway, ServeOptions } from '../protocol/mas
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childEntryFile, childFlags } from './child-slot.ts'
 import { configText, directoryOf } from './serve-source.ts'
-import { StartRefused, whatServesInstead } from './start-outcome.ts'
+import { StartOutcome } from './start-outcome.ts'
 import { within } from './within.ts'
 
 /** The parts of the supervisor, and how they are wired: this is the only place that knows all of them. */
@@ -76,6 +77,7 @@ export class ControlRoom {
   readonly #files: WatchedFiles
   readonly #draining: DrainingGenerations
   readonly #housekeeping: Housekeeping
+  readonly #outcome: StartOutcome
   /** From when it is known how many workers there are. */
   #nodes: NodeKeeper | null = null
   #isClosed = false
@@ -111,9 +113,11 @@ export class ControlRoom {
       findMoves: findTrafficMoves,
       lookAtFiles: () => this.#watch.look(),
       onReport: (report) => this.#onReport(report),
+      onStoodIn: (generation, missing) => this.#outcome.stoodIn(generation, missing),
       onCommitted: (reference, previous) => this.#onCommitted(reference, previous),
       newLifecycle: () => this.#newLifecycle(),
     })
+    this.#outcome = new StartOutcome({ serve, log, onEvent: (event) => this.#onEvent(event) })
     this.#housekeeping = new Housekeeping({ store, log, draining: this.#draining, engine: this.#engine })
     this.#faults = new FaultPolicy({
       engine: this.#engine,
@@ -167,9 +171,9 @@ export class ControlRoom {
    * when the listeners cannot be opened or the workers not be started; with `strict` also when the files cannot be served.
    */
   async start(): Promise<void> {
-    const { workers, master, serve } = this.#options
+    const { workers, master } = this.#options
     this.#engine.recall(await this.#recollect(null))
-    const settings = await this.#engine.settingsForStart()
+    const settings = await settingsForStart(this.#workshop, this.#engine)
     this.#options.log.apply(settings.log)
     this.#trials.warm()
     this.#keepNodeServices(settings.workers)
@@ -177,16 +181,8 @@ export class ControlRoom {
     this.#engine.opened(settings)
     await workers.haveReached('started', settings.workers)
     await this.#openDoors()
-    const report = await this.#engine.request(gatewayRequest({ kind: 'start' }))
-    if (report.outcome === 'failed' || report.outcome === 'held') {
-      if (serve.strict) throw new StartRefused(renderFailure(report))
-      // `cardea dev` shows it itself.
-      if (!serve.quiet)
-        writeToStderr(`${renderFailure(report)}\n${whatServesInstead(this.#engine.live, report)}\n`)
-    }
-    if (serve.strict && !this.#engine.isServing) {
-      throw new StartRefused('The generation that served last cannot be started again; the log says why')
-    }
+    const asked = this.#engine.request(gatewayRequest({ kind: 'start' }))
+    await this.#outcome.known(asked, () => this.#engine.live)
     await workers.haveReached('listening', settings.workers)
     const plan = this.#engine.isServing ? this.#engine.reference?.candidate.plan : undefined
     master.ready(
