@@ -221,7 +221,7 @@ test('a drain stops what is live and staged, and retires the generation before i
   await worker.ask((id) => ({
     kind: 'drain',
     id,
-    bounds: { deadlineMs: 100, closingMs: 250, idleGraceMs: 0 },
+    bounds: { deadlineMs: 100, closingMs: 250, flushMs: 500, idleGraceMs: 0 },
   }))
   assert.ok(worker.hasRetired(1))
   assert.equal(worker.hasRetired(2), false)

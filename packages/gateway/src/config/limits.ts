@@ -303,8 +303,9 @@ export const SINK_LIMITS = {
   /** What may wait for the disk, per file and worker. What comes beyond it is dropped and counted. */
   pendingBytesMax: 4 * MIB,
   /**
-   * What is left has this long when a worker ends: a pipe that nobody reads must not keep it. Less than
-   * `PROCESS_LIMITS.drainReserveMs`, since the worker is killed after that.
+   * What is left has this long when a worker ends, less when the gateway has to end sooner (main/drain-shares.ts): a pipe
+   * that nobody reads must not keep it. With twice `PROCESS_LIMITS.drainClosingMs` no more than `drainReserveMs`, since the
+   * worker is killed after that.
    */
   endFlushMs: 500,
   /** Between two looks at the files' sizes. */

@@ -14,6 +14,7 @@ import type {
 } from '../protocol/master-supervisor.ts'
 import { type PackedPlan, unpackPlan, wholePlan } from '../protocol/slim-plan.ts'
 import { ChildSlot } from './child-slot.ts'
+import { drainShares } from './drain-shares.ts'
 import { ListenerSet } from './listener-set.ts'
 import { directoryOf } from './serve-source.ts'
 import { hasLostTerminal } from './terminal.ts'
@@ -112,12 +113,8 @@ export class Master {
 
   async #drainAll(drainMs: number): Promise<void> {
     const startedAt = performance.now()
-    // Short deadlines are spent on exchanges, long ones leave a moment for what comes after.
-    const reserveMs = Math.min(PROCESS_LIMITS.drainReserveMs, drainMs / 5)
-    const closingMs = Math.min(PROCESS_LIMITS.drainClosingMs, reserveMs / 4)
-    const bounds = { deadlineMs: drainMs - reserveMs, closingMs, idleGraceMs: 0 }
     const gone = this.#workers.stop()
-    const cut = this.#workers.drain(bounds, drainMs)
+    const cut = this.#workers.drain(drainShares(drainMs), drainMs)
     const areWorkersGone = await within(gone, drainMs)
     if (this.#state !== 'draining') return
     const supervisorGone = this.#supervisor.stop()

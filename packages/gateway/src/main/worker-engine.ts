@@ -244,12 +244,13 @@ export class WorkerEngine {
     return cutExchanges
   }
 
-  async stopInstances(): Promise<void> {
+  /** `flushMs`: how long what they logged last may take to be written. */
+  async stopInstances(flushMs: number): Promise<void> {
     this.#giveUpStaging('the worker ends')
     const closed = this.#pool.close()
     if (this.#hasStalled) await within(closed, PLUGIN_LIMITS.stopTimeoutMs)
     else await closed
-    await this.#node.close()
+    await this.#node.close(flushMs)
     for (const generation of this.#unretired) this.#retire(generation)
   }
 

@@ -10,6 +10,7 @@ import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.t
 import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
 import { watchdogReportIn } from '../protocol/watchdog.ts'
 import { ChildSlot } from './child-slot.ts'
+import { replacedShares } from './drain-shares.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 import { StandingFaults } from './standing-faults.ts'
 import { within } from './within.ts'
@@ -343,11 +344,11 @@ export class WorkerSet {
 
   async #drainOne(place: Place): Promise<void> {
     const { slot } = place
-    const { replaceDrainMs: deadlineMs, replaceIdleGraceMs: idleGraceMs, drainReserveMs } = PROCESS_LIMITS
-    const closingMs = PROCESS_LIMITS.drainClosingMs
+    const bounds = replacedShares()
+    const { deadlineMs } = bounds
     const gone = slot.stop()
-    const timeoutMs = deadlineMs + drainReserveMs
-    const cut = drained(slot, { deadlineMs, closingMs, idleGraceMs }, timeoutMs)
+    const timeoutMs = deadlineMs + PROCESS_LIMITS.drainReserveMs
+    const cut = drained(slot, bounds, timeoutMs)
     const isGone = await within(gone, timeoutMs)
     if (!isGone) {
       this.#master.log.error('A replaced worker did not end within its deadline and is killed', {

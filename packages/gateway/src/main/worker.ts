@@ -138,7 +138,7 @@ function listen(id: number, address: ListenAddress, handle: ListenHandle): void 
 
 async function drain({ id, bounds }: MasterToWorker & { kind: 'drain' }): Promise<void> {
   const cutExchanges = worker === null ? 0 : await worker.drain(bounds)
-  await worker?.stopInstances()
+  await worker?.stopInstances(bounds.flushMs)
   master.sendLast({ kind: 'drained', id, cutExchanges }, 0, worker?.isStuck)
 }
 

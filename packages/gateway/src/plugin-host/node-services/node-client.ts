@@ -1,7 +1,7 @@
 import type { Host, Log, QuotaDecision, QuotaRequest, Sink } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { machineClock, type NodeClock } from '../../base/node-clock.ts'
-import { ONCE_LIMITS } from '../../config/limits.ts'
+import { ONCE_LIMITS, SINK_LIMITS } from '../../config/limits.ts'
 import type { InstancePlan, StateSettings } from '../../protocol/generation.ts'
 import type { NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
 import type { NodeServices, Opened, ServiceSource } from '../services.ts'
@@ -160,12 +160,12 @@ export class NodeClient implements ServiceSource<NodeServices> {
     return this.#sinks.isStuck
   }
 
-  /** When all instances have been released. Resolves when what they left is written, or its time is over. */
-  async close(): Promise<void> {
+  /** When all instances have been released. Resolves when what they left is written, or that time is over. */
+  async close(flushMs: number = SINK_LIMITS.endFlushMs): Promise<void> {
     this.#quota.close()
     this.#shared.close()
     this.#kv.close()
-    await Promise.all([this.#state.close(), this.#sinks.end()])
+    await Promise.all([this.#state.close(), this.#sinks.end(flushMs)])
   }
 }
 

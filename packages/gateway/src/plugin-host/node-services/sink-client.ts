@@ -92,9 +92,9 @@ export class SinkClient {
   }
 
   /** The process ends: what is not written in time is dropped. */
-  async end(): Promise<void> {
+  async end(flushMs: number): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>()
-    const cancel = this.#options.clock.after(SINK_LIMITS.endFlushMs, resolve)
+    const cancel = this.#options.clock.after(flushMs, resolve)
     await Promise.race([this.flush(), late])
     cancel()
     for (const file of this.#all) file.giveUp()
