@@ -90,6 +90,22 @@ test('a plugin that does not compile hides nothing of the config from a start', 
   }
 })
 
+test('every conflict of routes ends the start, each at its place, beside what else is wrong', async (t) => {
+  const dir = await folderWith(t, {
+    'cardea.yaml': `routes:
+  - { name: a, path: /x, headers: { one: "1" }, respond: {} }
+  - { name: b, path: /x, headers: { other: "1" }, respond: {} }
+  - { name: c, host: "[::1]", respond: {}, plugins: { corss: {} } }
+  - { name: d, hosts: [a.com, "[0::1]"], respond: {} }
+`,
+  })
+  const { code, stdout, stderr } = await runCommand(t, ['serve', '--strict'], { cwd: dir.path })
+  assert.deepEqual([code, stdout], [1, ''])
+  assert.match(stderr, /^cardea\.yaml:3:5 CONFIG_INVALID Route "b" takes the same requests as route "a"/m)
+  assert.match(stderr, /^cardea\.yaml:4:55 PLUGIN_NOT_FOUND /m)
+  assert.match(stderr, /^cardea\.yaml:5:5 CONFIG_INVALID Route "d" takes the same requests as route "c"/m)
+})
+
 test('a plugin that does not start ends the start with exit code 1 and its line in plugin.ts', async (t) => {
   const dir = await folderWith(t, {
     'cardea.json': { listen: LISTEN, workers: 2, routes: ROUTES },

@@ -149,6 +149,24 @@ routes:
   assert.deepEqual(await told(text.replace(' v }', ' u }').replace(/ +- \{ name: c.*\n/, '')), ofRoutes)
 })
 
+test('configCheck() names every conflict of a route, those that only the router sees and those of a route with another fault', async () => {
+  const text = `${UPSTREAMS}
+routes:
+  - { name: a, path: /x, methods: [GET, PUT], upstream: u }
+  - { name: b, paths: [/y, /z], upstream: u }
+  - { name: c, paths: [/x, "/y"], methods: [GET], upstream: v }
+  - { name: d, path: /x, methods: [PUT, HEAD], upstream: u }
+  - { name: e, path: /z, upstream: u }
+`
+  const { err } = await run(text)
+  const said = [...err.matchAll(/^cardea\.yaml:(\d+):5 CONFIG_INVALID Route "(.)" .* as route "(.)"/gm)]
+  assert.deepEqual(
+    said.map(([, line, one, other]) => `${line} ${one} ${other}`),
+    ['5 c a', '6 d a', '7 e b'],
+  )
+  assert.ok(err.endsWith('\n4 problems in cardea.yaml.\n'), err)
+})
+
 for (const [what, plugins, problems] of [
   ['a misspelt "plugin"', 'plugins: { x: { plguin: cors } }', ['2:17 CONFIG_INVALID plugins.x.plguin']],
   [

@@ -7,10 +7,11 @@ import { sourceTextOf } from '../config/source-text.ts'
 import { readTextFile, readTextFileOrPipe } from '../config/text-file.ts'
 import type { ConfigProblem, LoadedConfig, LoadResult } from '../config/types.ts'
 import { stopBuildService } from '../control-plane/build.ts'
+import { withFurtherProblems } from '../control-plane/further-problems.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
-import { withPluginProblems } from '../control-plane/plugin-problems.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
-import { routeProblems } from './route-problems.ts'
+import { routeProblems } from '../control-plane/route-problems.ts'
+import { findRouteProblems } from '../data-plane/routing/conflicts.ts'
 
 export interface ConfigCheckIo {
   readonly stdout: Writer
@@ -67,18 +68,12 @@ export async function configCheck(
 /** Of a file with problems also those that routes and plugins have as far as it could be read. */
 async function problemsOf(loaded: LoadResult): Promise<readonly ConfigProblem[]> {
   try {
-    if (loaded.ok) {
-      const { config } = loaded
-      const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
-      const lifecycle = new PluginLifecycle()
-      const prepared = await prepareGeneration({ config, number: 1, directories, lifecycle })
-      return alsoProblems(routeProblems(config, new Set()), prepared.ok ? [] : prepared.problems)
-    }
-    const problems = await withPluginProblems(loaded)
-    const { part } = loaded
-    return part === undefined
-      ? problems
-      : alsoProblems(problems, routeProblems(part.config, part.unreadRoutes))
+    if (!loaded.ok) return await withFurtherProblems(loaded, findRouteProblems)
+    const { config } = loaded
+    const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
+    const lifecycle = new PluginLifecycle()
+    const prepared = await prepareGeneration({ config, number: 1, directories, lifecycle })
+    return alsoProblems(routeProblems(config, findRouteProblems), prepared.ok ? [] : prepared.problems)
   } finally {
     await stopBuildService()
   }

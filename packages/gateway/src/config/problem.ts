@@ -36,6 +36,8 @@ export interface ValueProblem {
   readonly atKey?: boolean
   /** The value is a secret and not shown. */
   readonly hidden?: boolean
+  /** See `ConfigProblem`. */
+  readonly conflict?: boolean
 }
 
 /** A problem with a value that the file holds. */
@@ -60,6 +62,7 @@ export function valueProblem(problem: ValueProblem): ConfigProblem {
     message:
       problem.message ?? `${offender} is ${given === '' ? 'missing' : given}, expected ${expected}.${hint}`,
     ...(problem.hidden === true ? { hidden: true } : {}),
+    ...(problem.conflict === true ? { conflict: true } : {}),
   }
 }
 

@@ -24,7 +24,7 @@ export function readablePart(value: unknown, problems: readonly ConfigProblem[])
   const reader = new EntryReader(problems)
   const unreadRoutes = new Set<number>()
   const written: readonly unknown[] = Array.isArray(file.routes) ? file.routes : []
-  const broken = brokenRoutes(problems)
+  const broken = brokenRoutes(problems.filter(({ conflict }) => conflict !== true))
   const routes = written.map((route, index) => {
     const plugins = reader.read(isObject(route) ? route.plugins : undefined, `/routes/${index}/plugins`)
     if (isObject(route) && !broken.has(index)) return { ...withUpstream(route), plugins }

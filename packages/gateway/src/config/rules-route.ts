@@ -210,6 +210,7 @@ function checkTwins(reader: RuleReader, route: string, matches: Map<string, stri
   for (const other of others) {
     reader.report({
       pointer: route,
+      conflict: true,
       expected: 'another host, path, method or header than any other route',
       message: `The route matches the same requests as the route ${reader.shown(`${other}/name`)}: change one of them.`,
     })

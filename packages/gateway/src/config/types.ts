@@ -36,6 +36,8 @@ export interface ConfigProblem extends Position {
   readonly message: string
   /** The value is a secret: neither the problem nor an excerpt of the file may hold it. */
   readonly hidden?: boolean
+  /** Routes hold by themselves, and do not go together: whoever knows how requests are routed knows more of them. */
+  readonly conflict?: boolean
   /** Where the first secret begins in the line of this place: an excerpt ends before it. */
   readonly secretColumn?: number
 }

@@ -1,7 +1,7 @@
 import { GatewayError } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile, readManifest } from '../config/load.ts'
-import { fileProblem } from '../config/problem.ts'
+import { alsoProblems, fileProblem } from '../config/problem.ts'
 import { readTextFile } from '../config/text-file.ts'
 import type { LoadedConfig, LoadResult } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -10,10 +10,11 @@ import type { BuiltPlugin } from './build.ts'
 import type { BuildCache } from './build-cache.ts'
 import { failedByFiles } from './change-result.ts'
 import { readDisk, readPlugins } from './disk.ts'
+import { withFurtherProblems } from './further-problems.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
-import { withPluginProblems } from './plugin-problems.ts'
 import { type PreparedGeneration, prepareGeneration } from './prepare.ts'
 import { remembered } from './quarantine.ts'
+import { type FindRouteProblems, routeProblems } from './route-problems.ts'
 import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
@@ -40,6 +41,7 @@ export interface Workshop {
   readonly store: GenerationStore
   readonly builds: BuildCache
   readonly fingerprints: Fingerprints
+  readonly findRouteProblems: FindRouteProblems
 }
 
 /** A generation that nothing stands against as far as files go. */
@@ -76,11 +78,14 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
     controls,
     build: (plugins: readonly VerifiedPlugin[]) => workshop.builds.build(plugins),
   }
-  if (!loaded.ok) throw failedByFiles(await withPluginProblems(loaded, files))
+  const { findRouteProblems } = workshop
+  if (!loaded.ok) throw failedByFiles(await withFurtherProblems(loaded, findRouteProblems, files))
   const config = accept(loaded, workshop)
   const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
   const prepared = await prepareGeneration({ ...files, config, number, lifecycle, directories })
-  if (!prepared.ok) throw failedByFiles(prepared.problems)
+  const misrouted = routeProblems(config, findRouteProblems)
+  if (!prepared.ok) throw failedByFiles(alsoProblems(misrouted, prepared.problems))
+  if (misrouted.length > 0) throw failedByFiles(misrouted)
   return {
     ...prepared,
     config,

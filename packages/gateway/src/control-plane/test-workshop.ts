@@ -25,6 +25,7 @@ export async function workshopIn(
     store,
     fingerprints,
     builds: new BuildCache(fingerprints),
+    findRouteProblems: () => [],
     log: { trace: say, debug: say, info: say, warn: say, error: say } as unknown as Log,
   }
 }

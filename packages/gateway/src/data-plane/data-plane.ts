@@ -120,8 +120,10 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
    * Throws when the plan does not compile; nothing has changed then.
    */
   stage(plan: GenerationPlan, held: StagedInstances): StagedGeneration {
-    const problem = findRouteProblems(plan.routes)[0]
-    if (problem !== undefined) throw new GatewayError('CONFIG_INVALID', problem.message)
+    const problems = findRouteProblems(plan.routes)
+    if (problems.length > 0) {
+      throw new GatewayError('CONFIG_INVALID', problems.map(({ message }) => message).join('\n'))
+    }
     const proxies = new AddressBlocks(plan.settings.trustedProxies)
     const generation: Generation = new Generation(plan, {
       instances: held.instances,

@@ -31,6 +31,7 @@ import { TrialRunner } from '../control-plane/trial-runner.ts'
 import { Watch } from '../control-plane/watch.ts'
 import { WatchedFiles } from '../control-plane/watched-files.ts'
 import type { Workers } from '../control-plane/workers.ts'
+import { findRouteProblems } from '../data-plane/routing/conflicts.ts'
 import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
 import type { GatewayLog } from '../observe/log.ts'
 import { bundleMapper } from '../plugin-host/load.ts'
@@ -96,6 +97,7 @@ export class ControlRoom {
       store,
       fingerprints,
       builds: new BuildCache(fingerprints),
+      findRouteProblems,
     }
     this.#trials = new TrialRunner({
       entryFile: childEntryFile('trial.ts'),

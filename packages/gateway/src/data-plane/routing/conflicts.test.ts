@@ -36,6 +36,27 @@ describe('findRouteConflicts() reports', () => {
     assert.equal(findRouteConflicts([route('one', both), route('other', both)]).length, 1)
   })
 
+  it('every pair, at the route that stands behind', () => {
+    const found = findRouteConflicts([
+      route('a', { paths: ['/x'], methods: ['GET', 'PUT'] }),
+      route('b', { paths: ['/y', '/x'], methods: ['PUT', 'POST'] }),
+      route('c', { paths: ['/x'], methods: ['POST'] }),
+      route('d', { paths: ['/y'], methods: ['PUT'] }),
+    ])
+    const pairs = found.map(({ index, message }) => [index, /as route "(.)"/.exec(message)?.[1]])
+    assert.deepEqual(pairs.sort(), [
+      [1, 'a'],
+      [2, 'b'],
+      [3, 'b'],
+    ])
+  })
+
+  it('each of many routes with one path, and not each pair of them', () => {
+    const found = findRouteConflicts(Array.from({ length: 100 }, (_, index) => route(`r${index}`)))
+    assert.deepEqual(new Set(found.map(({ index }) => index)).size, 99)
+    assert.equal(found.length, 1 + 2 + 3 * 97)
+  })
+
   it('the path and the host', () => {
     const [problem] = findRouteConflicts([route('a', { paths: ['/x'] }), route('b', { paths: ['/x'] })])
     assert.match(problem?.message ?? '', /path "\/x" on every host, and neither/)
@@ -75,6 +96,10 @@ describe('findRouteProblems()', () => {
     assert.deepEqual(
       findRouteProblems(routes).map((problem) => problem.route),
       ['a', 'c', 'd', 'e'],
+    )
+    assert.deepEqual(
+      findRouteProblems(routes).map((problem) => problem.index),
+      [0, 2, 3, 4],
     )
   })
 

@@ -5,8 +5,9 @@ import { parseHostPattern, parsePathPattern } from './pattern.ts'
 import { compileRouter } from './router.ts'
 
 export interface RouteProblem {
-  /** The name of the route to mend. */
+  /** The name of the route to mend, and where it stands among those given. */
   readonly route: string
+  readonly index: number
   /** A sentence: the offender, the reason, the way out. */
   readonly message: string
 }
@@ -14,58 +15,68 @@ export interface RouteProblem {
 /** Everything that keeps these routes from being served: patterns and templates that do not compile, and conflicts. */
 export function findRouteProblems(routes: readonly RoutePlan[]): RouteProblem[] {
   const problems: RouteProblem[] = []
-  const sound: RoutePlan[] = []
-  for (const route of routes) {
+  const sound: number[] = []
+  for (const [index, route] of routes.entries()) {
     try {
       compileRouter([route])
-      sound.push(route)
+      sound.push(index)
     } catch (thrown) {
-      problems.push({ route: route.name, message: messageOf(thrown) })
+      problems.push({ route: route.name, index, message: messageOf(thrown) })
     }
   }
-  return problems.concat(findRouteConflicts(sound))
+  const conflicts = findRouteConflicts(sound.flatMap((index) => routes[index] ?? []))
+  return problems.concat(conflicts.map((found) => ({ ...found, index: sound[found.index] ?? 0 })))
 }
+
+/** Of a thousand routes with one path there are half a million pairs: every one of them is told, and of each this many conflicts. */
+const CONFLICTS_TOLD_MAX = 3
 
 /**
  * Pairs of routes that some request matches both of, with nothing to tell which is the more specific. Each pair is
- * reported once. Throws `CONFIG_INVALID` on patterns that do not parse.
+ * reported once, at the one that stands behind the other. Throws `CONFIG_INVALID` on patterns that do not parse.
  */
 export function findRouteConflicts(routes: readonly RoutePlan[]): RouteProblem[] {
   const byPlace = new Map<string, Place[]>()
-  for (const route of routes) {
-    for (const place of placesOf(route)) {
+  for (const [index, route] of routes.entries()) {
+    for (const place of placesOf(route, index)) {
       const there = byPlace.get(place.key)
       if (there === undefined) byPlace.set(place.key, [place])
       else if (!there.some((known) => known.route === route)) there.push(place)
     }
   }
-  const problems = new Map<string, RouteProblem>()
+  const problems: RouteProblem[] = []
+  const told = new Map<RoutePlan, Set<RoutePlan>>()
   for (const places of byPlace.values()) {
-    for (const [index, place] of places.entries()) {
-      for (const other of places.slice(0, index)) {
-        const pair = `${routes.indexOf(place.route)} ${routes.indexOf(other.route)}`
-        if (!problems.has(pair) && tied(place.route, other.route)) problems.set(pair, describe(place, other))
+    for (const place of places) {
+      const known = told.get(place.route) ?? new Set()
+      told.set(place.route, known)
+      for (const other of places) {
+        if (other === place || known.size >= CONFLICTS_TOLD_MAX) break
+        if (known.has(other.route) || !tied(place.route, other.route)) continue
+        known.add(other.route)
+        problems.push(describe(place, other))
       }
     }
   }
-  return [...problems.values()]
+  return problems
 }
 
 /** One host with one path of a route. Places of one key take the same requests, methods and headers aside. */
 interface Place {
   readonly key: string
   readonly route: RoutePlan
+  readonly index: number
   readonly host: string
   readonly path: string
 }
 
-function placesOf(route: RoutePlan): Place[] {
+function placesOf(route: RoutePlan, index: number): Place[] {
   const hosts = route.hosts.length === 0 ? ['*'] : route.hosts
   return hosts.flatMap((host) =>
     route.paths.map((path) => {
       const { name, wildcard, port } = parseHostPattern(host)
       const { segments, prefix } = parsePathPattern(path)
-      return { key: JSON.stringify([name, wildcard, port, segments, prefix]), route, host, path }
+      return { key: JSON.stringify([name, wildcard, port, segments, prefix]), route, index, host, path }
     }),
   )
 }
@@ -99,6 +110,7 @@ function describe(place: Place, other: Place): RouteProblem {
   const host = place.host === '*' ? 'every host' : `host "${place.host}"`
   return {
     route: place.route.name,
+    index: place.index,
     message: `Route "${place.route.name}" takes the same requests as route "${other.route.name}": path "${place.path}" on ${host}, and neither is more specific. Give one of them another path, host, method or header, or remove it.`,
   }
 }
