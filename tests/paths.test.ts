@@ -2,30 +2,15 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { lenientViews } from './paths/lenient.ts'
 import { adminSpellings } from './paths/spellings.ts'
-import { Client } from './smuggling/client.ts'
 import { StrictUpstream } from './smuggling/stage.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
+import { GUARD, sendAll } from './support/guard.ts'
 import type { StrictRequest } from './support/strict-http.ts'
 
 /**
  * A plugin bound to a path is of no use if some spelling of that path reaches the upstream by another route. Whatever
  * spelling: the plugin sees the request, or the upstream does not.
  */
-
-/** Marks what it has seen. A route-bound plugin as users write them. */
-const GUARD = {
-  'plugin.json': { name: 'guard', version: '1.0.0', scope: 'route', category: 'security' },
-  'plugin.ts': `import type { PluginMain } from '@cardea/sdk'
-
-export const PluginMain: PluginMain = () => ({
-  name: 'guard',
-  handle(ctx) {
-    ctx.request.headers.set('x-guarded', 'yes')
-    return true
-  },
-})
-`,
-}
 
 function startGuarded(t: TestContext, upstream: StrictUpstream): Promise<TestGateway> {
   return startGateway(t, {
@@ -61,39 +46,15 @@ const ORDINARY = [
   '/admin;x',
 ]
 
-/** At one time on one connection each; a target that is refused with the connection costs a new one. */
-const LANES = 8
-
-async function sendAll(port: number, targets: Iterable<string>): Promise<Map<string, number>> {
-  const statuses = new Map<string, number>()
-  const next = targets[Symbol.iterator]()
-  const lane = async (): Promise<void> => {
-    let client = new Client(port)
-    for (let target = next.next(); target.done !== true; target = next.next()) {
-      if (client.closed) client = replaced(client, port)
-      client.received = ''
-      await client.send([`GET ${target.value} HTTP/1.1\r\nHost: a\r\n\r\n`])
-      await client.until(() => client.responses(['GET']).length === 1)
-      statuses.set(target.value, client.responses(['GET'])[0]?.status ?? 0)
-      if (/\r\nconnection: close\r\n/.test(client.received)) client = replaced(client, port)
-    }
-    client.destroy()
-  }
-  await Promise.all(Array.from({ length: LANES }, lane))
-  return statuses
-}
-
-function replaced(client: Client, port: number): Client {
-  client.destroy()
-  return new Client(port)
-}
+const heads = (targets: Iterable<string>): (readonly [string, string])[] =>
+  Array.from(targets, (target) => [target, `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`])
 
 test('no spelling of a path walks past the plugin that is bound to it', async (t) => {
   await using upstream = await StrictUpstream.start()
   const gateway = await startGuarded(t, upstream)
   const targets = adminSpellings()
   assert.ok(targets.size > 3_000, `${targets.size} spellings`)
-  const statuses = await sendAll(gateway.port, targets)
+  const statuses = await sendAll(gateway.port, heads(targets))
   const requests = upstream.seenBy('')
   const past = requests.filter((request) => !isGuarded(request) && looksLikeAdmin(request))
   assert.deepEqual(new Set(past.map(({ target }) => target)), new Set())
@@ -111,7 +72,7 @@ test('paths that differ in case are different paths', async (t) => {
   const gateway = await startGuarded(t, upstream)
   // RFC 3986, 6.2.2.1: to take one for the other would serve a resource by the rules of another. Whoever has an upstream
   // that folds case binds the plugin to every path, or lists the spellings.
-  await sendAll(gateway.port, ['/ADMIN', '/Admin/x', '/%41dmin'])
+  await sendAll(gateway.port, heads(['/ADMIN', '/Admin/x', '/%41dmin']))
   assert.deepEqual(
     upstream
       .seenBy('')

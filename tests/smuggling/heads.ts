@@ -57,6 +57,8 @@ const REQUEST_LINES: readonly (readonly [line: string, status?: number])[] = [
   ['GET http://a b/p?id0000 HTTP/1.1'],
   ['GET http://a\\@b/p?id0000 HTTP/1.1'],
   ['GET http://a:b/p?id0000 HTTP/1.1'],
+  ['GET http://a%2eb/p?id0000 HTTP/1.1'],
+  ['GET http://a..b/p?id0000 HTTP/1.1'],
   ['CONNECT a:80 HTTP/1.1', 501],
   ['CONNECT /p?id0000 HTTP/1.1', 501],
   [`GET /${'x'.repeat(9_000)}?id0000 HTTP/1.1`, 414],
@@ -143,6 +145,11 @@ const HOST_VALUES = [
   '<a>',
   'a\r\n b',
   'a'.repeat(300),
+  `${'a.'.repeat(127)}a`,
+  'a%2eb',
+  '.a',
+  'a..b',
+  '127.1',
 ]
 
 /** Line breaks of a whole head. */

@@ -1,5 +1,6 @@
-import { isIPv6 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
+import { isNumberLabel } from '../base/host-names.ts'
 import { isHostname } from './validator.ts'
 
 /** The forms of host and path patterns, and of the texts that are made from what they matched. */
@@ -119,19 +120,35 @@ export function unknownNames(text: string, paths: readonly string[]): string | n
 
 /** What is wrong with a host pattern, or null; `nearest` is what was probably meant. */
 export function hostFault(host: string): { reason: string; nearest: string | null } | null {
-  if (isIPv6(host)) return { reason: 'an IPv6 address stands in brackets', nearest: `[${host}]` }
+  if (isIpv6(host)) return { reason: 'an IPv6 address stands in brackets', nearest: `[${host}]` }
   const [, name = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(host) ?? []
   if (port !== undefined && !(/^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65_535)) {
     return { reason: 'its port is not a number from 1 to 65535', nearest: null }
   }
-  if (name.startsWith('[') && isIPv6(name.slice(1, -1))) return null
-  const plain = name.startsWith('*.') ? name.slice(2) : name
-  if (isHostname(asciiOf(plain))) return null
+  if (name.startsWith('[') && isIpv6(name.slice(1, -1))) return null
+  // Of the names below a wildcard's one is taken: others differ in length alone.
+  const plain = asciiOf(name.startsWith('*.') ? `x${name.slice(1)}` : name)
+  if (isHostname(plain)) return addressFault(plain)
   const root = /^(.*)\.$/s.exec(host)?.[1]
   return {
     reason: 'it is neither a host name nor "*." before one',
     nearest: root !== undefined && isHostname(root) ? root : null,
   }
+}
+
+/** Requests whose host ends in a number are refused unless it is an IPv4 address in its one spelling. */
+function addressFault(name: string): { reason: string; nearest: string | null } | null {
+  if (isIPv4(name) || !isNumberLabel(name.slice(name.lastIndexOf('.') + 1))) return null
+  const meant = URL.parse(`http://${name}/`)?.hostname ?? null
+  return {
+    reason: 'a host that ends in a number is an IPv4 address, in four decimal numbers',
+    nearest: meant !== null && isIPv4(meant) ? meant : null,
+  }
+}
+
+/** A zone (`%eth0`) means nothing to another machine, so no request may have one. */
+function isIpv6(text: string): boolean {
+  return isIPv6(text) && !text.includes('%')
 }
 
 /**

@@ -1,4 +1,5 @@
-import { isIPv6 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
+import { HOST_NAME_CHARS_MAX, isNumberLabel } from '../../base/host-names.ts'
 
 /** Character classes of RFC 9110 and RFC 9112 as tables: one load per byte in the parsers' loops. */
 
@@ -27,10 +28,11 @@ export const IS_TARGET = table((byte) => byte > 0x20 && byte < 0x7f && byte !== 
 export const IS_VALUE = table((byte) => byte === HTAB || (byte >= 0x20 && byte !== 0x7f))
 
 /**
- * Bytes of a Host value: reg-name, IP-literal and port (RFC 3986, 3.2.2), but for the comma: we say the host on in
- * X-Forwarded-Host, a list to many servers, which would take `a,b` for site `a` after we have routed it elsewhere.
+ * Bytes of a host name: reg-name (RFC 3986, 3.2.2), but for two. The comma: we say the host on in X-Forwarded-Host, a list
+ * to many servers, which would take `a,b` for site `a` after we have routed it elsewhere. And `%`: who reads the host as part
+ * of a URL decodes it, and so takes `a%2eexample.com` for `a.example.com`.
  */
-const IS_HOST = table((byte) => isAlphaNumeric(byte) || among("-._~!$&'()*+;=%:[]")(byte))
+const IS_NAME = table((byte) => isAlphaNumeric(byte) || among("-._~!$&'()*+;=")(byte))
 
 /** The value of a hexadecimal digit, 255 for other bytes. */
 export const HEX_VALUE = Uint8Array.from({ length: 256 }, (_, byte) => {
@@ -40,52 +42,65 @@ export const HEX_VALUE = Uint8Array.from({ length: 256 }, (_, byte) => {
   return 255
 })
 
+const DOT = 0x2e
+const LEFT_BRACKET = 0x5b
+/** A name with the root's dot, and a port. */
+const HOST_CHARS_MAX = HOST_NAME_CHARS_MAX + 1 + 6
+const PORT_MAX = 65_535
+
 /**
- * Whether text is `uri-host [ ":" port ]` with a host (RFC 9110, 7.2). An empty host is refused: no http URI has one,
- * and servers disagree on which site it means.
+ * Whether text is `uri-host [ ":" port ]` with a host (RFC 9110, 7.2) that has one spelling but for case, the root's dot and
+ * that of IPv6 addresses, which the router sees through (`HostTable`): another spelling would walk past what is bound to the
+ * host. An empty host is refused: no http URI has one, and servers disagree on which site it means.
  */
 export function isHost(text: string): boolean {
-  const length = text.length
-  if (length === 0 || length > 255 + 6) return false
-  let colon = -1
-  let bracket = -1
-  for (let i = 0; i < length; i++) {
-    const code = text.charCodeAt(i)
-    if (code > 0xff || IS_HOST[code] === 0) return false
-    if (code === 0x5b && i !== 0) return false
-    if (code === 0x25 && !isPercentEncoded(text, i)) return false
-    if (code === 0x5d) {
-      if (bracket !== -1) return false
-      bracket = i
-    } else if (code === COLON && (text.charCodeAt(0) !== 0x5b || bracket !== -1)) {
-      if (colon !== -1) return false
-      colon = i
-    }
+  const { length } = text
+  if (length === 0 || length > HOST_CHARS_MAX) return false
+  if (text.charCodeAt(0) === LEFT_BRACKET) {
+    const bracket = text.indexOf(']')
+    if (bracket === -1 || !isIpv6(text.slice(1, bracket))) return false
+    return bracket === length - 1 || isPort(text, bracket + 1)
   }
-  if (text.charCodeAt(0) === 0x5b) {
-    if (bracket === -1 || (bracket !== length - 1 && colon !== bracket + 1)) return false
-    if (!isIpLiteral(text, bracket)) return false
-  } else if (bracket !== -1 || colon === 0) return false
-  return colon === -1 || isPort(text, colon + 1)
+  const colon = text.indexOf(':')
+  return colon === -1 ? isName(text, length) : isName(text, colon) && isPort(text, colon)
 }
 
 /** IPv6 alone: IPvFuture has no use, and a zone means nothing to another machine (RFC 3986, 3.2.2). */
-function isIpLiteral(text: string, bracket: number): boolean {
-  const address = text.slice(1, bracket)
+function isIpv6(address: string): boolean {
   return !address.includes('%') && isIPv6(address)
 }
 
-const isHex = (code: number) => (HEX_VALUE[code] ?? 255) !== 255
-
-function isPercentEncoded(text: string, at: number): boolean {
-  return isHex(text.charCodeAt(at + 1)) && isHex(text.charCodeAt(at + 2))
+/** The name, or IPv4 address, before `end`. */
+function isName(text: string, end: number): boolean {
+  let label = 0
+  let lastLabel = 0
+  for (let i = 0; i < end; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 0xff || IS_NAME[code] === 0) return false
+    if (code !== DOT) continue
+    // An empty label: some servers skip it.
+    if (i === label) return false
+    lastLabel = label
+    label = i + 1
+  }
+  const hasRoot = label === end
+  if (!hasRoot) lastLabel = label
+  const nameEnd = hasRoot ? end - 1 : end
+  if (nameEnd <= 0 || nameEnd > HOST_NAME_CHARS_MAX) return false
+  if (!isDigit(text.charCodeAt(lastLabel)) || !isNumberLabel(text.slice(lastLabel, nameEnd))) return true
+  return isIPv4(text.slice(0, nameEnd))
 }
 
-function isPort(text: string, from: number): boolean {
-  if (text.length - from > 5) return false
-  for (let i = from; i < text.length; i++) {
+const isDigit = (code: number) => code >= 0x30 && code <= 0x39
+
+/** A colon, and what may follow it: digits, or nothing. */
+function isPort(text: string, colon: number): boolean {
+  if (text.charCodeAt(colon) !== COLON || text.length - colon > 6) return false
+  let port = 0
+  for (let i = colon + 1; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code < 0x30 || code > 0x39) return false
+    if (!isDigit(code)) return false
+    port = port * 10 + code - 0x30
   }
-  return true
+  return port <= PORT_MAX
 }

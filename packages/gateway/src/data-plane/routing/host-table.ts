@@ -30,7 +30,10 @@ export class HostTable<Bound> {
     this.#lastFound = this.#anyPort.find('')
   }
 
-  /** What is bound to `host`, a Host field's value with or without port; most specific first. Never allocates a list. */
+  /**
+   * What is bound to `host`, most specific first: a host by `isHost`, with or without port, or '' where there is none.
+   * Never allocates a list.
+   */
   find(host: string): readonly Bound[] {
     if (host === this.#lastHost) return this.#lastFound
     this.#lastFound = this.#lookUp(host)
@@ -41,7 +44,7 @@ export class HostTable<Bound> {
   #lookUp(host: string): readonly Bound[] {
     if (this.#byPort === null && this.#anyPort.bindsEveryHostOnly) return this.#anyPort.find('')
     const colon = portColon(host)
-    const table = (colon !== -1 && this.#byPort?.get(host.slice(colon + 1))) || this.#anyPort
+    const table = (colon !== -1 && this.#byPort?.get(canonicalPort(host, colon + 1))) || this.#anyPort
     return table.find(canonicalName(colon === -1 ? host : host.slice(0, colon)))
   }
 }
@@ -53,8 +56,12 @@ function canonicalName(host: string): string {
   return name.endsWith('.') ? name.slice(0, -1) : name
 }
 
-/** A name has at most 253 characters; longer ones cannot be bound, and are not searched for suffixes. */
-const HOST_CHARS_MAX = 253
+/** Without zeros before it: `08443` is 8443. */
+function canonicalPort(host: string, start: number): string {
+  let at = start
+  while (at < host.length - 1 && host[at] === '0') at++
+  return host.slice(at)
+}
 
 class PortTable<Bound> {
   readonly #exact = new Map<string, readonly Bound[]>()
@@ -75,7 +82,6 @@ class PortTable<Bound> {
   }
 
   find(name: string): readonly Bound[] {
-    if (name.length > HOST_CHARS_MAX) return this.#any
     const exact = this.#exact.get(name)
     if (exact !== undefined) return exact
     if (this.#wildcard.size === 0) return this.#any

@@ -1,5 +1,7 @@
+import { isIPv4 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { GatewayError } from '../../base/errors.ts'
+import { HOST_NAME_CHARS_MAX, isNumberLabel } from '../../base/host-names.ts'
 import { foldReservedEscapes, normalizePath, PathFindings } from './path.ts'
 
 /** One entry of a route's `path:`, parsed. */
@@ -31,7 +33,6 @@ export interface HostPattern {
 const PARAM_NAME = /^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]*$/
 const HOST_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/
 const PORT = /^[1-9][0-9]{0,4}$/
-const HOST_CHARS_MAX = 253
 /** Eight groups, the last two perhaps as an IPv4 address, in brackets. */
 const IPV6_HOST_CHARS_MAX = 47
 
@@ -111,12 +112,18 @@ export function parseHostPattern(text: string): HostPattern {
   const wildcard = host.startsWith('*.')
   const bare = toAscii(wildcard ? host.slice(2) : host)
   const name = bare.endsWith('.') ? bare.slice(0, -1) : bare
-  if (name.length > HOST_CHARS_MAX || !HOST_NAME.test(name)) {
+  if (!isHostName(wildcard ? `x.${name}` : name)) {
     throw invalid(
-      `Host "${text}" is neither a host name, "*." and a host name, nor an IPv6 address in brackets.`,
+      `Host "${text}" is neither a host name, "*." and a host name, nor an IPv4 address, nor an IPv6 address in brackets.`,
     )
   }
   return { name: wildcard ? `.${name}` : name, wildcard, port }
+}
+
+/** As it may stand in a request: what ends in a number is an IPv4 address in its one spelling. */
+function isHostName(name: string): boolean {
+  if (name.length > HOST_NAME_CHARS_MAX || !HOST_NAME.test(name)) return false
+  return !isNumberLabel(name.slice(name.lastIndexOf('.') + 1)) || isIPv4(name)
 }
 
 function toAscii(host: string): string {
