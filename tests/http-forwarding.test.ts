@@ -222,6 +222,24 @@ test("X-Forwarded-* that the gateway does not write are a trusted proxy's to sen
   assert.deepEqual(valuesOf(trusted?.fields ?? [], 'x-forwarded-prefix'), ['/a'])
 })
 
+test("routes see the forwarding fields of trusted proxies, and nobody else's", async (t) => {
+  const answer = (body: string) => ({ kind: 'respond', status: 200, headers: {}, body }) as const
+  const routeOf = async (name: string, trustedProxies: readonly string[]): Promise<string> => {
+    const { port } = await startDataPlane(t, {
+      routes: [{ headers: { [name]: 'told' }, action: answer('claimed') }, { action: answer('rest') }],
+      settings: { trustedProxies },
+    })
+    const connection = await TestConnection.open(t, port)
+    await connection.write(request(`${name}: told`))
+    return (await connection.response()).text
+  }
+  for (const name of ['x-forwarded-proto', 'forwarded', 'x-forwarded-user', 'x-request-id']) {
+    assert.equal(await routeOf(name, ['127.0.0.0/8']), 'claimed', name)
+    assert.equal(await routeOf(name, ['10.0.0.0/8']), 'rest', name)
+  }
+  assert.equal(await routeOf('x-other', []), 'claimed')
+})
+
 test('an upstream can get a Host of its own', async (t) => {
   const upstream = await RecordingUpstream.start(answerEach(ok()))
   t.after(() => upstream[Symbol.asyncDispose]())

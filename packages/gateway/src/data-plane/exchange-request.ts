@@ -112,6 +112,10 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     }
     this.receivedUrl = this.url
     const { router, routes } = this.generation
+    const { trusted } = this.client.forwarding
+    const claims = this.head.hasForwardingFields
+    // Nor is it for the router to believe: what a client says of itself would choose its route, and so its plugins.
+    if (claims && !trusted) this.#dropForwardingFields(false)
     const compiled = router.match(this.host, this.path, this.method, this.head.fields, match)
     if (compiled === null) return this.#noRoute(match.allow)
     const refused = oddities & ~compiled.allowedOddities
@@ -123,6 +127,7 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     this.routeName = compiled.name
     this.params = match.params
     if (compiled.usesTemplate) this.#matched = { rawParams: match.rawParams, rest: match.rest }
+    if (claims && trusted) this.#dropForwardingFields(true)
     return this.#admit(bodyLimit(compiled.plan.requestBodyBytesMax))
   }
 
@@ -140,14 +145,12 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     }
     this.pending = true
     this.owner.pendingRequests++
-    if (this.head.hasForwardingFields) this.#dropForwardingFields()
     return null
   }
 
   /** What a client says of itself is not for plugins or upstreams to believe; the gateway writes its own. */
-  #dropForwardingFields(): void {
+  #dropForwardingFields(trusted: boolean): void {
     const { fields } = this.head
-    const { trusted } = this.client.forwarding
     for (const name of fields.names()) {
       if (name === 'x-request-id' || isForwardingField(name, trusted)) fields.delete(name)
     }
