@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
+import { killProcesses, signalProcesses } from './support/processes.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -16,6 +17,8 @@ const CONFIG = {
   plugins: { keys: { config: { text: '${file:keys/public.txt}' } } },
   routes: [{ name: 'all', path: '/*', respond: { status: 404 } }],
 }
+
+const SUPERVISOR = 'cardea: supervisor'
 
 const PLUGIN = `export const PluginMain = (config) => ({
   name: 'keys',
@@ -47,6 +50,24 @@ test('what an included file says is live when it is saved', async (t) => {
     await dir.write({ 'keys/public.txt': `${text}\n` })
     await waitFor(async () => (await ask(gateway)) === text, 'the text that was saved')
   }
+})
+
+test('what an included file says that was saved while the supervisor was being replaced is live', async (t) => {
+  const { dir, gateway } = await withKeys(t)
+  // Stopped first: what is saved is seen by nobody, and stands there before there is a successor.
+  const missed = async (text: string, answer: string): Promise<void> => {
+    const supervisors = gateway.pids(SUPERVISOR)
+    signalProcesses(supervisors, 'SIGSTOP')
+    await dir.write({ 'keys/public.txt': `${text}\n` })
+    await killProcesses(supervisors)
+    await waitFor(async () => (await ask(gateway)) === answer, 'what the text stands for')
+  }
+  await missed('true', 'true')
+  // It can decide whether a plugin runs at all, too.
+  const keys = { config: { text: 'switched on' }, enabled: '${file:keys/public.txt}' }
+  await dir.write({ 'cardea.yaml': { ...CONFIG, plugins: { keys } } })
+  await waitFor(async () => (await ask(gateway)) === 'switched on', 'the config that was saved')
+  await missed('false', '')
 })
 
 test('a file that the config includes before it is there heals the change when it comes', async (t) => {

@@ -195,14 +195,14 @@ test('PluginLifecycle has a plugin quarantined with what its instances did, and 
   lifecycle.stopped()
   assert.deepEqual(steps, ['a quarantined', 'b active', 'a draining', 'b draining', 'a stopped', 'b stopped'])
   const adopted = new PluginLifecycle()
-  adopted.adopted({ ...plan, instances })
+  adopted.committed({ ...plan, instances }, [])
   const state = { kind: 'quarantined', generation: 7, instances: [{ name, harm: null }] }
   assert.deepEqual(stateIn(adopted, 'a'), state)
 })
 
-test('adopted() takes over what a plan runs, with name and version', () => {
+test('committed() takes over what a plan runs, with name and version', () => {
   const lifecycle = new PluginLifecycle()
-  lifecycle.adopted(planOf('a'))
+  lifecycle.committed(planOf('a'), [])
   assert.deepEqual(lifecycle.plugins, [
     { folder: folderOf('a'), name: 'a', version: '2.0.0', state: { kind: 'active', generation: 7 } },
   ])

@@ -109,15 +109,13 @@ export class PluginLifecycle {
     this.#move(found.folder, { kind: 'failed', stage: 'start', faults: [found.fault] })
   }
 
-  /** Every worker serves the plan. `quarantined`: what is known of the instances that it says are. */
+  /**
+   * Every worker serves the plan; one that was served already may be all that is known. `quarantined`: what is known of the
+   * instances that it says are.
+   */
   committed(plan: GenerationPlan, quarantined: readonly Quarantine[]): void {
-    for (const [folder, { name }] of foldersOf(plan)) this.#move(folder, servedState(plan, name, quarantined))
-  }
-
-  /** A plan that is served already; what it does not run is not known. */
-  adopted(plan: GenerationPlan): void {
     for (const [folder, { name, version }] of foldersOf(plan)) {
-      this.#step({ folder, name, version, state: servedState(plan, name, []) })
+      this.#step({ folder, name, version, state: servedState(plan, name, quarantined) })
     }
   }
 

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
+import type { GenerationPlan } from '../protocol/generation.ts'
 import { stopBuildService } from './build.ts'
-import type { Overlay } from './gather.ts'
+import type { Candidate, Overlay } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { quarantineOf } from './quarantine.ts'
 import { type Recollection, recollect } from './recollect.ts'
@@ -198,4 +199,30 @@ test('recollect() goes by what the workers have where the store has lost it', as
     })
     assert.equal(workshop.store.nextNumber(), 3)
   }
+})
+
+test('recollect() compares with what the workers were given where the variables of the config say something else by now', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': configOf('${file:secret.txt}'),
+    'secret.txt': 'old\n',
+    ...GUARD,
+  })
+  await commitIn(root)
+  const workshop = await workshopIn(root)
+  const recollected = async (running: GenerationPlan | null): Promise<Candidate> => {
+    const { reference } = await recollect({ workshop, log: workshop.log, running, newLifecycle })
+    return reference?.candidate ?? assert.fail('no generation')
+  }
+  const { plan: running } = await recollected(null)
+  await writeFiles(root, { 'secret.txt': 'new\n' })
+  const bodyOf = ({ plan }: Candidate): unknown =>
+    plan.routes.map(({ action }) => 'body' in action && action.body)
+  assert.deepEqual(bodyOf(await recollected(running)), ['old'])
+  // What serves nobody yet begins with what they say now.
+  assert.deepEqual(bodyOf(await recollected(null)), ['new'])
+  const { lifecycle } = await recollected(running)
+  assert.deepEqual(
+    lifecycle.plugins.map(({ state }) => state),
+    [{ kind: 'active', generation: 1 }],
+  )
 })

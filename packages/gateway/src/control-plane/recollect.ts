@@ -1,9 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { Reference } from './change.ts'
 import { NO_CONTROLS } from './controls.ts'
-import { type Overlay, restore, type Workshop } from './gather.ts'
+import { type Candidate, type Overlay, restore, type Workshop } from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 import { quarantineOf } from './quarantine.ts'
 import type { SecurityOutline } from './security-loss.ts'
@@ -14,7 +15,7 @@ import type { LastDecided, StoredConfig, StoredGeneration } from './store/types.
  * compared with, so a store that is damaged must not make it nothing: as much of it as can be read counts.
  */
 export interface Recollection {
-  /** Can be made again, and so be served. Beside `former`: an older one than that. */
+  /** Can be made again, and so be served; where it is served already, it is as it runs. Beside `former`: an older one than that. */
   readonly reference: Reference | null
   readonly former: Former | null
 }
@@ -106,15 +107,29 @@ function formerOf(plan: GenerationPlan): Former {
   return { number, overlay: { controls, pins: [] }, outline: plan }
 }
 
-async function restored(
-  record: StoredGeneration,
-  { workshop, log, newLifecycle }: RecollectOptions,
-): Promise<Reference | null> {
+async function restored(record: StoredGeneration, options: RecollectOptions): Promise<Reference | null> {
+  const { workshop, log, running, newLifecycle } = options
   try {
-    const candidate = await restore(workshop, record, newLifecycle())
+    const made = await restore(workshop, record, newLifecycle())
+    const candidate = running?.number === record.number ? asItRuns(made, running, newLifecycle()) : made
     return { candidate, settings: candidate.plan.settings }
   } catch (thrown) {
     log.error(`Cannot bring back generation ${record.number}, which served last: ${messageOf(thrown)}`)
     return null
   }
+}
+
+/**
+ * A generation is kept with `${…}` unexpanded, and what that stands for may have changed while no supervisor was there. What
+ * counts is what the workers were given: compared with anything else, the change would be taken for made already.
+ */
+function asItRuns(made: Candidate, running: GenerationPlan, lifecycle: PluginLifecycle): Candidate {
+  const { quarantined } = made.overlay.controls
+  if (isDeepStrictEqual({ ...made.plan, bundles: [] }, { ...running, bundles: [] })) {
+    made.lifecycle.committed(running, quarantined)
+    return made
+  }
+  lifecycle.committed(running, quarantined)
+  lifecycle.inherit(made.lifecycle)
+  return { ...made, plan: running, lifecycle }
 }

@@ -225,9 +225,10 @@ export class ControlRoom {
   async #adopted(reference: Reference, running: number): Promise<void> {
     const { log, workers, master } = this.#options
     const { plan, lifecycle, overlay } = reference.candidate
-    if (plan.number !== running) await this.#rollForward(plan)
+    const isUnknown = plan.number !== running
+    if (isUnknown) await this.#rollForward(plan)
     for (const { worker, reason } of (await workers.commit(plan)).failed) master.replaceWorker(worker, reason)
-    lifecycle.committed(plan, overlay.controls.quarantined)
+    if (isUnknown) lifecycle.committed(plan, overlay.controls.quarantined)
     this.#faults.committed(reference)
     this.#keepOutline(reference)
     log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })
