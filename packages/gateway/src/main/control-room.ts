@@ -119,17 +119,12 @@ export class ControlRoom {
       onCommitted: (reference, previous) => this.#onCommitted(reference, previous),
       newLifecycle: () => this.#newLifecycle(),
     })
-    this.#outcome = new StartOutcome({ serve, log, onEvent: (event) => this.#onEvent(event) })
-    this.#housekeeping = new Housekeeping({ store, log, draining: this.#draining, engine: this.#engine })
-    this.#faults = new FaultPolicy({
-      engine: this.#engine,
-      workers,
-      store,
-      log,
-      onEvent: (event) => this.#onEvent(event),
-    })
     const engine = this.#engine
-    const faults = this.#faults
+    const onEvent = this.#onEvent.bind(this)
+    this.#outcome = new StartOutcome({ serve, log, onEvent })
+    this.#housekeeping = new Housekeeping({ store, log, draining: this.#draining, engine })
+    const faults = new FaultPolicy({ engine, workers, store, log, onEvent })
+    this.#faults = faults
     const directory = directoryOf(serve.source)
     const config = serve.source.kind === 'file' ? serve.source.file : null
     const shown = { engine, workers, faults, store, events, startedAt, directory, config, addresses }
