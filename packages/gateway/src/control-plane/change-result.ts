@@ -45,10 +45,15 @@ export function askerLeft(): GatewayError {
   return new GatewayError('CONTROL_LOST', 'Whoever asked for the change has left, so it is not made.')
 }
 
+/** What was read instead of what stands in these files. */
+export type StoredTexts = ReadonlyMap<string, string>
+
 /** Problems with places in files, which is what all stages up to `resolve` find. */
 export function failedByFiles(
   problems: readonly (ConfigProblem & Partial<Pick<ChangeProblem, 'stage' | 'plugin'>>)[],
+  stored: StoredTexts = new Map(),
 ): ChangeFailed {
+  const textOf = (file: string): string | null => stored.get(file) ?? sourceTextOf(file)
   return new ChangeFailed(
     problems.map((problem) => {
       const { code, message, file, line, column } = problem
@@ -60,7 +65,7 @@ export function failedByFiles(
         line,
         column,
         plugin: problem.plugin ?? null,
-        frame: frameOf(problem),
+        frame: codeFrame(problem, textOf)?.join('\n') ?? null,
         stack: null,
       }
     }),
@@ -87,13 +92,8 @@ export function failedByThrow(
     line: place.line,
     column: place.column,
     plugin: thrown instanceof GatewayError ? thrown.plugin : null,
-    frame: place.file === '' ? null : frameOf(place),
+    frame: found?.frame ?? null,
     stack: cause instanceof Error ? (cause.stack ?? null) : null,
   }
   return new ChangeFailed([problem], code === 'WORKER_LOST' || code === 'TRIAL_FAILED')
-}
-
-/** The line with a caret under the place; null when the file is not at hand. */
-function frameOf(place: Parameters<typeof codeFrame>[0]): string | null {
-  return codeFrame(place, sourceTextOf)?.join('\n') ?? null
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { stopBuildService } from './build.ts'
 import { ChangeFailed } from './change-result.ts'
-import { gather } from './gather.ts'
+import { gather, restore } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { NO_OVERLAY } from './recollect.ts'
 import { sha256 } from './store/blobs.ts'
@@ -93,4 +93,24 @@ test('gather() serves the config of a pinned generation, and never the rejected 
   }
   assert.equal((await gathered(1)()).plan.settings.viaName, 'one')
   await assert.rejects(gathered(7), { code: 'GENERATION_UNKNOWN', message: /"cardea release config"/ })
+})
+
+test('restore() shows what is wrong with a stored config by its own text, not by what stands in the file', async (t) => {
+  t.after(() => delete process.env.CARDEA_TEST_VIA)
+  process.env.CARDEA_TEST_VIA = 'one'
+  const root = await folderOf(t, { 'cardea.yaml': 'workers: 1\nvia: ${CARDEA_TEST_VIA}\n' })
+  await commitIn(root)
+  delete process.env.CARDEA_TEST_VIA
+  await writeFiles(root, { 'cardea.yaml': '# rejected\n# rejected\n' })
+  const workshop = await workshopIn(root)
+  const record = workshop.store.latest() ?? assert.fail('nothing was committed')
+  const failed = await restore(workshop, record, new PluginLifecycle()).then(
+    () => assert.fail('it was taken'),
+    (thrown: unknown) => thrown,
+  )
+  assert.ok(failed instanceof ChangeFailed)
+  assert.deepEqual(
+    failed.problems.map(({ line, frame }) => [line, frame]),
+    [[2, '2 | via: ${CARDEA_TEST_VIA}\n  |      ^']],
+  )
 })

@@ -8,7 +8,7 @@ import type { GenerationPlan } from '../protocol/generation.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
 import type { BuiltPlugin } from './build.ts'
 import type { BuildCache } from './build-cache.ts'
-import { failedByFiles } from './change-result.ts'
+import { failedByFiles, type StoredTexts } from './change-result.ts'
 import { readDisk, readPlugins } from './disk.ts'
 import { withFurtherProblems } from './further-problems.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
@@ -71,21 +71,22 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
   const { number, lifecycle } = options
   const overlay = await editedOverlay(workshop, options)
   const { controls, pins } = overlay
-  const loaded = notCutShort(await loadConfig(workshop, pins), workshop)
+  const texts = new Map<string, string>()
+  const loaded = notCutShort(await loadConfig(workshop, pins, texts), workshop)
   const stored = await pinnedPlugins(workshop.store, pins)
   const files = {
-    pinned: await restorePlugins(workshop.store, stored),
+    pinned: await restorePlugins(workshop.store, stored, texts),
     controls,
     build: (plugins: readonly VerifiedPlugin[]) => workshop.builds.build(plugins),
   }
   const { findRouteProblems } = workshop
-  if (!loaded.ok) throw failedByFiles(await withFurtherProblems(loaded, findRouteProblems, files))
-  const config = accept(loaded, workshop)
+  if (!loaded.ok) throw failedByFiles(await withFurtherProblems(loaded, findRouteProblems, files), texts)
+  const config = accept(loaded, workshop, texts)
   const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
   const prepared = await prepareGeneration({ ...files, config, number, lifecycle, directories })
   const misrouted = routeProblems(config, findRouteProblems)
-  if (!prepared.ok) throw failedByFiles(alsoProblems(misrouted, prepared.problems))
-  if (misrouted.length > 0) throw failedByFiles(misrouted)
+  if (!prepared.ok) throw failedByFiles(alsoProblems(misrouted, prepared.problems), texts)
+  if (misrouted.length > 0) throw failedByFiles(misrouted, texts)
   return {
     ...prepared,
     config,
@@ -127,11 +128,12 @@ async function remake(
 ): Promise<Candidate> {
   const { store, builds } = workshop
   const { controls } = overlay
+  const texts = new Map<string, string>()
   const loaded =
     record.config.kind === 'file'
-      ? await loadText(record.config.file, await store.configText(record.config.textHash))
+      ? await loadText(record.config.file, await store.configText(record.config.textHash), texts)
       : configForTarget(record.config.url, record.config)
-  const config = accept(loaded, workshop)
+  const config = accept(loaded, workshop, texts)
   const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
   const only =
     filesOf === undefined
@@ -154,11 +156,11 @@ async function remake(
     lifecycle,
     directories: only.size === 0 ? null : directories,
     only,
-    pinned: await restorePlugins(store, stored),
+    pinned: await restorePlugins(store, stored, texts),
     controls,
     build: (plugins) => builds.buildSome(plugins),
   })
-  if (!prepared.ok) throw failedByFiles(prepared.problems)
+  if (!prepared.ok) throw failedByFiles(prepared.problems, texts)
   return {
     ...prepared,
     config,
@@ -207,7 +209,11 @@ async function editedOverlay(
   return edit === undefined ? holding : edit(holding, disk)
 }
 
-async function loadConfig({ source, store }: Workshop, pins: readonly Pin[]): Promise<LoadResult> {
+async function loadConfig(
+  { source, store }: Workshop,
+  pins: readonly Pin[],
+  texts: Map<string, string>,
+): Promise<LoadResult> {
   if (source.kind === 'target') {
     const { url, port, directory } = source
     return configForTarget(url, { directory, ...(port === null ? {} : { port }) })
@@ -222,7 +228,7 @@ async function loadConfig({ source, store }: Workshop, pins: readonly Pin[]): Pr
     throw new GatewayError('GENERATION_UNKNOWN', `${reason} "cardea release config" lets the file run.`)
   }
   if (record.config.kind !== 'file') return loadConfigFile(source.file)
-  return loadText(source.file, await store.configText(record.config.textHash))
+  return loadText(source.file, await store.configText(record.config.textHash), texts)
 }
 
 /**
@@ -240,13 +246,19 @@ function notCutShort(loaded: LoadResult, { store }: Workshop): LoadResult {
   return { ok: false, problems: [fileProblem('CONFIG_INVALID', place, 'settings, or "{}"', message)] }
 }
 
-function loadText(file: string, text: string): Promise<LoadResult> {
+/** `texts` gets what counts instead of what stands in the file. */
+function loadText(file: string, text: string, texts: Map<string, string>): Promise<LoadResult> {
+  texts.set(file, text)
   return loadConfigFile(file, { readFile: async (path) => (path === file ? text : readTextFile(path)) })
 }
 
 /** The config, with what the start's options say over it. */
-function accept(loaded: LoadResult, { debug, quiet }: Pick<Workshop, 'debug' | 'quiet'>): LoadedConfig {
-  if (!loaded.ok) throw failedByFiles(loaded.problems)
+function accept(
+  loaded: LoadResult,
+  { debug, quiet }: Pick<Workshop, 'debug' | 'quiet'>,
+  texts?: StoredTexts,
+): LoadedConfig {
+  if (!loaded.ok) throw failedByFiles(loaded.problems, texts)
   const { value } = loaded.config
   return { ...loaded.config, isWatched: quiet, value: { ...value, debug: debug || value.debug } }
 }
@@ -267,25 +279,36 @@ async function pinnedPlugins(
 async function restorePlugins(
   store: GenerationStore,
   stored: ReadonlyMap<string, StoredPlugin | null>,
+  texts: Map<string, string>,
 ): Promise<ReadonlyMap<string, BuiltPlugin | null>> {
   const restored = [...stored].map(
     async ([folder, plugin]): Promise<[string, BuiltPlugin | null]> => [
       folder,
-      plugin === null ? null : await restorePlugin(store, plugin),
+      plugin === null ? null : await restorePlugin(store, plugin, texts),
     ],
   )
   return new Map(await Promise.all(restored))
 }
 
-/** The plugin as it was when it was stored. Throws ChangeFailed when its manifest is not valid any more. */
-async function restorePlugin(store: GenerationStore, plugin: StoredPlugin): Promise<BuiltPlugin> {
+/**
+ * The plugin as it was when it was stored. Throws ChangeFailed when its manifest is not valid any more. `texts` gets the
+ * manifest, which counts instead of what stands in the file.
+ */
+async function restorePlugin(
+  store: GenerationStore,
+  plugin: StoredPlugin,
+  texts: Map<string, string>,
+): Promise<BuiltPlugin> {
   const { manifestText, bundle } = await store.loadPlugin(plugin)
   const { origin, entryFile } = plugin
   const read = await readManifest(plugin.folder, {
-    readFile: async () => manifestText,
+    readFile: async (file) => {
+      texts.set(file, manifestText)
+      return manifestText
+    },
     isBuiltIn: origin === 'built-in',
   })
-  if (!read.ok) throw failedByFiles(read.problems)
+  if (!read.ok) throw failedByFiles(read.problems, texts)
   return { manifest: read.manifest, origin, entryFile, bundle, libraryFiles: [] }
 }
 

@@ -1,12 +1,20 @@
 import { dirname, sep } from 'node:path'
 import { GatewayError } from '../base/errors.ts'
-import type { GenerationPlan } from '../protocol/generation.ts'
+import { codeFrame } from '../config/render-problems.ts'
+import { mappedTexts } from '../config/source-text.ts'
+import type { Position } from '../config/types.ts'
+import type { BundlePlan, GenerationPlan } from '../protocol/generation.ts'
 import type { PluginFault } from '../protocol/plugin-state.ts'
 
 export interface StartFault {
   /** Of the plugin whose fault it is. */
   readonly folder: string
   readonly fault: PluginFault
+  /**
+   * The line of the fault with a caret below it, as it was when it was compiled: what ran may be stored, and its files say
+   * something else by now. Null when that text is not kept.
+   */
+  readonly frame: string | null
 }
 
 /**
@@ -23,21 +31,30 @@ export function startFaultOf(plan: GenerationPlan, thrown: unknown): StartFault 
   const bundle = plan.bundles.find(({ codeHash }) => codeHash === instance?.codeHash)
   if (bundle === undefined) return null
   const folder = dirname(bundle.entryFile)
-  const place = topmostLine(cause instanceof Error ? (cause.stack ?? '') : '', folder)
-  return {
-    folder,
-    fault: { code, message, ...(place ?? { file: bundle.entryFile, line: 1, column: 1 }) },
+  const texts = textsOf(bundle, folder)
+  const lines = linesIn(cause instanceof Error ? (cause.stack ?? '') : '', folder)
+  // A library of the plugin's is in its folder too, and its text is not kept.
+  const place = lines.find(({ file }) => texts.has(file)) ??
+    lines[0] ?? { file: bundle.entryFile, line: 1, column: 1 }
+  const frame = codeFrame(place, (file) => texts.get(file) ?? null)
+  return { folder, fault: { code, message, ...place }, frame: frame?.join('\n') ?? null }
+}
+
+function textsOf({ sourceMap }: BundlePlan, folder: string): ReadonlyMap<string, string> {
+  try {
+    return mappedTexts(JSON.parse(sourceMap), folder)
+  } catch {
+    return new Map()
   }
 }
 
-function topmostLine(stack: string, folder: string): Omit<PluginFault, 'code' | 'message'> | null {
-  for (const frame of stack.split('\n')) {
-    if (!/^\s+at /.test(frame)) continue
+function linesIn(stack: string, folder: string): Position[] {
+  return stack.split('\n').flatMap((frame) => {
+    if (!/^\s+at /.test(frame)) return []
     const start = frame.indexOf(`${folder}${sep}`)
     const found = start < 0 ? null : /^(.+):(\d+):(\d+)\)?$/.exec(frame.slice(start))
     // A line of the bundle that stands in no file of the plugin.
-    if (found?.[1] === undefined || found[1].endsWith(' (bundled)')) continue
-    return { file: found[1], line: Number(found[2]), column: Number(found[3]) }
-  }
-  return null
+    if (found?.[1] === undefined || found[1].endsWith(' (bundled)')) return []
+    return [{ file: found[1], line: Number(found[2]), column: Number(found[3]) }]
+  })
 }

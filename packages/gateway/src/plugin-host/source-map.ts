@@ -1,6 +1,7 @@
 import { dirname, resolve, sep } from 'node:path'
 import { originalPositionFor, TraceMap } from '@jridgewell/trace-mapping'
 import { codeFrame } from '../config/render-problems.ts'
+import { mappedTexts } from '../config/source-text.ts'
 import type { Position } from '../config/types.ts'
 
 /** The parts of a bundle that its stack frames are mapped by. */
@@ -71,15 +72,10 @@ export function stackMapper(mapped: MappedCode): StackMapper {
 
 function openMap({ filename, sourceMap }: MappedCode, folder: string): KnownMap {
   const map = new TraceMap(sourceMap)
-  const texts = map.sources.map((source, index) => [source, map.sourcesContent?.[index]] as const)
   return {
     frame: new RegExp(`${escapeRegExp(filename)}:(\\d+):(\\d+)`, 'g'),
     map,
-    texts: new Map(
-      texts.flatMap(([source, text]) =>
-        source === null || typeof text !== 'string' ? [] : [[resolve(folder, source), text]],
-      ),
-    ),
+    texts: mappedTexts(map, folder),
   }
 }
 
