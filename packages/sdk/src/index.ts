@@ -199,7 +199,8 @@ export interface Response extends Body {
   status: number
   /**
    * In `handle`: edits that are recorded and replayed on whatever response comes. In `onResponse`: the response's
-   * own fields.
+   * own fields. What frames the message or belongs to the connection is the gateway's to write. One field is the plugin's:
+   * the `upgrade` of a response whose status is 426, set before it. It goes with that status, and with no other response.
    */
   readonly headers: Fields
   /** As those of the request. Those go on to the client whose names no plugin set, appended or deleted in `headers`. */

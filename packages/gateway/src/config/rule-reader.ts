@@ -71,16 +71,22 @@ const FRAMING_FIELDS = new Set([
   'upgrade',
 ])
 
-/** Refuses fields that would break the framing of a configured response, and two fields of one name. */
-export function checkResponseFields(reader: RuleReader, pointer: string): void {
+/**
+ * Refuses fields that would break the framing of the configured response at this place, and two fields of one name. A 426
+ * has to say what to upgrade to (RFC 9110, 15.5.22).
+ */
+export function checkResponseFields(reader: RuleReader, response: string): void {
   const seen = new Set<string>()
-  for (const [at, name] of reader.members(pointer)) {
+  const asksForUpgrade = reader.read(`${response}/status`) === 426
+  for (const [at, name] of reader.members(`${response}/headers`)) {
     const lower = name.toLowerCase()
-    if (FRAMING_FIELDS.has(lower)) {
+    const isUpgrade = lower === 'upgrade'
+    if (FRAMING_FIELDS.has(lower) && !(isUpgrade && asksForUpgrade)) {
+      const exception = isUpgrade ? ', but for that of status 426' : ''
       reader.report({
         pointer: at,
         expected: 'another field',
-        message: `The field "${name}" in a configured response is set by the gateway itself: leave it out.`,
+        message: `The field "${name}" in a configured response is set by the gateway itself${exception}: leave it out.`,
         atKey: true,
       })
     }

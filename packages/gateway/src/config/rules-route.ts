@@ -18,7 +18,7 @@ export function checkRoutes(reader: RuleReader): void {
     checkAction(reader, route, upstreams)
     checkPathChanges(reader, route)
     checkHeaderMatches(reader, route)
-    checkResponseFields(reader, `${route}/respond/headers`)
+    checkResponseFields(reader, `${route}/respond`)
     checkTwins(reader, route, matches)
   }
 }

@@ -271,6 +271,18 @@ const CASES: readonly [what: string, text: string, key: string, message: RegExp,
     /set by the gateway/,
   ],
   [
+    'an upgrade that no 426 asks for',
+    route('respond: { status: 400, headers: { Upgrade: "h2c" } }'),
+    'routes[0].respond.headers.Upgrade',
+    /set by the gateway itself, but for that of status 426/,
+  ],
+  [
+    'another framing field in a 426',
+    route('respond: { status: 426, headers: { upgrade: "h2c", connection: upgrade } }'),
+    'routes[0].respond.headers.connection',
+    /set by the gateway/,
+  ],
+  [
     'a framing field in a fallback',
     'plugins: { a: { on_failure: { fallback: { headers: { connection: close } } } } }',
     'plugins.a.on_failure.fallback.headers.connection',
@@ -320,6 +332,11 @@ for (const [what, text] of [
   ['hosts with ports and in Unicode', route('upstream: api, hosts: ["a:8443", "[::1]:1", "*.bücher.de:80"]')],
   ['names that every path has', route('upstream: api, paths: ["/a/:id/*", "/b/:id/*"], rewrite: "/:id/*"')],
   ['a redirect with a port', route('redirect: { to: "https://a:8443/*" }')],
+  [
+    'a 426 that says what to upgrade to',
+    `${route('respond: { status: 426, headers: { Upgrade: h2c } }')}
+plugins: { cors: { on_failure: { fallback: { status: 426, headers: { upgrade: h2c } } } } }`,
+  ],
   ['a prefix that is a path itself', route('upstream: api, paths: [/a, /a/*], strip_prefix: /a')],
   [
     'routes that differ in method or header only',

@@ -66,7 +66,7 @@ function checkFallbacks(reader: RuleReader): void {
   const places = ['/plugins', ...reader.members('/routes').map(([pointer]) => `${pointer}/plugins`)]
   for (const place of places) {
     for (const [pointer] of reader.members(place)) {
-      checkResponseFields(reader, `${pointer}/on_failure/fallback/headers`)
+      checkResponseFields(reader, `${pointer}/on_failure/fallback`)
     }
   }
 }

@@ -91,6 +91,9 @@ export const FIELD_VALUE = Type.String({
 
 export const FIELDS = (description: string) => record(FIELD_NAME, FIELD_VALUE, { description, default: {} })
 
+export const RESPONSE_FIELDS =
+  'Header fields of the response. What frames it or belongs to the connection is written by the gateway, but for the `upgrade` of a 426, which has to say what to upgrade to.'
+
 export const FIELD_MATCHES = record(
   FIELD_NAME,
   Type.Union([FIELD_VALUE, Type.Literal(true, { description: 'The field is there, whatever its value.' })]),
@@ -106,7 +109,7 @@ const FALLBACK = Type.Object(
     status: defaulted(
       Type.Integer({ minimum: 200, maximum: 599, default: 503, description: 'Status code of the response.' }),
     ),
-    headers: defaulted(FIELDS('Header fields of the response.')),
+    headers: defaulted(FIELDS(RESPONSE_FIELDS)),
     body: defaulted(Type.String({ default: '', description: 'Content of the response.' })),
   },
   { additionalProperties: false, description: 'The response that is sent when the plugin fails.' },

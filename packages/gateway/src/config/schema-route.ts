@@ -1,5 +1,5 @@
 import { Type } from 'typebox'
-import { defaulted, FIELD_MATCHES, FIELDS, NAME, size } from './schema-parts.ts'
+import { defaulted, FIELD_MATCHES, FIELDS, NAME, RESPONSE_FIELDS, size } from './schema-parts.ts'
 import { PLUGIN_ENTRIES } from './schema-plugin.ts'
 
 const HOST =
@@ -12,7 +12,7 @@ const RESPOND = Type.Object(
     status: defaulted(
       Type.Integer({ minimum: 200, maximum: 599, default: 200, description: 'Status code of the response.' }),
     ),
-    headers: defaulted(FIELDS('Header fields of the response.')),
+    headers: defaulted(FIELDS(RESPONSE_FIELDS)),
     body: defaulted(Type.String({ default: '', description: 'Content of the response.' })),
   },
   { additionalProperties: false, description: 'Answers by itself, without an upstream.' },

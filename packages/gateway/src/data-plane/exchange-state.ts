@@ -3,7 +3,8 @@ import { GatewayError } from '../base/errors.ts'
 import type { HostPolicy } from '../protocol/generation.ts'
 import { BodyFlow } from './body/body-flow.ts'
 import type { BodyPort } from './body/body-port.ts'
-import { type ExchangeView, type PendingAnswer, Phase, type SavedMessage } from './chain/exchange-view.ts'
+import { type ExchangeView, Phase, type SavedMessage } from './chain/exchange-view.ts'
+import { PendingAnswer } from './chain/pending-answer.ts'
 import { type EditStep, ResponseEdits } from './chain/response-edits.ts'
 import { editedSearch } from './edited-search.ts'
 import { FieldLines } from './fields.ts'
@@ -197,12 +198,18 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   }
 
   get answer(): PendingAnswer {
-    this.#answer ??= { status: 0, content: null, sent: false }
+    this.#answer ??= new PendingAnswer()
     return this.#answer
   }
 
   get hasAnswer(): boolean {
     return this.#answer !== null
+  }
+
+  /** An Upgrade says what a 101 switches to, and what a 426 asks for (RFC 9110, 15.2.2 and 15.5.22); no other has one. */
+  changeStatus(status: number): void {
+    if (status !== this.responseStatus) this.responseFields.delete('upgrade')
+    this.responseStatus = status
   }
 
   protected get hasEdits(): boolean {

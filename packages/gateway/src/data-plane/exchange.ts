@@ -20,8 +20,6 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   /** The upstream's status lets no content follow its head, whatever plugins make of it. */
   #cameEmpty = false
   #cameAsHttp10 = false
-  /** The protocols that a 426 of the upstream asks for. */
-  #upgradeAsked: string | null = null
   /** Content of an answer that the gateway or a plugin made. */
   #content: Buffer | null = null
   #contentFed = false
@@ -36,13 +34,13 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
 
   onUpstreamHead(response: UpstreamResponse): void {
     this.meter?.answered()
-    const { status, contentLength } = response
+    const { status, contentLength, fields } = response
     this.#cameEmpty = status === 304 || status === 204
     this.#cameAsHttp10 = response.minorVersion === 0
-    if (status === 426) this.#upgradeAsked = response.upgrade
+    if (status === 426 && response.upgrade !== null) fields.append('upgrade', response.upgrade)
     // A plugin made HEAD of another method: the length is that of content which will not come.
     const isEmpty = this.method === 'HEAD' && this.head.method !== 'HEAD'
-    this.#takeResponse(status, response.fields, isEmpty ? 0 : contentLength)
+    this.#takeResponse(status, fields, isEmpty ? 0 : contentLength)
     if (status === 101) this.#prepareTunnel(response.upgrade ?? '')
     else if (!this.requestEnded) this.client.pauseBody()
     this.inUpstreamCall = true
@@ -71,13 +69,6 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
     this.responseFields.append('upgrade', upgrade)
   }
 
-  /** A 426 has to say what to upgrade to (RFC 9110, 15.5.22); HTTP/1.0 does not know the field (7.8). */
-  #askForUpgrade(): void {
-    const upgrade = this.#upgradeAsked
-    if (upgrade === null || this.leg === null || this.protocol !== 'HTTP/1.1') return
-    this.responseFields.append('upgrade', upgrade)
-  }
-
   #respond(error: ExchangeError | null): void {
     if (this.run === null) {
       this.onResponded()
@@ -102,7 +93,8 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
     this.#hasContent = this.mayHaveContent
     const isAsItCame = this.responseFlow === null || !this.responseFlow.changed
     if (this.#hasContent && this.#cameEmpty && this.leg !== null && isAsItCame) this.responseLength = 0
-    if (status === 426) this.#askForUpgrade()
+    // HTTP/1.0 does not know the field (RFC 9110, 7.8).
+    if (status === 426 && this.protocol !== 'HTTP/1.1') this.responseFields.delete('upgrade')
     this.statusSent = status
     const { via, viaHttp10, shownNumber } = this.generation
     this.responseFields.append('via', this.#cameAsHttp10 && this.leg !== null ? viaHttp10 : via)
@@ -178,7 +170,6 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
     this.#tunnel = false
     this.dropLeg()
     this.responseFields.delete('connection')
-    this.responseFields.delete('upgrade')
     this.responseLength = 0
   }
 
@@ -210,8 +201,8 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
 
   onAnswered(): void {
     this.meter?.handled()
-    const { status, content } = this.answer
-    this.answerWith({ status, fields: new FieldLines(), content }, null)
+    const { status, content, fields } = this.answer
+    this.answerWith({ status, fields: fields ?? new FieldLines(), content }, null)
   }
 
   onHookFailed(failure: HookFailure): void {

@@ -117,8 +117,7 @@ export class ChainRun extends HookWait {
       context.entry.guard.calls++
       if (context.wantsResponse) this.#wantsResponse = true
       else context.entry.guard.onProbed(context)
-      answer.status = 0
-      answer.content = null
+      answer.clear()
       return !this.#ended
     }
     if (result === false && answer.status !== 0) {
@@ -139,9 +138,7 @@ export class ChainRun extends HookWait {
     this.#note(context, 'handle', thrown)
     const { answer, edits } = this.user
     edits.truncate(this.#mark)
-    answer.status = 0
-    answer.content = null
-    answer.sent = false
+    answer.clear()
     context.transforms = null
     if (isPassedOver(plan, failure) && this.#takeBack(context)) {
       context.outcome = 'skipped'

@@ -3,19 +3,12 @@ import type { GatewayError } from '../../base/errors.ts'
 import type { BodyFlow } from '../body/body-flow.ts'
 import type { FieldLines, SavedLines } from '../fields.ts'
 import type { Sweeper } from '../sweeper.ts'
+import type { PendingAnswer } from './pending-answer.ts'
 import type { EditStep, ResponseEdits } from './response-edits.ts'
 
 /** Which hooks an exchange is running. */
 export const Phase = { handle: 0, response: 1, sent: 2 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
-
-/** The content and status that a hook gives with `send`, before its fields. */
-export interface PendingAnswer {
-  status: number
-  content: Buffer | null
-  /** By `send`, `json` or `redirect`, and not only by setting a status. */
-  sent: boolean
-}
 
 /** A message, the body apart (see `BodyFlow.tryOut`), as it was before a plugin that may be passed over changed it. */
 export type SavedMessage = SavedRequest | SavedResponse
@@ -76,7 +69,9 @@ export interface ExchangeView {
   /** The message at hand, before a plugin changes it that may be passed over. */
   save(): SavedMessage
 
-  responseStatus: number
+  readonly responseStatus: number
+  /** By a plugin. What goes with the old status alone is no field of the response any more. */
+  changeStatus(status: number): void
   readonly responseFields: FieldLines
   /** The same for the response, besides `edits`. */
   noteResponseEdit(name: string): void

@@ -72,6 +72,13 @@ const editableField = remembering((name) => {
   return new EditableField(checked)
 })
 
+/** The same for a response's fields. Whether there may be an Upgrade depends on the status. */
+const editableResponseField = remembering((name) => {
+  const checked = checkedFieldName(name)
+  if (checked !== 'upgrade') refuseFraming(checked)
+  return new EditableField(checked)
+})
+
 /** What a view shows, and what edits do to it. */
 interface FieldsAccess {
   lines(context: HookContext): FieldLines
@@ -197,39 +204,58 @@ export const RESPONSE_FIELDS: FieldsAccess = {
     if (exchange.phase !== Phase.handle) return exchange.responseFields
     const recorded = new FieldLines()
     exchange.edits.replayOn(recorded)
+    const own = exchange.hasAnswer ? exchange.answer.fields : null
+    if (own !== null) recorded.lines.push(...own.lines)
     return recorded
   },
 
   set(context, given, value) {
-    const field = editableField(given)
+    const field = editableResponseField(given)
     const { name } = field
     editedResponse(context, name).set(name, field.checked(value))
   },
 
   append(context, given, value) {
-    const field = editableField(given)
+    const field = editableResponseField(given)
     const { name } = field
     editedResponse(context, name).append(name, field.checked(value))
   },
 
   delete(context, given) {
-    const { name } = editableField(given)
+    const { name } = editableResponseField(given)
     editedResponse(context, name).delete(name)
   },
 }
 
-function editedResponse(context: HookContext, name: string): Pick<FieldLines, 'set' | 'append' | 'delete'> {
+type EditableFields = Pick<FieldLines, 'set' | 'append' | 'delete'>
+
+function editedResponse(context: HookContext, name: string): EditableFields {
   const { exchange } = context
   if (exchange.phase === Phase.sent)
     throw new TypeError('The response head has been sent; its fields are final')
   if (exchange.phase === Phase.handle) {
     context.checkInHandle()
-    return exchange.edits
+    return name === 'upgrade' ? upgradeOf(exchange) : exchange.edits
   }
+  if (name === 'upgrade' && exchange.responseStatus !== 426) refuseUpgrade()
   context.checkInResponse()
   context.willEdit()
   exchange.noteResponseEdit(name)
   return exchange.responseFields
+}
+
+/** Never among what is recorded: that would be replayed on a 101 of the upstream too. */
+function upgradeOf({ answer }: ExchangeView): EditableFields {
+  if (answer.status !== 426) refuseUpgrade()
+  answer.fields ??= new FieldLines()
+  return answer.fields
+}
+
+function refuseUpgrade(): never {
+  throw new TypeError(
+    'Field "upgrade" belongs to the connection; the gateway writes it itself, but for that of an answer with status 426: ' +
+      'set the status first',
+  )
 }
 
 /** Trailer fields: to read. */

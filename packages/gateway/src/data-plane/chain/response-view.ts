@@ -27,11 +27,13 @@ export class ResponseView implements Response {
     }
     if (exchange.phase === Phase.handle) {
       this.#context.checkInHandle()
-      exchange.answer.status = status
+      const { answer } = exchange
+      if (answer.status !== status) answer.fields = null
+      answer.status = status
     } else if (exchange.phase === Phase.response) {
       this.#context.checkInResponse()
       this.#context.willEdit()
-      exchange.responseStatus = status
+      exchange.changeStatus(status)
     } else throw new TypeError('The response head has been sent; its status is final')
   }
 
@@ -50,8 +52,9 @@ export class ResponseView implements Response {
       throw new TypeError('send, json and redirect belong to handle; set status and setBody in onResponse')
     }
     this.#context.checkInHandle()
-    this.#setHeaders(init.headers ?? {})
+    // Before the fields: which of them there may be depends on it.
     if (init.status !== undefined || exchange.answer.status === 0) this.status = init.status ?? 200
+    this.#setHeaders(init.headers ?? {})
     if (typeof body === 'string' && !this.headers.has('content-type')) {
       this.headers.set('content-type', 'text/plain; charset=utf-8')
     }
