@@ -209,6 +209,65 @@ test('when every target refuses, each was tried once, and the answer is 502', as
   )
 })
 
+// How often a request is tried.
+
+test('a request tries no more connections than `tries.max`', async (t) => {
+  const target = await upstreamWith(t, answerEach(ok()))
+  const dead = DEAD_PORTS.map((port) => `http://127.0.0.1:${port}`)
+  const answerBy = async (triesMax: number): Promise<string> => {
+    const { port } = await startDataPlane(t, { to: [...dead, target.url], upstream: { triesMax } })
+    return ask(await TestConnection.open(t, port))
+  }
+  assert.equal(await answerBy(dead.length), 'UPSTREAM_CONNECT_FAILED')
+  assert.equal(target.connections.length, 0)
+  assert.equal(await answerBy(dead.length + 1), 'ok')
+})
+
+test('no try starts later than `tries.timeout` after the first', async (t) => {
+  const target = await upstreamWith(t, answerEach(ok()))
+  const full = `http://127.0.0.1:${await fullPort(t)}`
+  const answerBy = async (triesTimeoutMs: number): Promise<string> => {
+    const upstream = { triesTimeoutMs, connectTimeoutMs: 200 }
+    const { port } = await startDataPlane(t, { to: [full, target.url], upstream })
+    return ask(await TestConnection.open(t, port))
+  }
+  assert.equal(await answerBy(1), 'UPSTREAM_CONNECT_TIMEOUT')
+  assert.equal(target.connections.length, 0)
+  assert.equal(await answerBy(60_000), 'ok')
+})
+
+test('a request that an idle connection lost is sent again if it may be tried twice', async (t) => {
+  const resetsSecond: UpstreamScript = (peer) => {
+    if (!peer.pending.endsWith('\r\n\r\n')) return
+    const isSecond = /^GET \/second /.test(peer.take(peer.pending.length))
+    if (peer.index === 0 && isSecond) peer.reset()
+    else peer.write(ok())
+  }
+  for (const [triesMax, answer] of [
+    [1, 'UPSTREAM_CLOSED'],
+    [2, 'ok'],
+  ] as const) {
+    const { connection } = await gatewayWith(t, resetsSecond, { triesMax })
+    assert.equal(await ask(connection, get('/first')), 'ok')
+    assert.equal(await ask(connection, get('/second')), answer)
+  }
+})
+
+test('targets whose queue is full are no tries', async (t) => {
+  const busy = await Promise.all(Array.from({ length: 3 }, () => upstreamWith(t, silent)))
+  const free = await upstreamWith(t, answerEach(ok('free')))
+  const { port } = await startDataPlane(t, {
+    to: [...busy.map(({ url }) => url), free.url],
+    upstream: { connectionsMax: 1, queueMax: 0, triesMax: 1 },
+  })
+  for (const target of busy) {
+    await (await TestConnection.open(t, port)).write(get('/held'))
+    await waitFor(() => target.requests.length === 1, 'the request that is held')
+  }
+  const client = await TestConnection.open(t, port)
+  for (let round = 0; round < 4; round++) assert.equal(await ask(client), 'free')
+})
+
 test('a target is left alone after failures in a row, and comes back', async (t) => {
   let broken = true
   const flaky = await upstreamWith(t, (peer) => {

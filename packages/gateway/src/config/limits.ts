@@ -68,6 +68,9 @@ export const UPSTREAM_DEFAULTS = {
   idleConnectionsMax: 128,
   queueMax: 1_024,
   queueTimeoutMs: 5_000,
+  /** A request does not go round all of many targets that are down, nor for longer than its client may wait. */
+  triesMax: 3,
+  triesTimeoutMs: 10_000,
   connectTimeoutMs: 5_000,
   responseTimeoutMs: 60_000,
   idleTimeoutMs: 60_000,

@@ -121,6 +121,8 @@ function toUpstream(name: string, upstream: UpstreamFile): UpstreamPlan {
     idleConnectionsMax: Math.min(upstream.connections_max, upstream.idle_connections_max),
     queueMax: upstream.queue.max,
     queueTimeoutMs: milliseconds(upstream.queue.timeout),
+    triesMax: upstream.tries.max,
+    triesTimeoutMs: milliseconds(upstream.tries.timeout),
     connectTimeoutMs: milliseconds(upstream.timeouts.connect),
     responseTimeoutMs: milliseconds(upstream.timeouts.response),
     idleTimeoutMs: milliseconds(upstream.timeouts.idle),

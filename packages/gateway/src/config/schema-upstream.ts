@@ -55,6 +55,27 @@ export const UPSTREAM_SCHEMA = Type.Object(
         closed('What happens when all connections are busy.'),
       ),
     ),
+    tries: defaulted(
+      Type.Object(
+        {
+          max: defaulted(
+            count(
+              'Connections that one request may try, the first one included. 1: it is never tried again. A target whose queue is full does not count.',
+              { default: UPSTREAM_DEFAULTS.triesMax, minimum: 1, maximum: 1_000 },
+            ),
+          ),
+          timeout: defaulted(
+            duration(
+              'How long after the first try another one may start. One that has started still has `queue.timeout` and `timeouts.connect`.',
+              { default: formatDuration(UPSTREAM_DEFAULTS.triesTimeoutMs), minimum: '1ms' },
+            ),
+          ),
+        },
+        closed(
+          'How often a request is tried again: with another target when there is no connection to one, or over a new connection when an idle one turns out dead, if it is idempotent and its content can be sent again.',
+        ),
+      ),
+    ),
     timeouts: defaulted(
       Type.Object(
         {

@@ -130,6 +130,10 @@ export interface UpstreamPlan {
   /** Requests that may wait for a connection, per target and worker. */
   readonly queueMax: number
   readonly queueTimeoutMs: number
+  /** Tries of one request, the first one included. */
+  readonly triesMax: number
+  /** From the start of the first try on: no other starts later. */
+  readonly triesTimeoutMs: number
   readonly connectTimeoutMs: number
   /** From the request's last byte to the response head. 0: none. */
   readonly responseTimeoutMs: number

@@ -21,9 +21,10 @@ const NOT_CONNECTED: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /**
- * One exchange's way over HTTP/1.1. Tried again, each at most once per target: a connection that could not be had, since
- * nothing was sent; and an idle connection that died before a byte of the answer, when the request is idempotent
- * and its content can be sent again. A request that is not idempotent is never sent twice.
+ * One exchange's way over HTTP/1.1. Tried again, each at most once per target, `triesMax` times in all and none of them
+ * later than `triesTimeoutMs`: a connection that could not be had, since nothing was sent; and an idle connection that
+ * died before a byte of the answer, when the request is idempotent and its content can be sent again. A request that is
+ * not idempotent is never sent twice.
  */
 export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   readonly #upstream: Upstream
@@ -33,6 +34,9 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   #connection: UpstreamConnection | null = null
   #tried: TargetPool[] | null = null
   #resent = false
+  /** Connections that could not be had, or were lost. */
+  #failures = 0
+  #startedMs = 0
   #isTunnel = false
   /** Cancelled, or complete. */
   #over = false
@@ -54,6 +58,7 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   start(): void {
     const pool = this.#upstream.choose(NOTHING_TRIED)
     if (pool === null) throw new Error(`Upstream "${this.#upstream.plan.name}" has no target`)
+    this.#startedMs = pool.sweeper.nowMs
     this.#acquireFrom(pool)
   }
 
@@ -70,9 +75,17 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
 
   onAcquireFailed(error: GatewayError): void {
     if (this.#over) return
-    const next = NOT_CONNECTED.has(error.code) ? this.#nextPool() : null
+    // A queue that is full costs nothing: it is no try, and there is no more of them than targets.
+    if (error.code !== 'UPSTREAM_QUEUE_FULL') this.#failures++
+    const next = NOT_CONNECTED.has(error.code) && this.#mayTryAgain() ? this.#nextPool() : null
     if (next === null) this.#user.onUpstreamFailed(error)
     else this.#acquireFrom(next)
+  }
+
+  #mayTryAgain(): boolean {
+    const { triesMax, triesTimeoutMs } = this.#upstream.plan
+    const nowMs = this.#pool?.sweeper.nowMs ?? 0
+    return this.#failures < triesMax && nowMs - this.#startedMs < triesTimeoutMs
   }
 
   /** A target that has not failed this request; null when none is left. */
@@ -83,6 +96,7 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   }
 
   onTargetEjected(): boolean {
+    if (!this.#mayTryAgain()) return false
     const tried = [...(this.#tried ?? NOTHING_TRIED)]
     if (this.#pool !== null) tried.push(this.#pool)
     const next = this.#upstream.chooseSound(tried)
@@ -95,9 +109,8 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
   onLost(error: GatewayError, unanswered: boolean): void {
     this.#connection = null
     if (this.#over) return
-    const request = this.#request
-    const again = unanswered && !this.#resent && request.replayable && IDEMPOTENT.has(request.method)
-    if (again && this.#pool !== null) {
+    this.#failures++
+    if (unanswered && this.#pool !== null && this.#mayResend()) {
       this.#resent = true
       this.#pool.acquireNew(this)
       return
@@ -105,6 +118,11 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
     // A tunnel ends as either side of it sees fit, many by a reset or in silence: that says nothing of the target.
     if (!this.#isTunnel) this.#pool?.noteFailure()
     this.#user.onUpstreamFailed(error)
+  }
+
+  #mayResend(): boolean {
+    const { replayable, method } = this.#request
+    return !this.#resent && replayable && IDEMPOTENT.has(method) && this.#mayTryAgain()
   }
 
   sendData(buffer: Buffer, start: number, end: number): void {

@@ -115,7 +115,9 @@ export class UpstreamRegistry {
 
 /** All that a pool's behaviour depends on. */
 function poolKey({ plan, limits, tunnelIdleMs }: PoolSettings, url: string): string {
-  return JSON.stringify({ ...plan, targets: url, limits, tunnelIdleMs })
+  // Tries are a request's, which goes by the plan of its own generation.
+  const { triesMax: _, triesTimeoutMs: __, ...settings } = plan
+  return JSON.stringify({ ...settings, targets: url, limits, tunnelIdleMs })
 }
 
 /** Without those of clients: when they change, connections to upstreams live on. */
