@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
+import { GatewayError } from '../packages/gateway/src/base/errors.ts'
 import { Exchange } from '../packages/gateway/src/data-plane/exchange.ts'
+import { UpstreamConnection } from '../packages/gateway/src/data-plane/http1/upstream-connection.ts'
+import type { UpstreamResponse } from '../packages/gateway/src/data-plane/streams.ts'
 import { Http1Leg } from '../packages/gateway/src/data-plane/upstream/http1-leg.ts'
 import { get, ok } from './support/answers.ts'
 import { startDataPlane, type TestDataPlane } from './support/data-plane.ts'
@@ -92,3 +95,67 @@ for (const name of ['onAcquired', 'onLost'] as const) {
     await stillServes(served.bystander)
   })
 }
+
+const HALF = 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf'
+
+/** Two targets that answer with their names, of which the first has taken a request that ended badly in the gateway itself. */
+async function twoTargets(t: TestContext) {
+  const [first, second] = await Promise.all(
+    ['first', 'second'].map(async (name) => {
+      const upstream = await RecordingUpstream.start(
+        answerEach((request) => (request.startsWith('GET /half ') ? HALF : ok(name))),
+      )
+      t.after(() => upstream[Symbol.asyncDispose]())
+      return upstream.url
+    }),
+  )
+  const gateway = await startDataPlane(t, {
+    to: [first ?? '', second ?? ''],
+    upstream: { ejectAfterFailures: 1, ejectMs: 600_000 },
+  })
+  const client = await TestConnection.open(t, gateway.port)
+  const answers = async (): Promise<string[]> => {
+    const texts: string[] = []
+    for (let count = 0; count < 4; count++) {
+      await client.request('GET', '/')
+      texts.push((await client.response()).text)
+    }
+    return texts
+  }
+  return { ...gateway, answers, culprit: await TestConnection.open(t, gateway.port) }
+}
+
+test('a mistake of ours ejects no target', async (t) => {
+  const served = await twoTargets(t)
+  const original = Exchange.prototype.onUpstreamHead
+  t.mock.method(Exchange.prototype, 'onUpstreamHead', function (this: Exchange, ...args: [UpstreamResponse]) {
+    if (this.head.target === '/mistake') throw MISTAKE
+    original.apply(this, args)
+  })
+  await served.culprit.request('GET', '/mistake')
+  assert.equal((await served.culprit.response()).status, 500)
+  assert.deepEqual(await served.answers(), ['second', 'first', 'second', 'first'])
+})
+
+test('a plugin that is ended while content is decoded ejects no target, and nothing is said of the upstream', async (t) => {
+  const served = await twoTargets(t)
+  const error = new GatewayError('PLUGIN_STALLED', undefined, { plugin: 'blocker' })
+  const original = UpstreamConnection.prototype.onBodyData
+  const mends: ((error: GatewayError) => void)[] = []
+  t.mock.method(
+    UpstreamConnection.prototype,
+    'onBodyData',
+    function (this: UpstreamConnection, ...args: [Buffer, number, number]) {
+      // As the watchdog does it: the stack ends here, and what was left undone is mended in a later turn.
+      if (mends.length === 0) {
+        mends.push(served.plane.seize(['plugin', this], () => new Set()))
+      } else original.apply(this, args)
+    },
+  )
+  await served.culprit.request('GET', '/half')
+  await waitFor(() => mends.length === 1, 'the content to come')
+  mends[0]?.(error)
+  assert.equal(await served.culprit.reader.end(), 'reset')
+  assert.deepEqual(served.logged, [])
+  assert.deepEqual(await served.answers(), ['second', 'first', 'second', 'first'])
+})

@@ -62,7 +62,7 @@ export class BrokenOff {
       mended.add(exchange)
       exchange.onBrokenOff(error)
     }
-    for (const connection of this.#connections) connection.mend()
+    for (const connection of this.#connections) connection.mend(error)
     for (const one of this.#stack) if (one instanceof Sweeper || one instanceof TargetPool) one.mend()
   }
 }

@@ -232,7 +232,8 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
       this.endResponse(null)
       return
     }
-    this.owner.logFault(error, this)
+    // A plugin's is in the log already.
+    if (error.source !== 'plugin') this.owner.logFault(error, this)
     this.fail(error)
   }
 

@@ -308,10 +308,14 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
   }
 
   #fail(code: ErrorCode, detail: string): void {
+    this.#failBy(new GatewayError(code, detail))
+  }
+
+  #failBy(error: GatewayError): void {
     const user = this.#user
     this.#user = null
     this.close()
-    user?.onLost(new GatewayError(code, detail), code === 'UPSTREAM_CLOSED' && this.#unanswered)
+    user?.onLost(error, error.code === 'UPSTREAM_CLOSED' && this.#unanswered)
   }
 
   /** A mistake of ours: the exchange that has the connection fails, and no other. */
@@ -364,11 +368,12 @@ export class UpstreamConnection implements WireOwner, BodySink, Swept {
     return true
   }
 
-  mend(): void {
+  /** `error`: what the plugin was ended by, which has lost the response if anything has. */
+  mend(error: GatewayError): void {
     const leaving = this.#leaving
     this.#leaving = null
     leaving?.onEnd(this.#trailers)
-    if (this.#isLost) this.#fail('UPSTREAM_CLOSED', 'The response was lost when a plugin was ended')
+    if (this.#isLost) this.#failBy(error)
     else if (!this.#paused) this.#readHeld()
     this.#user?.onFlush()
   }

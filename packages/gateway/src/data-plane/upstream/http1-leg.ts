@@ -115,8 +115,9 @@ export class Http1Leg implements UpstreamLeg, Acquirer, ConnectionUser {
       this.#pool.acquireNew(this)
       return
     }
-    // A tunnel ends as either side of it sees fit, many by a reset or in silence: that says nothing of the target.
-    if (!this.#isTunnel) this.#pool?.noteFailure()
+    // A tunnel ends as either side of it sees fit, many by a reset or in silence: that says nothing of the target. Nor does
+    // a mistake of ours, or a plugin that took the response with it.
+    if (!this.#isTunnel && error.source === 'upstream') this.#pool?.noteFailure()
     this.#user.onUpstreamFailed(error)
   }
 
