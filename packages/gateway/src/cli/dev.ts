@@ -33,7 +33,7 @@ export async function dev({ source, io, paint, isBusy }: DevCommand): Promise<nu
     onEvent: (event) => view.show(event),
   })
   try {
-    return await runMaster(io, {
+    return await runMaster({
       serve: { ...SERVE_OPTIONS_DEFAULT, source, debug: true, quiet: true },
       onReady: (addresses, summary) => {
         view.started(summary.generation)

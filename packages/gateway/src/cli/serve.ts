@@ -1,4 +1,5 @@
 import { Master, type MasterOptions } from '../main/master.ts'
+import { stderrLines } from '../observe/line-writer.ts'
 import { SERVE_OPTIONS_DEFAULT, type ServeSource } from '../protocol/master-supervisor.ts'
 import type { CommandIo } from './io.ts'
 import { renderStart } from './start-output.ts'
@@ -15,7 +16,7 @@ export interface ServeCommand {
  * ends it. The start lines go to stdout, logs and problems to stderr. Returns the exit code; see `Master.run`.
  */
 export async function serve({ source, strict, io }: ServeCommand): Promise<number> {
-  return runMaster(io, {
+  return runMaster({
     serve: { ...SERVE_OPTIONS_DEFAULT, source, strict },
     onReady: (addresses, summary) => io.out(renderStart(addresses, summary)),
   })
@@ -29,12 +30,12 @@ export function servesHere(): boolean {
 }
 
 /** Makes this process the master of a gateway until that ends. Once per process. */
-export async function runMaster(io: CommandIo, options: MasterOptions): Promise<number> {
+export async function runMaster(options: MasterOptions): Promise<number> {
   isMaster = true
   const master = new Master(options)
   process.on('uncaughtException', (error) => {
     // Its `exit` listener takes the children along.
-    io.err(`The master made a mistake and ends: ${error.stack}\n`)
+    stderrLines.write(`The master made a mistake and ends: ${error.stack}\n`)
     process.exit(1)
   })
   endWithLauncher(() => master.drain('The launcher ended'))

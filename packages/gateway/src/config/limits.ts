@@ -317,6 +317,26 @@ export const SINK_LIMITS = {
   complaintPeriodMs: 10_000,
 } as const
 
+/** The log of each process, on stderr. */
+export const LOG_LIMITS = {
+  /**
+   * What may wait for whoever reads it. Lines that come beyond that are dropped and counted until half of it has left: no
+   * process waits for its log.
+   */
+  pendingBytesMax: 4 * MIB,
+  /** Lines that have waited are written together up to this size. Writes to a pipe stay whole up to it (PIPE_BUF). */
+  writeBytesMax: 4 * KIB,
+  /** A pipe that takes nothing is tried again after this time; doubles … */
+  retryMs: 1,
+  /** … up to here. */
+  retryMsMax: 256,
+  /**
+   * How long a process that ends waits for its last lines to be taken. It comes on top of `SINK_LIMITS.endFlushMs`, and both are
+   * less than `PROCESS_LIMITS.drainReserveMs`.
+   */
+  endFlushMs: 200,
+} as const
+
 /** `host.once`: tasks that run in one worker of the node. */
 export const ONCE_LIMITS = {
   /** Tasks of one instance. */
@@ -328,42 +348,6 @@ export const ONCE_LIMITS = {
   retryDelayMs: 1_000,
   /** … up to here. */
   retryDelayMaxMs: 60_000,
-} as const
-
-/**
- * How a worker's watchdog thread goes about it. All workers are to be free of a plugin that blocks within the stall limit
- * and half a second, which these share.
- */
-export const WATCHDOG_LIMITS = {
-  beatMs: 100,
-  /** The thread looks this often; more often when the limit is near. */
-  pollMs: 100,
-  /** A first look proves that the main thread runs at all; if it still stands still after this, it is stuck. */
-  confirmMs: 100,
-  /** A main thread that runs has had so much CPU time by then; it gets some more when the machine is short of cores … */
-  confirmCpuMs: 50,
-  /** … unless the process sleeps: then it is less than this. */
-  asleepCpuMs: 5,
-  /** Between looks that find no plugin: an endless chain of promises is seen between two of its steps now and then. */
-  lookAgainMs: 20,
-  /** So many looks for a plugin, or for a main thread that does not stop; then the process is ended, or left alone. */
-  looksMax: 20,
-  /** Of a process with less CPU time than this in all these looks the machine is short of cores, unless it sleeps … */
-  stuckCpuMs: 350,
-  /** … which is less than this; then it gets so many times as many looks. */
-  sleepingCpuMs: 30,
-  starvedFactor: 5,
-  /** The same where nobody can say that a plugin runs: it could be a long garbage collection. */
-  unknownLooksMax: 250,
-  /** The process ends although no plugin is to blame: a mistake of the gateway's own must not hang it for ever. */
-  hopelessMs: 30_000,
-  /** A loop that allocates does not get the whole stall limit: memory would be gone first. Share of the heap's limit. */
-  heapShareMax: 0.25,
-  /** What is told of a stack. */
-  framesMax: 20,
-  /** Receivers on a stack that are looked at. Only recursion of a plugin is deeper than a few dozen. */
-  receiversMax: 500,
-  threadHeapMb: 32,
 } as const
 
 /** The gateway's own processes and what they ask of one another. */

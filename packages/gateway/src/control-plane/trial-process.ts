@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import type { Log } from '@cardea/sdk'
 import { type ErrorCode, GatewayError } from '../base/errors.ts'
+import { keepOutputsFromBlocking } from '../base/own-outputs.ts'
 import { PLUGIN_LIMITS, PROCESS_LIMITS, TRIAL_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -123,6 +124,7 @@ export class TrialProcess {
       detached: true,
       stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'],
     })
+    keepOutputsFromBlocking()
     const startTimer = setTimeout(
       () => this.#giveUp('is not ready in time'),
       PROCESS_LIMITS.childStartTimeoutMs,

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Log } from '@cardea/sdk'
 import { Backoff } from '../base/backoff.ts'
 import { messageOf } from '../base/errors.ts'
+import { keepOutputsFromBlocking } from '../base/own-outputs.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
@@ -101,6 +102,7 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
     // Without descriptors to be had it has none either; its 'error' follows.
     const pipe = child.pid === undefined ? null : child.stdio[WATCHDOG_DESCRIPTOR]
     if (onLine !== undefined && pipe instanceof Readable) createInterface(pipe).on('line', onLine)
+    keepOutputsFromBlocking()
     this.#child = child
     const end = once((reason: string) => this.#onEnd(reason, performance.now() - spawnedAt))
     child.on('exit', (code, signal) => {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { keepFromBlocking } from '../base/own-outputs.ts'
 import { systemErrorCode } from '../base/system-error.ts'
 import { confirmOn } from '../cli/confirm.ts'
 import { createProgram } from '../cli/program.ts'
@@ -26,7 +27,11 @@ process.stdout.on('error', (error) => {
 const program = createProgram({
   version: version(),
   io: {
-    out: (text) => void process.stdout.write(text),
+    out(text) {
+      // What a gateway tells must not hold it up; and Node waits for terminals.
+      if (servesHere()) keepFromBlocking(process.stdout)
+      process.stdout.write(text)
+    },
     err: (text) => void process.stderr.write(text),
   },
   paint: wantsColor(process.stdout, process.env) ? COLORS : PLAIN,

@@ -1,5 +1,6 @@
 import { syncBuiltinESMExports } from 'node:module'
 import { GatewayError } from '../base/errors.ts'
+import { stderrLines } from '../observe/line-writer.ts'
 
 /**
  * Plugins share their process with everybody's requests. So what would end it throws in a worker, and the gateway itself
@@ -21,7 +22,10 @@ const WAYS = { exit, abort, kill, disconnect, reallyExit }
 export function endProcess(code: number, isStuck = false): never {
   // Listeners of 'exit' may be a plugin's: what they call must not keep the process alive.
   Object.assign(process, WAYS)
-  if (isStuck) process.kill(process.pid, 'SIGKILL')
+  if (isStuck) {
+    stderrLines.end()
+    process.kill(process.pid, 'SIGKILL')
+  }
   return process.exit(code)
 }
 

@@ -1,6 +1,6 @@
 import { renderFailure } from '../control-plane/report.ts'
 import { delayOf, type Missing } from '../control-plane/stand-in.ts'
-import { writeToStderr } from '../observe/line-writer.ts'
+import { stderrLines } from '../observe/line-writer.ts'
 import type { GatewayLog } from '../observe/log.ts'
 import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
 import type { ServeOptions } from '../protocol/master-supervisor.ts'
@@ -56,7 +56,7 @@ export class StartOutcome {
 
   /** `cardea dev` shows it itself. */
   #tell(text: string): void {
-    if (!this.#options.serve.quiet) writeToStderr(text)
+    if (!this.#options.serve.quiet) stderrLines.write(text)
   }
 }
 

@@ -3,7 +3,7 @@ import { PendingRequests } from '../base/pending-requests.ts'
 import { lowerPriority } from '../base/priority.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { Workers } from '../control-plane/workers.ts'
-import { writeToStderr } from '../observe/line-writer.ts'
+import { stderrLines } from '../observe/line-writer.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { errorOf } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
@@ -177,7 +177,7 @@ class Supervisor {
   /** To a person, not to the log: there is no gateway that could have one. */
   #giveUp(thrown: unknown): void {
     const text = describeFailure(thrown)
-    writeToStderr(text.endsWith('\n') ? text : `${text}\n`)
+    stderrLines.write(text.endsWith('\n') ? text : `${text}\n`)
     this.#master.sendLast({ kind: 'give-up', exitCode: 1 }, 1)
   }
 

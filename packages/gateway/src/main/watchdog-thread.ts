@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { NOBODY } from '../base/running-mark.ts'
-import { WATCHDOG_LIMITS } from '../config/limits.ts'
+import { WATCHDOG_LIMITS } from '../config/watchdog-limits.ts'
 import {
   type Stall,
   WATCHDOG_DESCRIPTOR,
@@ -229,7 +229,11 @@ function report(message: WatchdogReport): void {
   try {
     writeSync(WATCHDOG_DESCRIPTOR, line)
   } catch {
-    writeSync(process.stderr.fd, line)
+    try {
+      writeSync(process.stderr.fd, line)
+    } catch {
+      // Nobody reads that either; what is to follow must not hang on it.
+    }
   }
 }
 

@@ -4,7 +4,8 @@ import type { Log } from '@cardea/sdk'
 import { Backoff } from '../base/backoff.ts'
 import { messageOf } from '../base/errors.ts'
 import { NOBODY, runningMark } from '../base/running-mark.ts'
-import { PROCESS_LIMITS, WATCHDOG_LIMITS } from '../config/limits.ts'
+import { PROCESS_LIMITS } from '../config/limits.ts'
+import { WATCHDOG_LIMITS } from '../config/watchdog-limits.ts'
 import {
   type SeizeFunction,
   type Stall,

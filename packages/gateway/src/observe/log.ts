@@ -1,16 +1,15 @@
 import { createRequire } from 'node:module'
-import { Writable } from 'node:stream'
 import type { Log } from '@cardea/sdk'
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
 import type pretty from 'pino-pretty'
 import { NAMES_SHOWN_MAX, someOf } from '../base/some-of.ts'
 import { printable } from '../config/render-problems.ts'
 import type { GatewaySettings } from '../protocol/generation.ts'
-import { writeToStderr } from './line-writer.ts'
+import { stderrLines } from './line-writer.ts'
 import { redactFields, shorten } from './redact.ts'
 
 /**
- * Logs go to stderr: one line, one write, whatever the process, so that lines of several processes never mix. stdout
+ * Logs go to stderr: a line is written as a whole, whatever the process, so that lines of several processes never mix. stdout
  * belongs to what a person asked for (`cardea serve`'s start lines, `cardea plugin list`).
  */
 
@@ -43,6 +42,7 @@ export interface GatewayLog extends Log {
 export function createLog(options: LogOptions): GatewayLog {
   let loggers = createLoggers(options, options.settings)
   let applied = options.settings
+  if (options.stream === undefined) stderrLines.onLost = (...counts) => tellLost(loggers.own, ...counts)
   return {
     ...adapt(() => loggers.own),
     plugins: adapt(() => loggers.plugins),
@@ -53,6 +53,12 @@ export function createLog(options: LogOptions): GatewayLog {
       loggers = createLoggers(options, settings)
     },
   }
+}
+
+/** An error whatever was lost: errors may be among it, and are all that some logs have. */
+function tellLost(logger: Logger, lost: number, lostInAll: number): void {
+  const lines = lost === 1 ? '1 line was' : `${lost} lines were`
+  logger.error({ lost, lostInAll }, `Here ${lines} lost: they could not be written in time`)
 }
 
 function isEqual(one: LogSettings, other: LogSettings): boolean {
@@ -123,17 +129,10 @@ function withoutOurNames(fields: Record<string, unknown>): Record<string, unknow
 function stderrStream(settings: LogSettings): DestinationStream {
   const isPretty =
     settings.format === 'pretty' || (settings.format === 'auto' && process.stderr.isTTY === true)
-  if (!isPretty) return { write: writeToStderr }
+  if (!isPretty) return { write: (line) => stderrLines.write(line) }
   // Loaded only for terminals: no worker in production holds it.
-  const prettyStream = createRequire(import.meta.url)('pino-pretty') as typeof pretty
-  return prettyStream({
-    destination: new Writable({
-      decodeStrings: false,
-      write(line: string | Buffer, _, done) {
-        writeToStderr(String(line))
-        done()
-      },
-    }),
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof pretty
+  const readable = prettyFactory({
     colorize: process.stderr.isTTY === true && !process.env.NO_COLOR,
     messageKey: 'message',
     translateTime: 'SYS:HH:MM:ss.l',
@@ -141,6 +140,7 @@ function stderrStream(settings: LogSettings): DestinationStream {
     customPrettifiers: { stack: linesOf, frame: linesOf, started: namesOf, carried: namesOf },
     messageFormat: (line, messageKey) => `${roleOf(line)} ${line[messageKey]}`,
   })
+  return { write: (line) => stderrLines.write(readable(line)) }
 }
 
 /** Text that is nothing on one line: on lines of its own. Whose text it is nobody knows. */

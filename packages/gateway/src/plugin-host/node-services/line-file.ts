@@ -1,8 +1,8 @@
-import { close, constants, fstatSync, mkdirSync, open, openSync, write, writeSync } from 'node:fs'
+import { close, constants, mkdirSync, open, openSync, write, writeSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { systemErrorCode } from '../../base/system-error.ts'
+import { openAnew } from '../../base/own-outputs.ts'
 
 /** Where the lines of a sink go. */
 export interface LineFile {
@@ -62,22 +62,10 @@ function descriptorFile(fd: number): LineFile {
   }
 }
 
-/** Where Linux has what is behind a descriptor; elsewhere there is no such file, or it shares its flags with that. */
-const STDOUT_PATH = '/proc/self/fd/1'
-
-/**
- * A pipe is opened anew: flags belong to what was opened, and that is shared with all processes that inherited it, those
- * outside of the gateway too.
- */
+/** See `openAnew`. */
 function openStdout(): LineFile {
-  if (!fstatSync(1).isFIFO()) return stdoutFile
-  try {
-    return descriptorFile(openSync(STDOUT_PATH, APPEND))
-  } catch (thrown) {
-    if (systemErrorCode(thrown) === 'ENXIO') throw thrown
-    // It may belong to another user.
-    return stdoutFile
-  }
+  const own = openAnew(1)
+  return own === null ? stdoutFile : descriptorFile(own)
 }
 
 /** The master's own, which all processes share. */
