@@ -96,8 +96,9 @@ export interface Middleware<Config = Record<string, unknown>> {
   onError?(ctx: Context, error: ExchangeError): void | Promise<void>
 
   /**
-   * Runs once, after the last byte, for every plugin entered. The record is only made when some plugin of the
-   * chain has this hook. `ctx` is revoked when the hook ends.
+   * Runs once, after the last byte, for every plugin entered, however its hooks before ended. The record is only made when
+   * some plugin of the chain has this hook. `ctx` can be read, also after a timeout (see {@link Context}), and is revoked
+   * when the hook ends.
    */
   onFinish?(ctx: Context, record: FinishRecord): void | Promise<void>
 
@@ -123,7 +124,15 @@ export interface Middleware<Config = Record<string, unknown>> {
   stop?(): void | Promise<void>
 }
 
-/** One exchange as one plugin sees it. Revoked after `onFinish` and after a hook's timeout: then every use throws. */
+/**
+ * One exchange as one plugin sees it: the same object for all its hooks, revoked after `onFinish` and after a hook's timeout.
+ * Then every use throws.
+ *
+ * No hook is waited for when its time is over, nor when the exchange goes another way meanwhile: the client goes away, its
+ * body is broken, late or too large, the upstream breaks off. What it does after that changes nothing: after its timeout
+ * its context is revoked; otherwise that can be read until the exchange ends, and edits throw TypeError or go nowhere
+ * (`values`, `query`, `own`). Later hooks of the plugin get another context, with what was in `own`.
+ */
 export interface Context {
   /** The request id: unique per node; sent to the upstream and in error answers. */
   readonly id: string
@@ -144,8 +153,8 @@ export interface Context {
   /** Logs with the request id, the route and the plugin's name. */
   readonly log: Log
   /**
-   * Aborts when the client goes away, the hook times out, or the exchange ends. After a timeout and at the end the context is
-   * revoked already when listeners run. What they throw is logged.
+   * Aborts when the client goes away, the exchange is answered while the hook runs, the hook times out, or the exchange ends.
+   * After a timeout and at the end the context is revoked already when listeners run. What they throw is logged.
    */
   readonly signal: AbortSignal
 }

@@ -69,7 +69,7 @@ export const PLUGIN_ERRORS = {
   CONTEXT_REVOKED: plugin(
     0,
     'A context was used after its end',
-    'The hook timed out or onFinish has run; the exchange is over for this plugin.',
+    'The hook that was given it timed out, or onFinish has run.',
     'Copy what you need while the hook runs.',
   ),
   PERMISSION_DENIED: plugin(

@@ -1,9 +1,9 @@
-import type { ExchangeError, FinishRecord, PluginTiming } from '@cardea/sdk'
+import type { ExchangeError, FinishRecord } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
 import { NOBODY, runningMark } from '../../base/running-mark.ts'
-import type { InstancePlan } from '../../protocol/generation.ts'
-import { HookContext, HookTimes, inOrder, Tenure } from './context.ts'
-import { type ChainUser, Phase } from './exchange-view.ts'
+import { HookContext, HookTimes, inOrder } from './context.ts'
+import { EnteredPlugins } from './entered-plugins.ts'
+import type { ChainUser } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import {
   barredFailure,
@@ -13,33 +13,25 @@ import {
   noteHookFailure,
   returnFault,
 } from './hook-failure.ts'
-import { type Hook, HookWait } from './hook-wait.ts'
+import type { Hook } from './hook-wait.ts'
 import { promiseOf } from './promise-of.ts'
 import type { EditStep } from './response-edits.ts'
-import { timingOf } from './timing.ts'
 
 /**
  * The hooks of one chain, run for one exchange. What can be done synchronously is: a promise is only waited for when a
  * hook returned one.
  */
-export class ChainRun extends HookWait {
-  readonly #tenure = new Tenure(this.user)
-  /** Of the last plugin entered; the others are before it. */
-  #last: HookContext | null = null
+export class ChainRun extends EnteredPlugins {
   /** The place of the next `handle` in the chain. */
   #next = 0
   #mark: EditStep | null = null
   #ended = false
-  /** The next of onError or onFinish, going backwards. */
-  #cursor: HookContext | null = null
   /** What onError is told, and what goes on after the last. */
   #error: ExchangeError | null = null
   #afterErrors: () => void = NOTHING
   #record: FinishRecord | null = null
   /** Some plugin has something to do with a response. Otherwise contexts, long out of the caches, are not asked. */
   #wantsResponse = false
-  /** The next onResponse, going backwards; undefined before the first answer. */
-  #responseCursor: HookContext | null | undefined
 
   // handle, in order.
 
@@ -50,8 +42,8 @@ export class ChainRun extends HookWait {
     while (this.#next < entries.length) {
       const entry = entries[this.#next++]
       if (entry === undefined) break
-      const context = new HookContext(this.#tenure, entry, this.#last)
-      this.#last = context
+      const context = new HookContext(this.tenure, entry, this.last)
+      this.last = context
       if (wantsRecord) context.times = new HookTimes()
       const { guard } = entry
       if (guard.state !== GuardState.closed && !guard.admit(context, entry.plan.timeoutMs)) {
@@ -72,7 +64,7 @@ export class ChainRun extends HookWait {
           !user.hasAnswer &&
           !wantsRecord &&
           context.saved === null &&
-          user.phase === Phase.handle &&
+          context.outcome === 'entered' &&
           guard.state === GuardState.closed
         ) {
           guard.calls++
@@ -82,11 +74,12 @@ export class ChainRun extends HookWait {
         }
         promise = promiseOf(result)
       } catch (error) {
-        if (!this.#onHandleThrew(context, error)) return
+        runningMark[0] = NOBODY
+        if (context.outcome === 'overtaken' || !this.#onHandleThrew(context, error)) return
         continue
       }
-      if (user.phase !== Phase.handle) {
-        // What it asked for broke the request, and that has been answered: nothing it does counts any more.
+      if (context.outcome === 'overtaken') {
+        // What it asked for broke the request, and that has been answered.
         promise?.catch(() => {})
         return
       }
@@ -164,22 +157,17 @@ export class ChainRun extends HookWait {
 
   /** Runs onError (when there is an error) and then onResponse; ends with `onResponded`. */
   respond(error: ExchangeError | null): void {
-    // A hook that is still running when its exchange goes another way must not change what is answered.
-    const pending = this.pendingContext
-    if (pending !== null) {
-      this.giveUp(pending)
-      pending.entry.guard.dropProbe(pending)
-    }
+    this.overtakeRunning()?.abort()
     if (error !== null && this.chain.hasErrorHooks) {
       // Whoever has seen a response already is not told that another stands in its place.
-      this.#cursor = this.#responseCursor === undefined ? this.#last : this.#responseCursor
+      this.cursor = this.responseCursor === undefined ? this.last : this.responseCursor
       this.#startErrors(error, () => this.#startResponding())
     } else this.#startResponding()
   }
 
   #startResponding(): void {
     // After a replaced answer only hooks that have not run yet see it.
-    if (this.#responseCursor === undefined) this.#responseCursor = this.#last
+    if (this.responseCursor === undefined) this.responseCursor = this.last
     this.#runResponses()
   }
 
@@ -192,10 +180,10 @@ export class ChainRun extends HookWait {
   #runErrors(): void {
     const error = this.#error
     this.hook = 'onError'
-    for (let context = this.#cursor; error !== null && context !== null; context = this.#cursor) {
-      this.#cursor = context.previous
+    for (let context = this.cursor; error !== null && context !== null; context = this.cursor) {
+      this.cursor = context.previous
       const { middleware } = context.entry.instance
-      if (context.outcome !== 'passed' || context.revoked || middleware.onError === undefined) continue
+      if (context.outcome !== 'passed' || middleware.onError === undefined) continue
       if (context.isQuarantined) continue
       context.mayEditResponse = true
       try {
@@ -215,13 +203,13 @@ export class ChainRun extends HookWait {
   }
 
   #runResponses(): void {
-    const first = this.#wantsResponse ? (this.#responseCursor ?? null) : null
+    const first = this.#wantsResponse ? (this.responseCursor ?? null) : null
     for (let context = first; context !== null; context = context.previous) {
       if (!context.wantsResponse) continue
-      this.#responseCursor = context.previous
+      this.responseCursor = context.previous
       if (!this.#runResponse(context)) return
     }
-    this.#responseCursor = null
+    this.responseCursor = null
     if (!this.#ended) this.user.onResponded()
   }
 
@@ -308,23 +296,10 @@ export class ChainRun extends HookWait {
 
   /** The hook that was called last never returned. Goes on as if it had thrown `error`. */
   onHookEnded(error: GatewayError): void {
-    const context = this.#called
+    const context = this.called
     // An answer in the middle of its call made other hooks run since: then nothing waits for it any more.
     if (context?.isQuarantined !== true) this.user.onBrokenOff(error)
     else this.onRejected(context, this.hook, error)
-  }
-
-  /** Of the hook that was called last. */
-  get calledPlan(): InstancePlan | null {
-    return this.#called?.entry.plan ?? null
-  }
-
-  get #called(): HookContext | null {
-    if (this.hook === 'handle') return this.#last
-    const cursor = this.hook === 'onResponse' ? (this.#responseCursor ?? null) : this.#cursor
-    let context = this.#last
-    while (context !== null && context.previous !== cursor) context = context.previous
-    return context
   }
 
   /** Runs what is left of `finish`. */
@@ -337,8 +312,10 @@ export class ChainRun extends HookWait {
   /** The exchange is over before its hooks were: whatever is pending is forgotten. */
   abandon(): void {
     this.#ended = true
-    this.abandonPending()
-    for (const context of inOrder(this.#last)) {
+    const held = inOrder(this.last)
+    this.overtakeRunning()
+    // In the order of the chain; then what has come in the place of one that is held.
+    for (const context of [...held, ...inOrder(this.last)]) {
       context.abort()
       context.entry.guard.dropProbe(context)
     }
@@ -347,12 +324,8 @@ export class ChainRun extends HookWait {
   /** Runs onError only, for an exchange whose client is gone or whose response has been cut. Then `done`. */
   reportError(error: ExchangeError, done: () => void): void {
     this.abandon()
-    this.#cursor = this.chain.hasErrorHooks ? this.#last : null
+    this.cursor = this.chain.hasErrorHooks ? this.last : null
     this.#startErrors(error, done)
-  }
-
-  timings(): PluginTiming[] {
-    return inOrder(this.#last).map(timingOf)
   }
 
   /** Runs onFinish for every plugin entered, then revokes their contexts; ends with `onFinished`. */
@@ -360,15 +333,15 @@ export class ChainRun extends HookWait {
     this.#ended = true
     this.abandonPending()
     this.#record = record
-    this.#cursor = record === null ? null : this.#last
+    this.cursor = record === null ? null : this.last
     this.#runFinishes()
   }
 
   #runFinishes(): void {
     const record = this.#record
     this.hook = 'onFinish'
-    for (let context = this.#cursor; record !== null && context !== null; context = this.#cursor) {
-      this.#cursor = context.previous
+    for (let context = this.cursor; record !== null && context !== null; context = this.cursor) {
+      this.cursor = context.previous
       const { middleware } = context.entry.instance
       if (middleware.onFinish === undefined || context.outcome === 'barred' || context.isQuarantined) continue
       try {
@@ -382,7 +355,7 @@ export class ChainRun extends HookWait {
         this.#note(context, 'onFinish', error)
       }
     }
-    this.#tenure.end()
+    this.tenure.end()
     this.user.onFinished()
   }
 

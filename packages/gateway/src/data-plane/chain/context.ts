@@ -8,8 +8,11 @@ import { noteListenerFailure } from './hook-failure.ts'
 import { RequestView } from './request-view.ts'
 import { ResponseView } from './response-view.ts'
 
-/** What became of a plugin in one exchange. Barred: its hooks are not called, and its failure policy decided. */
-export type Outcome = 'entered' | 'passed' | 'answered' | 'failed' | 'skipped' | 'barred'
+/**
+ * What became of a plugin in one exchange. Entered: its `handle` runs. Barred: its hooks are not called, and its failure policy
+ * decided. Overtaken: no longer the plugin's context, but that of a hook which the exchange did not wait for.
+ */
+export type Outcome = 'entered' | 'passed' | 'answered' | 'failed' | 'skipped' | 'barred' | 'overtaken'
 
 /** How long the hooks of one plugin took in one exchange, and what else only its record tells. */
 export class HookTimes {
@@ -59,7 +62,7 @@ const OVER = new Tenure(null)
 export class HookContext implements Context {
   readonly entry: ChainEntry
   /** Of the plugin before it in the chain: most of what is done with contexts goes backwards. */
-  readonly previous: HookContext | null
+  previous: HookContext | null
   outcome: Outcome = 'entered'
   /** Only in a chain that wants a record. */
   times: HookTimes | null = null
@@ -110,6 +113,7 @@ export class HookContext implements Context {
   }
 
   get values(): Map<string, Cloneable> {
+    if (this.outcome === 'overtaken') return new Map(this.exchange.values)
     this.willEdit()
     return this.exchange.values
   }
@@ -183,7 +187,7 @@ export class HookContext implements Context {
   /** Whether a response is this plugin's to see: its handle returned true, and it has something to do with it. */
   get wantsResponse(): boolean {
     if (!this.entry.hasOnResponse && this.transforms === null) return false
-    return this.outcome === 'passed' && !this.revoked
+    return this.outcome === 'passed'
   }
 
   /** When it is skipped, the outcome stays `passed`: by that the plugin still hears of errors. */
@@ -206,10 +210,30 @@ export class HookContext implements Context {
     else if (this.#abort !== 'aborted') this.#abort.abort()
   }
 
-  /** Ends it before the others of its exchange. */
+  /**
+   * What later hooks of the plugin get in its place, since a hook that runs on holds this one: no edit of the one counts as
+   * the other's. To be followed by `revoke` or `overtake`.
+   */
+  renewed(): HookContext {
+    const context = new HookContext(this.#tenure, this.entry, this.previous)
+    context.outcome = this.outcome === 'entered' ? 'failed' : this.outcome
+    context.times = this.times
+    context.transforms = this.transforms
+    context.saved = this.saved
+    context.#own = this.#own
+    return context
+  }
+
+  /** Its hook had its time: every use throws. */
   revoke(): void {
     this.#tenure = OVER
     this.abort()
+  }
+
+  /** The exchange goes another way while its hook runs, which is no fault of that: it may read on, until the exchange ends. */
+  overtake(): void {
+    this.outcome = 'overtaken'
+    this.mayEditResponse = false
   }
 }
 

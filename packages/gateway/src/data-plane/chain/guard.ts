@@ -87,6 +87,11 @@ export class InstanceGuard {
     this.#enter(GuardState.closed, 'closed', 1, 0)
   }
 
+  /** The same call is known by another object from now on. */
+  renewProbe(call: object, renewed: object): void {
+    if (this.#probe === call) this.#probe = renewed
+  }
+
   /** A call was abandoned before it told anything. */
   dropProbe(call: object): void {
     if (this.#probe === call) this.#probe = null

@@ -45,6 +45,8 @@ export abstract class HookWait implements Swept {
     return this.#pending?.context ?? null
   }
 
+  /** Puts another context in the place of that of a hook that runs on. */
+  protected abstract renew(context: HookContext): HookContext
   protected abstract onSettled(context: HookContext, hook: Hook, result: unknown): void
   protected abstract onRejected(context: HookContext, hook: Hook, error: unknown): void
 
@@ -92,11 +94,14 @@ export abstract class HookWait implements Swept {
     this.sweeper.remove(this)
   }
 
-  /** The pending hook runs on, but nothing that it does counts any more. */
-  protected giveUp(context: HookContext): void {
+  /** The pending hook had its time. It runs on, but nothing that it does counts any more. Returns its plugin's new context. */
+  #giveUp(context: HookContext): HookContext {
     this.abandonPending()
-    context.revoke()
+    const renewed = this.renew(context)
+    // Before listeners of its signal run.
     this.user.unshare()
+    context.revoke()
+    return renewed
   }
 
   /** The pending hook waits for bytes of a body: its clock stands meanwhile. */
@@ -113,8 +118,7 @@ export abstract class HookWait implements Swept {
     const pending = this.#pending
     if (pending === null || this.#waiting > 0 || nowMs < pending.deadlineMs) return
     const { context, hook } = pending
-    this.giveUp(context)
-    this.onRejected(context, hook, new HookTimeout(hook, context.entry.plan.timeoutMs))
+    this.onRejected(this.#giveUp(context), hook, new HookTimeout(hook, context.entry.plan.timeoutMs))
   }
 
   // For the watchdog.
@@ -132,7 +136,6 @@ export abstract class HookWait implements Swept {
     const pending = this.#pending
     if (pending === null) return
     const { context, hook } = pending
-    this.giveUp(context)
-    this.onRejected(context, hook, error)
+    this.onRejected(this.#giveUp(context), hook, error)
   }
 }

@@ -43,7 +43,8 @@ export class RequestView implements Request {
     const context = this.#context
     const { exchange } = context
     // Edits that come after its handle go nowhere.
-    if (exchange.phase === Phase.handle && context.outcome !== 'entered')
+    const { outcome } = context
+    if (exchange.phase === Phase.handle ? outcome !== 'entered' : outcome === 'overtaken')
       return new URLSearchParams(exchange.query)
     context.willEdit()
     return exchange.query

@@ -15,5 +15,5 @@ export function timingOf(context: HookContext): PluginTiming {
 function told({ entry, times, outcome }: HookContext): PluginTiming['outcome'] {
   if (outcome === 'barred') return entry.mayBePassedOver ? 'skipped' : 'failed'
   if (outcome === 'passed' && times?.onResponseSkipped === true) return 'skipped'
-  return outcome === 'entered' ? 'failed' : outcome
+  return outcome === 'entered' || outcome === 'overtaken' ? 'failed' : outcome
 }
