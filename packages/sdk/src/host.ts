@@ -55,11 +55,14 @@ export interface Host {
    */
   sink(file: string, options?: SinkOptions): Sink
   /**
-   * Runs `task` in one worker of the node at a time; when that worker or the instance ends, in another. `signal` aborts
+   * Runs `task` in one worker of the node at a time, from when this instance goes live until a generation without it does,
+   * though exchanges may still run on this one: nothing runs of an instance that does not start, or whose change fails.
+   * When the worker ends, or the instance is not live there any more, it runs in another. `signal` aborts
    * when the task must end here; 5 s later it may run elsewhere even if it goes on. A task that throws runs again after
-   * 1 s, and after twice the pause each time, up to 60 s; one that returns is done until its worker or instance ends. At
+   * 1 s, and after twice the pause each time, up to 60 s; one that returns is done until it would end here. At
    * most 100 tasks for an instance, under names of 1 to 128 characters; the same name in another instance of the plugin
-   * is the same task. Throws TypeError or RangeError on others.
+   * is the same task. What `updateConfig` asks for takes the place of the same name when what it returns goes live; what
+   * it does not ask for again runs on. Throws TypeError or RangeError on others.
    */
   once(name: string, task: (signal: AbortSignal) => void | Promise<void>): void
   /**

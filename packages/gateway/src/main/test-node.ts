@@ -43,11 +43,17 @@ export class SimulatedNode {
     return this.open(worker, plugin).services
   }
 
-  /** A new instance in that worker, started. */
+  /** A new instance in that worker, live. */
   open(worker: number, plugin = 'limiter'): Opened<NodeServices> {
-    const opened = this.client(worker).open(planOf(plugin), this.#log)
-    opened.started?.()
+    const plan = planOf(plugin)
+    const opened = this.stage(worker, plan)
+    opened.goLive?.(plan)
     return opened
+  }
+
+  /** A new instance in that worker that is not live yet. */
+  stage(worker: number, plan: InstancePlan): Opened<NodeServices> {
+    return this.client(worker).open(plan, this.#log)
   }
 
   client(worker: number): NodeClient {
@@ -227,7 +233,7 @@ const NO_FILES: LineFiles = {
   }),
 }
 
-function planOf(plugin: string): InstancePlan {
+export function planOf(plugin: string): InstancePlan {
   return {
     id: 1,
     name: plugin,

@@ -101,10 +101,7 @@ export function openHost(
   }
   return {
     host: Object.freeze(host),
-    started() {
-      node.started?.()
-      worker.started?.()
-    },
+    started: () => worker.started?.(),
     beginUpdate(next) {
       node.beginUpdate?.(next)
       worker.beginUpdate?.(next)

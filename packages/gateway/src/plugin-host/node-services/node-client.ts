@@ -1,13 +1,14 @@
 import type { Host, Log, QuotaDecision, QuotaRequest, Sink } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { machineClock, type NodeClock } from '../../base/node-clock.ts'
-import { ONCE_LIMITS, SINK_LIMITS } from '../../config/limits.ts'
+import { SINK_LIMITS } from '../../config/limits.ts'
 import type { InstancePlan, StateSettings } from '../../protocol/generation.ts'
 import type { NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
 import type { NodeServices, Opened, ServiceSource } from '../services.ts'
 import { KvClient } from './kv-client.ts'
 import { filesOn, type LineFiles } from './line-file.ts'
-import { checkTask, OnceClient } from './once-client.ts'
+import { OnceClient } from './once-client.ts'
+import { OnceShare } from './once-share.ts'
 import { QuotaClient, type QuotaTable } from './quota-client.ts'
 import { SharedQuotas } from './shared-quota.ts'
 import { SharedState } from './shared-state.ts'
@@ -54,10 +55,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
     const { plugin } = plan
     const buckets = this.#quota.tableOf(plugin)
     const sinks = this.#sinks.share(plan)
-    /** Tasks of an instance that does not start never run. */
-    let waiting: (() => void)[] | null = []
-    let isQuiet = false
-    const tasks: (() => void)[] = []
+    const tasks = new OnceShare(this.#once, plan, log)
     let isReleased = false
     const services: NodeServices = {
       kv: permitted(plan, 'kv') ? this.#kv.storeOf(plugin, () => isReleased) : deniedKv(plan),
@@ -68,34 +66,31 @@ export class NodeClient implements ServiceSource<NodeServices> {
         return sinks.open(file, options)
       },
       once: (name, task) => {
-        if (isQuiet) throw stopped(plan)
-        checkTask(name, task)
-        if (tasks.length + (waiting?.length ?? 0) >= ONCE_LIMITS.tasksMax) {
-          throw new RangeError(`An instance has at most ${ONCE_LIMITS.tasksMax} tasks of host.once`)
-        }
-        const add = (): void => void tasks.push(this.#once.add(plugin, name, task, log))
-        if (waiting === null) add()
-        else waiting.push(add)
+        if (tasks.isQuiet) throw stopped(plan)
+        tasks.ask(name, task)
       },
-    }
-    const quiesce = (): void => {
-      isQuiet = true
-      for (const remove of tasks.splice(0)) remove()
     }
     return {
       services,
-      started() {
-        const adds = isQuiet ? [] : (waiting ?? [])
-        waiting = null
-        for (const add of adds) add()
+      beginUpdate(next) {
+        sinks.beginUpdate(next)
+        tasks.beginUpdate(next)
       },
-      beginUpdate: (next) => sinks.beginUpdate(next),
-      endUpdate: () => sinks.endUpdate(),
-      goLive: (live) => sinks.goLive(live),
-      retire: () => sinks.retire(),
-      quiesce,
+      endUpdate() {
+        sinks.endUpdate()
+        tasks.endUpdate()
+      },
+      goLive(live) {
+        sinks.goLive(live)
+        tasks.goLive(live)
+      },
+      retire() {
+        sinks.retire()
+        tasks.retire()
+      },
+      quiesce: () => tasks.quiesce(),
       release() {
-        quiesce()
+        tasks.quiesce()
         isReleased = true
         sinks.release()
       },

@@ -11,7 +11,7 @@ export interface OnceClientOptions {
   send(request: NodeRequest): void
 }
 
-type TaskFunction = (signal: AbortSignal) => void | Promise<void>
+export type TaskFunction = (signal: AbortSignal) => void | Promise<void>
 
 /** One instance that would run the task. */
 interface Candidate {
