@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
-import { makeFolder, namesWithoutLeftovers, syncFolder, writeDurably } from './durable-file.ts'
+import { durableNames, syncFolder, writeDurably } from './durable-file.ts'
 import type { Blob } from './types.ts'
 
 /** Blobs that are written at one time. */
@@ -30,8 +30,7 @@ export class BlobStore {
   }
 
   static async open(folder: string): Promise<BlobStore> {
-    await makeFolder(folder)
-    return new BlobStore(folder, new Set(await namesWithoutLeftovers(folder)))
+    return new BlobStore(folder, new Set(await durableNames(folder)))
   }
 
   get hashes(): ReadonlySet<string> {
@@ -80,10 +79,10 @@ export class BlobStore {
 
   /** Believes nothing of what it saw before: somebody deleted the folder. */
   async recreate(): Promise<void> {
-    await makeFolder(this.#folder)
+    const names = await durableNames(this.#folder)
     this.#present.clear()
     this.#intact.clear()
-    for (const hash of await namesWithoutLeftovers(this.#folder)) this.#present.add(hash)
+    for (const hash of names) this.#present.add(hash)
   }
 
   /** Deletes a blob. A crash in between leaves it, to be deleted the next time. */

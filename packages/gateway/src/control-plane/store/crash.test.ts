@@ -6,8 +6,16 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { withTempDir } from '../../../../../tests/support/temp-dir.ts'
 import { GenerationStore } from './generation-store.ts'
-import { aftermaths, durableAfter, realise, stepsOf } from './test-crash-disk.ts'
+import {
+  aftermaths,
+  durableAfter,
+  realise,
+  refuseNextFolderSync,
+  seenAfter,
+  stepsOf,
+} from './test-crash-disk.ts'
 import { type Decidable, generationOf, pluginFor } from './test-support.ts'
+import type { GenerationOutline } from './types.ts'
 
 const decide = (store: GenerationStore, { record, blobs }: Decidable) => store.decide(record, blobs)
 
@@ -29,6 +37,8 @@ async function withSteps(work: (store: GenerationStore) => Promise<void>, before
   const steps = await stepsOf(() => work(store))
   return {
     steps,
+    folder,
+    untouched,
     /** Calls `check` with the store as it is opened after each way in which the power can fail. */
     async afterEachFailure(check: (store: GenerationStore, count: number) => Promise<void>): Promise<number> {
       const trial = join(dir.path, 'after')
@@ -88,6 +98,85 @@ test('prune() takes nothing that is in use, and promises nothing that is gone, w
     await store.prune(limits, new Set([1]))
     assert.deepEqual(store.numbers(), [1, 3, 4])
   })
+})
+
+test('what a killed process left is durable before its successor builds on it', async () => {
+  const one = generationOf(1, [pluginFor('auth')])
+  const two = generationOf(2, [pluginFor('auth', '2.0.0')], { text: 'listen: []\n' })
+  await using env = await withSteps((store) => decide(store, two), [one])
+  const { folder, untouched } = env
+  const trial = `${folder}-after`
+  let tried = 0
+  for (let killedAfter = 0; killedAfter <= env.steps.length; killedAfter++) {
+    await realise(untouched, folder, seenAfter(env.steps, killedAfter), folder)
+    const before = env.steps.slice(0, killedAfter)
+    const successors: GenerationStore[] = []
+    const opening = await stepsOf(async () => successors.push(await GenerationStore.open(folder)))
+    const opened = successors[0] ?? assert.fail('not opened')
+    const found = opened.latest()
+    // The same content: it finds blobs that the other one wrote.
+    const next = generationOf(opened.nextNumber(), [pluginFor('auth', '2.0.0')], { text: 'listen: []\n' })
+    const deciding = await stepsOf(() => decide(opened, next))
+    for (const [steps, expected] of [
+      [[...before, ...opening], found],
+      [[...before, ...opening, ...deciding], next.record],
+    ] as const) {
+      for (const aftermath of aftermaths(steps, steps.length)) {
+        await realise(untouched, folder, aftermath, trial)
+        const store = await GenerationStore.open(trial)
+        const what = `killed after ${killedAfter} steps`
+        assert.deepEqual(store.latest(), expected, what)
+        assert.deepEqual(store.damages(), [], what)
+        for (const number of store.numbers()) await assertWhole(store, number)
+        tried++
+      }
+    }
+  }
+  assert.ok(tried > 50, `${tried} states`)
+})
+
+test('an outline that a killed process left is durable before its successor goes by it', async () => {
+  const outline = { number: 1, traffic: [], chains: [], instances: [] } as unknown as GenerationOutline
+  await using env = await withSteps(
+    (store) => store.keepOutline(outline),
+    [generationOf(1, [pluginFor('auth')])],
+  )
+  const { folder, untouched } = env
+  const outlineIn = (store: GenerationStore) => {
+    const last = store.lastDecided()
+    return last.kind === 'record' ? last.outline : assert.fail(last.kind)
+  }
+  for (let killedAfter = 0; killedAfter <= env.steps.length; killedAfter++) {
+    await realise(untouched, folder, seenAfter(env.steps, killedAfter), folder)
+    const successors: GenerationStore[] = []
+    const opening = await stepsOf(async () => successors.push(await GenerationStore.open(folder)))
+    const found = outlineIn(successors[0] ?? assert.fail('not opened'))
+    const steps = [...env.steps.slice(0, killedAfter), ...opening]
+    for (const aftermath of aftermaths(steps, steps.length)) {
+      await realise(untouched, folder, aftermath, `${folder}-after`)
+      assert.deepEqual(outlineIn(await GenerationStore.open(`${folder}-after`)), found)
+    }
+  }
+})
+
+test('a decision that the disk refused does not come back when the power fails', async () => {
+  await using dir = await withTempDir()
+  const folder = join(dir.path, 'live')
+  const untouched = join(dir.path, 'before')
+  const store = await GenerationStore.open(folder)
+  await decide(store, generationOf(1, [pluginFor('auth')]))
+  await cp(folder, untouched, { recursive: true })
+  const refused = new Error('no room for a name')
+  const steps = await stepsOf(async () => {
+    // Its blobs are there: the first folder that is synced is that of the record.
+    refuseNextFolderSync(refused)
+    const deciding = decide(store, generationOf(2, [pluginFor('auth')]))
+    await assert.rejects(deciding, { code: 'STORE_WRITE_FAILED', cause: refused })
+  })
+  for (const aftermath of aftermaths(steps, steps.length)) {
+    await realise(untouched, folder, aftermath, join(dir.path, 'after'))
+    assert.deepEqual((await GenerationStore.open(join(dir.path, 'after'))).numbers(), [1])
+  }
 })
 
 test('a process that is killed while it decides leaves all that it had decided', async () => {

@@ -70,8 +70,13 @@ export async function makeFolder(folder: string): Promise<void> {
   }
 }
 
-/** The names in a folder, but for what interrupted writes left there: that goes. */
-export async function namesWithoutLeftovers(folder: string): Promise<string[]> {
+/**
+ * The names in a folder, which is made if need be, but for what interrupted writes left there: that goes. They are durable:
+ * who gave them may have been killed before they were, and what is built on them must not outlive them.
+ */
+export async function durableNames(folder: string): Promise<string[]> {
+  await makeFolder(folder)
+  await syncFolder(folder)
   const names = await readdir(folder)
   const leftovers = names.filter((name) => name.endsWith(TEMPORARY_SUFFIX))
   await Promise.all(leftovers.map((name) => rm(join(folder, name), { force: true })))

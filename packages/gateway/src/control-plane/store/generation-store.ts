@@ -57,6 +57,7 @@ export class GenerationStore {
       await writeFile(join(directory, '.gitignore'), '*\n', { flag: 'wx', mode: 0o600 }).catch(ignoreExisting)
       const records = await RecordStore.open(join(directory, 'generations'))
       const blobs = await BlobStore.open(join(directory, 'blobs'))
+      // The last: it makes the names of those two folders durable as well.
       const store = new GenerationStore(records, blobs, await OutlineFile.open(directory))
       await store.#findLatest()
       return store

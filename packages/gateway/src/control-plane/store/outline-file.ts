@@ -25,6 +25,8 @@ export class OutlineFile {
 
   /** `folder`: the `.cardea` folder, which is there. */
   static async open(folder: string): Promise<OutlineFile> {
+    // Who wrote the outline that stands there may have been killed before its name was durable.
+    await syncFolder(folder)
     const outline = new OutlineFile(folder)
     await outline.#read()
     return outline

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError, messageOf } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
-import { makeFolder, namesWithoutLeftovers, syncFolder, writeDurably } from './durable-file.ts'
+import { durableNames, syncFolder, writeDurably } from './durable-file.ts'
 import { sealed, unsealed } from './sealed.ts'
 import type { StoredGeneration } from './types.ts'
 
@@ -28,8 +28,7 @@ export class RecordStore {
   }
 
   static async open(folder: string): Promise<RecordStore> {
-    await makeFolder(folder)
-    return new RecordStore(folder, numbersOf(await namesWithoutLeftovers(folder)))
+    return new RecordStore(folder, numbersOf(await durableNames(folder)))
   }
 
   /** Ascending; damaged ones too, whose numbers are not given again. */
@@ -77,8 +76,7 @@ export class RecordStore {
 
   /** After somebody deleted the folder. */
   async recreate(): Promise<void> {
-    await makeFolder(this.#folder)
-    this.#numbers = numbersOf(await namesWithoutLeftovers(this.#folder))
+    this.#numbers = numbersOf(await durableNames(this.#folder))
   }
 
   fileOf(number: number): string {
@@ -88,10 +86,12 @@ export class RecordStore {
   async #takeBack(name: string, reason: unknown): Promise<void> {
     try {
       await rm(join(this.#folder, name), { force: true })
+      // Until then the name may be on disk though its own sync failed, and its removal may not.
+      await syncFolder(this.#folder)
     } catch (error) {
       throw new AggregateError(
         [reason, error],
-        `${messageOf(reason)}; and ${name} cannot be taken back (${messageOf(error)}), so the next start will take it for decided`,
+        `${messageOf(reason)}; and ${name} cannot be taken back for certain (${messageOf(error)}), so the next start may take it for decided`,
       )
     }
   }

@@ -63,6 +63,18 @@ export async function stepsOf(work: () => Promise<unknown>): Promise<readonly St
   return steps
 }
 
+/** Within `stepsOf`: the next sync of a folder fails, and has done nothing. */
+export function refuseNextFolderSync(error: Error): void {
+  const { fsync } = fs
+  const refuse = (_: number, done: fs.NoParamCallback): void => {
+    Object.assign(fs, { fsync })
+    syncBuiltinESMExports()
+    done(error)
+  }
+  Object.assign(fs, { fsync: refuse })
+  syncBuiltinESMExports()
+}
+
 /** Index of the step that puts `name` among the names of its folder, once that folder is synced. */
 export function durableAfter(steps: readonly Step[], name: string): number {
   const named = steps.findIndex((step) => step.kind === 'rename' && basename(step.to) === name)
@@ -92,6 +104,12 @@ export function* aftermaths(steps: readonly Step[], count: number): Generator<Af
       yield state
     }
   }
+}
+
+/** The disk as a process finds it whose predecessor was killed after `count` steps: the kernel has all of them. */
+export function seenAfter(steps: readonly Step[], count: number): Aftermath {
+  const { durable, pending, files } = replay(steps.slice(0, count))
+  return new Map([...durable, ...pending].map(({ path, file }) => [path, contentOf(files, file, 1)]))
 }
 
 interface Entry {
