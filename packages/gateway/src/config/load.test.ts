@@ -131,6 +131,16 @@ for (const [what, text, key] of [
   ['a network permission of a path', manifest({ permissions: ['net:a.example/x:80'] }), 'permissions[0]'],
   ['no time at all', manifest({ timeout_ms: 0 }), 'timeout_ms'],
   ['config that is no object', manifest({ config: [] }), 'config'],
+  [
+    'a fallback that frames its content',
+    manifest({ on_failure: { fallback: { headers: { 'Transfer-Encoding': 'chunked' } } } }),
+    'on_failure.fallback.headers.Transfer-Encoding',
+  ],
+  [
+    'a fallback that asks for an upgrade without a 426',
+    manifest({ on_failure: { fallback: { status: 400, headers: { upgrade: 'h2c' } } } }),
+    'on_failure.fallback.headers.upgrade',
+  ],
   ['an open security plugin', manifest({ category: 'security', on_failure: 'open' }), 'on_failure'],
 ] as const) {
   test(`readManifest() refuses ${what}`, async () => {
@@ -142,6 +152,15 @@ for (const [what, text, key] of [
     )
   })
 }
+
+test('readManifest() takes a fallback that says what to upgrade to', async () => {
+  const fallback = { status: 426, headers: { upgrade: 'h2c' } }
+  assert.deepEqual((await manifestOf({ on_failure: { fallback } })).onFailure, {
+    kind: 'fallback',
+    body: '',
+    ...fallback,
+  })
+})
 
 test('readManifest() leaves what is wrong with the schema of a built-in plugin to the config that it is used for', async () => {
   const text = manifest({ config_schema: { type: 'no such type' } })

@@ -9,6 +9,7 @@ import { checkConfigSchema, checkFailurePolicy } from './plugin-config.ts'
 import { copyTree, isObject } from './pointer.ts'
 import { fileProblem, sortProblems } from './problem.ts'
 import { readablePart } from './readable-part.ts'
+import { checkResponseFields, RuleReader } from './rule-reader.ts'
 import { checkRules } from './rules.ts'
 import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
 import { isPluginName } from './schema-parts.ts'
@@ -200,19 +201,26 @@ function checkManifest(
   const { value } = opened.parsed
   const source = sourceMapOf(file, opened.parsed, value, new Set())
   const errors = manifest.check(value)
+  const ofFallback = fallbackProblems(value, source)
   if (errors.length > 0) {
-    const schema = MANIFEST_JSON_SCHEMA
-    return {
-      ok: false,
-      problems: sortProblems(schemaProblems(errors, { code, source, pointer: '', schema })),
-    }
+    const ofSchema = schemaProblems(errors, { code, source, pointer: '', schema: MANIFEST_JSON_SCHEMA })
+    return { ok: false, problems: sortProblems([...ofSchema, ...ofFallback]) }
   }
   const filled = copyTree(value)
   fillDefaults(filled, MANIFEST_JSON_SCHEMA)
   const read = toManifest(filled as ManifestFile, { file, source, text: opened.text })
   const schemaProblem = isBuiltIn === true ? null : checkConfigSchema(read)
-  const problems = [checkFailurePolicy(read, null), schemaProblem].filter((found) => found !== null)
+  const problems = [checkFailurePolicy(read, null), schemaProblem, ...ofFallback].filter(
+    (found) => found !== null,
+  )
   return problems.length > 0 ? { ok: false, problems } : { ok: true, manifest: read }
+}
+
+/** The fallback of a plugin.json is a configured response like those of the config. */
+function fallbackProblems(value: unknown, source: SourceMap): ConfigProblem[] {
+  const reader = new RuleReader(value, source)
+  checkResponseFields(reader, '/on_failure/fallback')
+  return reader.problems.map((problem) => ({ ...problem, code: 'PLUGIN_MANIFEST_INVALID' }))
 }
 
 function toManifest(
