@@ -213,5 +213,18 @@ test('a supervisor that finds no store any more goes on from what the workers ha
   })
   // Its number was never given before: a worker swaps to none that it has.
   await said(/Generation 2 is live/)
+  assert.match(gateway.stderr, /Generation 2 is live: plugin guard 1\.0\.0: new code/)
   await guards(gateway, 'two')
+})
+
+test('a supervisor that finds no store any more tells changes by what the workers have', async (t) => {
+  const gateway = await startGateway(t, { config: CONFIG, plugins: { guard: guard('one') } })
+  const said = sayings(gateway)
+  await removeStore(gateway)
+  await killProcesses(gateway.pids(SUPERVISOR))
+  const same = await said(/"started":\S+,.*Generation 2 is live: nothing to be seen differs/)
+  assert.match(same, /"started":\[\],"carried":1,/)
+  const { stdout } = await cardea(gateway, t, 'history')
+  assert.match(stdout, /^ *2 +live /m)
+  assert.doesNotMatch(stdout, /first generation/)
 })

@@ -168,6 +168,12 @@ test('a start that can read nothing of its last generation waits for approve, wh
   assert.equal(await met(gateway), 'refusal')
   await waitFor(async () => (await cardea(gateway, t, 'approve')).code === 0, 'approve')
   await meets(gateway, 'guard')
+  const { stdout } = await cardea(gateway, t, 'history')
+  assert.match(
+    stdout,
+    /compared with nothing: generation 2, which was committed last, cannot be read any more$/m,
+  )
+  assert.doesNotMatch(stdout.split('\n')[1] ?? '', /first generation/)
 })
 
 test('a gateway whose whole store is gone begins anew', async (t) => {

@@ -12,7 +12,7 @@ import type {
 import { neighboursIn } from '../protocol/neighbours.ts'
 import { digestOf } from './approval.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
-import { describeChanges } from './describe-changes.ts'
+import { describeAll, describeChanges } from './describe-changes.ts'
 import { type FormerConfigs, formerConfigs } from './former-configs.ts'
 import {
   type Candidate,
@@ -79,7 +79,7 @@ export interface ChangeGround extends Workshop {
   readonly former: Former | null
   /** False at the start: then the reference serves nobody yet. */
   readonly isServing: boolean
-  /** What the workers run; null for nothing. The reference, unless that is not in force yet or cannot be had. */
+  /** What the workers serve, also where it cannot be the reference: one that their master has told of. Null for nothing. */
   readonly live: GenerationPlan | null
   /** Null when nothing may serve before the change does, or something serves. */
   readonly standIn: StandIn | null
@@ -140,9 +140,9 @@ export async function applyChange(
   stages.passed('prepare')
   signal.throwIfAborted()
   if (isSame(candidate, ground)) return { kind: 'unchanged' }
-  const changes = describeChanges(ground.reference?.candidate.plan ?? null, candidate.plan)
+  const changes = changesOf(candidate, ground)
   const held = refuseLosses(candidate, ground, request.approved ?? [], changes)
-  const fresh = freshPart(candidate.plan, ground.reference?.candidate.plan ?? null)
+  const fresh = freshPart(candidate.plan, lastKnown(ground))
   const trial = (until: AbortSignal): Promise<void> => tryOut(candidate, fresh, ground, until)
   await orStandIn(trial, { candidate, changes, ground }, signal)
   stages.passed('trial')
@@ -230,6 +230,17 @@ function isSame(candidate: Candidate, { reference, former }: ChangeGround): bool
 /** Equal for candidates that do the same. */
 function essenceOf({ plan, overlay }: Candidate): unknown {
   return { ...plan, number: 0, bundles: 0, overlay }
+}
+
+/** What workers serve, or at the start what served last, as far as it can be read. */
+function lastKnown({ live, reference }: ChangeGround): GenerationPlan | null {
+  return live ?? reference?.candidate.plan ?? null
+}
+
+function changesOf({ plan }: Candidate, ground: ChangeGround): string[] {
+  const { live, former } = ground
+  if (live === null && former !== null) return describeAll(former.number, plan)
+  return describeChanges(lastKnown(ground), plan)
 }
 
 /** Returns the losses that were approved. Throws ChangeHeld for others. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
-import { describeChanges } from './describe-changes.ts'
+import { describeAll, describeChanges } from './describe-changes.ts'
 
 const instance = (name: string, changes: Partial<InstancePlan> = {}) =>
   ({
@@ -104,4 +104,15 @@ test('describeChanges() counts what nobody would read', () => {
   const changes = described({}, { routes })
   assert.equal(changes.length, 21)
   assert.equal(changes.at(-1), 'and 30 more')
+})
+
+test('describeAll() says what cannot be compared, and why', () => {
+  const next = plan({ routes: [route('a')] })
+  const why = 'cannot be read any more'
+  assert.deepEqual(describeAll(0, next), [
+    `1 route, compared with nothing: the generation that was committed last ${why}`,
+  ])
+  assert.deepEqual(describeAll(7, next), [
+    `1 route, compared with nothing: generation 7, which was committed last, ${why}`,
+  ])
 })

@@ -6,10 +6,7 @@ const SENTENCES_MAX = 20
 
 /** What is different in `next`, in short sentences for the log and the history; of nothing, everything is new. */
 export function describeChanges(previous: GenerationPlan | null, next: GenerationPlan): string[] {
-  if (previous === null) {
-    const { length } = next.routes
-    return [`first generation: ${length} ${length === 1 ? 'route' : 'routes'}`]
-  }
+  if (previous === null) return [`first generation: ${routesOf(next)}`]
   const changes = [
     ...describeReplacements(previous, next),
     ...describePlugins(previous, next),
@@ -22,6 +19,19 @@ export function describeChanges(previous: GenerationPlan | null, next: Generatio
   if (changes.length <= SENTENCES_MAX) return changes
   const rest = changes.length - SENTENCES_MAX
   return [...changes.slice(0, SENTENCES_MAX), `and ${rest} more`]
+}
+
+/** The same where what was committed last, as `number` (0: nobody knows), cannot be read any more. */
+export function describeAll(number: number, next: GenerationPlan): string[] {
+  const lost =
+    number === 0
+      ? 'the generation that was committed last'
+      : `generation ${number}, which was committed last,`
+  return [`${routesOf(next)}, compared with nothing: ${lost} cannot be read any more`]
+}
+
+function routesOf({ routes: { length } }: GenerationPlan): string {
+  return `${length} ${length === 1 ? 'route' : 'routes'}`
 }
 
 /** Instances that kept their name, and run another plugin: no list of names tells that. */
