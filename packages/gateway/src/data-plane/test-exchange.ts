@@ -63,7 +63,7 @@ export interface ExchangeBench {
   open(request?: string | Partial<TestRequest>): ReturnType<TestPlane['open']>
 }
 
-const SETTINGS: GatewaySettings = {
+export const SETTINGS: GatewaySettings = {
   listeners: [],
   workers: 1,
   trustedProxies: [],

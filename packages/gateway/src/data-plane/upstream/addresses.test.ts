@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type dns from 'node:dns'
 import { test } from 'node:test'
-import { AddressBook } from './addresses.ts'
+import { AddressBook, type OpenName } from './addresses.ts'
 
 const REFRESH_MS = 30_000
 
@@ -27,20 +27,21 @@ function scriptedBook() {
     })
   }
   const book = new AddressBook(() => clock.nowMs, resolve as unknown as typeof dns.lookup)
-  const lookup = book.lookupFor(REFRESH_MS)
+  const opened: Record<string, OpenName> = {}
   /** What a connection to the name gets: its addresses in order, an error code, or null while it waits. */
   const connect = (name = 'app.test', all = true): { got: string | null } => {
     const result: { got: string | null } = { got: null }
-    lookup(name, { all }, (error, found) => {
+    opened[name] ??= book.open(name, REFRESH_MS)
+    opened[name].lookup(name, { all }, (error, found) => {
       const addresses = typeof found === 'string' ? found : found.map(({ address }) => address).join(' ')
       result.got = error === null ? addresses : (error.code ?? error.message)
     })
     return result
   }
-  return { asked, clock, connect }
+  return { asked, clock, connect, book, opened }
 }
 
-test('lookupFor() fails when the resolver does, and asks again for the next connection', () => {
+test('AddressBook fails when the resolver does, and asks again for the next connection', () => {
   const { asked, connect } = scriptedBook()
   const first = connect()
   asked[0]?.fail('ENOTFOUND')
@@ -50,14 +51,14 @@ test('lookupFor() fails when the resolver does, and asks again for the next conn
   assert.equal(second.got, '10.0.0.1')
 })
 
-test('lookupFor() fails when a name has no address at all', () => {
+test('AddressBook fails when a name has no address at all', () => {
   const { asked, connect } = scriptedBook()
   const only = connect()
   asked[0]?.answer()
   assert.equal(only.got, 'ENOTFOUND')
 })
 
-test('lookupFor() asks once for all that wait for the same name, and tells all how it went', () => {
+test('AddressBook asks once for all that wait for the same name, and tells all how it went', () => {
   const { asked, connect } = scriptedBook()
   const waiting = [connect(), connect(), connect()]
   const other = connect('other.test')
@@ -75,7 +76,7 @@ test('lookupFor() asks once for all that wait for the same name, and tells all h
   assert.equal(other.got, '10.0.0.2')
 })
 
-test('lookupFor() makes nobody wait once a name is known', () => {
+test('AddressBook makes nobody wait once a name is known', () => {
   const { asked, connect, clock } = scriptedBook()
   connect()
   asked[0]?.answer('10.0.0.1')
@@ -84,7 +85,7 @@ test('lookupFor() makes nobody wait once a name is known', () => {
   assert.equal(asked.length, 1)
 })
 
-test('lookupFor() serves a stale answer while it asks anew, once', () => {
+test('AddressBook serves a stale answer while it asks anew, once', () => {
   const { asked, connect, clock } = scriptedBook()
   connect()
   asked[0]?.answer('10.0.0.1')
@@ -97,7 +98,7 @@ test('lookupFor() serves a stale answer while it asks anew, once', () => {
   assert.equal(asked.length, 2)
 })
 
-test('lookupFor() keeps the stale answer when the resolver fails, and asks again after a tenth of the time', () => {
+test('AddressBook keeps the stale answer when the resolver fails, and asks again after a tenth of the time', () => {
   const { asked, connect, clock } = scriptedBook()
   connect()
   asked[0]?.answer('10.0.0.1')
@@ -115,7 +116,7 @@ test('lookupFor() keeps the stale answer when the resolver fails, and asks again
   assert.equal(connect().got, '10.0.0.3')
 })
 
-test('lookupFor() starts each connection at the next address', () => {
+test('AddressBook starts each connection at the next address', () => {
   const { asked, connect } = scriptedBook()
   connect()
   asked[0]?.answer('10.0.0.1', '10.0.0.2', '::1')
@@ -123,4 +124,33 @@ test('lookupFor() starts each connection at the next address', () => {
   assert.equal(connect().got, '10.0.0.2 ::1 10.0.0.1')
   assert.equal(connect('app.test', false).got, '::1')
   assert.equal(connect('app.test', false).got, '10.0.0.1')
+})
+
+test('AddressBook forgets a name with the last who has it open', () => {
+  const { asked, connect, book, opened } = scriptedBook()
+  connect()
+  asked[0]?.answer('10.0.0.1')
+  const other = book.open('app.test', REFRESH_MS)
+  opened['app.test']?.close()
+  delete opened['app.test']
+  assert.equal(connect().got, '10.0.0.1')
+  assert.equal(asked.length, 1)
+  opened['app.test']?.close()
+  other.close()
+  delete opened['app.test']
+  const anew = connect()
+  assert.equal(asked.length, 2)
+  asked[1]?.answer('10.0.0.2')
+  assert.equal(anew.got, '10.0.0.2')
+})
+
+test('AddressBook keeps no answer that comes when nobody has the name open any more', () => {
+  const { asked, connect, opened } = scriptedBook()
+  const waiting = connect()
+  opened['app.test']?.close()
+  delete opened['app.test']
+  asked[0]?.answer('10.0.0.1')
+  assert.equal(waiting.got, '10.0.0.1')
+  assert.equal(connect().got, null)
+  assert.equal(asked.length, 2)
 })

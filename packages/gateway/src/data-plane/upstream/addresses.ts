@@ -3,22 +3,41 @@ import type { LookupFunction } from 'node:net'
 
 type Done = (error: NodeJS.ErrnoException | null, addresses: readonly dns.LookupAddress[]) => void
 
-interface Entry {
-  addresses: readonly dns.LookupAddress[]
-  freshUntilMs: number
-  refreshing: boolean
+const NO_ADDRESSES: readonly dns.LookupAddress[] = []
+
+/** What is known of one host name. */
+class KnownName {
+  readonly hostname: string
+  /** None until the resolver has answered. */
+  addresses = NO_ADDRESSES
+  freshUntilMs = 0
   /** Where the next connection starts in `addresses`: spreads connections over them. */
-  next: number
+  next = 0
+  /** All who wait for the resolver's answer; null: it is not asked. */
+  waiting: Done[] | null = null
+  /** How often it is open. */
+  uses = 0
+
+  constructor(hostname: string) {
+    this.hostname = hostname
+  }
+}
+
+/** A host name as long as somebody connects to it. */
+export interface OpenName {
+  /** For node:net. */
+  readonly lookup: LookupFunction
+  /** Once. What is known of the name goes with the last who has it open. */
+  close(): void
 }
 
 /**
  * Host names to addresses, kept and refreshed in the background: only the first connection to a name ever waits for
- * DNS, and an answer that has become stale serves until a new one is there, also while the resolver is down.
+ * DNS, and an answer that has become stale serves until a new one is there, also while the resolver is down. Names are
+ * asked for when there are connections to make, and by none of those that nobody uses any more.
  */
 export class AddressBook {
-  readonly #entries = new Map<string, Entry>()
-  /** Questions that the resolver has not answered yet, with all who wait for the answer. */
-  readonly #asked = new Map<string, Done[]>()
+  readonly #names = new Map<string, KnownName>()
   readonly #nowMs: () => number
   readonly #resolve: typeof dns.lookup
 
@@ -27,60 +46,49 @@ export class AddressBook {
     this.#resolve = resolve
   }
 
-  /** A `lookup` for node:net that asks this book. */
-  lookupFor(refreshMs: number): LookupFunction {
-    return (hostname, options, callback) => {
-      const entry = this.#entries.get(hostname)
-      if (entry === undefined) {
-        this.#ask(hostname, refreshMs, (error, addresses) =>
-          answer(error, addresses, options.all === true, callback),
-        )
-        return
-      }
-      if (this.#nowMs() >= entry.freshUntilMs && !entry.refreshing) this.#refresh(hostname, entry, refreshMs)
-      answer(null, rotated(entry), options.all === true, callback)
+  open(hostname: string, refreshMs: number): OpenName {
+    const name = this.#names.get(hostname) ?? new KnownName(hostname)
+    this.#names.set(hostname, name)
+    name.uses++
+    return {
+      lookup: (_hostname, options, callback) => this.#lookUp(name, refreshMs, options.all === true, callback),
+      close: () => {
+        if (--name.uses === 0) this.#names.delete(hostname)
+      },
     }
   }
 
-  #refresh(hostname: string, entry: Entry, refreshMs: number): void {
-    entry.refreshing = true
-    this.#ask(hostname, refreshMs, () => {
-      entry.refreshing = false
-      // A failure is asked again after a tenth of the time, not with every connection.
-      entry.freshUntilMs = Math.max(entry.freshUntilMs, this.#nowMs() + refreshMs / 10)
-    })
+  #lookUp(name: KnownName, refreshMs: number, all: boolean, callback: Parameters<LookupFunction>[2]): void {
+    if (name.addresses.length === 0) {
+      this.#ask(name, refreshMs, (error, addresses) => answer(error, addresses, all, callback))
+      return
+    }
+    if (this.#nowMs() >= name.freshUntilMs && name.waiting === null) this.#ask(name, refreshMs, null)
+    answer(null, rotated(name), all, callback)
   }
 
   /** One question at a time for each name: the resolver's few threads are not filled up with the same one. */
-  #ask(hostname: string, refreshMs: number, done: Done): void {
-    const waiting = this.#asked.get(hostname)
-    if (waiting !== undefined) {
-      waiting.push(done)
-      return
-    }
-    const all = [done]
-    this.#asked.set(hostname, all)
-    this.#resolve(hostname, { all: true }, (error, addresses) => {
-      this.#asked.delete(hostname)
-      if (error === null && addresses.length > 0) this.#keep(hostname, refreshMs, addresses)
-      for (const one of all) one(error, addresses ?? [])
-    })
-  }
-
-  #keep(hostname: string, refreshMs: number, addresses: readonly dns.LookupAddress[]): void {
-    this.#entries.set(hostname, {
-      addresses,
-      freshUntilMs: this.#nowMs() + refreshMs,
-      refreshing: false,
-      next: this.#entries.get(hostname)?.next ?? 0,
+  #ask(name: KnownName, refreshMs: number, done: Done | null): void {
+    const isAsked = name.waiting !== null
+    const waiting = name.waiting ?? []
+    name.waiting = waiting
+    if (done !== null) waiting.push(done)
+    if (isAsked) return
+    this.#resolve(name.hostname, { all: true }, (error, addresses) => {
+      name.waiting = null
+      const found = error === null ? addresses : NO_ADDRESSES
+      if (found.length > 0) name.addresses = found
+      // A failure is asked again after a tenth of the time, not with every connection.
+      name.freshUntilMs = this.#nowMs() + (found.length > 0 ? refreshMs : refreshMs / 10)
+      for (const one of waiting) one(error, found)
     })
   }
 }
 
-function rotated(entry: Entry): readonly dns.LookupAddress[] {
-  const { addresses } = entry
+function rotated(name: KnownName): readonly dns.LookupAddress[] {
+  const { addresses } = name
   if (addresses.length === 1) return addresses
-  const start = entry.next++ % addresses.length
+  const start = name.next++ % addresses.length
   return [...addresses.slice(start), ...addresses.slice(0, start)]
 }
 

@@ -2,7 +2,7 @@ import net from 'node:net'
 import type * as tls from 'node:tls'
 import type { TargetPlan, UpstreamPlan } from '../../protocol/generation.ts'
 import { Wire, type WireOptions, type WireOwner } from '../wire.ts'
-import type { AddressBook } from './addresses.ts'
+import type { AddressBook, OpenName } from './addresses.ts'
 
 /** TLS is loaded for targets that need it: most upstreams do not, and it is large. */
 interface Secure {
@@ -12,8 +12,9 @@ interface Secure {
   readonly options: tls.ConnectionOptions
 }
 
-/** Opens connections to one target, with TLS when its scheme says so. */
+/** Opens connections to one target, with TLS when its scheme says so. Until `close`. */
 export class Connector {
+  readonly #name: OpenName
   readonly #options: net.TcpSocketConnectOpts
   readonly #wireOptions: WireOptions
   readonly #secure: Secure | null
@@ -23,11 +24,8 @@ export class Connector {
 
   constructor(plan: UpstreamPlan, target: TargetPlan, wireOptions: WireOptions, addresses: AddressBook) {
     this.#wireOptions = wireOptions
-    this.#options = {
-      host: target.hostname,
-      port: target.port,
-      lookup: addresses.lookupFor(plan.dnsRefreshMs),
-    }
+    this.#name = addresses.open(target.hostname, plan.dnsRefreshMs)
+    this.#options = { host: target.hostname, port: target.port, lookup: this.#name.lookup }
     this.#secure = target.scheme === 'https' ? secureFor(plan, target) : null
   }
 
@@ -50,6 +48,10 @@ export class Connector {
       this.#session = session
     })
     return Wire.secure(socket, this.#wireOptions.writes, owner, onConnected)
+  }
+
+  close(): void {
+    this.#name.close()
   }
 }
 

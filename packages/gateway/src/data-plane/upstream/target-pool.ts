@@ -230,6 +230,7 @@ export class TargetPool implements ConnectionKeeper, Swept {
   close(): void {
     this.shed()
     this.sweeper.remove(this)
+    this.#connector.close()
   }
 
   #error(code: ErrorCode, detail: string): GatewayError {

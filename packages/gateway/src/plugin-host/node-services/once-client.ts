@@ -22,7 +22,8 @@ interface Candidate {
 /** `host.once` in a worker: runs what the supervisor has granted, one instance at a time. */
 export class OnceClient {
   readonly #options: OnceClientOptions
-  readonly #plugins = new Map<string, Map<string, OnceTask>>()
+  /** By `keyOf`: those that an instance here would run, or that still end. */
+  readonly #tasks = new Map<string, OnceTask>()
   /** Of all tasks; by chance at first, since a process was here before this one. */
   #lastClaim = randomInt(2 ** 47)
 
@@ -32,35 +33,35 @@ export class OnceClient {
 
   /** Returns what takes the candidate back. */
   add(plugin: string, name: string, run: TaskFunction, log: Log): () => void {
-    let tasks = this.#plugins.get(plugin)
-    if (tasks === undefined) {
-      tasks = new Map()
-      this.#plugins.set(plugin, tasks)
-    }
-    let task = tasks.get(name)
+    const key = keyOf(plugin, name)
+    let task = this.#tasks.get(key)
     if (task === undefined) {
       const nextClaim = (): number => {
         this.#lastClaim += 1
         return this.#lastClaim
       }
-      task = new OnceTask(plugin, name, { ...this.#options, nextClaim, onEmpty: () => tasks.delete(name) })
-      tasks.set(name, task)
+      const onEmpty = (): boolean => this.#tasks.delete(key)
+      task = new OnceTask(plugin, name, { ...this.#options, nextClaim, onEmpty })
+      this.#tasks.set(key, task)
     }
     return task.add({ run, log })
   }
 
   hello(): void {
-    for (const tasks of this.#plugins.values()) for (const task of tasks.values()) task.claim()
+    for (const task of this.#tasks.values()) task.claim()
   }
 
   granted({ plugin, task, claim }: NodeAnswer & { kind: 'once-granted' }): void {
-    this.#plugins.get(plugin)?.get(task)?.granted(claim)
+    this.#tasks.get(keyOf(plugin, task))?.granted(claim)
   }
 
   denied({ plugin, task, claim }: NodeAnswer & { kind: 'once-denied' }): void {
-    this.#plugins.get(plugin)?.get(task)?.denied(claim)
+    this.#tasks.get(keyOf(plugin, task))?.denied(claim)
   }
 }
+
+/** Names of plugins hold no slash. */
+const keyOf = (plugin: string, task: string): string => `${plugin}/${task}`
 
 interface OnceTaskOptions extends OnceClientOptions {
   nextClaim(): number
