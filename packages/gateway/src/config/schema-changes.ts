@@ -50,7 +50,8 @@ export const FAULTS_SCHEMA = Type.Object(
         exclusiveMinimum: 0,
         maximum: 1,
         default: FAULT_DEFAULTS.breakerRatio,
-        description: 'Share of timed-out calls at which the breaker of an instance opens.',
+        description:
+          'Share of timed-out calls at which the breaker of an instance opens in a worker. While it is open `on_failure` decides for every request. Danger: clients whose requests make a plugin slow can open it for all others.',
       }),
     ),
     breaker_calls_min: defaulted(

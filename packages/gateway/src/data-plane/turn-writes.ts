@@ -3,14 +3,16 @@ import type { Clock, Swept } from './sweeper.ts'
 /** Events that a turn of the event loop must bring on average for its writes to be gathered. */
 const EVENTS_PER_TURN_MIN = 6
 
-/** Nobody waits for more writes than these (with 16, plugins cost 1.1 to 1.7 times as much in five of six runs side by side), */
+/** Nobody waits for more writes than these. With 16, plugins cost 1.1 to 1.7 times as much in five of six runs side by side. */
 const WRITES_MAX = 32
 
 /**
- * nor longer than this, plus what four writes take to come about: a plugin may compute for long in each exchange. One call
- * that blocks holds back those few that wait before it, finished answers too: until it returns or is ended.
+ * Nobody waits longer than this, plus what `CLOCK_EVERY` writes take to come about: a plugin may compute for long in each
+ * exchange. One call that blocks holds back those few that wait before it, finished answers too: until it returns or is ended.
  */
 const WAIT_MAX_MS = 1
+
+/** The clock is read once for so many writes. */
 const CLOCK_EVERY = 4
 
 /** Who has something to write. */

@@ -1,4 +1,4 @@
-import type { Cloneable, ExchangeError, FinishRecord, Log, Protocol } from '@cardea/sdk'
+import type { Cloneable, ExchangeError, Protocol } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
 import type { BodyFlow } from '../body/body-flow.ts'
 import type { FieldLines, SavedLines } from '../fields.ts'
@@ -115,7 +115,3 @@ export interface HookFailure extends ExchangeError {
     readonly body: string
   } | null
 }
-
-export type MakeRecord = () => FinishRecord
-
-export type { Log }

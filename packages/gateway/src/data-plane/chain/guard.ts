@@ -25,8 +25,11 @@ export interface GuardKeeper {
 
 /**
  * What one instance has done wrong in this worker, in all generations that it is carried through. Every failure is
- * counted and reported; only timeouts open the breaker, since an exception may be nothing but the answer to one crafted
- * request, and whoever sends many of those must not be able to switch a plugin off for everybody else.
+ * counted and reported; only timeouts open the breaker. It spares requests the wait for what does not answer, and is paid
+ * for by everybody whose request needs the plugin: `on_failure` decides theirs as well while it is open. An exception costs
+ * nobody time, so there is nothing to spare, and one crafted request, sent often, could make it. A request that makes
+ * a plugin slow can open the breaker all the same, if such requests are `breakerRatio` of all in a worker: who can be made
+ * to wait by what a client sends has to bound that (docs/guides/troubleshooting.md).
  *
  *     closed ── too many timeouts ──▶ open ── wait ──▶ half open ── a probe ended in time ──▶ closed
  *                                      ▲                  │

@@ -18,7 +18,7 @@ export const FieldRole = {
   /** The gateway writes its own: X-Forwarded-*, Forwarded, Via, X-Request-Id. */
   forwarding: 9,
   /** The name of a field with a role, `_` for some `-`. */
-  alias: 11,
+  alias: 10,
 } as const
 export type FieldRole = (typeof FieldRole)[keyof typeof FieldRole]
 
