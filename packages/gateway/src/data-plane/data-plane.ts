@@ -5,13 +5,14 @@ import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { DrainBounds } from '../protocol/drain-bounds.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
-import type { StagedInstances } from '../protocol/instance.ts'
+import type { LiveInstance, StagedInstances } from '../protocol/instance.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { WorkerCensus } from '../protocol/supervisor-worker.ts'
 import type { ExchangeTrace } from '../protocol/trace.ts'
 import { type Blame, BrokenOff, type StackEntry } from './broken-off.ts'
 import { GuardBook } from './chain/guard.ts'
+import { noteLooseFailure } from './chain/hook-failure.ts'
 import { ClientAdmission } from './client-admission.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
@@ -23,6 +24,7 @@ import type { ConnectionHost, StartedByConnection } from './http1/connection-hos
 import { refusalText } from './http1/refusal.ts'
 import type { RequestHead } from './http1/request-head.ts'
 import { LiveGenerations } from './live-generations.ts'
+import { RareLines } from './rare-lines.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { RequestIds } from './request-ids.ts'
 import { findRouteProblems } from './routing/conflicts.ts'
@@ -36,6 +38,15 @@ import { type Upstream, UpstreamRegistry } from './upstream/upstream.ts'
 import type { WireOptions } from './wire.ts'
 
 const BACKLOG = 511
+
+/** What failed in exchanges that plugins are not to blame for. */
+interface Fault {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly requestId: string
+  readonly route: string | null
+  readonly upstream: string | null
+}
 
 /** A generation that is ready to be committed. */
 export interface StagedGeneration {
@@ -71,6 +82,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly #guards: GuardBook
   readonly #admission: ClientAdmission
   readonly #refusals: RefusalLog
+  readonly #faults: RareLines<Fault>
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
   readonly #trust: { blocks: AddressBlocks }
@@ -92,6 +104,9 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#ids = new RequestIds(workerNumber)
     this.#admission = new ClientAdmission(log, systemClock, openFilesMax)
     this.#refusals = new RefusalLog(log, this.sweeper)
+    this.#faults = new RareLines(this.sweeper, ({ message, ...fault }, count) => {
+      log.warn(message, { ...fault, count })
+    })
     this.#trust = { blocks: new AddressBlocks(settings.trustedProxies) }
     this.#registry = new UpstreamRegistry({
       sweeper: this.sweeper,
@@ -182,6 +197,13 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#guards.quarantine(key)
   }
 
+  /** Code of an instance failed outside of its hooks; `what` is a sentence without its end. False: nobody counts for it. */
+  noteFailure(instance: LiveInstance, what: string, thrown: unknown): boolean {
+    const guard = this.#guards.guardOf(instance.plan.key)
+    if (guard !== null) noteLooseFailure(instance, guard, what, thrown)
+    return guard !== null
+  }
+
   /**
    * A plugin blocks and is about to be ended together with all of `stack` (see `BrokenOff`): to be called while it stands
    * still. No hook of those who are to blame is called from now on. What is returned mends, in a later turn, what was left
@@ -250,12 +272,10 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   }
 
   logFault(error: GatewayError, exchange: RequestSide): void {
-    this.#log.warn(error.message, {
-      code: error.code,
-      requestId: exchange.id,
-      route: exchange.routeName,
-      upstream: exchange.route?.upstream?.plan.name ?? null,
-    })
+    const { code, message } = error
+    const { id: requestId, routeName: route } = exchange
+    const upstream = exchange.route?.upstream?.plan.name ?? null
+    this.#faults.note(`${code} ${upstream ?? ''}`, { code, message, requestId, route, upstream })
   }
 
   onInternalError(error: unknown): void {
@@ -315,6 +335,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#generations.replace(null)
     this.#guards.report()
     this.#refusals.report()
+    this.#faults.report()
     this.sweeper.stop()
     return { cutExchanges }
   }

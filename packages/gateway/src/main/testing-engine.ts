@@ -14,6 +14,7 @@ import type { UpstreamScript } from '../data-plane/testing/upstream-script.ts'
 import { VirtualClock } from '../data-plane/testing/virtual-clock.ts'
 import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { type LoadedBundle, loadBundle } from '../plugin-host/load.ts'
+import { logLooseFailure } from '../plugin-host/loose-failure.ts'
 import type { BundlePlan, GenerationPlan } from '../protocol/generation.ts'
 import { LogRecorder } from './testing-log.ts'
 import { TestNode } from './testing-node.ts'
@@ -86,6 +87,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         repeat ? clock.every(durationMs, callback) : clock.after(durationMs, callback),
       transport: (url, init) => untilAborted(options.fetch, new Request(url, init)),
       node: node.client,
+      onFailure: logLooseFailure,
     },
   })
   const held = await pool.stage(plan)

@@ -46,22 +46,45 @@ function blamed(
   suspects: readonly Suspect[],
   stopped: ReadonlySet<string>,
 ): Uncaught | null {
+  const throwing = throwingCode(thrown, { suspects, stopped })
+  if (throwing === null) return null
+  const { codeHash, instances, isStopped } = throwing
+  const [first] = instances
+  const name = first?.plan.name ?? null
+  const who = isStopped ? 'A plugin that was stopped' : `Plugin "${name}"`
+  const message = `${who} ${DEEDS[code]}: ${messageOf(thrown)}`
+  const error = new GatewayError(code, message, {
+    ...(name !== null && { plugin: name }),
+    cause: thrown,
+  })
+  error.stack = first?.mapStack(thrown) ?? stackOf(thrown)
+  const frame = first?.frameOf(error.stack) ?? null
+  return { error, frame, codeHash, culprits: isStopped ? [] : instances }
+}
+
+export interface SearchedCode {
+  readonly suspects: readonly Suspect[]
+  /** Hashes of code of which an instance was stopped in this process. */
+  readonly stopped: ReadonlySet<string>
+}
+
+export interface ThrowingCode {
+  /** See `Uncaught`. */
+  readonly codeHash: string
+  /** All that live here. */
+  readonly instances: readonly Suspect[]
+  /** There was one that lives no more. */
+  readonly isStopped: boolean
+}
+
+/** Whose code threw, by the stack alone, which is not mapped for that. Null: no plugin's, or nobody knows. */
+export function throwingCode(thrown: unknown, { suspects, stopped }: SearchedCode): ThrowingCode | null {
+  if (!(thrown instanceof Error)) return null
   for (const [, codeHash = ''] of framesOf(thrown).matchAll(PLUGIN_FRAME)) {
     const isOfIt = (hash: string): boolean => hash.startsWith(codeHash)
-    const found = suspects.filter(({ plan }) => isOfIt(plan.codeHash))
+    const instances = suspects.filter(({ plan }) => isOfIt(plan.codeHash))
     const isStopped = [...stopped].some(isOfIt)
-    const [first] = found
-    if (first === undefined && !isStopped) continue
-    const name = first?.plan.name ?? null
-    const who = isStopped ? 'A plugin that was stopped' : `Plugin "${name}"`
-    const message = `${who} ${DEEDS[code]}: ${messageOf(thrown)}`
-    const error = new GatewayError(code, message, {
-      ...(name !== null && { plugin: name }),
-      cause: thrown,
-    })
-    error.stack = first?.mapStack(thrown) ?? stackOf(thrown)
-    const frame = first?.frameOf(error.stack) ?? null
-    return { error, frame, codeHash, culprits: isStopped ? [] : found }
+    if (instances.length > 0 || isStopped) return { codeHash, instances, isStopped }
   }
   return null
 }

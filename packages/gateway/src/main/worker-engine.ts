@@ -19,6 +19,7 @@ import type { MasterToWorker } from '../protocol/master-worker.ts'
 import type { NodeAnswer } from '../protocol/node-services.ts'
 import type { SlimPlan } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy, WorkerCensus, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import { LooseFailures } from './loose-failures.ts'
 import { openFilesMax } from './open-files.ts'
 import { StallRecovery } from './stall-recovery.ts'
 import { markStep, type Staging, type Suspect, suspectsOf } from './suspects.ts'
@@ -41,6 +42,7 @@ export interface WorkerEngineOptions {
 export class WorkerEngine {
   readonly #dataPlane: DataPlane
   readonly #pool: InstancePool
+  readonly #loose: LooseFailures
   readonly #node: NodeClient
   readonly #log: GatewayLog
   readonly #onRetired: (generation: number) => void
@@ -86,8 +88,14 @@ export class WorkerEngine {
     })
     this.#pool = new InstancePool({
       log: this.#log.plugins,
-      surroundings: { ...SYSTEM, node: this.#node },
+      surroundings: { ...SYSTEM, node: this.#node, onFailure: (failure) => this.#loose.onFailure(failure) },
       onStep: (instance) => markStep(instance, this.#pool.living, this.#staging),
+    })
+    this.#loose = new LooseFailures({
+      log: this.#log,
+      dataPlane: this.#dataPlane,
+      living: () => this.#pool.living,
+      searched: () => ({ suspects: this.#suspects, stopped: this.#stopped }),
     })
     this.#onRetired = onRetired
     this.#recovery = new StallRecovery({
@@ -241,6 +249,7 @@ export class WorkerEngine {
   async drain(bounds: DrainBounds): Promise<number> {
     this.#isDraining = true
     const { cutExchanges } = await this.#dataPlane.drain(bounds.deadlineMs, bounds)
+    this.#loose.report()
     return cutExchanges
   }
 
@@ -264,14 +273,17 @@ export class WorkerEngine {
     this.#log.error(message, mapped ?? { stack: thrown.stack })
   }
 
+  /** A promise was rejected and nobody waits for it. */
+  onRejected(thrown: unknown): void {
+    this.#loose.onRejected(thrown)
+  }
+
   /**
    * An exception that nobody caught. Where a plugin's code threw it none of its hooks is called from now on, and what else
    * runs here goes on until the worker is replaced. Returns false where nobody knows whose it is: the process must end then.
    */
   onUncaught(thrown: unknown): boolean {
-    // What threw before may be nobody's by now, such as code whose stage has failed.
-    const stopped = new Set([...this.#pool.stopped, ...this.#uncaught])
-    const uncaught = uncaughtOf(thrown, this.#suspects, stopped)
+    const uncaught = uncaughtOf(thrown, this.#suspects, this.#stopped)
     // Nothing was left half done by a call that was refused, whoever made it.
     if (uncaught === null) return thrown instanceof GatewayError && this.#refused.has(thrown)
     this.#onHarm('uncaught', uncaught, messageOf(thrown))
@@ -283,10 +295,9 @@ export class WorkerEngine {
    * the stack. Of several instances of that code it is the one whose hook runs, where one does.
    */
   onExitRefused(refused: GatewayError): void {
-    const stopped = new Set([...this.#pool.stopped, ...this.#uncaught])
     const isRunning = ({ plan }: Suspect): boolean => isMarkOf(runningMark[0] ?? NOBODY, plan.key)
     const suspects = this.#suspects.toSorted((a, b) => Number(isRunning(b)) - Number(isRunning(a)))
-    const found = exitOf(refused, suspects, stopped)
+    const found = exitOf(refused, suspects, this.#stopped)
     this.#refused.add(refused)
     if (found === null) {
       if (!this.#hasRefusedUnknown) this.report('Nobody knows whose code wanted to end the worker', refused)
@@ -324,6 +335,11 @@ export class WorkerEngine {
 
   reportFailure(failure: Failure): void {
     this.#log.error(failure.message, { code: failure.code, plugin: failure.plugin, stack: failure.stack })
+  }
+
+  /** Hashes of code that may be nobody's by now: what threw before, too, such as code whose stage has failed. */
+  get #stopped(): ReadonlySet<string> {
+    return new Set([...this.#pool.stopped, ...this.#uncaught])
   }
 
   get #suspects(): readonly Suspect[] {

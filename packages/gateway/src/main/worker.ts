@@ -28,9 +28,10 @@ process.on('message', (message: MasterToWorker, handle: unknown) => {
 })
 
 // What a hook left unawaited harms its own exchange only; ending the worker would cut everybody's.
-process.on('unhandledRejection', (thrown) =>
-  report('A promise was rejected and nobody waited for it', thrown),
-)
+process.on('unhandledRejection', (thrown) => {
+  if (worker !== null) worker.onRejected(thrown)
+  else report('A promise was rejected and nobody waited for it', thrown)
+})
 process.on('uncaughtException', onUncaught)
 guardExits((call) => {
   const refused = exitRefused(call)

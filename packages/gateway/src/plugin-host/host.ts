@@ -1,12 +1,12 @@
 import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import type { HashAlgorithm, Host, HostTimer, Log } from '@cardea/sdk'
-import { messageOf } from '../base/errors.ts'
 import { pluginAbortController } from '../base/plugin-signal.ts'
 import { markOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { DURATION_MS_MAX } from '../config/units.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import { permittedFetch, type Transport } from './fetch.ts'
 import { withMappedStack } from './load.ts'
+import { type LooseFailure, logLooseFailure } from './loose-failure.ts'
 import {
   NO_NODE_SERVICES,
   NO_WORKER_SERVICES,
@@ -40,6 +40,7 @@ export interface Surroundings {
   readonly transport: Transport
   readonly node: ServiceSource<NodeServices>
   readonly worker: ServiceSource<WorkerServices>
+  onFailure(failure: LooseFailure): void
 }
 
 export const SYSTEM: Surroundings = {
@@ -51,6 +52,7 @@ export const SYSTEM: Surroundings = {
   transport: (url, init) => fetch(url, init),
   node: NO_NODE_SERVICES,
   worker: NO_WORKER_SERVICES,
+  onFailure: logLooseFailure,
 }
 
 const HASHES: ReadonlySet<string> = new Set<HashAlgorithm>(['sha1', 'sha256', 'sha384', 'sha512'])
@@ -62,10 +64,8 @@ export function openHost(
   mapStack: (error: Error) => string,
   surroundings: Surroundings = SYSTEM,
 ): InstanceHost {
-  const failed = (what: string) => (thrown: unknown) => {
-    const error = withMappedStack(thrown, mapStack)
-    log.error(`${what} of "${plan.name}" failed: ${messageOf(error)}`, { error })
-  }
+  const failed = (what: string) => (thrown: unknown) =>
+    surroundings.onFailure({ plan, what: `${what} of "${plan.name}" failed`, thrown, log, mapStack })
   const mark = markOf(plan.key)
   const newSignal = (): AbortController =>
     pluginAbortController(mark, failed("A listener of a task's signal"))

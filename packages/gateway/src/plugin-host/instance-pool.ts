@@ -162,7 +162,8 @@ export class InstancePool {
     const present = this.#residents.get(key)
     if (present !== undefined) return present
     const instance = standInFor(plan, this.#options.log)
-    const context = { log: instance.log, dependencies: new Map(), mapStack: instance.mapStack }
+    const { log, mapStack } = instance
+    const context = { log, dependencies: new Map(), mapStack, failed() {} }
     const share = this.#hub.open(plan, context)
     const end = async (): Promise<void> => share.release()
     const resident = { key, family: key, instance, share, end, users: 0 }
@@ -212,7 +213,10 @@ export class InstancePool {
     const { promise: opened, resolve } = Promise.withResolvers<WorkerShare>()
     const worker: Surroundings['worker'] = {
       open: (_, log) => {
-        const share = this.#hub.open(plan, { log, dependencies, mapStack: bundle.mapStack })
+        const { mapStack } = bundle
+        const failed = (what: string, thrown: unknown): void =>
+          this.#surroundings.onFailure({ plan, what, thrown, log, mapStack })
+        const share = this.#hub.open(plan, { log, dependencies, mapStack, failed })
         resolve(share)
         return share
       },

@@ -244,6 +244,11 @@ export class GuardBook implements GuardKeeper, Swept {
     }
   }
 
+  /** Null when no generation has the instance. */
+  guardOf(key: string): InstanceGuard | null {
+    return this.#shared.get(key)?.guard ?? null
+  }
+
   /** A guard for one generation only, should the instance be carried into it: the generation may yet be discarded. */
   #barring(plan: InstancePlan): InstanceGuard {
     const guard = new InstanceGuard(plan, this)

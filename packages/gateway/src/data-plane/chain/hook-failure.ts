@@ -2,9 +2,10 @@ import type { ExchangeError } from '@cardea/sdk'
 import { ERRORS, type ErrorCode, GatewayError, isInstance, messageOf } from '../../base/errors.ts'
 import type { CodeFailure } from '../../protocol/failure.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
+import type { LiveInstance } from '../../protocol/instance.ts'
 import type { HookContext } from './context.ts'
 import type { ExchangeView, HookFailure } from './exchange-view.ts'
-import { GuardState } from './guard.ts'
+import { GuardState, type InstanceGuard } from './guard.ts'
 
 /** A hook or transform did not end in time. A class of its own, so that nothing a plugin throws counts as one. */
 export class HookTimeout extends GatewayError {
@@ -94,6 +95,30 @@ export function noteListenerFailure(
   exchange: Pick<ExchangeView, 'id' | 'routeName'>,
 ): void {
   entry.guard.onFailure(logFailure(entry, 'A listener of ctx.signal', thrown, exchange, true))
+}
+
+/** The same of code that no hook and no exchange waits for. `what`: a sentence without its end. */
+export function noteLooseFailure(
+  instance: LiveInstance,
+  guard: InstanceGuard,
+  what: string,
+  thrown: unknown,
+): void {
+  const { plan, log } = instance
+  const leftOut = guard.admitToLog()
+  if (leftOut === null) {
+    guard.onFailure(null)
+    return
+  }
+  const stack = isInstance(thrown, Error) ? instance.mapStack(thrown) : null
+  const frame = stack === null ? null : instance.frameOf(stack)
+  const message = `${what}: ${messageOf(thrown)}`
+  const code = 'HOOK_THREW'
+  if (!guard.isWatched) {
+    const more = { ...(frame !== null && { frame }), ...(leftOut > 0 && { leftOut }) }
+    log.error(message, { code, stack: stack ?? messageOf(thrown), ...more })
+  }
+  guard.onFailure({ code, message, plugin: plan.name, stack, frame })
 }
 
 /** Returns what is reported of it, or null when too much is logged already. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
-import { recordingLog } from '../test-support.ts'
+import { logLooseFailure } from '../loose-failure.ts'
+import { instancePlan, recordingLog } from '../test-support.ts'
 import { EventBus, EventUser } from './events.ts'
 
 function bench() {
@@ -14,7 +15,14 @@ function bench() {
       name: plugin,
       log,
       dependencies: new Set(dependencies),
-      mapStack: (error) => `mapped ${error.message}`,
+      failed: (what, thrown) =>
+        logLooseFailure({
+          plan: instancePlan(),
+          what,
+          thrown,
+          log,
+          mapStack: (error) => `mapped ${error.message}`,
+        }),
     })
   const live = (plugin: string, dependencies?: readonly string[]): EventUser => {
     const made = user(plugin, dependencies)

@@ -1,7 +1,6 @@
 import type { Cloneable, Log } from '@cardea/sdk'
-import { GatewayError, messageOf } from '../../base/errors.ts'
+import { GatewayError } from '../../base/errors.ts'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
-import { withMappedStack } from '../load.ts'
 
 /** Who tells and listens: one instance, or several that share a host. */
 export interface EventOwner {
@@ -11,7 +10,8 @@ export interface EventOwner {
   readonly log: Log
   /** The plugins it may listen to besides its own. */
   readonly dependencies: ReadonlySet<string>
-  mapStack(error: Error): string
+  /** Told what a listener of it threw; `what` is a sentence without its end. */
+  failed(what: string, thrown: unknown): void
 }
 
 interface Event {
@@ -138,10 +138,7 @@ export class EventUser {
   }
 
   #failed(event: string, thrown: unknown): void {
-    const error = withMappedStack(thrown, (failed) => this.#owner.mapStack(failed))
-    this.#owner.log.error(`A listener of "${this.#owner.name}" to "${event}" failed: ${messageOf(error)}`, {
-      error,
-    })
+    this.#owner.failed(`A listener of "${this.#owner.name}" to "${event}" failed`, thrown)
   }
 
   goLive(): void {

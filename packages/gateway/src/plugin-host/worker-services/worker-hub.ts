@@ -21,6 +21,8 @@ export interface ShareContext {
   /** The shares of what it depends on, by plugin. */
   readonly dependencies: ReadonlyMap<string, WorkerShare>
   mapStack(error: Error): string
+  /** See `EventOwner`. */
+  failed(what: string, thrown: unknown): void
 }
 
 /** What the instances of this process have in common: states, services, events. */
@@ -67,6 +69,7 @@ export class WorkerShare implements Opened<WorkerServices> {
       log: context.log,
       dependencies: new Set(context.dependencies.keys()),
       mapStack: (error: Error) => context.mapStack(error),
+      failed: (what: string, thrown: unknown) => context.failed(what, thrown),
     }
     this.#name = plan.name
     this.#dependencies = context.dependencies
