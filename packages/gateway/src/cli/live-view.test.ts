@@ -242,9 +242,10 @@ test('LiveView leaves out requests while nobody can take them, and counts them',
   view.catchUp(status())
   state.isBusy = true
   for (let count = 0; count < 1_500; count += 1) view.show(traced(14))
+  view.show({ kind: 'skipped', traces: 500 })
   view.show(change(failedReport()))
   assert.match(take(), /^\nThe change failed/)
   state.isBusy = false
   view.show(traced(14))
-  assert.match(take(), /^1,500 requests more, faster than they can be shown\nGET /)
+  assert.match(take(), /^2,000 requests more, faster than they can be shown\nGET /)
 })

@@ -53,6 +53,10 @@ export class LiveView {
       else this.#line(event)
       return
     }
+    if (event.kind === 'skipped' && this.#options.isBusy()) {
+      this.#skippedTraces += event.traces
+      return
+    }
     if (event.kind !== 'change') {
       this.#line(event)
       return

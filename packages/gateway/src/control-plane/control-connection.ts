@@ -61,13 +61,16 @@ export class ControlConnection {
     return this.#watching
   }
 
-  /** Sends an event, given as its line. A watcher that does not read loses traces first, then its connection. */
-  notify(line: string, isTrace: boolean): void {
+  /**
+   * Sends an event, given as its line. A watcher that does not read loses traces first, then its connection. `traces`: how many it
+   * tells of.
+   */
+  notify(line: string, traces: number): void {
     if (this.#socket.destroyed) return
     const { traceBacklogBytesMax, backlogBytesMax } = this.#options.limits
     const backlogBytes = this.#socket.writableLength
-    if (isTrace && backlogBytes > traceBacklogBytesMax) {
-      this.#skippedTraces += 1
+    if (traces > 0 && backlogBytes > traceBacklogBytesMax) {
+      this.#skippedTraces += traces
       return
     }
     if (backlogBytes > backlogBytesMax) {

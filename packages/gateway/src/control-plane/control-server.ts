@@ -70,14 +70,14 @@ export class ControlServer {
 
   /** Tells those who watch. Cheap when nobody does. */
   broadcast(event: ControlEvent): void {
-    const isTrace = event.kind === 'trace'
-    if (isTrace && !this.#isTracing) return
+    const traces = event.kind === 'trace' ? 1 : event.kind === 'skipped' ? event.traces : 0
+    if (traces > 0 && !this.#isTracing) return
     let line: string | null = null
     for (const connection of this.#connections) {
       if (connection.watching === 'nothing') continue
-      if (isTrace && connection.watching !== 'events and traces') continue
+      if (traces > 0 && connection.watching !== 'events and traces') continue
       line ??= lineOf({ kind: 'event', event })
-      connection.notify(line, isTrace)
+      connection.notify(line, traces)
     }
   }
 

@@ -74,7 +74,6 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   readonly sweeper = new Sweeper(systemClock, (error) => this.onInternalError(error))
   pendingRequests = 0
   tracing = false
-  #isTracingAsked = false
   readonly #options: DataPlaneOptions
   readonly #log: Log
   readonly #ids: RequestIds
@@ -171,18 +170,12 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#guards.confirm(generation.quarantined)
     this.#admission.apply(generation.settings, generation.upstreamPlans)
     this.#trust.blocks = proxies
-    this.#applyTracing()
     this.#generations.replace(generation)
   }
 
-  /** Whether every exchange that begins from now on is traced; those of a generation with `debug` are anyway. */
+  /** Whether every exchange that begins from now on is traced. */
   setTracing(on: boolean): void {
-    this.#isTracingAsked = on
-    this.#applyTracing()
-  }
-
-  #applyTracing(): void {
-    this.tracing = this.#isTracingAsked || this.settings.debug
+    this.tracing = on
   }
 
   onTrace(record: FinishRecord): void {

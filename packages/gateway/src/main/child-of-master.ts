@@ -1,8 +1,11 @@
+import { LossyChannel } from '../base/lossy-channel.ts'
 import { endProcess } from './exit-guard.ts'
 
 /** The child's side of the channel to the master. */
 export interface MasterChannel<ToMaster> {
   send(message: ToMaster): void
+  /** For what may be lost; see `LossyChannel`. */
+  lossy(onRoom: () => void): LossyChannel<ToMaster>
   /** Sends, then ends as `endProcess` does once the message is on its way. */
   sendLast(message: ToMaster, exitCode: number, isStuck?: boolean): void
 }
@@ -23,13 +26,17 @@ export function childOfMaster<ToMaster extends object>(
   process.once('disconnect', () => {
     onOrphaned().finally(() => endProcess(1))
   })
-  const send = (message: ToMaster, onSent: () => void): void => {
+  const send = (message: ToMaster, onSent: () => void): boolean => {
     // A master that is gone: 'disconnect' ends us.
-    if (process.connected && process.send !== undefined) process.send(message, undefined, undefined, onSent)
-    else onSent()
+    if (process.connected && process.send !== undefined) {
+      return process.send(message, undefined, undefined, onSent)
+    }
+    onSent()
+    return true
   }
   return {
-    send: (message) => send(message, () => {}),
-    sendLast: (message, exitCode, isStuck = false) => send(message, () => endProcess(exitCode, isStuck)),
+    send: (message) => void send(message, () => {}),
+    lossy: (onRoom) => new LossyChannel(send, onRoom),
+    sendLast: (message, exitCode, isStuck = false) => void send(message, () => endProcess(exitCode, isStuck)),
   }
 }

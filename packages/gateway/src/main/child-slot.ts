@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Log } from '@cardea/sdk'
 import { Backoff } from '../base/backoff.ts'
 import { messageOf } from '../base/errors.ts'
+import { LossyChannel } from '../base/lossy-channel.ts'
 import { keepOutputsFromBlocking } from '../base/own-outputs.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
@@ -23,6 +24,8 @@ export interface ChildSlotOptions<FromChild> {
   onMessage(message: FromChild): void
   /** Gets the lines that threads of the child write to `WATCHDOG_DESCRIPTOR`, a pipe if this is here. */
   readonly onLine?: (line: string) => void
+  /** `offer` takes messages again. */
+  readonly onRoom?: () => void
   /** `reason` ends a sentence: `exit code 1`. A successor follows unless the slot was stopped meanwhile. */
   onEnd(reason: string): void
 }
@@ -74,6 +77,7 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
     healthyMs: PROCESS_LIMITS.respawnHealthyMs,
   })
   readonly #requests = new PendingRequests<FromChild>()
+  #lossy: LossyChannel<ToChild> | null = null
   readonly #ended = Promise.withResolvers<void>()
   #child: ChildProcess | null = null
   #respawnTimer: NodeJS.Timeout | undefined
@@ -104,6 +108,7 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
     if (onLine !== undefined && pipe instanceof Readable) createInterface(pipe).on('line', onLine)
     keepOutputsFromBlocking()
     this.#child = child
+    this.#lossy = this.#lossyTo(child)
     const end = once((reason: string) => this.#onEnd(reason, performance.now() - spawnedAt))
     child.on('exit', (code, signal) => {
       const reason = signal === null ? `exit code ${code}` : signal
@@ -123,6 +128,12 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
     if (child.pid !== undefined) this.#options.onSpawn()
   }
 
+  #lossyTo(child: ChildProcess): LossyChannel<ToChild> {
+    const send = (message: ToChild, onSent: () => void): boolean =>
+      !child.connected || child.send(message, undefined, {}, onSent)
+    return new LossyChannel(send, () => this.#options.onRoom?.())
+  }
+
   #fork(): ChildProcess {
     const { entry, onLine } = this.#options
     return fork(childEntryFile(entry), {
@@ -138,6 +149,11 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
     if (this.#child?.connected !== true) return
     // An error means that the child is ending; its exit says the rest.
     this.#child.send(message, handle as SendHandle | undefined, () => {})
+  }
+
+  /** For what may be lost; see `LossyChannel`. Nothing is taken when there is no process. */
+  offer(message: ToChild): boolean {
+    return this.#lossy?.offer(message) === true
   }
 
   /** Rejects when the answer does not come in time, or the process ends first. */
@@ -174,6 +190,7 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
 
   #onEnd(reason: string, livedMs: number): void {
     this.#child = null
+    this.#lossy = null
     this.#requests.rejectAll(`it ended (${reason})`)
     this.#options.onEnd(reason)
     if (this.#isStopped) {

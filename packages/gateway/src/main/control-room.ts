@@ -278,7 +278,8 @@ export class ControlRoom {
         this.#faults.onFault(worker, message.event)
         break
       case 'trace':
-        this.#control.broadcast({ kind: 'trace', trace: message.trace })
+      case 'skipped':
+        this.#control.broadcast(message)
         break
       case 'node':
         this.#nodes?.request(worker, message.request)

@@ -16,6 +16,7 @@ import { type PackedPlan, unpackPlan, wholePlan } from '../protocol/slim-plan.ts
 import { ChildSlot } from './child-slot.ts'
 import { drainShares } from './drain-shares.ts'
 import { ListenerSet } from './listener-set.ts'
+import { LooseRelay } from './loose-relay.ts'
 import { directoryOf } from './serve-source.ts'
 import { hasLostTerminal } from './terminal.ts'
 import { within } from './within.ts'
@@ -41,6 +42,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 export class Master {
   readonly #options: MasterOptions
   readonly #supervisor: Supervisor
+  readonly #loose = new LooseRelay((message) => this.#supervisor.offer(message))
   readonly #exitCode = Promise.withResolvers<number>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
   readonly #listeners = new ListenerSet()
@@ -59,8 +61,12 @@ export class Master {
       name: 'the supervisor',
       entry: 'supervisor.ts',
       log: () => this.#log,
-      onSpawn: () => this.#startSupervisor(),
+      onSpawn: () => {
+        this.#loose.reset()
+        void this.#startSupervisor()
+      },
       onMessage: (message) => this.#onSupervisorMessage(message),
+      onRoom: () => this.#loose.onRoom(),
       onEnd: (reason) => this.#onSupervisorEnd(reason),
     })
     this.#workers = new WorkerSet({
@@ -71,7 +77,7 @@ export class Master {
       directory: directoryOf(options.serve.source),
       committed: () => this.#committed,
       sockets: () => this.#listeners.sockets,
-      tellSupervisor: (message) => this.#supervisor.send(message),
+      tellSupervisor: (message) => this.#tellSupervisor(message),
     })
   }
 
@@ -184,6 +190,11 @@ export class Master {
     }
   }
 
+  #tellSupervisor(message: MasterToSupervisor): void {
+    if (message.kind === 'relay' && this.#loose.relay(message.worker, message.message)) return
+    this.#supervisor.send(message)
+  }
+
   #onSupervisorEnd(reason: string): void {
     if (!this.#isServing) return
     if (this.#state === 'running') {
@@ -221,6 +232,7 @@ export class Master {
         if (this.#state === 'starting') void this.end(message.exitCode)
         break
       case 'relay':
+        if (message.message.kind === 'tracing') this.#loose.forgetTraces()
         this.#workers.relay(message.worker, message.message)
         break
       case 'replace':

@@ -17,6 +17,9 @@ import { WorkerEngine } from './worker-engine.ts'
  */
 
 const master = childOfMaster<WorkerToMaster>('worker')
+/** For traces, so that a master which is busy costs no memory here. */
+const traces = master.lossy(tellSkipped)
+let skippedTraces = 0
 let worker: WorkerEngine | null = null
 /** Until then what concerns changes is meant for the process that this one replaces. */
 let hasStarted = false
@@ -103,6 +106,7 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
     case 'census':
       return relay({ kind: 'census', id: message.id, census: theWorker().census() })
     case 'tracing':
+      skippedTraces = 0
       return theWorker().trace(message.on)
     case 'node':
       return theWorker().onNodeAnswer(message.answer)
@@ -125,7 +129,13 @@ async function stage(id: number, packed: PackedPlan): Promise<void> {
 }
 
 function relay(message: WorkerToSupervisor): void {
-  master.send({ kind: 'relay', message })
+  if (message.kind !== 'trace') master.send({ kind: 'relay', message })
+  else if (!traces.offer({ kind: 'relay', message })) skippedTraces++
+}
+
+function tellSkipped(): void {
+  if (skippedTraces > 0) relay({ kind: 'skipped', traces: skippedTraces })
+  skippedTraces = 0
 }
 
 function listen(id: number, address: ListenAddress, handle: ListenHandle): void {

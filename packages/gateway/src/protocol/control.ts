@@ -259,5 +259,5 @@ export type ControlEvent =
   | { readonly kind: 'decision'; readonly at: number; readonly plugin: string; readonly text: string }
   | { readonly kind: 'worker'; readonly at: number; readonly worker: number; readonly text: string }
   | { readonly kind: 'trace'; readonly trace: ExchangeTrace }
-  /** To one watcher: so many traces came faster than it read, and were left out. */
+  /** So many traces came faster than they were read, here or on their way, and were left out. */
   | { readonly kind: 'skipped'; readonly traces: number }

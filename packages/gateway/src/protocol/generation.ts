@@ -184,7 +184,7 @@ export interface GatewaySettings {
      */
     readonly pluginLevel?: LogLevel
   }
-  /** Answers carry the generation in X-Cardea-Generation, and every exchange is traced. */
+  /** Answers carry the generation in X-Cardea-Generation. */
   readonly debug: boolean
   readonly changes: ChangeSettings
   readonly faults: FaultSettings

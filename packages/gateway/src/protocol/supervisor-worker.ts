@@ -40,6 +40,8 @@ export type WorkerToSupervisor =
   | { readonly kind: 'retired'; readonly generation: number }
   | { readonly kind: 'fault'; readonly event: FaultEvent }
   | { readonly kind: 'trace'; readonly trace: ExchangeTrace }
+  /** So many traces were left out: they came faster than they were read on their way. */
+  | { readonly kind: 'skipped'; readonly traces: number }
   | { readonly kind: 'node'; readonly request: NodeRequest }
 
 /** What a worker holds, oldest generation first. */
