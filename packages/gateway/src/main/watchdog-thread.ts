@@ -32,7 +32,7 @@ class EventLoopWatch {
   #beats = -1
   #silentMs = 0
   #lastPollAt = performance.now()
-  /** When the silence was noticed; 0: there is none. */
+  /** What the process had when the silence was noticed; 0: there is none. */
   #rssBytes = 0
 
   get silentMs(): number {

@@ -63,8 +63,9 @@ export class InstancePool {
   readonly #surroundings: Omit<Surroundings, 'worker'>
   readonly #bundles: BundleCache
   readonly #hub: WorkerHub
-  /** In the order of their starts: dependencies stand before dependents. One that stops is not in here. */
+  /** See `stopped`; the one that was stopped last comes last. */
   readonly #stopped = new Set<string>()
+  /** In the order of their starts: dependencies stand before dependents. One that stops is not in here. */
   readonly #residents = new Map<string, Resident>()
   readonly #releasing = new Set<Promise<void>>()
   /** Those of the generation that went live last, in the plan's order. */
