@@ -1,6 +1,7 @@
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { PendingRequests } from '../base/pending-requests.ts'
 import { lowerPriority } from '../base/priority.ts'
+import { identityOf, type ProcessIdentity } from '../base/process-identity.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { Workers } from '../control-plane/workers.ts'
 import { stderrLines } from '../observe/line-writer.ts'
@@ -13,7 +14,7 @@ import { PlanPacker } from '../protocol/slim-plan.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster, type MasterChannel } from './child-of-master.ts'
 import { ControlRoom } from './control-room.ts'
-import { endOrphans, identify, type ProcessIdentity } from './orphans.ts'
+import { endOrphans } from './orphans.ts'
 import { StandingFaults } from './standing-faults.ts'
 import { StartRefused } from './start-outcome.ts'
 
@@ -106,7 +107,7 @@ class Supervisor {
       this.#spawned(worker, pid)
       if (generation !== null) this.#workers.started(worker, generation)
     }
-    for (const { worker, pid } of running?.retiring ?? []) this.#processes.set(worker, identify(pid))
+    for (const { worker, pid } of running?.retiring ?? []) this.#processes.set(worker, identityOf(pid))
     const room = await ControlRoom.open({
       serve: options,
       log: this.#log,
@@ -192,7 +193,7 @@ class Supervisor {
   #spawned(worker: number, pid: number): void {
     this.#workers.spawned(worker)
     this.#room?.workerSpawned(worker)
-    this.#processes.set(worker, identify(pid))
+    this.#processes.set(worker, identityOf(pid))
   }
 
   #retiring(worker: number, as: number): void {

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError, messageOf } from '../../base/errors.ts'
+import { identityOf, isRunning, type ProcessIdentity } from '../../base/process-identity.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import { makeFolder } from './durable-file.ts'
-import { identityOf, isRunning, type ProcessIdentity } from './process-identity.ts'
 
 /**
  * One gateway a folder. The lock is a folder `lock.N` that names its holder; the highest N counts. Nobody takes a lock
@@ -24,7 +24,7 @@ const ATTEMPTS_MAX = 100
  * `STORE_WRITE_FAILED` when the folder cannot be written.
  */
 export async function lockFolder(directory: string, masterPid: number): Promise<void> {
-  const master = await identityOf(masterPid)
+  const master = identityOf(masterPid)
   try {
     await makeFolder(directory)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -45,7 +45,7 @@ export async function isFolderLocked(directory: string): Promise<boolean> {
     if (highest === 0) return false
     const holder = await readHolder(join(directory, nameOf(highest)))
     // Gone: the next holder has just come.
-    return holder === 'gone' || (holder !== null && (await isRunning(holder)))
+    return holder === 'gone' || (holder !== null && isRunning(holder))
   } catch {
     return false
   }
@@ -58,7 +58,7 @@ async function tryLock(directory: string, master: ProcessIdentity): Promise<bool
     const holder = await readHolder(join(directory, nameOf(highest)))
     if (holder === 'gone') return false
     if (isSame(holder, master)) return true
-    if (holder !== null && (await isRunning(holder))) {
+    if (holder !== null && isRunning(holder)) {
       const wayOut = 'Stop it, or start this one in another folder.'
       const message = `Cannot use ${directory}: the gateway with process number ${holder.pid} uses it. ${wayOut}`
       throw new GatewayError('STORE_LOCKED', message)
