@@ -191,12 +191,6 @@ export class GenerationStore {
     return chooseVersion(plugin, wanted, await this.#versionsOf(plugin))
   }
 
-  /** The version that a pin names, or null when it is not kept. */
-  async findContent(plugin: string, contentHash: string): Promise<StoredPlugin | null> {
-    const versions = await this.#versionsOf(plugin)
-    return versions.find((known) => known.plugin.contentHash === contentHash)?.plugin ?? null
-  }
-
   /** Throws `STORE_DAMAGED`. */
   async loadPlugin(plugin: StoredPlugin): Promise<LoadedPlugin> {
     const what = (part: string) => `${part} of plugin "${plugin.name}" ${plugin.version}`

@@ -12,7 +12,7 @@ export interface PluginParts {
   /** plugin.json as it was read. */
   readonly manifestText: string
   readonly bundle: BundlePlan
-  /** `fingerprintFolder` from before the files were read: a file that changed since then must not count as built. */
+  /** `Fingerprints.ofFolder` from before the files were read: a file that changed since then must not count as built. */
   readonly fingerprint: string
 }
 

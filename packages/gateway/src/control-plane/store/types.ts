@@ -79,7 +79,7 @@ export interface StoredPlugin {
   readonly codeHash: string
   /** What people know the version by: over manifest and code. */
   readonly contentHash: string
-  /** `fingerprintFolder` of the files it was built from: tells whether they still stand there. */
+  /** `Fingerprints.ofFolder` of the files it was built from: tells whether they still stand there. */
   readonly fingerprint: string
 }
 
