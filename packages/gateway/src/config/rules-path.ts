@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { isNumberLabel } from '../base/host-names.ts'
+import { LITERAL_ORIGIN } from './literal-origin.ts'
 import { isHostname } from './validator.ts'
 
 /** The forms of host and path patterns, and of the texts that are made from what they matched. */
@@ -62,8 +63,9 @@ export function rewriteFault(rewrite: string): string | null {
 export function redirectFault(location: string): string | null {
   const [, origin = '', path = ''] = /^((?:[^:/?#]+:)?(?:\/\/[^/?#]*)?)([^?#]*)/.exec(location) ?? []
   if (origin === '') return path.startsWith('/') ? null : 'it must start with "/", "http://" or "https://"'
-  const isLiteral = /^(?:https?:)?\/\/(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.test(origin)
-  return isLiteral ? null : 'its scheme and host must be literal, as in "https://example.com:8443/*"'
+  return LITERAL_ORIGIN.test(origin)
+    ? null
+    : 'its scheme and host must be literal, as in "https://example.com:8443/*"'
 }
 
 function paramFault(segment: string, names: Set<string>): string | null {

@@ -1,4 +1,5 @@
 import type { PathOddity } from '../../protocol/generation.ts'
+import { HEX_VALUE } from '../http1/syntax.ts'
 
 /**
  * Path normalisation (RFC 3986, 6.2.2), once per request and before routing: router, plugins and upstream see one
@@ -82,13 +83,6 @@ const OCTET_TEXT: readonly string[] = Array.from({ length: 256 }, (_, octet) => 
   const char = String.fromCharCode(octet)
   return UNRESERVED.includes(char) ? char : `%${octet.toString(16).toUpperCase().padStart(2, '0')}`
 })
-
-const HEX_VALUE = new Int8Array(256).fill(-1)
-for (let value = 0; value < 16; value++) {
-  const digit = value.toString(16)
-  HEX_VALUE[digit.charCodeAt(0)] = value
-  HEX_VALUE[digit.toUpperCase().charCodeAt(0)] = value
-}
 
 /**
  * The normal form of an origin-form path without query; the same string when it already is one. Normalising twice
@@ -194,9 +188,9 @@ function normalizeOctets(path: string, findings: PathFindings): string {
 
 function octetAt(path: string, at: number): number {
   if (at + 1 >= path.length) return -1
-  const high = HEX_VALUE[path.charCodeAt(at)] ?? -1
-  const low = HEX_VALUE[path.charCodeAt(at + 1)] ?? -1
-  return high < 0 || low < 0 ? -1 : high * 16 + low
+  const high = HEX_VALUE[path.charCodeAt(at)] ?? 255
+  const low = HEX_VALUE[path.charCodeAt(at + 1)] ?? 255
+  return high === 255 || low === 255 ? -1 : high * 16 + low
 }
 
 function oddityOfOctet(octet: number): number {

@@ -1,4 +1,5 @@
 import { GatewayError } from '../../base/errors.ts'
+import { LITERAL_ORIGIN } from '../../config/literal-origin.ts'
 import type { RoutePlan } from '../../protocol/generation.ts'
 import { decodeSegment, foldReservedEscapes, normalizePath, PathFindings, withoutParameters } from './path.ts'
 import { encodeNonAscii, parsePathPattern } from './pattern.ts'
@@ -153,8 +154,6 @@ function fill(template: Template, values: TemplateValues): string {
 
 /** Scheme with authority, path, query, fragment: RFC 3986, appendix B. */
 const LOCATION = /^((?:[^:/?#]+:)?(?:\/\/[^/?#]*)?)([^?#]*)(\?[^#]*)?(#.*)?$/
-/** A literal one: a `:` only before a port, or in an IPv6 address. */
-const ORIGIN = /^(?:https?:)?\/\/(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/i
 
 /**
  * The Location of a redirect. What the client sent can only get into path, query and fragment: never into scheme or
@@ -178,7 +177,7 @@ export class LocationTemplate {
       )
     }
     const [, origin = '', path = '', query = '', fragment = ''] = LOCATION.exec(text) ?? []
-    if (!(origin === '' ? path.startsWith('/') : ORIGIN.test(origin))) {
+    if (!(origin === '' ? path.startsWith('/') : LITERAL_ORIGIN.test(origin))) {
       throw invalid(
         route,
         `redirects to "${location}"; a location starts with "/", or with scheme and host such as "https://example.com/". No part of the host can come from the request.`,
