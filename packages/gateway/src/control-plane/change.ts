@@ -25,7 +25,7 @@ import {
 import type { PluginLifecycle } from './lifecycle.ts'
 import { type Former, NO_OVERLAY, numbered } from './recollect.ts'
 import { recordOf } from './record.ts'
-import { makeRoom } from './room.ts'
+import { awaitRoom } from './room.ts'
 import {
   findSecurityLosses,
   listedLosses,
@@ -190,7 +190,7 @@ async function waitForRoom(
   signal: AbortSignal,
 ): Promise<void> {
   const generationsLiveMax = reference?.settings.changes.generationsLiveMax ?? Number.POSITIVE_INFINITY
-  await makeRoom({ cause, who, generationsLiveMax, workers, log, onWait }, signal)
+  await awaitRoom({ cause, who, generationsLiveMax, workers, log, onWait }, signal)
 }
 
 async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
@@ -327,9 +327,9 @@ async function stage(
   signal: AbortSignal,
 ): Promise<void> {
   const { plan } = candidate
-  const abandon = (): void => workers.abandon(plan.number)
+  const discard = (): void => workers.discardUnfinished(plan.number)
   try {
-    signal.addEventListener('abort', abandon)
+    signal.addEventListener('abort', discard)
     if (!isDeepStrictEqual(reference?.settings.listeners, plan.settings.listeners)) {
       undo.defer(() => master.discardListeners())
       await master.stageListeners(plan.settings.listeners)
@@ -343,7 +343,7 @@ async function stage(
     candidate.lifecycle.failedToStart(plan, thrown)
     throw failedByThrow('stage', plan, thrown)
   } finally {
-    signal.removeEventListener('abort', abandon)
+    signal.removeEventListener('abort', discard)
   }
 }
 

@@ -141,7 +141,7 @@ export class FaultPolicy {
     faults.breakers.set(worker, state)
     if (state !== 'open') return
     faults.opened += 1
-    this.#later(() => this.#onOpen(instance, faults))
+    this.#runLogged(() => this.#onOpen(instance, faults))
   }
 
   async #onOpen(instance: InstancePlan, { opened }: InstanceFaults): Promise<void> {
@@ -169,11 +169,11 @@ export class FaultPolicy {
       base: 'live',
       edit: (overlay) => withQuarantined(overlay, quarantine),
     })
-    this.#later(async () => {
+    this.#runLogged(async () => {
       await quarantined
       faults.hasHarmed = false
     })
-    this.#later(async () => {
+    this.#runLogged(async () => {
       const way = await this.#wayBack(instance)
       if (way !== null) await this.#takeBack(instance, way, `it ${HARMS[harm]}`)
     })
@@ -248,7 +248,7 @@ export class FaultPolicy {
     this.#options.onEvent({ kind: 'decision', at: Date.now(), plugin, text })
   }
 
-  #later(run: () => Promise<void>): void {
+  #runLogged(run: () => Promise<void>): void {
     run().catch((thrown) => {
       this.#options.log.error(`Cannot decide about a failing plugin: ${messageOf(thrown)}`)
     })

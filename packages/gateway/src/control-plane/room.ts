@@ -18,7 +18,7 @@ export interface RoomOptions {
  * A generation that streams still run on stays alive; past the bound the next one waits for the oldest. Throws the signal's
  * reason: nobody must wait for streams of others who has left, or saved something else.
  */
-export async function makeRoom(options: RoomOptions, signal: AbortSignal): Promise<void> {
+export async function awaitRoom(options: RoomOptions, signal: AbortSignal): Promise<void> {
   const { generationsLiveMax, workers, onWait } = options
   signal.throwIfAborted()
   if (workers.generationsLive < generationsLiveMax) return

@@ -154,7 +154,7 @@ test('stage() and commit() send the whole plan to a worker that says it has not 
 test('stage() that was given up sends no whole plan any more', async () => {
   const { workers, serve, staged } = worker((message) => {
     if (message.kind !== 'stage' || unpackPlan(message.plan).number === 1) return willing(message)
-    workers.abandon(2)
+    workers.discardUnfinished(2)
     return 'bundles-missing'
   })
   await serve(planOf(1, [A]))
@@ -169,7 +169,7 @@ test('stage() of a number that was given up before is not given up', async () =>
       : willing(message),
   )
   await serve(planOf(1, [A]))
-  workers.abandon(2)
+  workers.discardUnfinished(2)
   await serve(planOf(2, [A]))
   assert.deepEqual(staged(), [['a'], ['a by name'], ['a']])
 })

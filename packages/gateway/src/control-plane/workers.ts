@@ -37,8 +37,8 @@ export class Workers {
   readonly #waitingForRetirement = new Set<() => void>()
   #isTracing = false
   #committed: GenerationPlan | null = null
-  /** The number of the generation whose stage was given up last; 0 once another begins. */
-  #abandoned = 0
+  /** The number of the generation that was discarded last before it was staged; 0 once another begins. */
+  #discarded = 0
 
   /** `packer`: shared with who sends plans elsewhere. */
   constructor(send: (worker: number, message: SupervisorToWorker) => void, packer: PlanPacker) {
@@ -152,7 +152,7 @@ export class Workers {
    * nothing any more.
    */
   async stage(plan: GenerationPlan): Promise<void> {
-    this.#abandoned = 0
+    this.#discarded = 0
     if (!this.#haveReached('started', 1)) await this.haveReached('started', 1)
     for (const [worker, state] of [...this.#workers]) {
       if (state.step === 'spawned' || this.#workers.get(worker) !== state) continue
@@ -160,9 +160,9 @@ export class Workers {
     }
   }
 
-  /** Nobody waits any more for a generation to be staged: the worker that is at it fails to. */
-  abandon(generation: number): void {
-    this.#abandoned = generation
+  /** Nobody waits any more for a generation to be staged: the worker that is at it fails to. `discard` is to follow. */
+  discardUnfinished(generation: number): void {
+    this.#discarded = generation
     for (const worker of this.#workers.keys()) this.#send(worker, { kind: 'discard', generation })
   }
 
@@ -171,7 +171,7 @@ export class Workers {
     state.asked = plan.number
     let answer = await this.#askToStage(worker, state, this.#packer.pack(plan, state.given))
     if (answer.kind === 'bundles-missing') {
-      if (this.#abandoned === plan.number) throw new Error(`Generation ${plan.number} is given up`)
+      if (this.#discarded === plan.number) throw new Error(`Generation ${plan.number} is given up`)
       answer = await this.#askToStage(worker, state, this.#packer.pack(plan, null))
     }
     if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
