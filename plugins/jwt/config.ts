@@ -50,17 +50,20 @@ export interface RequireConfig {
 
 /** Sizes and times of a config, as numbers. */
 export interface Bounds {
+  /** How far the clock of who made a token may be off. */
   readonly clockSkewMs: number
   readonly tokenBytesMax: number
+  /** How long a token is known that has been verified. */
   readonly cacheAgeMs: number
-  /** Keys are fetched again after this time, or after what their issuer says, between the cooldown */
+  /** Until keys are fetched again, where their issuer says nothing of it. */
   readonly keysAgeMs: number
-  /** and this, */
+  /** The longest time until then that their issuer can ask for. */
   readonly keysAgeLongestMs: number
-  /** used while that fails until this, */
+  /** How long after their fetch keys are used, while they cannot be fetched again. */
   readonly keysStaleMs: number
-  /** and never asked for more often than this. */
+  /** From one fetch to the next while there are keys to use, whatever the issuer or a token asks for. */
   readonly cooldownMs: number
+  /** One fetch. */
   readonly fetchTimeoutMs: number
 }
 

@@ -102,14 +102,17 @@ export const PLUGIN_LIMITS = {
   stopTimeoutMs: 5_000,
   /** Hops of one `host.fetch`; the Fetch standard says 20. */
   fetchRedirectsMax: 20,
-  /** States of one instance, listeners of one instance: past it a name is made up per request, and never let go. */
+  /** States of one instance. Past it their names are made up per request, and never let go. */
   statesMax: 1_000,
+  /** Listeners of one instance. Past it they are added per request, and never let go. */
   listenersMax: 1_000,
-  /** A copy of one state for the dry run of its migration, and of all that a worker sends at a time. */
+  /** A copy of one state for the dry run of its migration. */
   stateCopyBytesMax: MIB,
+  /** All such copies that a worker sends at a time. */
   stateCopiesBytesMax: 16 * MIB,
-  /** Events of one worker that wait for the turn to end; those of one instance that wait for it to go live. */
+  /** Events of one worker that wait for the turn to end. */
   eventsPendingMax: 10_000,
+  /** Events of one instance that wait for it to go live. */
   eventsHeldMax: 100,
   /** Calls of one provider's service that have no answer yet. Protects memory from a function that never settles. */
   serviceCallsPendingMax: 10_000,
@@ -131,9 +134,9 @@ export const EVENT_LOG_LIMITS = {
   eventBytesMax: 64 * KIB,
   /** What may wait to be written while the disk hangs; what comes then is not kept. */
   waitingBytesMax: 1 * MIB,
-  /** Kept in memory, and read back at the start … */
+  /** Events kept in memory, and read back at the start. */
   recentMax: 500,
-  /** … as far as they are in so much of the end of each file. */
+  /** What is read of the end of each file at the start: older events stay there. */
   tailBytesMax: 1 * MIB,
 } as const
 
@@ -169,21 +172,21 @@ export const CHANGE_LIMITS = {
   roomPollMs: 1_000,
   /** A change that failed because a process died, which it had nothing to do with, is tried again so often. */
   repeatsMax: 2,
-  /** A change of files that has been made for so long gives way to what was asked for since, or saved … */
+  /** A change of files that has been made for so long gives way to what was asked for since, or saved. */
   supersedeAfterMs: 1_000,
-  /** … unless this long has passed since its own first save. */
+  /** After its own first save a change of files gives way for no longer than this: one of them has to get through. */
   supersedeWithinMs: 10_000,
   /** Routes that each take requests from each are more losses of security plugins than anybody reads: the rest is counted. */
   lossesShownMax: 50,
   /** At a start: a trial that has gone on for so long is not waited for, if what served last can stand in. */
   standInAfterMs: 3_000,
-  /** No generation can be served: how long until the next try; doubles … */
+  /** No generation can be served: how long until the next try; doubles each time, up to `startRetryMsMax`. */
   startRetryMs: 1_000,
-  /** … up to here. */
+  /** The longest time between two tries to serve a generation. */
   startRetryMsMax: 30_000,
-  /** A change was good, and could not be kept on disk: how long until the next try; doubles … */
+  /** A change was good, and could not be kept on disk: how long until the next try; doubles up to `decideRetryMsMax`. */
   decideRetryMs: 1_000,
-  /** … up to here. */
+  /** The longest time between two tries to keep a change. */
   decideRetryMsMax: 300_000,
 } as const
 
@@ -191,9 +194,9 @@ export const CHANGE_LIMITS = {
 export const FAULT_LIMITS = {
   /** So often in a row before the instance is made anew. */
   opensBeforeRestart: 2,
-  /** Until it is; doubles each time … */
+  /** Until an instance is made anew; doubles each time, up to `restartDelayMsMax`. */
   restartDelayMs: 1_000,
-  /** … up to here. */
+  /** The longest time until an instance is made anew. */
   restartDelayMsMax: 60_000,
   /** Quarantines of what does not run just now, and may come back. */
   quarantinesKeptMax: 100,
@@ -215,9 +218,9 @@ export const CONTROL_LIMITS = {
   presenceMs: 5_000,
   /** How long the rest of a request that is too long is read, and thrown away. */
   lingerMs: 1_000,
-  /** What may wait for a watcher that does not read: past it traces are left out … */
+  /** What may wait for a watcher that does not read before traces are left out. */
   traceBacklogBytesMax: 256 * KIB,
-  /** … and past this the watcher is dropped. */
+  /** What may wait for a watcher that does not read before it is dropped. */
   backlogBytesMax: 4 * MIB,
   /** One answer or event, as the command line reads it: a thousand generations with all that changed fit. */
   responseBytesMax: 64 * MIB,
@@ -273,11 +276,13 @@ export const KV_LIMITS = {
   keysMax: 100_000,
   /** Keys and values of one plugin together. */
   bytesMax: 256 * MIB,
-  /** Keys of one answer to `list`, and how many there are unless the plugin says otherwise. */
+  /** Keys of one answer to `list`. */
   listKeysMax: 10_000,
+  /** Keys of one answer to `list` unless the plugin says how many. */
   listKeysDefault: 1_000,
-  /** Requests of one worker that wait for an answer, and their bytes. Protects its memory while there is no supervisor. */
+  /** Requests of one worker that wait for an answer. Protects its memory while there is no supervisor. */
   pendingMax: 10_000,
+  /** The bytes of those requests, for the same reason. */
   pendingBytesMax: 16 * MIB,
   /** One request, a supervisor's restart included. */
   timeoutMs: 5_000,
@@ -300,8 +305,9 @@ export const SINK_LIMITS = {
   keepMax: 1_000,
   /** A shorter period would make files faster than anyone looks. */
   rotatePeriodMsMin: 1_000,
-  /** Lines are written when there are so many bytes of them, or after this time. */
+  /** Lines are written when there are so many bytes of them. */
   flushBytes: 64 * KIB,
+  /** Fewer lines are written after this time. */
   flushPeriodMs: 100,
   /** What may wait for the disk, per file and worker. What comes beyond it is dropped and counted. */
   pendingBytesMax: 4 * MIB,
@@ -344,9 +350,9 @@ export const ONCE_LIMITS = {
   nameUnitsMax: 128,
   /** A task that must end here and does not: after this time it may run elsewhere all the same. */
   abortGraceMs: 5_000,
-  /** A task that fails runs again after a pause that doubles from here … */
+  /** The first pause of a task that fails before it runs again; each one is twice as long, up to `retryDelayMaxMs`. */
   retryDelayMs: 1_000,
-  /** … up to here. */
+  /** The longest such pause. */
   retryDelayMaxMs: 60_000,
 } as const
 
@@ -360,11 +366,11 @@ export const PROCESS_LIMITS = {
   censusTimeoutMs: 1_000,
   /** Starting all instances of a generation in one worker: `PLUGIN_LIMITS.startTimeoutMs` several times over. */
   stageTimeoutMs: 60_000,
-  /** Meanwhile it is asked so often whether it is there at all. */
+  /** How often a worker that stages is asked whether it is there at all. */
   stageCheckMs: 10_000,
-  /** The first respawn is immediate; from the second on the pause doubles from here … */
+  /** Before the second respawn; the first is immediate. Doubles each time, up to `respawnDelayMaxMs`. */
   respawnDelayMs: 100,
-  /** … up to here. Protects the machine from a process that dies at once, for ever. */
+  /** The longest time before a respawn. Protects the machine from a process that dies at once, for ever. */
   respawnDelayMaxMs: 10_000,
   /** A process that lived this long was healthy: its next respawn is immediate again. */
   respawnHealthyMs: 30_000,
@@ -372,7 +378,7 @@ export const PROCESS_LIMITS = {
   signalRepeatMs: 500,
   /** Of the drain deadline, what is kept for stopping plugins and ending processes. */
   drainReserveMs: 1_000,
-  /** Of that, what answers to exchanges that the deadline ends may take to leave; then the same for the hooks of those it cuts. */
+  /** Of `drainReserveMs`, what answers to exchanges that the deadline ends may take to leave; then the same for the hooks of those it cuts. */
   drainClosingMs: 250,
   /** From the moment that a replaced worker's successor listens: what is still in flight then is cut. */
   replaceDrainMs: 30_000,

@@ -286,6 +286,10 @@ export class Wire implements TurnWriter {
     else this.end()
   }
 
+  /**
+   * Ends at once. What the kernel has goes out, with FIN after it; what is still here is lost, and the peer is not told so:
+   * see `close`.
+   */
   destroy(): void {
     this.writeDeferred()
     this.#socket.destroy()
