@@ -2,17 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
 import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss } from '../protocol/control.ts'
-import type {
-  GatewaySettings,
-  GenerationPlan,
-  InstancePlan,
-  ListenerPlan,
-  RoutePlan,
-} from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
 import { digestOf } from './approval.ts'
+import { changesOf, lastKnown, noticesOf, startedAndCarried } from './change-account.ts'
 import { ChangeHeld, failedByThrow } from './change-result.ts'
-import { describeAll, describeChanges } from './describe-changes.ts'
 import { type FormerConfigs, formerConfigs } from './former-configs.ts'
 import {
   type Candidate,
@@ -232,17 +226,6 @@ function essenceOf({ plan, overlay }: Candidate): unknown {
   return { ...plan, number: 0, bundles: 0, overlay }
 }
 
-/** What workers serve, or at the start what served last, as far as it can be read. */
-function lastKnown({ live, reference }: ChangeGround): GenerationPlan | null {
-  return live ?? reference?.candidate.plan ?? null
-}
-
-function changesOf({ plan }: Candidate, ground: ChangeGround): string[] {
-  const { live, former } = ground
-  if (live === null && former !== null) return describeAll(former.number, plan)
-  return describeChanges(lastKnown(ground), plan)
-}
-
 /** Returns the losses that were approved. Throws ChangeHeld for others. */
 function refuseLosses(
   candidate: Candidate,
@@ -379,27 +362,4 @@ async function commit(candidate: Candidate, { master, workers, log }: ChangeGrou
   for (const { worker, reason } of failed) master.replaceWorker(worker, reason)
   lifecycle.committed(plan, overlay.controls.quarantined)
   return swappedAt.length < 2 ? null : Math.max(...swappedAt) - Math.min(...swappedAt)
-}
-
-/** By their keys, as every worker that runs `live` does it: so none of them has to say. */
-function startedAndCarried(
-  { instances }: GenerationPlan,
-  live: GenerationPlan | null,
-): Pick<CommittedParts, 'started' | 'carried'> {
-  const living = new Set(live?.instances.map(({ key }) => key))
-  // What differs only in how it is called is one instance.
-  const all = [...new Map(instances.map((instance) => [instance.key, instance])).values()]
-  const namesOf = (some: readonly InstancePlan[]): string[] => some.map(({ name }) => name)
-  return {
-    // What is quarantined is not started.
-    started: namesOf(all.filter(({ key, quarantined }) => !living.has(key) && !quarantined)),
-    carried: namesOf(all.filter(({ key }) => living.has(key))),
-  }
-}
-
-function noticesOf(settings: GatewaySettings, { workerCount, isServing }: ChangeGround): string[] {
-  if (!isServing || settings.workers === workerCount) return []
-  return [
-    `workers: ${settings.workers} takes effect when the gateway is started again; ${workerCount} run until then`,
-  ]
 }
