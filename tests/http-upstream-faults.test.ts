@@ -77,6 +77,21 @@ test('the time to answer starts with the last byte of the request, however long 
   assert.equal(upstream.requests.length, 1)
 })
 
+test('an answer that came in time is in time, also where a plugin blocked the event loop meanwhile', async (t) => {
+  const { connection } = await gatewayWith(
+    t,
+    (peer) => {
+      peer.take(peer.pending.length)
+      peer.write(ok())
+      // As a plugin does it that computes for long: the answer is there, and nobody has read it when the time is over.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+    },
+    { responseTimeoutMs: 300 },
+  )
+  await connection.write(get())
+  assert.equal((await connection.response()).text, 'ok')
+})
+
 test('an interim response does not stop the clock', async (t) => {
   const { connection } = await gatewayWith(t, (peer) => peer.write('HTTP/1.1 102 Processing\r\n\r\n'), {
     responseTimeoutMs: 300,

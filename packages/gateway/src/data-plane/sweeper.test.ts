@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Clock, Sweeper } from './sweeper.ts'
+import { type Clock, SWEEP_PERIOD_MS, Sweeper } from './sweeper.ts'
 
 /** A clock whose ticks the test makes. */
 function clockByHand() {
   let tick = () => {}
+  let nowMs = 7
   const clock: Clock = {
-    nowMs: () => 7,
+    nowMs: () => nowMs,
     unixMs: () => 0,
     every(_periodMs, callback) {
       tick = callback
@@ -16,7 +17,11 @@ function clockByHand() {
       }
     },
   }
-  return { clock, tick: () => tick() }
+  const passes = (durationMs: number): void => {
+    nowMs += durationMs
+    tick()
+  }
+  return { clock, tick: () => tick(), passes }
 }
 
 test('Sweeper reports what a swept one throws and sweeps the others all the same', () => {
@@ -35,6 +40,20 @@ test('Sweeper reports what a swept one throws and sweeps the others all the same
   tick()
   assert.deepEqual(faults, [fault])
   assert.deepEqual(swept, [7])
+})
+
+test('Sweeper puts its work off once when the loop has stood still, until what came meanwhile has been read', () => {
+  const { clock, passes } = clockByHand()
+  const sweeper = new Sweeper(clock, () => {})
+  const swept: number[] = []
+  sweeper.add({ sweepIndex: -1, sweep: (nowMs) => void swept.push(nowMs) })
+  passes(SWEEP_PERIOD_MS)
+  passes(1_000)
+  assert.deepEqual([swept, sweeper.nowMs], [[107], 1_107])
+  passes(SWEEP_PERIOD_MS)
+  passes(1_000)
+  passes(1_000)
+  assert.deepEqual(swept, [107, 1_207, 3_207])
 })
 
 test('Sweeper lets a swept one remove itself and another, and forgets all when stopped', () => {

@@ -21,6 +21,9 @@ export interface Clock {
 
 export const SWEEP_PERIOD_MS = 100
 
+/** Between two sweeps; more than that, and the event loop has stood still. */
+const GAP_MAX_MS = 2 * SWEEP_PERIOD_MS
+
 export class Sweeper {
   readonly clock: Clock
   /** The time of the last sweep: good enough for deadlines, and free to read. */
@@ -31,6 +34,7 @@ export class Sweeper {
    */
   readonly #swept: Swept[] = []
   #stop: () => void
+  #isPutOff = false
   readonly #onFault: (error: unknown) => void
 
   /** `onFault` gets what a swept one throws: a mistake of ours there must not keep the others from their deadlines. */
@@ -81,7 +85,13 @@ export class Sweeper {
   }
 
   #sweep(): void {
-    this.nowMs = this.clock.nowMs()
+    const nowMs = this.clock.nowMs()
+    const gapMs = nowMs - this.nowMs
+    this.nowMs = nowMs
+    // Timers come before what sockets have brought: what came in time while a plugin blocked is read first. Else upstreams and
+    // clients would pay for the wait with a fault of their own. Once: under load every sweep may be late.
+    this.#isPutOff = gapMs > GAP_MAX_MS && !this.#isPutOff
+    if (this.#isPutOff) return
     // From the end, since the last one takes the place of one that is removed.
     for (let at = this.#swept.length - 1; at >= 0; at--) {
       try {
