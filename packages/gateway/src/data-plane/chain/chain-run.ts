@@ -75,14 +75,10 @@ export class ChainRun extends EnteredPlugins {
         promise = promiseOf(result)
       } catch (error) {
         runningMark[0] = NOBODY
-        if (context.outcome === 'overtaken' || !this.#onHandleThrew(context, error)) return
+        if (context.isOvertaken() || !this.#onHandleThrew(context, error)) return
         continue
       }
-      if (context.outcome === 'overtaken') {
-        // What it asked for broke the request, and that has been answered.
-        promise?.catch(() => {})
-        return
-      }
+      if (context.isOvertaken(promise)) return
       if (promise !== null) {
         this.await(context, promise, startMs)
         return
@@ -190,11 +186,14 @@ export class ChainRun extends EnteredPlugins {
         runningMark[0] = context.entry.guard.mark
         const promise = promiseOf(middleware.onError(context, copyOfError(error)))
         runningMark[0] = NOBODY
+        if (context.isOvertaken(promise)) return
         if (promise !== null) {
           this.await(context, promise, 0)
           return
         }
       } catch (thrown) {
+        runningMark[0] = NOBODY
+        if (context.isOvertaken()) return
         this.#note(context, 'onError', thrown)
       }
       this.#keepEdits(context)
@@ -234,12 +233,14 @@ export class ChainRun extends EnteredPlugins {
       runningMark[0] = context.entry.guard.mark
       const promise = promiseOf(middleware.onResponse(context))
       runningMark[0] = NOBODY
+      if (context.isOvertaken(promise)) return false
       if (promise !== null) {
         this.await(context, promise, startMs)
         return false
       }
     } catch (error) {
-      return this.#onResponseThrew(context, error)
+      runningMark[0] = NOBODY
+      return !context.isOvertaken() && this.#onResponseThrew(context, error)
     }
     if (context.times !== null) context.times.onResponseMs = this.sweeper.clock.nowMs() - startMs
     this.#keepEdits(context)

@@ -201,6 +201,16 @@ export class HookContext implements Context {
     return this.entry.guard.state === GuardState.quarantined
   }
 
+  /**
+   * Whether the exchange went another way while its hook was called: what the hook asked for broke the request or the response,
+   * and that has been answered. Then `promise`, what the hook returned, is of no interest.
+   */
+  isOvertaken(promise: Promise<unknown> | null = null): boolean {
+    if (this.outcome !== 'overtaken') return false
+    promise?.catch(() => {})
+    return true
+  }
+
   get revoked(): boolean {
     return this.#tenure.exchange === null
   }

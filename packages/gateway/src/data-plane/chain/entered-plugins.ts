@@ -36,8 +36,7 @@ export abstract class EnteredPlugins extends HookWait {
    * signal is to be aborted after that.
    */
   protected overtakeRunning(): HookContext | null {
-    const { last } = this
-    const running = this.pendingContext ?? (last?.outcome === 'entered' ? last : null)
+    const running = this.pendingContext ?? this.#inCall
     if (running === null) return null
     this.abandonPending()
     running.entry.guard.dropProbe(running)
@@ -45,6 +44,16 @@ export abstract class EnteredPlugins extends HookWait {
     this.user.unshare()
     running.overtake()
     return running
+  }
+
+  /** Of the hook that has not returned: what it asked for broke the request or the response at once. */
+  get #inCall(): HookContext | null {
+    const { last } = this
+    // The first answer of nearly every exchange: contexts are not gone through.
+    if (this.hook === 'handle') return last?.outcome === 'entered' ? last : null
+    let context = last
+    while (context !== null && !context.mayEditResponse) context = context.previous
+    return context
   }
 
   protected override renew(context: HookContext): HookContext {

@@ -186,6 +186,48 @@ test('an onResponse() that is waited for when the upstream breaks off changes no
   assert.equal(await blamed(bench), 0)
 })
 
+test('an onResponse() that is called when the upstream turns out to be broken changes nothing of the answer', async (t) => {
+  const goOn = Promise.withResolvers<void>()
+  const tried = Promise.withResolvers<void>()
+  const ran: unknown[] = []
+  const second: Hooks = {
+    async onResponse(ctx) {
+      ran.push(`second ${ctx.response.status}`)
+      await ctx.response.bytes().catch(() => {})
+      ran.push(thrownBy(() => ctx.response.headers.set('x-late', '1')))
+      setImmediate(tried.resolve)
+      throw new Error('too late')
+    },
+    onFinish: (ctx) => void ran.push(ctx.id),
+  }
+  const bench = exchangeBench(t, {
+    chain: [
+      {
+        onResponse(ctx) {
+          ran.push(`first ${ctx.response.status}`)
+          return tried.promise
+        },
+      },
+      second,
+      { onResponse: () => goOn.promise },
+    ],
+    upstream: { body: ['some', 'more'], ends: 'cut' },
+  })
+  const client = bench.open()
+  // What follows the head is held meanwhile.
+  await bench.clock.advance(10)
+  goOn.resolve()
+  await client.finished
+  const { status, fields } = await client.response.head
+  assert.equal(status, 502)
+  assert.equal(
+    fields.some(([name]) => name === 'x-late'),
+    false,
+  )
+  assert.deepEqual(ran, ['second 200', 'first 502', 'TypeError', 'test-1'])
+  assert.equal(await blamed(bench), 0)
+})
+
 const never = () => new Promise<never>(() => {})
 
 for (const onFailure of ['closed', 'open'] as const) {
