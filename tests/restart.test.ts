@@ -128,6 +128,26 @@ test('a security plugin that went while the gateway was down is missed: its star
   assert.equal(await guardOf(await again(t, gateway)), null)
 })
 
+test('a security plugin is missed too where the config has got another name meanwhile', async (t) => {
+  const first = await served(t)
+  await rename(join(first.dir.path, 'cardea.yaml'), join(first.dir.path, 'prod.yaml'))
+  const prod = { args: ['--config', join(first.dir.path, 'prod.yaml')] }
+  const renamed = await startGatewayIn(t, first.dir, prod)
+  assert.equal(await guardOf(renamed), 'one')
+  await renamed.stop()
+
+  await rename(join(first.dir.path, 'prod.yaml'), join(first.dir.path, 'cardea.yaml'))
+  await rm(join(first.dir.path, 'plugins/guard'), { recursive: true })
+  const gateway = await again(t, first)
+  const had = 'generation 2 of prod\\.yaml, which served last in this folder, has it'
+  assert.match(gateway.stderr, new RegExp(`^CHANGE_HELD .*"guard", .*; ${had}`, 'm'))
+  assert.match(gateway.stderr, /^NOTHING IS SERVED: /m)
+  assert.equal((await answerOf(gateway)).status, 503)
+  const approved = await cardea(gateway, t, 'approve')
+  assert.equal(approved.code, 0, approved.stderr)
+  assert.equal(await guardOf(gateway), null)
+})
+
 test('a rollback outlives starts, and ends with the first change of what it rejected', async (t) => {
   const first = await served(t)
   await first.dir.write({ [PLUGIN]: sourceOf('two') })

@@ -110,7 +110,7 @@ test('applyChange() holds what was approved when the files were saved again sinc
 })
 
 test('applyChange() holds what was approved unseen when what would serve is another one since', async (t) => {
-  const former = { number: 1, overlay: NO_OVERLAY, outline: null }
+  const former = { number: 1, overlay: NO_OVERLAY, outline: null, madeOf: null }
   const { save, attempt } = await guarded(t, { reference: null, former, isServing: false })
   await save('health')
   const shown = (await attempt()) ?? assert.fail('not held')

@@ -243,13 +243,17 @@ function lossesOf(candidate: Candidate, { reference, former, findMoves }: Change
   if (former?.outline === null) return [unknownLoss(former, candidate)]
   const before: SecurityOutline | undefined = former?.outline ?? reference?.candidate.plan
   if (before === undefined) return []
-  return findSecurityLosses({
+  const losses = findSecurityLosses({
     reference: before,
     candidate: candidate.plan,
     optOuts: optOutsOf(planSettings(candidate.config)),
     moves: findMoves(before.routes, candidate.plan.routes),
     idle: candidate.idle,
   })
+  const madeOf = former?.madeOf ?? null
+  if (madeOf === null) return losses
+  const had = `generation ${before.number} of ${madeOf}, which served last in this folder, has it`
+  return losses.map((loss) => ({ ...loss, reason: `${loss.reason}; ${had}` }))
 }
 
 function unknownLoss({ number }: Former, candidate: Candidate): HeldLoss {

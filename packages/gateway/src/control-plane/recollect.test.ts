@@ -164,17 +164,36 @@ test('recollect() takes no older outline for that of the last generation', async
   assert.deepEqual([reference, former?.number, former?.outline], [null, 3, null])
 })
 
-test('recollect() misses nothing where there was no generation, or that of another config', async (t) => {
+test('recollect() misses nothing where there was no generation', async (t) => {
+  const root = await folderOf(t, { 'cardea.yaml': configOf('one') })
+  const workshop = await workshopIn(root)
+  const found = await recollect({ workshop, log: workshop.log, running: null, newLifecycle })
+  assert.deepEqual(found, { reference: null, former: null })
+})
+
+test('recollect() compares with what another config or target in the folder served last, and serves that in no stead', async (t) => {
   const env = await withGenerations(t)
-  const other = {
-    ...(await workshopIn(env.root)),
-    source: { kind: 'file', file: '/srv/other.yaml' },
-  } as const
-  const nothing = { reference: null, former: null }
-  assert.deepEqual(await recollect({ workshop: other, log: other.log, running: null, newLifecycle }), nothing)
-  await rm(join(env.root, '.cardea'), { recursive: true })
-  const workshop = await workshopIn(env.root)
-  assert.deepEqual(await recollect({ workshop, log: workshop.log, running: null, newLifecycle }), nothing)
+  const { root } = env
+  const target = { kind: 'target', url: 'http://127.0.0.1:3000', port: null, directory: root } as const
+  const sources = [
+    { source: { kind: 'file', file: join(root, 'prod.yaml') }, madeOf: 'cardea.yaml' },
+    { source: { kind: 'file', file: '/srv/cardea.yaml' }, madeOf: join(root, 'cardea.yaml') },
+    { source: target, madeOf: 'cardea.yaml' },
+  ] as const
+  const { outline, record } = env.files
+  for (const lost of [null, outline, record]) {
+    const kept = lost === null ? null : await readFile(lost)
+    if (lost !== null) await rm(lost)
+    for (const { source, madeOf } of sources) {
+      const workshop = { ...(await workshopIn(root)), source }
+      const found = await recollect({ workshop, log: workshop.log, running: null, newLifecycle })
+      assert.equal(found.reference, null)
+      assert.deepEqual([found.former?.number, found.former?.madeOf], [2, madeOf])
+      assert.deepEqual(guardsOf(found.former?.outline), ['guard'])
+      assert.deepEqual(found.former?.overlay, OVERLAY)
+    }
+    if (lost !== null && kept !== null) await writeFile(lost, kept)
+  }
 })
 
 test('recollect() goes by what the workers have where the store has lost it', async (t) => {

@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
 import { messageOf } from '../base/errors.ts'
@@ -8,7 +9,7 @@ import { type Candidate, type Overlay, restore, type Workshop } from './gather.t
 import type { PluginLifecycle } from './lifecycle.ts'
 import { quarantineOf } from './quarantine.ts'
 import type { SecurityOutline } from './security-loss.ts'
-import type { LastDecided, StoredConfig, StoredGeneration } from './store/types.ts'
+import type { StoredConfig, StoredGeneration } from './store/types.ts'
 
 /**
  * What a supervisor that starts knows of the generation that was committed last. That one is what all changes are
@@ -20,13 +21,19 @@ export interface Recollection {
   readonly former: Former | null
 }
 
-/** The generation that was committed last, when it cannot be made again. */
+/**
+ * The generation that was committed last, when it cannot be made again, or was made of another config file or target: then
+ * it is not served in its stead, but the folder is one gateway's, and a new name for its config makes no security plugin
+ * unnecessary.
+ */
 export interface Former {
   /** 0: nobody knows. */
   readonly number: number
   readonly overlay: Overlay
   /** Null when nothing tells which security plugins its routes had. */
   readonly outline: SecurityOutline | null
+  /** What it was made of, for people, where this gateway is of something else in the same folder; null: of the same. */
+  readonly madeOf: string | null
 }
 
 export interface RecollectOptions {
@@ -41,34 +48,37 @@ export interface RecollectOptions {
 export async function recollect(options: RecollectOptions): Promise<Recollection> {
   const { workshop, log, running } = options
   workshop.store.countOnFrom(running?.number ?? 0)
-  const last = lastOfSource(workshop)
+  const last = workshop.store.lastDecided()
   switch (last.kind) {
     case 'none':
       return { reference: null, former: null }
     case 'record': {
       const { record } = last
-      const reference = await restored(record, options)
-      if (reference !== null) return { reference, former: null }
       const { number, controls, pins } = record
-      const outline = running?.number === number ? running : last.outline
-      return { reference: null, former: { number, overlay: { controls, pins }, outline } }
+      const madeOf = otherSource(workshop, record.config)
+      const known = running?.number === number ? running : last.outline
+      const reference = madeOf === null || known === null ? await restored(record, options) : null
+      if (reference !== null && madeOf === null) return { reference, former: null }
+      const outline = known ?? reference?.candidate.plan ?? null
+      return { reference: null, former: { number, overlay: { controls, pins }, outline, madeOf } }
     }
     case 'outline': {
-      const { number, controls, pins } = last.outline
+      const { number, controls, pins, config } = last.outline
       log.error(
         `The record of generation ${number}, which was committed last, is lost: only its outline is left`,
       )
       const older = workshop.store.latest()
-      const isOfSource = older !== null && isOf(workshop, older.config)
+      const isOfSource = older !== null && otherSource(workshop, older.config) === null
       const reference = isOfSource && running === null ? await restored(older, options) : null
-      return { reference, former: { number, overlay: { controls, pins }, outline: last.outline } }
+      const madeOf = otherSource(workshop, config)
+      return { reference, former: { number, overlay: { controls, pins }, outline: last.outline, madeOf } }
     }
     case 'lost': {
       const { number } = last
       const serves = running?.number === number ? ', which serves on' : ''
       log.error(`Nothing can be read of the generation that was committed last${numbered(number)}${serves}`)
       if (running?.number === number) return { reference: null, former: formerOf(running) }
-      return { reference: null, former: { number, overlay: NO_OVERLAY, outline: null } }
+      return { reference: null, former: { number, overlay: NO_OVERLAY, outline: null, madeOf: null } }
     }
   }
 }
@@ -80,17 +90,15 @@ export function numbered(number: number): string {
   return number === 0 ? '' : `, ${number}`
 }
 
-/** Another config file's, or another target's, is no reference. */
-function lastOfSource(workshop: Workshop): LastDecided {
-  const last = workshop.store.lastDecided()
-  if (last.kind === 'none' || last.kind === 'lost') return last
-  const { config } = last.kind === 'record' ? last.record : last.outline
-  return isOf(workshop, config) ? last : { kind: 'none' }
-}
-
-function isOf({ source }: Workshop, config: StoredConfig): boolean {
-  if (config.kind === 'file') return source.kind === 'file' && source.file === config.file
-  return source.kind === 'target' && source.url === config.url
+/** Null for what this gateway is of. */
+function otherSource({ source }: Workshop, config: StoredConfig): string | null {
+  if (config.kind === 'target') {
+    const isOwn = source.kind === 'target' && source.url === config.url
+    return isOwn ? null : `"cardea --to ${config.url}"`
+  }
+  if (source.kind === 'target') return basename(config.file)
+  if (source.file === config.file) return null
+  return dirname(source.file) === dirname(config.file) ? basename(config.file) : config.file
 }
 
 /** What a plan tells of the overlay it was made with: plugins that are switched off, and pins, are not in it. */
@@ -104,7 +112,7 @@ function formerOf(plan: GenerationPlan): Former {
       .filter(({ quarantined }) => quarantined)
       .map((instance) => quarantineOf(instance, instances, null)),
   }
-  return { number, overlay: { controls, pins: [] }, outline: plan }
+  return { number, overlay: { controls, pins: [] }, outline: plan, madeOf: null }
 }
 
 async function restored(record: StoredGeneration, options: RecollectOptions): Promise<Reference | null> {
