@@ -134,6 +134,27 @@ test('rollback brings a generation back in spite of what is on disk, until relea
   assert.match(gone.stderr, /^GENERATION_UNKNOWN: .*99/)
 })
 
+test('rollback never brings back what was gone back from, and says which generation it chose or that none is left', async (t) => {
+  const gateway = await start(t)
+  for (const version of ['two', 'three']) {
+    await gateway.dir.write({ 'plugins/greeter/plugin.ts': sourceOf(version) })
+    await gateway.greets(version)
+  }
+  const first = await gateway.cardea('rollback', '--json')
+  assert.equal(first.code, 0, first.stderr)
+  assert.deepEqual(JSON.parse(first.stdout).cause, { kind: 'rollback', generation: 2 })
+  assert.equal(await gateway.greeting(), 'two')
+  assert.equal((await gateway.cardea('rollback')).code, 0)
+  assert.equal(await gateway.greeting(), 'one')
+  const none = await gateway.cardea('rollback')
+  assert.equal(none.code, 1)
+  assert.match(none.stderr, /^ROLLBACK_EXHAUSTED: There is nothing left to roll back to from generation 5: /)
+  assert.equal(await gateway.greeting(), 'one')
+  assert.match((await gateway.cardea('history')).stdout, /^ {2}5 +live .* rollback to generation 1 /m)
+  assert.equal((await gateway.cardea('rollback', '3')).code, 0)
+  assert.equal(await gateway.greeting(), 'three')
+})
+
 test('a version of a plugin is listed, brought back, switched off and on, and made anew', async (t) => {
   const gateway = await start(t)
   await gateway.dir.write({

@@ -17,7 +17,11 @@ export function addChangeCommands(program: Command, options: ProgramOptions): vo
     'bring a generation back; what differs from it on disk is held until it changes, or "cardea release"',
     ['cardea rollback', 'cardea rollback 12'],
   )
-    .argument('[generation]', 'its number (default: the one before)', parseGeneration)
+    .argument(
+      '[generation]',
+      'its number (default: the last one before that is another and was not gone back from)',
+      parseGeneration,
+    )
     .action((generation: number | undefined, values: GatewayOptionValues) =>
       run({ command: 'rollback', generation: generation ?? null }, values),
     )

@@ -41,6 +41,8 @@ export interface ChangeRequest {
   readonly edit?: OverlayEdit
   /** What is edited: the files on disk (default), or what serves, whatever stands on disk. */
   readonly base?: 'disk' | 'live'
+  /** Of a rollback: the generation whose content it is to have. */
+  readonly backTo?: number
   /** With `live`, by name: the plugin whose files count as they stand on disk all the same. */
   readonly filesOf?: string
   /** The losses that somebody was shown and agreed to. */
@@ -342,7 +344,7 @@ async function decide(
   ground: ChangeGround,
 ): Promise<{ readonly at: number }> {
   try {
-    const { record, blobs } = recordOf(candidate, { changes, cause: request.cause, who: request.who }, ground)
+    const { record, blobs } = recordOf(candidate, { ...request, changes }, ground)
     await ground.store.decide(record, blobs)
     return record
   } catch (thrown) {

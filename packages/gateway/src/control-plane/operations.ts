@@ -78,7 +78,8 @@ export class Operations {
     const { store } = this.#options
     const target = await store.find(number)
     const edit = editRollback(target, store.latest(), asker.who)
-    return this.#change({ kind: 'rollback', generation: target.number }, asker, edit)
+    const cause = { kind: 'rollback', generation: target.number } as const
+    return this.#change(cause, asker, { edit, backTo: target.number })
   }
 
   async #approve(heldId: string | undefined, asker: Asker): Promise<ChangeReport> {
@@ -101,7 +102,7 @@ export class Operations {
       const there = names.length === 0 ? '' : ` Held back are: ${names.join(', ')}.`
       throw new GatewayError('NOTHING_HELD', `${what} held back, so there is nothing to release.${there}`)
     }
-    return this.#change({ kind: 'release', unit }, asker, editRelease(unit))
+    return this.#change({ kind: 'release', unit }, asker, { edit: editRelease(unit) })
   }
 
   async #knownVersions(plugin: string): Promise<unknown> {
@@ -165,8 +166,12 @@ export class Operations {
     throw new GatewayError('PLUGIN_NOT_FOUND', `There is no plugin "${plugin}". ${hint}`)
   }
 
-  #change(cause: ChangeCause, asker: Asker, edit: OverlayEdit): Promise<ChangeReport> {
-    return this.#options.engine.requestAndWait({ cause, ...asker, firstSignAt: performance.now(), edit })
+  #change(
+    cause: ChangeCause,
+    asker: Asker,
+    what: Pick<ChangeRequest, 'edit' | 'backTo'>,
+  ): Promise<ChangeReport> {
+    return this.#options.engine.requestAndWait({ cause, ...asker, firstSignAt: performance.now(), ...what })
   }
 
   /** What concerns one plugin acts on what serves: nobody's half-done edit of other files is in its way, or comes with it. */

@@ -7,12 +7,13 @@ interface Story {
   readonly changes: readonly string[]
   readonly cause: ChangeCause
   readonly who: string
+  readonly backTo?: number | undefined
 }
 
 /** What is kept of a generation: enough to make it again without what stands on disk. */
 export function recordOf(
   candidate: Candidate,
-  { changes, cause, who }: Story,
+  { changes, cause, who, backTo }: Story,
   workshop: Workshop,
 ): { readonly record: StoredGeneration; readonly blobs: readonly Blob[] } {
   const { plan, overlay, built } = candidate
@@ -40,6 +41,7 @@ export function recordOf(
     plugins: plugins.map(({ plugin }) => plugin),
     controls: overlay.controls,
     pins: overlay.pins,
+    ...(backTo === undefined ? {} : { backTo }),
   }
   return { record, blobs: [...blobs, ...plugins.flatMap((stored) => stored.blobs)] }
 }

@@ -219,13 +219,25 @@ describe('GenerationStore.find()', () => {
     await assert.rejects(env.store.find(null), { code: 'GENERATION_UNKNOWN' })
     await decide(env.store, generationOf(3))
     await assert.rejects(env.store.find(null), { code: 'GENERATION_UNKNOWN' })
-    await decide(env.store, generationOf(9))
+    await decide(env.store, generationOf(9, [pluginFor('auth')]))
     assert.equal((await env.store.find(null)).number, 3)
     assert.equal((await env.store.find(9)).number, 9)
     await assert.rejects(env.store.find(4), {
       code: 'GENERATION_UNKNOWN',
       message: /Generation 4 is not kept/,
     })
+  })
+
+  test('says so when none is left that was not gone back from', async () => {
+    await using env = await withStore()
+    await decide(env.store, generationOf(1))
+    await decide(env.store, generationOf(2, [pluginFor('auth')]))
+    await decide(env.store, generationOf(3, [], { cause: { kind: 'rollback', generation: 1 } }))
+    await assert.rejects(env.store.find(null), {
+      code: 'ROLLBACK_EXHAUSTED',
+      message: /from generation 3: .*"cardea rollback NUMBER"/,
+    })
+    assert.equal((await env.store.find(2)).number, 2)
   })
 
   test('rejects with STORE_DAMAGED where the record is damaged', async () => {

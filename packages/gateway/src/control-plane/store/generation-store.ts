@@ -18,6 +18,7 @@ import type {
   StoredGeneration,
   StoredPlugin,
 } from './types.ts'
+import { generationBefore } from './way-back.ts'
 
 const DELETIONS_AT_ONCE_MAX = 64
 
@@ -133,12 +134,12 @@ export class GenerationStore {
     throw new GatewayError('STORE_DAMAGED', `Cannot load generation ${number}: ${reason}`)
   }
 
-  /** The generation to roll back to; null: the one before the latest. Throws `GENERATION_UNKNOWN` and `STORE_DAMAGED`. */
+  /**
+   * The generation to roll back to; null: the one before the latest, see `generationBefore`. Throws `GENERATION_UNKNOWN`,
+   * `ROLLBACK_EXHAUSTED` and `STORE_DAMAGED`.
+   */
   async find(number: number | null): Promise<StoredGeneration> {
-    const wanted = number ?? this.#before(this.#latest?.number ?? 0)
-    if (wanted === null) {
-      throw new GatewayError('GENERATION_UNKNOWN', 'There is no generation before this one to roll back to.')
-    }
+    const wanted = number ?? (await this.#before())
     const record = await this.get(wanted)
     const wayOut = '`cardea history` lists those that can be brought back.'
     if (record === null) {
@@ -283,8 +284,26 @@ export class GenerationStore {
     return catalog.versionsOf(plugin, this.#latest, (version) => this.#isStored(version))
   }
 
-  #before(number: number): number | null {
-    return this.#records.numbers.findLast((known) => known < number) ?? null
+  async #before(): Promise<number> {
+    const live = this.#latest
+    const { numbers } = this.#records
+    if (live === null || numbers.every((number) => number >= live.number)) {
+      throw new GatewayError('GENERATION_UNKNOWN', 'There is no generation before this one to roll back to.')
+    }
+    const catalog = await this.#read()
+    const records = new Map(catalog.records.map((record) => [record.number, record]))
+    const before = generationBefore(live, {
+      numbers,
+      get: (number) => records.get(number),
+      failed: (plugin) => catalog.failed(plugin),
+    })
+    if (before !== null) return before
+    const reason = 'each one before it is the same, was gone back from already, or runs code that failed'
+    const wayOut = '"cardea history" lists them, and "cardea rollback NUMBER" brings one back all the same.'
+    throw new GatewayError(
+      'ROLLBACK_EXHAUSTED',
+      `There is nothing left to roll back to from generation ${live.number}: ${reason}. ${wayOut}`,
+    )
   }
 
   #isStored(plugin: StoredPlugin): boolean {

@@ -17,6 +17,8 @@ export interface StoredGeneration {
   readonly plugins: readonly StoredPlugin[]
   readonly controls: PluginControls
   readonly pins: readonly Pin[]
+  /** Of a rollback, one that had to be approved too: the generation whose content it has. Older records only have the cause. */
+  readonly backTo?: number
 }
 
 /**

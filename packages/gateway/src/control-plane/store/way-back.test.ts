@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { generationOf, pluginFor } from './test-support.ts'
+import type { StoredGeneration } from './types.ts'
+import { generationBefore } from './way-back.ts'
+
+const A = pluginFor('hello', '1.0.0')
+const B = pluginFor('hello', '2.0.0')
+const C = pluginFor('hello', '3.0.0')
+
+type Rest = Partial<StoredGeneration> & { readonly text?: string }
+type Plugin = typeof A
+
+const saved = (number: number, plugin: Plugin, rest: Rest = {}): StoredGeneration =>
+  generationOf(number, [plugin], { cause: { kind: 'files', files: [] }, ...rest }).record
+
+const back = (number: number, plugin: Plugin, generation: number, rest: Rest = {}): StoredGeneration =>
+  saved(number, plugin, { cause: { kind: 'rollback', generation }, ...rest })
+
+/** What a rollback of the last of them goes to. `unreadable`: kept all the same. */
+function before(
+  generations: readonly StoredGeneration[],
+  failed: readonly Plugin[] = [],
+  unreadable: readonly number[] = [],
+): number | null {
+  const records = new Map(generations.map((record) => [record.number, record]))
+  const live = generations.at(-1) ?? assert.fail('none')
+  return generationBefore(live, {
+    numbers: [...records.keys(), ...unreadable].toSorted((a, b) => a - b),
+    get: (number) => records.get(number),
+    failed: (name) => new Set(name === 'hello' ? failed.map(({ plugin }) => plugin.contentHash) : []),
+  })
+}
+
+const rejecting = ({ plugin }: Plugin): Rest => ({
+  pins: [
+    {
+      unit: plugin.folder,
+      name: plugin.name,
+      rejected: plugin.fingerprint,
+      runs: { kind: 'plugin', contentHash: A.plugin.contentHash },
+      since: 0,
+      who: 'ada',
+    },
+  ],
+})
+
+const quarantining = ({ plugin: { name, codeHash } }: Plugin): Rest => ({
+  cause: { kind: 'quarantine', plugin: name },
+  controls: {
+    disabled: [],
+    incarnations: {},
+    quarantined: [{ plugin: name, codeHash, key: 'key', harm: 'stall' }],
+  },
+})
+
+test('generationBefore() is the one before', () => {
+  assert.equal(before([saved(1, A), saved(2, B)]), 1)
+  assert.equal(before([saved(1, A), saved(2, A, { text: 'routes: [] # other\n' })]), 1)
+  assert.equal(before([saved(1, A)]), null)
+})
+
+test('generationBefore() goes on to what was before that after a rollback, and never to what was gone back from', () => {
+  const three = [saved(1, A), saved(2, B), saved(3, C)]
+  assert.equal(before([...three, back(4, B, 2)]), 1)
+  assert.equal(before([...three, back(4, B, 2), back(5, A, 1)]), null)
+  assert.equal(before([saved(1, A), saved(2, B), back(3, A, 1)]), null)
+  // Whose word it took is no matter, nor whether the generation that it went to is still kept.
+  assert.equal(before([...three, saved(4, B, { cause: { kind: 'approve' }, backTo: 2 })]), 1)
+  assert.equal(before([saved(1, A), saved(3, C), back(4, B, 2)]), 1)
+  // Forward again, on purpose.
+  assert.equal(before([saved(1, A), saved(2, B), back(3, A, 1), back(4, B, 2)]), 1)
+  // What came after it is as good as any.
+  assert.equal(before([saved(1, A), saved(2, B), back(3, A, 1), saved(4, C)]), 3)
+})
+
+test('generationBefore() passes over what is the same: made anew, quarantined, started again', () => {
+  const reload: Rest = {
+    cause: { kind: 'reload', plugin: 'hello' },
+    controls: { disabled: [], incarnations: { hello: 1 }, quarantined: [] },
+  }
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, B, reload)]), 1)
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, B, quarantining(B))]), 1)
+  assert.equal(before([saved(1, A), saved(2, B), back(3, A, 1), saved(4, A, reload)]), null)
+})
+
+test('generationBefore() brings back no version that failed, was quarantined, or is held back', () => {
+  const takenBack: Rest = { cause: { kind: 'probation', plugin: 'hello', version: '1.0.0' } }
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, A, takenBack)], [B]), null)
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, C, quarantining(B))]), 1)
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, A, rejecting(B))]), null)
+  // What serves runs it: the change that is undone is another one.
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, B, { text: 'routes: [] # other\n' })], [B]), 2)
+})
+
+test('generationBefore() is one that cannot be read, where that may have been it', () => {
+  assert.equal(before([saved(1, A), saved(3, B)], [], [2]), 2)
+  assert.equal(before([saved(1, A), saved(3, B), back(4, A, 1)], [], [2]), null)
+})
