@@ -45,8 +45,8 @@ function optOutsOf(routes: readonly TestRoute[]): OptOuts {
   return new Map(routes.map(({ name, off }) => [name, new Set(off.map((one) => one.toLowerCase()))]))
 }
 
-function securityOf(plan: GenerationPlan, route: RoutePlan): Set<string> {
-  const instances = plan.instances.filter(({ id }) => route.chain.includes(id))
+function securityOf(plan: GenerationPlan, route: number): Set<string> {
+  const instances = plan.instances.filter(({ id }) => plan.routes[route]?.chain.includes(id))
   return new Set(instances.filter(({ category }) => category === 'security').map(({ name }) => name))
 }
 
@@ -102,8 +102,8 @@ test('findSecurityLosses() holds every change by which some request loses a secu
             router.match(host, path, method, fields, new RouteMatch()),
           )
           if (!from || !to) continue
-          const kept = securityOf(candidate, to.plan)
-          for (const name of securityOf(reference, from.plan)) {
+          const kept = securityOf(candidate, to.index)
+          for (const name of securityOf(reference, from.index)) {
             if (kept.has(name) || optOuts.get(to.name)?.has(name)) continue
             assert.ok(
               found.some((loss) => loss.route === from.name && loss.to === to.name && loss.plugin === name),

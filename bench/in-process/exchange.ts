@@ -1,4 +1,5 @@
 import type { Host, Middleware } from '@cardea/sdk'
+import { allSteps } from '../../packages/gateway/src/base/steps.ts'
 import {
   CHANGE_DEFAULTS,
   FAULT_DEFAULTS,
@@ -11,7 +12,7 @@ import { Exchange } from '../../packages/gateway/src/data-plane/exchange.ts'
 import type { ExchangeHost } from '../../packages/gateway/src/data-plane/exchange-request.ts'
 import { AddressBlocks } from '../../packages/gateway/src/data-plane/forwarding/cidr.ts'
 import { ForwardingFields } from '../../packages/gateway/src/data-plane/forwarding/forwarded.ts'
-import { Generation } from '../../packages/gateway/src/data-plane/generation.ts'
+import { type Generation, generationInSteps } from '../../packages/gateway/src/data-plane/generation.ts'
 import { HeadMemory } from '../../packages/gateway/src/data-plane/http1/head-memory.ts'
 import { statusLine } from '../../packages/gateway/src/data-plane/http1/head-text.ts'
 import type { RequestHead } from '../../packages/gateway/src/data-plane/http1/request-head.ts'
@@ -145,12 +146,8 @@ export function compile(plan: GenerationPlan, instances: ReadonlyMap<number, Liv
     addresses: new AddressBook(() => sweeper.nowMs),
     writes: new TurnWrites(systemClock),
   })
-  return new Generation(plan, {
-    instances,
-    registry,
-    guards: new GuardBook(FAULT_DEFAULTS, sweeper, nothing),
-    onFree: nothing,
-  })
+  const guards = new GuardBook(FAULT_DEFAULTS, sweeper, nothing)
+  return allSteps(generationInSteps(plan, { instances, registry, guards, onFree: nothing }, null))
 }
 
 function liveInstance(middleware: Middleware, id: number): LiveInstance {

@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test'
 import type { Middleware } from '@cardea/sdk'
+import { allSteps } from '../../packages/gateway/src/base/steps.ts'
 import {
   CHANGE_DEFAULTS,
   FAULT_DEFAULTS,
@@ -100,7 +101,7 @@ export async function startDataPlane(t: TestContext, spec: DataPlaneSpec): Promi
   const stage = (plan: GenerationPlan, { plugins = [] }: DataPlaneSpec): StagedGeneration => {
     const held = instances.hold(plugins)
     try {
-      return plane.stage(plan, held)
+      return allSteps(plane.stage(plan, held))
     } catch (error) {
       void held.release()
       throw error

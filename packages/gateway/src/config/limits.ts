@@ -368,6 +368,8 @@ export const PROCESS_LIMITS = {
   stageTimeoutMs: 60_000,
   /** How often a worker that stages is asked whether it is there at all. */
   stageCheckMs: 10_000,
+  /** How long it compiles routes at once, before requests have their turn. */
+  stageSliceMs: 2,
   /** Before the second respawn; the first is immediate. Doubles each time, up to `respawnDelayMaxMs`. */
   respawnDelayMs: 100,
   /** The longest time before a respawn. Protects the machine from a process that dies at once, for ever. */

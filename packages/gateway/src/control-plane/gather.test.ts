@@ -114,3 +114,22 @@ test('restore() shows what is wrong with a stored config by its own text, not by
     [[2, '2 | via: ${CARDEA_TEST_VIA}\n  |      ^']],
   )
 })
+
+test('restore() and gather() refuse routes that only the router can tell are wrong: no worker looks for that', async (t) => {
+  const config = 'routes:\n  - { name: a, path: /a, respond: { status: 200 } }\n'
+  const root = await folderOf(t, { 'cardea.yaml': config })
+  await commitIn(root)
+  const workshop = {
+    ...(await workshopIn(root)),
+    findRouteProblems: () => [{ index: 0, message: 'Not so.' }],
+  }
+  const record = workshop.store.latest() ?? assert.fail('no generation')
+  for (const made of [restore(workshop, record, new PluginLifecycle()), gather(workshop, options())]) {
+    const failed = await made.catch((thrown: unknown) => thrown)
+    assert.ok(failed instanceof ChangeFailed)
+    assert.deepEqual(
+      failed.problems.map(({ code, line, message }) => [code, line, message]),
+      [['CONFIG_INVALID', 2, 'Not so.']],
+    )
+  }
+})

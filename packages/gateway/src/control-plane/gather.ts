@@ -12,7 +12,7 @@ import { failedByFiles, type StoredTexts } from './change-result.ts'
 import { readDisk, readPlugins } from './disk.ts'
 import { withFurtherProblems } from './further-problems.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
-import { type PreparedGeneration, prepareGeneration } from './prepare.ts'
+import { type PreparedGeneration, type PrepareResult, prepareGeneration } from './prepare.ts'
 import { remembered } from './quarantine.ts'
 import { type FindRouteProblems, routeProblems } from './route-problems.ts'
 import { sha256 } from './store/blobs.ts'
@@ -79,18 +79,16 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
     controls,
     build: (plugins: readonly VerifiedPlugin[]) => workshop.builds.build(plugins),
   }
-  const { findRouteProblems } = workshop
-  if (!loaded.ok) throw failedByFiles(await withFurtherProblems(loaded, findRouteProblems, files), texts)
+  if (!loaded.ok)
+    throw failedByFiles(await withFurtherProblems(loaded, workshop.findRouteProblems, files), texts)
   const config = accept(loaded, workshop, texts)
   const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
   const prepared = await prepareGeneration({ ...files, config, number, lifecycle, directories })
-  const misrouted = routeProblems(config, findRouteProblems)
-  if (!prepared.ok) throw failedByFiles(alsoProblems(misrouted, prepared.problems), texts)
-  if (misrouted.length > 0) throw failedByFiles(misrouted, texts)
+  const sound = withSoundRoutes(prepared, config, workshop, texts)
   return {
-    ...prepared,
+    ...sound,
     config,
-    overlay: { pins, controls: controlsInUse(controls, prepared.plan) },
+    overlay: { pins, controls: controlsInUse(controls, sound.plan) },
     lifecycle,
     restored: withoutAbsent(stored),
   }
@@ -160,14 +158,27 @@ async function remake(
     controls,
     build: (plugins) => builds.buildSome(plugins),
   })
-  if (!prepared.ok) throw failedByFiles(prepared.problems, texts)
+  const sound = withSoundRoutes(prepared, config, workshop, texts)
   return {
-    ...prepared,
+    ...sound,
     config,
-    overlay: { pins, controls: controlsInUse(controls, prepared.plan) },
+    overlay: { pins, controls: controlsInUse(controls, sound.plan) },
     lifecycle,
     restored: stored,
   }
+}
+
+/** No worker looks for what only the router can say of routes. Throws ChangeFailed with that, and all else. */
+function withSoundRoutes(
+  prepared: PrepareResult,
+  config: LoadedConfig,
+  { findRouteProblems }: Workshop,
+  texts: StoredTexts,
+): PreparedGeneration {
+  const misrouted = routeProblems(config, findRouteProblems)
+  if (!prepared.ok) throw failedByFiles(alsoProblems(misrouted, prepared.problems), texts)
+  if (misrouted.length > 0) throw failedByFiles(misrouted, texts)
+  return prepared
 }
 
 /**

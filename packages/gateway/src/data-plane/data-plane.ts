@@ -1,6 +1,7 @@
 import type { FinishRecord, Log } from '@cardea/sdk'
-import { type ErrorCode, GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
+import { type ErrorCode, type GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
 import { ListenError } from '../base/listen-error.ts'
+import type { Steps } from '../base/steps.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { DrainBounds } from '../protocol/drain-bounds.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
@@ -18,7 +19,7 @@ import { Exchange } from './exchange.ts'
 import type { ExchangeHost, RequestSide } from './exchange-request.ts'
 import { AddressBlocks } from './forwarding/cidr.ts'
 import { ForwardingFields } from './forwarding/forwarded.ts'
-import { Generation } from './generation.ts'
+import { type Generation, type GenerationParts, generationInSteps } from './generation.ts'
 import { ClientConnection } from './http1/client-connection.ts'
 import type { ConnectionHost, StartedByConnection } from './http1/connection-host.ts'
 import { refusalText } from './http1/refusal.ts'
@@ -27,7 +28,6 @@ import { LiveGenerations } from './live-generations.ts'
 import { RareLines } from './rare-lines.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { RequestIds } from './request-ids.ts'
-import { findRouteProblems } from './routing/conflicts.ts'
 import type { ClientStream, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from './streams.ts'
 import { Sweeper, systemClock } from './sweeper.ts'
 import { traceOf } from './trace-of.ts'
@@ -130,16 +130,13 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   }
 
   /**
-   * Compiles a generation: all of it that may fail. From now on the generation owns what it holds of the instances.
-   * Throws when the plan does not compile; nothing has changed then.
+   * Compiles a generation: all of it that may fail. In the end the generation owns what it holds of the instances. Throws
+   * when the plan does not compile; nothing has changed then. That its routes can be told apart is for the supervisor to
+   * find out (`findRouteProblems`), before it comes here.
    */
-  stage(plan: GenerationPlan, held: StagedInstances): StagedGeneration {
-    const problems = findRouteProblems(plan.routes)
-    if (problems.length > 0) {
-      throw new GatewayError('CONFIG_INVALID', problems.map(({ message }) => message).join('\n'))
-    }
+  *stage(plan: GenerationPlan, held: StagedInstances): Steps<StagedGeneration> {
     const proxies = new AddressBlocks(plan.settings.trustedProxies)
-    const generation: Generation = new Generation(plan, {
+    const parts: GenerationParts = {
       instances: held.instances,
       registry: this.#registry,
       guards: this.#guards,
@@ -147,7 +144,8 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
         this.#generations.freed(generation)
         void held.release()
       },
-    })
+    }
+    const generation: Generation = yield* generationInSteps(plan, parts, this.#generations.current)
     return { generation, proxies, held }
   }
 

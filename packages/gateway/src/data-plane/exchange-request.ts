@@ -123,12 +123,13 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
       const names = pathOddityNames(refused).join(', ')
       return this.#refuse(new GatewayError('REQUEST_PATH_REFUSED', `The path has ${names}`))
     }
-    this.route = routes[compiled.index] ?? null
+    const route = routes[compiled.index] ?? null
+    this.route = route
     this.routeName = compiled.name
     this.params = match.params
     if (compiled.usesTemplate) this.#matched = { rawParams: match.rawParams, rest: match.rest }
     if (claims && trusted) this.#dropForwardingFields(true)
-    return this.#admit(bodyLimit(compiled.plan.requestBodyBytesMax))
+    return this.#admit(bodyLimit(route?.plan.requestBodyBytesMax ?? 0))
   }
 
   #noRoute(allow: string): Answer {
@@ -184,14 +185,13 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
     else this.#redirect(route)
   }
 
-  #redirect({ compiled }: LiveRoute): void {
-    const { action } = compiled.plan
+  #redirect({ plan: { action }, compiled }: LiveRoute): void {
     const location = compiled.location?.apply(this.#matched, this.search) ?? ''
     this.answerWith(answerOf(action.kind === 'redirect' ? action.status : 302, { location }, null), null)
   }
 
   #forward(route: LiveRoute, upstream: Upstream): void {
-    const { action } = route.compiled.plan
+    const { action } = route.plan
     if (action.kind === 'upstream') this.hostPolicy = action.host
     if ((this.method === 'OPTIONS' || this.method === 'TRACE') && !this.#mayGoFurther()) return
     if (route.compiled.rewriter !== null && !this.#rewrite(route)) return
@@ -223,8 +223,8 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
   }
 
   /** Returns false when the path cannot be rewritten; then it has been answered. */
-  #rewrite({ compiled }: LiveRoute): boolean {
-    if (this.pathSet && compiled.plan.rewrite !== '') return true
+  #rewrite({ plan, compiled }: LiveRoute): boolean {
+    if (this.pathSet && plan.rewrite !== '') return true
     const path = compiled.rewriter?.apply(this.path, this.#matched) ?? this.path
     if (path === '') {
       this.fail(new GatewayError('REQUEST_MALFORMED', 'The path cannot be rewritten'))
@@ -252,7 +252,7 @@ export abstract class RequestSide extends ExchangeState implements ChainUser, Up
 
   onRequestData(buffer: Buffer, start: number, end: number): void {
     this.requestBytes += end - start
-    const bytesMax = bodyLimit(this.route?.compiled.plan.requestBodyBytesMax ?? 0)
+    const bytesMax = bodyLimit(this.route?.plan.requestBodyBytesMax ?? 0)
     if (this.requestBytes > bytesMax) {
       this.onRequestBroken('REQUEST_BODY_TOO_LARGE', bodyTooLarge(bytesMax).message)
     } else if (this.requestFlow !== null) {

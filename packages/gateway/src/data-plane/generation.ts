@@ -1,13 +1,22 @@
-import type { GatewaySettings, GenerationPlan, InstancePlan, UpstreamPlan } from '../protocol/generation.ts'
+import type { Steps } from '../base/steps.ts'
+import type {
+  GatewaySettings,
+  GenerationPlan,
+  InstancePlan,
+  RoutePlan,
+  UpstreamPlan,
+} from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
 import { type Answer, answerOf } from './answer.ts'
 import { Chain, type ChainPlace } from './chain/chain.ts'
 import type { GuardBook } from './chain/guard.ts'
-import { type CompiledRoute, compileRouter, type Router } from './routing/router.ts'
+import { type CompiledRoute, type Router, routerInSteps } from './routing/router.ts'
+import { compilesSame } from './routing/same-routes.ts'
 import type { Upstream, UpstreamRegistry } from './upstream/upstream.ts'
 
 /** What a route needs at run time besides its match. */
 export interface LiveRoute {
+  readonly plan: RoutePlan
   readonly compiled: CompiledRoute
   readonly chain: Chain
   /** Null for respond and redirect routes. */
@@ -22,6 +31,19 @@ export interface GenerationParts {
   readonly registry: UpstreamRegistry
   readonly guards: GuardBook
   onFree(): void
+}
+
+/** Whether a successor took over: what a generation holds asks for it when it is let go. */
+interface Life {
+  isRetired: boolean
+}
+
+interface CompiledParts extends Pick<GenerationParts, 'registry'> {
+  readonly router: Router
+  readonly routes: readonly LiveRoute[]
+  readonly upstreams: ReadonlyMap<string, Upstream>
+  readonly held: DisposableStack
+  readonly life: Life
 }
 
 /** A generation compiled for one worker. Exchanges pin it; when the last lets go after its successor came, it is freed. */
@@ -41,12 +63,10 @@ export class Generation {
   readonly #upstreams: ReadonlyMap<string, Upstream>
   readonly #registry: UpstreamRegistry
   readonly #held: DisposableStack
+  readonly #life: Life
   #pins = 0
-  #retired = false
 
-  /** Throws when the plan does not compile; nothing is held then. */
-  constructor(plan: GenerationPlan, { instances, registry, guards, onFree }: GenerationParts) {
-    using held = new DisposableStack()
+  constructor(plan: GenerationPlan, { router, routes, upstreams, registry, held, life }: CompiledParts) {
     this.number = plan.number
     this.settings = plan.settings
     this.shownNumber = plan.settings.debug ? String(plan.number) : null
@@ -54,23 +74,12 @@ export class Generation {
     this.viaHttp10 = `1.0 ${plan.settings.viaName}`
     this.quarantined = plan.instances.filter(({ quarantined }) => quarantined).map(({ key }) => key)
     this.upstreamPlans = plan.upstreams
-    this.router = compileRouter(plan.routes)
-    const places = new Map(
-      plan.instances.map((instance) => [instance.id, placeOf(instance, instances, guards, held)]),
-    )
-    const upstreams = new Map(
-      plan.upstreams.map((upstream) => [
-        upstream.name,
-        held.adopt(registry.open(upstream, plan.settings), (opened) =>
-          registry.release(opened, this.#retired),
-        ),
-      ]),
-    )
-    this.routes = this.router.routes.map((compiled) => liveRoute(compiled, places, upstreams))
-    held.defer(onFree)
+    this.router = router
+    this.routes = routes
     this.#upstreams = upstreams
     this.#registry = registry
-    this.#held = held.move()
+    this.#life = life
+    this.#held = held
   }
 
   /** How many run on it. */
@@ -83,15 +92,62 @@ export class Generation {
   }
 
   unpin(): void {
-    if (--this.#pins === 0 && this.#retired) this.#held.dispose()
+    if (--this.#pins === 0 && this.#life.isRetired) this.#held.dispose()
   }
 
   /** A successor took over: freed at once, or when the last exchange ends. */
   retire(): void {
-    this.#retired = true
+    this.#life.isRetired = true
     for (const upstream of this.#upstreams.values()) this.#registry.retire(upstream)
     if (this.#pins === 0) this.#held.dispose()
   }
+}
+
+/**
+ * Compiles a generation, in steps since there may be very many routes. Throws when the plan does not compile; nothing is
+ * held then. `previous`: the one that serves, whose router is as good where the routes match as they did.
+ */
+export function* generationInSteps(
+  plan: GenerationPlan,
+  { instances, registry, guards, onFree }: GenerationParts,
+  previous: Generation | null,
+): Steps<Generation> {
+  const router = yield* routerOf(plan.routes, previous)
+  using held = new DisposableStack()
+  const life: Life = { isRetired: false }
+  const places = new Map(
+    plan.instances.map((instance) => [instance.id, placeOf(instance, instances, guards, held)]),
+  )
+  const upstreams = new Map(
+    plan.upstreams.map((upstream) => [
+      upstream.name,
+      held.adopt(registry.open(upstream, plan.settings), (opened) =>
+        registry.release(opened, life.isRetired),
+      ),
+    ]),
+  )
+  const chains = new Map<string, Chain>()
+  const routes: LiveRoute[] = []
+  for (const [index, route] of plan.routes.entries()) {
+    const compiled = router.routes[index]
+    if (compiled === undefined) throw new Error(`Route "${route.name}" was not compiled`)
+    const ids = route.chain.join()
+    const chain = chains.get(ids) ?? new Chain(route.chain.map((id) => known(places, id, 'instance')))
+    chains.set(ids, chain)
+    routes.push(liveRoute(route, compiled, chain, upstreams))
+    yield
+  }
+  held.defer(onFree)
+  return new Generation(plan, { router, routes, upstreams, registry, held: held.move(), life })
+}
+
+function* routerOf(plans: readonly RoutePlan[], previous: Generation | null): Steps<Router> {
+  if (previous === null || previous.routes.length !== plans.length) return yield* routerInSteps(plans)
+  for (const [index, { plan }] of previous.routes.entries()) {
+    if (!compilesSame(plan, plans[index])) return yield* routerInSteps(plans)
+    yield
+  }
+  return previous.router
 }
 
 function placeOf(
@@ -108,14 +164,16 @@ function placeOf(
 }
 
 function liveRoute(
+  plan: RoutePlan,
   compiled: CompiledRoute,
-  places: ReadonlyMap<number, ChainPlace>,
+  chain: Chain,
   upstreams: ReadonlyMap<string, Upstream>,
 ): LiveRoute {
-  const { action, chain } = compiled.plan
+  const { action } = plan
   return {
+    plan,
     compiled,
-    chain: new Chain(chain.map((id) => known(places, id, 'instance'))),
+    chain,
     upstream: action.kind === 'upstream' ? known(upstreams, action.upstream, 'upstream') : null,
     answer: action.kind === 'respond' ? answerOf(action.status, action.headers, action.body) : null,
   }

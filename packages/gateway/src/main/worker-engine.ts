@@ -3,7 +3,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { LOGS_FOLDER } from '../base/own-folders.ts'
 import { isMarkOf, NOBODY, runningMark } from '../base/running-mark.ts'
-import { PLUGIN_LIMITS } from '../config/limits.ts'
+import { inSlices } from '../base/steps.ts'
+import { PLUGIN_LIMITS, PROCESS_LIMITS } from '../config/limits.ts'
 import { DataPlane, type StagedGeneration } from '../data-plane/data-plane.ts'
 import { createLog, type GatewayLog } from '../observe/log.ts'
 import { SYSTEM } from '../plugin-host/host.ts'
@@ -157,8 +158,8 @@ export class WorkerEngine {
   ): Promise<StagedGeneration> {
     try {
       await turn()
-      signal.throwIfAborted()
-      return this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
+      const steps = this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
+      return await inSlices(steps, PROCESS_LIMITS.stageSliceMs, signal)
     } catch (thrown) {
       await held.release()
       throw thrown

@@ -70,13 +70,15 @@ class PortTable<Bound> {
   readonly bindsEveryHostOnly: boolean
 
   constructor(entries: readonly (readonly [HostPattern, Bound])[]) {
-    const ordered = entries.toSorted(([one], [other]) => bySpecificity(one, other))
-    const boundTo = (name: string): Bound[] =>
-      ordered.filter(([pattern]) => covers(pattern, name)).map(([, bound]) => bound)
-    this.#any = boundTo('')
-    for (const [pattern] of entries) {
-      if (pattern.wildcard) this.#wildcard.set(pattern.name, boundTo(pattern.name))
-      else if (pattern.name !== '') this.#exact.set(pattern.name, boundTo(pattern.name))
+    const withPortFirst = entries.toSorted(([one], [other]) => other.port.length - one.port.length)
+    const groups = Map.groupBy(withPortFirst, ([pattern]) => keyOf(pattern))
+    const own = (key: string): Bound[] => (groups.get(key) ?? []).map(([, bound]) => bound)
+    this.#any = own('')
+    for (const [{ name, wildcard }] of withPortFirst) {
+      if (name === '') continue
+      const wider = suffixesOf(name).flatMap((suffix) => own(`*${suffix}`))
+      if (wildcard) this.#wildcard.set(name, [...own(`*${name}`), ...wider, ...this.#any])
+      else this.#exact.set(name, [...own(name), ...wider, ...this.#any])
     }
     this.bindsEveryHostOnly = this.#exact.size === 0 && this.#wildcard.size === 0
   }
@@ -94,16 +96,15 @@ class PortTable<Bound> {
   }
 }
 
-/** Whether a pattern applies wherever `name` (exact, or the suffix of a wildcard) does. */
-function covers(pattern: HostPattern, name: string): boolean {
-  if (pattern.name === '' || pattern.name === name) return true
-  return pattern.wildcard && name.length > pattern.name.length && name.endsWith(pattern.name)
+function keyOf({ name, wildcard }: HostPattern): string {
+  return wildcard ? `*${name}` : name
 }
 
-function bySpecificity(one: HostPattern, other: HostPattern): number {
-  const rank = (pattern: HostPattern) => (pattern.name === '' ? 2 : pattern.wildcard ? 1 : 0)
-  const byKind = rank(one) - rank(other)
-  if (byKind !== 0) return byKind
-  const byLength = other.name.length - one.name.length
-  return byLength !== 0 ? byLength : other.port.length - one.port.length
+/** What wildcards that cover the name end in, the longest first. A label before it is required. */
+function suffixesOf(name: string): string[] {
+  const suffixes: string[] = []
+  for (let dot = name.indexOf('.', 1); dot !== -1; dot = name.indexOf('.', dot + 1)) {
+    suffixes.push(name.slice(dot))
+  }
+  return suffixes
 }

@@ -66,7 +66,7 @@ class Node<Bound> {
       this.param ??= new Node()
       return this.param
     }
-    const known = this.#nodes[this.#names.indexOf(segment)]
+    const known = this.#byName?.get(segment) ?? this.#nodes[this.#indexOf(segment)]
     if (known !== undefined) return known
     const node = new Node<Bound>()
     this.#names.push(segment)
@@ -76,6 +76,11 @@ class Node<Bound> {
       this.#byName.set(segment, node)
     }
     return node
+  }
+
+  /** -1 where the table knows better: among very many children a search for each would take its square. */
+  #indexOf(segment: string): number {
+    return this.#byName === null ? this.#names.indexOf(segment) : -1
   }
 
   get isEnd(): boolean {

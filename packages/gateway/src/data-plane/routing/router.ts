@@ -1,4 +1,5 @@
 import { GatewayError } from '../../base/errors.ts'
+import { allSteps, type Steps } from '../../base/steps.ts'
 import type { RoutePlan } from '../../protocol/generation.ts'
 import { HostTable } from './host-table.ts'
 import { decodeSegment, foldReservedEscapes, pathOddityMask, pathOddityNames } from './path.ts'
@@ -23,19 +24,9 @@ export class Router {
   /** In the order of the plan: what else belongs to a route can be kept in arrays beside it, by `index`. */
   readonly routes: readonly CompiledRoute[]
 
-  constructor(plans: readonly RoutePlan[]) {
-    this.routes = plans.map((plan, index) => new CompiledRoute(plan, index))
-    const trees = new Map<string, [HostPattern, PathTree<CompiledRoute>]>()
-    for (const route of this.routes) {
-      const hosts = route.plan.hosts.length === 0 ? ['*'] : route.plan.hosts
-      for (const pattern of hosts.map(parseHostPattern)) {
-        const key = `${pattern.name}:${pattern.port}`
-        const [, tree] = trees.get(key) ?? [pattern, new PathTree<CompiledRoute>()]
-        trees.set(key, [pattern, tree])
-        for (const leaf of leavesOf(route)) tree.add(leaf)
-      }
-    }
-    this.#hosts = new HostTable([...trees.values()])
+  constructor(routes: readonly CompiledRoute[], hosts: HostTable<PathTree<CompiledRoute>>) {
+    this.routes = routes
+    this.#hosts = hosts
   }
 
   /**
@@ -67,8 +58,27 @@ export class Router {
   }
 }
 
+/** Throws `CONFIG_INVALID` for a route that does not compile; conflicts are for `findRouteConflicts`. A step for each route. */
+export function* routerInSteps(plans: readonly RoutePlan[]): Steps<Router> {
+  const routes: CompiledRoute[] = []
+  const trees = new Map<string, readonly [HostPattern, PathTree<CompiledRoute>]>()
+  for (const [index, plan] of plans.entries()) {
+    const route = new CompiledRoute(plan, index)
+    routes.push(route)
+    const leaves = leavesOf(route, plan)
+    for (const pattern of (plan.hosts.length === 0 ? ['*'] : plan.hosts).map(parseHostPattern)) {
+      const key = `${pattern.name}:${pattern.port}`
+      const [, tree] = trees.get(key) ?? [pattern, new PathTree<CompiledRoute>()]
+      trees.set(key, [pattern, tree])
+      for (const leaf of leaves) tree.add(leaf)
+    }
+    yield
+  }
+  return new Router(routes, new HostTable([...trees.values()]))
+}
+
 export function compileRouter(routes: readonly RoutePlan[]): Router {
-  return new Router(routes)
+  return allSteps(routerInSteps(routes))
 }
 
 const NONE: Record<string, string> = Object.freeze({})
@@ -92,8 +102,8 @@ export class RouteMatch {
   }
 }
 
+/** What a router knows of a route. Nothing else of its plan: routers outlive the generation they were compiled for. */
 export class CompiledRoute {
-  readonly plan: RoutePlan
   /** The position in the plan. */
   readonly index: number
   readonly name: string
@@ -106,7 +116,6 @@ export class CompiledRoute {
   readonly usesTemplate: boolean
 
   constructor(plan: RoutePlan, index: number) {
-    this.plan = plan
     this.index = index
     this.name = plan.name
     this.allowedOddities = pathOddityMask(plan.allowInPath)
@@ -116,8 +125,7 @@ export class CompiledRoute {
   }
 }
 
-function leavesOf(route: CompiledRoute): Leaf<CompiledRoute>[] {
-  const { paths, methods, headers } = route.plan
+function leavesOf(route: CompiledRoute, { paths, methods, headers }: RoutePlan): Leaf<CompiledRoute>[] {
   const conditions: HeaderCondition[] = Object.entries(headers).map(([name, value]) => ({ name, value }))
   return paths.map((path) => {
     const pattern = parsePathPattern(path)

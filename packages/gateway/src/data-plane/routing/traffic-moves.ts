@@ -1,9 +1,9 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { RoutePlan } from '../../protocol/generation.ts'
 import { normalizePath, PathFindings } from './path.ts'
 import { type Budget, pathCells } from './path-cells.ts'
 import { type HostPattern, type PathPattern, parseHostPattern, parsePathPattern } from './pattern.ts'
 import { type CompiledRoute, compileRouter, RouteMatch, type Router } from './router.ts'
+import { matchesSame } from './same-routes.ts'
 
 /** Requests that one route took before, and this one takes after. */
 export interface TrafficMove {
@@ -27,16 +27,12 @@ const HEADER_COMBINATIONS_MAX = 1_000
  */
 export function findTrafficMoves(before: readonly RoutePlan[], after: readonly RoutePlan[]): TrafficMove[] {
   // Most changes are of plugins, and leave every request where it was.
-  if (isDeepStrictEqual(before.map(matchOf), after.map(matchOf))) {
+  if (before.length === after.length && before.every((route, index) => matchesSame(route, after[index]))) {
     return before.map(({ name }) => ({ from: name, to: name, example: '' }))
   }
   const comparison = new Comparison(before, after)
   comparison.run()
   return comparison.moves
-}
-
-function matchOf({ name, hosts, paths, methods, headers, allowInPath }: RoutePlan) {
-  return { name, hosts, paths, methods, headers, allowInPath }
 }
 
 /** One path of one host of a route. */

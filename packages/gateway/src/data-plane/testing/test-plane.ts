@@ -1,5 +1,6 @@
 import type { FinishRecord, Log } from '@cardea/sdk'
 import type { GatewayError } from '../../base/errors.ts'
+import { allSteps } from '../../base/steps.ts'
 import type { FaultEvent } from '../../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../../protocol/generation.ts'
 import type { StagedInstances } from '../../protocol/instance.ts'
@@ -8,7 +9,7 @@ import { Exchange } from '../exchange.ts'
 import type { ExchangeHost, RequestSide } from '../exchange-request.ts'
 import { AddressBlocks } from '../forwarding/cidr.ts'
 import { ForwardingFields, type TrustedProxies } from '../forwarding/forwarded.ts'
-import { Generation } from '../generation.ts'
+import { type Generation, generationInSteps } from '../generation.ts'
 import { Malformed, REQUEST_CODES } from '../http1/malformed.ts'
 import { type RequestHead, readRequestHead } from '../http1/request-head.ts'
 import type { RequestFault, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
@@ -92,12 +93,8 @@ export class TestPlane implements ExchangeHost {
     })
     this.guards = new GuardBook(plan.settings.faults, this.sweeper, (event) => this.faults.push(event))
     const onFree = (): void => void this.#stopping.push(held.release())
-    this.#generation = new Generation(plan, {
-      instances: held.instances,
-      registry,
-      guards: this.guards,
-      onFree,
-    })
+    const parts = { instances: held.instances, registry, guards: this.guards, onFree }
+    this.#generation = allSteps(generationInSteps(plan, parts, null))
   }
 
   /** Exchanges that are not over. */
