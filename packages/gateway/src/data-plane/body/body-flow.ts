@@ -4,21 +4,19 @@ import type { Before, BodyPort } from './body-port.ts'
 import { decodeStages } from './decode.ts'
 import { Gathering } from './gathering.ts'
 import { asBuffer, NOTHING, type Stage } from './stage.ts'
+import { type LineEnd, StageLine } from './stage-line.ts'
 
 /**
  * The content of one direction of an exchange, once a plugin has touched it; untouched content never comes here. From
  * the source it passes the stages in order, and either is gathered (for `bytes()`), or, after `open`, goes to the sink.
  */
-export class BodyFlow {
+export class BodyFlow implements LineEnd {
   readonly #port: BodyPort
-  #stages: Stage[] = []
+  readonly #line = new StageLine(this)
   /** The content as far as plugins are done with it, when it is known as a whole. */
   #whole: Buffer | null = null
   #wholeDecoded: Buffer | null = null
   #gathering: Gathering | null = null
-  /** Chunks that came while a stage was busy. */
-  readonly #queue: { readonly chunk: Buffer; readonly last: boolean }[] = []
-  #busy = false
   #opened = false
   #sourceEnded = false
   /** Why nothing more will come of it, once that is so. */
@@ -32,8 +30,6 @@ export class BodyFlow {
   #replaced = false
   #transformed = false
   #decodes = false
-  /** Counts replacements: what an earlier content's stages still settle with is not for the new one. */
-  #content = 0
   #before: Before | null = null
 
   constructor(port: BodyPort) {
@@ -42,7 +38,7 @@ export class BodyFlow {
 
   /** The content as it will go on, when that is known; null while it flows. */
   get whole(): Buffer | null {
-    return this.#stages.length === 0 ? this.#whole : null
+    return this.#line.length === 0 ? this.#whole : null
   }
 
   /** Whether content that goes on can differ from what came. */
@@ -100,8 +96,8 @@ export class BodyFlow {
     if (known !== null) {
       this.#whole = null
       // The stages of earlier plugins turn what is known into what this plugin reads.
-      const content = this.#content
-      queueMicrotask(() => content === this.#content && this.#take(known, true))
+      const { content } = this.#line
+      queueMicrotask(() => content === this.#line.content && this.#line.take(known, true))
     } else {
       this.#port.onRead()
       this.#port.onWaiting(true)
@@ -120,17 +116,15 @@ export class BodyFlow {
   }
 
   replace(content: Buffer | null): void {
-    if (this.#before === null) this.#dropStages()
+    if (this.#before === null) this.#line.drop(0)
     else this.#putAside(this.#before)
-    this.#content++
+    this.#line.restart()
     this.#failure = null
-    this.#busy = false
     this.#whole = content ?? NOTHING
     this.#wholeDecoded = null
     this.#replaced = true
     if (this.#readDecoded) this.#decodes = true
     this.#trailers = null
-    this.#queue.length = 0
     this.#endGathering()?.resolve(this.#whole)
     if (!this.#sourceEnded && this.#before === null) this.#port.onUnwanted()
   }
@@ -145,11 +139,11 @@ export class BodyFlow {
   addTransform(transform: Stage, decode: boolean): void {
     if (decode && !this.#decodes) {
       const decoders = this.#decoders()
-      this.#stages.push(...decoders)
+      for (const decoder of decoders) this.#line.add(decoder)
       if (decoders.length > 0) this.#decodes = true
     }
     this.#transformed = true
-    this.#stages.push(transform)
+    this.#line.add(transform)
   }
 
   // What a plugin does that may be passed over, until it is known whether it counts.
@@ -157,7 +151,7 @@ export class BodyFlow {
   /** From now on what is done can be taken back, until `keep` or `takeBack`. */
   tryOut(): void {
     this.#before ??= {
-      stages: this.#stages.length,
+      stages: this.#line.length,
       content: null,
       isLost: false,
       readDecoded: this.#readDecoded,
@@ -169,8 +163,8 @@ export class BodyFlow {
 
   #putAside(before: Before): void {
     if (this.#gathering !== null) before.isLost = true
-    const others = this.#stages.splice(0, before.stages)
-    this.#dropStages()
+    const others = this.#line.putAside(before.stages)
+    this.#line.drop(0)
     before.content ??= {
       stages: others,
       whole: this.#whole,
@@ -194,17 +188,17 @@ export class BodyFlow {
     const before = this.#before
     this.#before = null
     if (before === null) return true
-    const hasOwnStages = this.#stages.length > before.stages
+    const hasOwnStages = this.#line.length > before.stages
     if (before.isLost || before.content?.hasFailed === true) return false
     if (this.#gathering !== null && hasOwnStages) return false
-    for (const stage of this.#stages.splice(before.stages)) stage.abort()
+    this.#line.drop(before.stages)
     const { content } = before
     if (content !== null) {
-      this.#stages = [...content.stages]
+      this.#line.bringBack(content.stages)
       this.#whole = content.whole
       this.#wholeDecoded = content.wholeDecoded
       this.#trailers = content.trailers
-      this.#content++
+      this.#line.restart()
     }
     this.#readDecoded = before.readDecoded
     this.#replaced = before.replaced
@@ -228,77 +222,39 @@ export class BodyFlow {
 
   push(buffer: Buffer, start: number, end: number): void {
     if (this.#failure !== null || this.#replaced) return
-    this.#take(Buffer.from(buffer.subarray(start, end)), false)
+    this.#line.take(Buffer.from(buffer.subarray(start, end)), false)
   }
 
   pushEnd(trailers: FieldLines | null): void {
     this.#sourceEnded = true
     if (this.#failure !== null || this.#replaced) return
     this.#trailers = trailers
-    this.#take(NOTHING, true)
+    this.#line.take(NOTHING, true)
   }
 
-  #take(chunk: Buffer, last: boolean): void {
-    if (this.#busy) {
-      this.#queue.push({ chunk, last })
-      this.#port.pauseSource()
-      return
-    }
-    try {
-      const pending = this.#advance(0, chunk, last)
-      if (pending !== null) this.#await(pending)
-    } catch (error) {
-      this.#fail(error)
-    }
+  // What the line of stages tells.
+
+  get isFull(): boolean {
+    return this.#sinkFull
   }
 
-  /** Passes a chunk on from stage `from`; a promise when some stage needs time. */
-  #advance(from: number, chunk: Buffer, last: boolean): Promise<void> | null {
-    const content = this.#content
-    let passed = chunk
-    for (let i = from; i < this.#stages.length; i++) {
-      const result = this.#stages[i]?.push(passed, last) ?? null
-      if (result instanceof Promise) {
-        return result.then((value) => {
-          if (this.#failure !== null || content !== this.#content || (value === null && !last))
-            return undefined
-          return this.#advance(i + 1, asBuffer(value), last) ?? undefined
-        })
-      }
-      if (result === null && !last) return null
-      passed = asBuffer(result)
-    }
-    this.#emit(passed, last)
-    return null
+  onBusy(): void {
+    this.#port.pauseSource()
   }
 
-  #await(pending: Promise<void>): void {
-    const content = this.#content
-    this.#busy = true
-    pending.then(
-      () => {
-        if (content !== this.#content) return
-        this.#busy = false
-        this.#drainQueue()
-      },
-      (error) => {
-        if (content === this.#content) this.#fail(error)
-      },
-    )
+  onIdle(): void {
+    if (!this.#sinkFull && !this.#sourceEnded) this.#port.resumeSource()
   }
 
-  #drainQueue(): void {
-    while (!this.#busy && this.#failure === null) {
-      const next = this.#queue.shift()
-      if (next === undefined) {
-        if (!this.#sinkFull && !this.#sourceEnded) this.#port.resumeSource()
-        return
-      }
-      this.#take(next.chunk, next.last)
-    }
+  onFailed(error: unknown): void {
+    if (this.#failure !== null) return
+    this.#failure = { error }
+    this.#dropAll()
+    this.#endGathering()?.reject(error)
+    if (this.#opened) this.#port.onBroken(error)
   }
 
-  #emit(chunk: Buffer, last: boolean): void {
+  emit(chunk: Buffer, last: boolean): void {
     if (this.#gathering !== null) this.#collect(this.#gathering, chunk, last)
     else {
       if (chunk.length > 0 && !this.absent) this.#port.deliver(chunk)
@@ -311,16 +267,16 @@ export class BodyFlow {
     if (gathering.bytes > this.#port.gatheredBytesMax) throw this.#tooLarge()
     if (!last) return
     if (this.#before !== null) {
-      if (this.#stages.length > this.#before.stages) this.#before.isLost = true
+      if (this.#line.length > this.#before.stages) this.#before.isLost = true
       this.#before.stages = 0
     }
-    this.#stages = []
+    this.#line.clear()
     const whole = gathering.take()
     this.#whole = whole
     this.#wholeDecoded = null
     this.#endGathering()?.resolve(whole)
     // Nobody waited for the read before the exchange went on.
-    if (this.#opened) this.#take(whole, true)
+    if (this.#opened) this.#line.take(whole, true)
   }
 
   #decoders(): Stage[] {
@@ -352,8 +308,8 @@ export class BodyFlow {
       return
     }
     // Kept for a second try when nothing has to be run over it.
-    if (this.#stages.length > 0) this.#whole = null
-    this.#take(whole, true)
+    if (this.#line.length > 0) this.#whole = null
+    this.#line.take(whole, true)
   }
 
   /** Nobody touched the content in time: it is on its way past this flow. */
@@ -368,32 +324,18 @@ export class BodyFlow {
 
   onSinkDrained(): void {
     this.#sinkFull = false
-    if (!this.#busy && !this.#sourceEnded) this.#port.resumeSource()
+    this.#line.onRoom()
   }
 
   abort(error: GatewayError): void {
     if (this.#failure !== null) return
     this.#failure = { error }
-    this.#queue.length = 0
     this.#dropAll()
     this.#endGathering()?.reject(error)
-  }
-
-  #fail(error: unknown): void {
-    if (this.#failure !== null) return
-    this.#failure = { error }
-    this.#dropAll()
-    this.#endGathering()?.reject(error)
-    if (this.#opened) this.#port.onBroken(error)
   }
 
   #dropAll(): void {
-    this.#dropStages()
+    this.#line.stop()
     for (const stage of this.#before?.content?.stages ?? []) stage.abort()
-  }
-
-  #dropStages(): void {
-    for (const stage of this.#stages) stage.abort()
-    this.#stages = []
   }
 }

@@ -46,6 +46,7 @@ export function decodeStages(
 }
 
 class DecodeStage implements Stage {
+  readonly hasMore = false
   readonly #decompressor: Decompressor
   #output: Buffer[] = []
   #outputBytes = 0

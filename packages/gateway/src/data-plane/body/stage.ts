@@ -4,6 +4,13 @@ import { GatewayError } from '../../base/errors.ts'
 export interface Stage {
   /** As BodyTransform in the SDK. The chunk is the stage's to keep. */
   push(chunk: Buffer, last: boolean): Uint8Array | null | Promise<Uint8Array | null>
+  /**
+   * What was pushed has made more than has been handed on: `push` is called again, with an empty chunk, until that is over.
+   * So it is for what a stage makes between two chunks, and for an error that it has to tell.
+   */
+  readonly hasMore: boolean
+  /** `onMore` is to be called when `hasMore` has become true between two chunks. */
+  listen?(onMore: () => void): void
   /** The exchange ended before the content did. */
   abort(): void
 }

@@ -22,6 +22,7 @@ export class TransformError extends GatewayError {
 /** A plugin's transform as a stage: its faults are its plugin's, and each call has the time that a hook has. */
 export class TransformStage implements Stage, Swept {
   sweepIndex = -1
+  readonly hasMore = false
   readonly #transform: BodyTransform
   readonly #exchange: ExchangeView
   readonly #context: HookContext
