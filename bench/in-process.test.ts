@@ -1,20 +1,24 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { codecOperations } from './in-process/codec.ts'
-import { exchangeOperations } from './in-process/exchange.ts'
+import { bodyOperations, exchangeOperations } from './in-process/exchange.ts'
 import { routingOperations } from './in-process/routing.ts'
 import { timeOperations } from './in-process/timing.ts'
 import { reportInProcess } from './in-process.ts'
 
-test('timeOperations() refuses an operation that does nothing', () => {
-  assert.throws(() => timeOperations([{ name: 'idle', run: () => 0 }], 3), /idle did nothing/)
+test('timeOperations() refuses an operation that does nothing', async () => {
+  await assert.rejects(timeOperations([{ name: 'idle', run: () => 0 }], 3), /idle did nothing/)
+  await assert.rejects(timeOperations([{ name: 'idle', run: async () => 0 }], 3), /idle did nothing/)
 })
 
-test('timeOperations() runs every operation as often as told, warm-up included', () => {
+test('timeOperations() runs every operation as often as told, warm-up included', async () => {
   let runs = 0
-  const [timing] = timeOperations([{ name: 'count', run: () => ++runs }], 10)
-  assert.equal(runs, 10 * (1 + 5))
-  assert.ok(timing !== undefined && timing.nanoseconds.min > 0)
+  for (const run of [() => ++runs, async () => ++runs]) {
+    runs = 0
+    const [timing] = await timeOperations([{ name: 'count', run }], 10)
+    assert.equal(runs, 10 * (1 + 5))
+    assert.ok(timing !== undefined && timing.nanoseconds.min > 0)
+  }
 })
 
 test('codecOperations() and routingOperations() all do their work', () => {
@@ -24,6 +28,11 @@ test('codecOperations() and routingOperations() all do their work', () => {
 test('exchangeOperations() write more for each plugin that sets a field', async () => {
   const [empty = 0, one = 0, five = 0] = (await exchangeOperations()).map(({ run }) => run())
   assert.ok(empty > 0 && one > empty && five > one)
+})
+
+test('bodyOperations() write the answer to its end', async () => {
+  const [transformed = 0, streamed = 0] = await Promise.all(bodyOperations().map(({ run }) => run()))
+  assert.ok(transformed > 0 && streamed === transformed)
 })
 
 test('reportInProcess() gives a row per operation', () => {

@@ -1,5 +1,5 @@
 import { codecOperations } from './in-process/codec.ts'
-import { exchangeOperations } from './in-process/exchange.ts'
+import { bodyOperations, exchangeOperations } from './in-process/exchange.ts'
 import { quotaOperations } from './in-process/quota.ts'
 import { routingOperations } from './in-process/routing.ts'
 import { type OperationTiming, timeOperations } from './in-process/timing.ts'
@@ -11,6 +11,7 @@ export async function measureInProcess(count: number): Promise<OperationTiming[]
     ...codecOperations(),
     ...routingOperations(),
     ...(await exchangeOperations()),
+    ...bodyOperations(),
     ...quotaOperations(),
   ]
   return timeOperations(operations, count)

@@ -81,10 +81,21 @@ const transforming = (isAsync: boolean): Middleware => ({
   },
 })
 
+/** The same by streams of the platform. */
+const streaming: Middleware = {
+  name: 'streaming',
+  handle(ctx) {
+    ctx.request.stream(new TransformStream())
+    ctx.response.stream(new TransformStream())
+    return true
+  },
+}
+
 const CHAINS = {
   'no plugin': [],
   'a plugin that transforms': [transforming(false)],
   'a plugin that transforms in its own time': [transforming(true)],
+  'a plugin that streams': [streaming],
 } as const
 
 for (const [how, plugins] of Object.entries(CHAINS)) {

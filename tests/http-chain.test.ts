@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Middleware } from '@cardea/sdk'
+import type { BodyTransform, Context, Middleware } from '@cardea/sdk'
 import { get, ok, post, problemOf } from './support/answers.ts'
 import { type DataPlaneSpec, startDataPlane } from './support/data-plane.ts'
 import { answerEach, RecordingUpstream, type UpstreamScript } from './support/recording-upstream.ts'
@@ -228,17 +228,27 @@ for (const [what, own] of Object.entries({
 
 // Streams that go on for long must not wait for more.
 
-for (const [how, give] of Object.entries({
-  'at once': (chunk: Uint8Array) => chunk,
-  'in its own time': async (chunk: Uint8Array) => {
+const by =
+  (give: BodyTransform) =>
+  ({ request, response }: Context): void => {
+    request.transformBody(give)
+    response.transformBody(give)
+  }
+
+for (const [how, pass] of Object.entries({
+  'a transform gives at once': by((chunk) => chunk),
+  'a transform gives in its own time': by(async (chunk) => {
     await delay(1)
     return chunk
+  }),
+  'a stream gives': ({ request, response }: Context) => {
+    request.stream(new TransformStream())
+    response.stream(new TransformStream())
   },
 })) {
-  test(`a small piece that a transform gives ${how} leaves without waiting for the next, both ways`, async (t) => {
+  test(`a small piece that ${how} leaves without waiting for the next, both ways`, async (t) => {
     const transforming = handling((ctx) => {
-      ctx.request.transformBody(give)
-      ctx.response.transformBody(give)
+      pass(ctx)
       return true
     })
     const { connection, upstream } = await gatewayWith(t, () => {}, [transforming])

@@ -124,6 +124,37 @@ test('the drain deadline answers half a head with 503', async (t) => {
   assert.deepEqual(await drained, { cutExchanges: 1 })
 })
 
+test('the drain deadline tells both ends of a stream that the body does not go on', async (t) => {
+  const told: unknown[] = []
+  const streaming: Middleware = {
+    name: 'streaming',
+    handle(ctx) {
+      const given = Promise.withResolvers<ReadableStreamDefaultController>()
+      ctx.response.stream({
+        readable: new ReadableStream({
+          start: (controller) => given.resolve(controller),
+          cancel: ({ name }) => void told.push(['cancelled', name]),
+        }),
+        writable: new WritableStream({
+          write: async (chunk) => (await given.promise).enqueue(chunk),
+          abort: ({ name }) => void told.push(['aborted', name]),
+        }),
+      })
+      return true
+    },
+  }
+  const { plane, client } = await gatewayWith(t, { plugins: [streaming] })
+  await client.write(get('/chunked'))
+  await client.reader.takeThrough('part one')
+  const drained = plane.drain(0)
+  assert.equal(await client.reader.end(), 'reset')
+  assert.deepEqual(await drained, { cutExchanges: 1 })
+  assert.deepEqual(told, [
+    ['aborted', 'AbortError'],
+    ['cancelled', 'AbortError'],
+  ])
+})
+
 test('the drain deadline gives up a hook that is waited for', async (t) => {
   let entered = false
   const stuck: Middleware = {

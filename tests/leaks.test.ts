@@ -45,6 +45,10 @@ const MIXED: Middleware = {
         ctx.request.transformBody(upperCase)
         ctx.response.transformBody(upperCase)
         return true
+      case 'stream':
+        ctx.request.stream(new TransformStream())
+        ctx.response.stream(new TransformStream())
+        return true
       case 'answer':
         return ctx.response.json({ teapot: true }, { status: 418 })
       case 'stuck':

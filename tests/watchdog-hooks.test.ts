@@ -45,6 +45,16 @@ const GROUPS: readonly Group[] = [
     expected: () => ({ answer: null, later: QUARANTINED }),
   },
   {
+    title: 'a stream of a request that blocks is ended, and the request refused',
+    cases: (['spin', 'promises'] as const).map((form) => ({ hook: 'requestStream', form })),
+    expected: () => ({ answer: STALLED, later: QUARANTINED }),
+  },
+  {
+    title: 'a stream of a response that blocks is ended, and the response cut',
+    cases: (['spin', 'promises'] as const).map((form) => ({ hook: 'responseStream', form })),
+    expected: () => ({ answer: null, later: QUARANTINED }),
+  },
+  {
     title: 'a callback of a host timer that blocks is ended',
     cases: FORMS.map((form) => ({ hook: 'timer', form })),
     expected: () => ({ answer: SERVED, later: QUARANTINED }),

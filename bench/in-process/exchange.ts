@@ -1,4 +1,4 @@
-import type { Host, Middleware } from '@cardea/sdk'
+import type { BodyTransform, Context, Host, Middleware } from '@cardea/sdk'
 import { allSteps } from '../../packages/gateway/src/base/steps.ts'
 import {
   CHANGE_DEFAULTS,
@@ -38,7 +38,7 @@ import { PluginMain as tenant } from '../plugins/tenant/plugin.ts'
 import { SMALL_BODY } from '../scenarios.ts'
 import { bytesOf, readRequest, readResponse, SMALL_REQUEST, TARGET } from './codec.ts'
 import { routePlan } from './routing.ts'
-import type { Operation } from './timing.ts'
+import type { AsyncOperation, Operation } from './timing.ts'
 
 /** Whole exchanges, head parsing and writing included; only the sockets and the pool are not there. */
 
@@ -75,6 +75,51 @@ export async function exchangeOperations(): Promise<Operation[]> {
     exchangeOperation('exchange, 5 plugins', five),
     exchangeOperation('exchange, 1 plugin with onFinish', [observer]),
   ]
+}
+
+/** An answer that a plugin passes through a function, and one that it passes through streams; both leave it as it is. */
+export function bodyOperations(): AsyncOperation[] {
+  const middleware = (handle: (ctx: Context) => void): Middleware => ({
+    name: 'passing',
+    handle(ctx) {
+      handle(ctx)
+      return true
+    },
+  })
+  return [
+    bodyOperation(
+      'exchange, transformBody()',
+      middleware(({ response }) => response.transformBody(asItIs)),
+    ),
+    bodyOperation(
+      'exchange, stream()',
+      middleware(({ response }) => response.stream(new TransformStream())),
+    ),
+  ]
+}
+
+const asItIs: BodyTransform = (chunk) => chunk
+
+function bodyOperation(name: string, middleware: Middleware): AsyncOperation {
+  const generation = generationOf([middleware])
+  const ids = new RequestIds(0)
+  const requests = new HeadMemory<RequestHead>()
+  let written = 0
+  let onEnd: () => void = nothing
+  const count = (bytes: number): void => {
+    written += bytes
+  }
+  const client = clientStream(count, () => onEnd())
+  const host = exchangeHost(count)
+  return {
+    name,
+    run: () =>
+      new Promise((resolve) => {
+        written = 0
+        onEnd = () => resolve(written)
+        new Exchange(client, readRequest(SMALL_REQUEST, requests), ids.next(), generation, host).begin()
+      }),
+  }
 }
 
 function exchangeOperation(name: string, chain: readonly Middleware[]): Operation {
@@ -217,7 +262,7 @@ function exchangeHost(count: (bytes: number) => void): ExchangeHost {
   }
 }
 
-function clientStream(count: (bytes: number) => void): ClientStream {
+function clientStream(count: (bytes: number) => void, onEnd: () => void = nothing): ClientStream {
   const facts = { peerAddress: '127.0.0.1', localPort: 8080, scheme: 'http' } as const
   let head = ''
   return {
@@ -231,7 +276,7 @@ function clientStream(count: (bytes: number) => void): ClientStream {
     sendData(buffer, start, end) {
       count(bytesOf(head + buffer.toString('latin1', start, end)))
     },
-    sendEnd: nothing,
+    sendEnd: onEnd,
     flush: nothing,
     reset() {
       throw new Error('The exchange failed.')

@@ -2,10 +2,19 @@ import { getHeapStatistics } from 'node:v8'
 import { type Spread, spread } from '../statistics.ts'
 
 /** Something that is done once per exchange. */
-export interface Operation {
+export interface Timed {
   readonly name: string
   /** Returns something that depends on the work, so that none of it can be optimised away. */
+  run(): number | Promise<number>
+}
+
+export interface Operation extends Timed {
   run(): number
+}
+
+/** It needs turns of microtasks. */
+export interface AsyncOperation extends Timed {
+  run(): Promise<number>
 }
 
 export interface OperationTiming {
@@ -17,18 +26,21 @@ export interface OperationTiming {
 const REPEATS = 5
 
 /** Runs each operation `count` times, 5 times over and in turns, after a warm-up of the same length. */
-export function timeOperations(operations: readonly Operation[], count: number): OperationTiming[] {
-  for (const operation of operations) runMany(operation, count)
+export async function timeOperations(
+  operations: readonly Timed[],
+  count: number,
+): Promise<OperationTiming[]> {
+  for (const operation of operations) await runMany(operation, count)
   const runs = operations.map((): { nanoseconds: number; allocatedBytes: number }[] => [])
   for (let repeat = 0; repeat < REPEATS; repeat++) {
-    operations.forEach((operation, at) => {
+    for (const [at, operation] of operations.entries()) {
       const allocatedBefore = getHeapStatistics().total_allocated_bytes
       const startedAt = process.hrtime.bigint()
-      runMany(operation, count)
+      await runMany(operation, count)
       const nanoseconds = Number(process.hrtime.bigint() - startedAt) / count
       const allocatedBytes = (getHeapStatistics().total_allocated_bytes - allocatedBefore) / count
       runs[at]?.push({ nanoseconds, allocatedBytes })
-    })
+    }
   }
   return operations.map(({ name }, at) => {
     const own = runs[at] ?? []
@@ -40,8 +52,11 @@ export function timeOperations(operations: readonly Operation[], count: number):
   })
 }
 
-function runMany(operation: Operation, count: number): void {
+async function runMany(operation: Timed, count: number): Promise<void> {
   let checksum = 0
-  for (let i = 0; i < count; i++) checksum = (checksum + operation.run()) | 0
+  for (let i = 0; i < count; i++) {
+    const done = operation.run()
+    checksum = (checksum + (typeof done === 'number' ? done : await done)) | 0
+  }
   if (checksum === 0) throw new Error(`${operation.name} did nothing.`)
 }

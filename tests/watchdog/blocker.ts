@@ -10,6 +10,8 @@ export type Hook =
   | 'onFinish'
   | 'requestTransform'
   | 'responseTransform'
+  | 'requestStream'
+  | 'responseStream'
   | 'timer'
   | 'afterAwait'
   | 'listener'
@@ -87,6 +89,9 @@ export const PluginMain: Main<Config> = (config, host) => {
       if (hook === 'listener') ctx.signal.addEventListener('abort', () => block(form))
       if (hook === 'requestTransform') ctx.request.transformBody(() => block(form) as null)
       if (hook === 'responseTransform') ctx.response.transformBody(() => block(form) as null)
+      const pair = () => new TransformStream<Uint8Array, Uint8Array>({ transform: () => block(form) as void, flush: () => block(form) as void })
+      if (hook === 'requestStream') ctx.request.stream(pair())
+      if (hook === 'responseStream') ctx.response.stream(pair())
       return true
     },
     onResponse: hook === 'onResponse' ? (ctx) => (isHit(ctx) ? (block(form) as void) : undefined) : undefined,

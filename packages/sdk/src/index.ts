@@ -240,6 +240,15 @@ export type BodyTransform = (
   last: boolean,
 ) => Uint8Array | null | Promise<Uint8Array | null>
 
+/**
+ * What is written to `writable` comes out of `readable`, changed or not: a TransformStream, a CompressionStream, or two ends of
+ * your own. It is written plain `Uint8Array` chunks, none of them empty, and has to give `Uint8Array` chunks.
+ */
+export interface StreamPair {
+  readonly readable: ReadableStream<Uint8Array>
+  readonly writable: WritableStream<Uint8Array<ArrayBuffer>>
+}
+
 export interface BodyOptions {
   /**
    * Open gzip, deflate, br or zstd content first. Default false. Reading leaves the body as it is; a transform sends
@@ -266,6 +275,24 @@ export interface Body {
    * `handle` on the response, it takes Range off the request; a part (206) cannot be transformed.
    */
   transformBody(transform: BodyTransform, options?: BodyOptions): void
+  /**
+   * Passes the body through a pair of web streams, with all that is said of `transformBody`. A chunk is written when the pair
+   * has taken the one before it, as its own queue says; what can be read goes on as it comes and as the other side takes it.
+   * So a chunk may become any amount of content, of which no more than a piece is kept here. After the last chunk `writable` is
+   * closed; the body ends when that is done and `readable` has ended.
+   *
+   * Each body needs a pair of its own: the call locks both ends for good. Throws TypeError on what is no such pair, is locked,
+   * or was used before. If the body does not come to its end, whatever the reason, `writable` is aborted and `readable`
+   * cancelled, with an AbortError; the context is revoked by then if the exchange is over.
+   *
+   * A stream that errors fails as a transform that throws does, with its error. A `readable` that gives something other than a
+   * Uint8Array, or ends before the body (`terminate()`), breaks the contract: HOOK_RETURN_INVALID. `timeout_ms` is the time
+   * that the pair has to take a chunk, to give the next piece of what it makes of it, and, after the last one, to end.
+   *
+   * Costs more than a function: 11 µs of CPU a body and 2 to 3 a chunk, so that an exchange with one small answer takes 2.7
+   * times as much with a TransformStream that does nothing as with a function that does nothing (18 µs, 6.5).
+   */
+  stream(pair: StreamPair, options?: BodyOptions): void
 }
 
 /** Header or trailer fields. Names are case-insensitive and come out in lower case (RFC 9110, 5.1). */

@@ -192,6 +192,6 @@ export const EXCHANGE_ERRORS = {
     'never',
     "The upstream's body is too large to gather",
     'A plugin reads the response body and it is longer than `limits.body_bytes`.',
-    'Raise the limit, or let the plugin use transformBody.',
+    'Raise the limit, or let the plugin use transformBody or stream.',
   ),
 } as const satisfies Record<string, ErrorKind>

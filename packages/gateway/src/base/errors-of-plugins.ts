@@ -6,20 +6,20 @@ export const PLUGIN_ERRORS = {
   HOOK_THREW: plugin(
     503,
     'A plugin failed',
-    'A hook threw or rejected; the log has the stack, mapped to the source.',
+    'A hook, a transform or a stream of a body threw or rejected; the log has the stack, mapped to the source.',
     'Mend the plugin. `on_failure` says what happens to its exchanges meanwhile.',
   ),
   HOOK_TIMEOUT: plugin(
     503,
     'A plugin took too long',
-    'A hook did not settle within the `timeout_ms` of its instance.',
-    'Make the hook faster or raise `timeout_ms`.',
+    'A hook or a call of a transform did not settle within the `timeout_ms` of its instance, or a stream took no chunk or did not end in that time.',
+    'Make it faster or raise `timeout_ms`.',
   ),
   HOOK_RETURN_INVALID: plugin(
     503,
     'A plugin broke the contract',
-    'handle returned something other than true or false, false without a status, or true after send().',
-    'Return true to go on; set a status (or use send, json, redirect) and return false to answer.',
+    'handle returned something other than true or false, false without a status, or true after send(). Or a transform, or the `readable` of a stream, gave something other than a Uint8Array; or that ended before the body did.',
+    'Return true to go on; set a status (or use send, json, redirect) and return false to answer. Put a TextEncoderStream behind a stream of text.',
   ),
   PLUGIN_STALLED: plugin(
     503,

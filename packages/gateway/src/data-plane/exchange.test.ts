@@ -31,6 +31,18 @@ const chains: readonly (readonly [string, readonly Hooks[]])[] = [
       },
     ],
   ],
+  [
+    'a plugin that streams',
+    [
+      {
+        handle({ request, response }) {
+          request.stream(new TransformStream())
+          response.stream(new TransformStream())
+          return true
+        },
+      },
+    ],
+  ],
 ]
 
 const KIB = 1024

@@ -13,6 +13,7 @@ const BODIES: Readonly<Record<string, (ctx: Context) => unknown>> = {
   untouched: () => undefined,
   gathered: ({ request }) => request.bytes(),
   transformed: ({ request }) => request.transformBody(asItIs),
+  'transformed as a stream': ({ request }) => request.stream(new TransformStream()),
   'gathered, then transformed': async ({ request }) => {
     await request.bytes()
     request.transformBody(asItIs)
@@ -211,6 +212,7 @@ const RESPONSE_BODIES: Readonly<Record<string, Hooks>> = {
   untouched: {},
   gathered: responding(({ response }) => response.bytes()),
   transformed: handling(({ response }) => response.transformBody(asItIs)),
+  'transformed as a stream': handling(({ response }) => response.stream(new TransformStream())),
   'transformed late': responding(({ response }) => response.transformBody(asItIs)),
 }
 

@@ -141,6 +141,7 @@ test('the body of a 206 is not to be changed, only to be read', async (t) => {
       responding(async ({ response }) => {
         refused(() => response.setBody('x'))
         refused(() => response.transformBody((chunk) => chunk))
+        refused(() => response.stream(new TransformStream()))
         read.push(await response.text())
       }),
     ],
@@ -149,7 +150,7 @@ test('the body of a 206 is not to be changed, only to be read', async (t) => {
   const { status, text } = await send({ target: '/', headers: { range: 'bytes=0-3' } })
   assert.deepEqual([status, text], [206, 'part'])
   assert.deepEqual(read, ['part'])
-  assert.equal(refusals.length, 2)
+  assert.equal(refusals.length, 3)
   for (const refusal of refusals) assert.match(refusal, /delete Range and If-Range in handle/)
 })
 
@@ -292,7 +293,11 @@ test('after the head has left the body is final', async (t) => {
     chain: [
       {
         async onFinish({ response }) {
-          for (const act of [() => response.setBody('x'), () => response.transformBody((chunk) => chunk)]) {
+          for (const act of [
+            () => response.setBody('x'),
+            () => response.transformBody((chunk) => chunk),
+            () => response.stream(new TransformStream()),
+          ]) {
             try {
               act()
             } catch (error) {
@@ -306,7 +311,7 @@ test('after the head has left the body is final', async (t) => {
     upstream: { body: 'content' },
   })
   assert.equal((await send()).text, 'content')
-  assert.equal(errors.length, 3)
+  assert.equal(errors.length, 4)
 })
 
 test('trailers are there after the read, and go on', async (t) => {

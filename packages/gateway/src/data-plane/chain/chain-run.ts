@@ -222,8 +222,8 @@ export class ChainRun extends EnteredPlugins {
     context.saved = null
     context.mayEditResponse = true
     try {
-      for (const { transform, decode } of context.transforms ?? NO_TRANSFORMS) {
-        context.response.transformBody(transform, { decode })
+      for (const { transformer, decode } of context.transforms ?? NO_TRANSFORMS) {
+        context.response.pass(transformer, decode)
       }
       if (middleware.onResponse === undefined) {
         this.#keepEdits(context)

@@ -286,6 +286,7 @@ function uses(
     ['request.trailers.get', () => request.trailers.get('a')],
     ['request.setBody', () => request.setBody('a')],
     ['request.transformBody', () => request.transformBody((chunk) => chunk)],
+    ['request.stream', () => request.stream(new TransformStream())],
     ['request.bytes', () => request.bytes()],
     ['request.text', () => request.text()],
     ['request.json', () => request.json()],
@@ -306,6 +307,7 @@ function uses(
     ['response.text', () => response.text()],
     ['response.setBody', () => response.setBody('a')],
     ['response.transformBody', () => response.transformBody((chunk) => chunk)],
+    ['response.stream', () => response.stream(new TransformStream())],
   ]
 }
 

@@ -1,12 +1,14 @@
-import type { BodyTransform, Cloneable, Context, Log, RouteInfo } from '@cardea/sdk'
+import type { Cloneable, Context, Log, RouteInfo, StreamPair } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { pluginAbortController } from '../../base/plugin-signal.ts'
 import type { ChainEntry } from './chain.ts'
 import { type ExchangeView, Phase, type SavedMessage } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import { noteListenerFailure } from './hook-failure.ts'
+import { PairTransform } from './pair-transform.ts'
 import { RequestView } from './request-view.ts'
 import { ResponseView } from './response-view.ts'
+import type { Transformer } from './transform-stage.ts'
 
 /**
  * What became of a plugin in one exchange. Entered: its `handle` runs. Barred: its hooks are not called, and its failure policy
@@ -28,7 +30,7 @@ export class HookTimes {
  */
 export class Tenure {
   #exchange: ExchangeView | null
-  /** Those whose plugins have asked for `signal`. */
+  /** Those whose plugins have asked for `signal`, or given streams. */
   #signalled: HookContext[] | null = null
 
   constructor(exchange: ExchangeView | null) {
@@ -53,6 +55,7 @@ export class Tenure {
 }
 
 const NO_CONTEXTS: readonly HookContext[] = []
+const NO_PAIRS: readonly PairTransform[] = []
 const OVER = new Tenure(null)
 
 /**
@@ -67,7 +70,7 @@ export class HookContext implements Context {
   /** Only in a chain that wants a record. */
   times: HookTimes | null = null
   /** Transforms that `handle` wants on the response's body; applied when it is this plugin's turn. */
-  transforms: { readonly transform: BodyTransform; readonly decode: boolean }[] | null = null
+  transforms: { readonly transformer: Transformer; readonly decode: boolean }[] | null = null
   /** Its onError or onResponse runs: it may edit the response. */
   mayEditResponse = false
   /** The message before this plugin's hook changed it; null: it has not, or its failure is never passed over. */
@@ -76,6 +79,7 @@ export class HookContext implements Context {
   #request: RequestView | null = null
   #response: ResponseView | null = null
   #abort: AbortController | 'aborted' | null = null
+  #pairs: PairTransform[] | null = null
   #own: unknown
 
   constructor(tenure: Tenure, entry: ChainEntry, previous: HookContext | null) {
@@ -179,9 +183,18 @@ export class HookContext implements Context {
     if (exchange.phase === phase) this.saved = exchange.save()
   }
 
-  recordTransform(transform: BodyTransform, decode: boolean): void {
+  recordTransform(transformer: Transformer, decode: boolean): void {
     this.transforms ??= []
-    this.transforms.push({ transform, decode })
+    this.transforms.push({ transformer, decode })
+  }
+
+  /** Whatever becomes of it, it is closed when the exchange ends. Throws TypeError on what is no pair of unused streams. */
+  openPair(pair: StreamPair): PairTransform {
+    const opened = new PairTransform(pair, this.entry.guard.mark)
+    this.#pairs ??= []
+    this.#pairs.push(opened)
+    this.#tenure.addSignalled(this)
+    return opened
   }
 
   /** Whether a response is this plugin's to see: its handle returned true, and it has something to do with it. */
@@ -216,6 +229,7 @@ export class HookContext implements Context {
   }
 
   abort(): void {
+    for (const pair of this.#pairs ?? NO_PAIRS) pair.abort()
     if (this.#abort === null) this.#abort = 'aborted'
     else if (this.#abort !== 'aborted') this.#abort.abort()
   }

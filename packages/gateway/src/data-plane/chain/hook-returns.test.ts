@@ -296,9 +296,11 @@ for (const [how, left] of [
           () => Reflect.set(ctx.response, 'status', 418),
           () => ctx.response.headers.set('x-late', 'late'),
           () => ctx.response.transformBody((chunk) => chunk),
+          () => ctx.response.stream(new TransformStream()),
           () => ctx.request.headers.set('x-late', 'late'),
           () => Reflect.set(ctx.request, 'path', '/late'),
           () => ctx.request.setBody('late'),
+          () => ctx.request.stream(new TransformStream()),
         ]
         void gate.promise.then(() => {
           for (const edit of late) assert.throws(edit, (error) => refused.push(error) > 0)
@@ -319,7 +321,7 @@ for (const [how, left] of [
     const { status, text } = await send('/path?a=1')
     assert.deepEqual([status, text, plane.seen[0]?.url], [200, 'hello', '/path?a=1'])
     assert.equal(plane.seen[0]?.headers.has('x-late'), false)
-    assert.equal(refused.length, 8)
+    assert.equal(refused.length, 10)
     for (const error of refused) assert.match(`${error}`, /^TypeError: handle of plugin "a" has ended; /)
   })
 }
@@ -344,6 +346,7 @@ for (const [how, left] of [
           () => Reflect.set(ctx.response, 'status', 418),
           () => ctx.response.headers.set('x-late', 'late'),
           () => ctx.response.transformBody((chunk) => chunk),
+          () => ctx.response.stream(new TransformStream()),
         ]
         void gate.promise.then(() => {
           for (const edit of late) assert.throws(edit, (error) => refused.push(error) > 0)
@@ -361,7 +364,7 @@ for (const [how, left] of [
     const { send } = exchangeBench(t, { chain: [other, leaving], upstream: { body: 'hello' } })
     const { status, text, headers } = await send('/')
     assert.deepEqual([status, text, headers.get('x-late')], [200, 'hello', null])
-    assert.equal(refused.length, 4)
+    assert.equal(refused.length, 5)
     for (const error of refused) assert.match(`${error}`, /^TypeError: No hook of plugin "b" runs now; /)
   })
 }

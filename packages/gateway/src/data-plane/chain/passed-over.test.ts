@@ -58,6 +58,7 @@ const edits: readonly (readonly [string, (ctx: Context) => unknown])[] = [
   ['its body, read before', async ({ request }) => request.setBody((await request.text()).repeat(2))],
   ['its body, read after', async ({ request }) => [request.setBody('other'), await request.text()]],
   ['its body by a transform', ({ request }) => request.transformBody(upper)],
+  ['its body by a stream', ({ request }) => request.stream(new CompressionStream('gzip'))],
   [
     'its body by a transform, and another body',
     ({ request }) => [request.transformBody(upper), request.setBody('other'), request.transformBody(upper)],
@@ -178,6 +179,7 @@ const responseEdits: readonly (readonly [string, Hooks])[] = [
     failingLater(async ({ response }) => response.setBody((await response.text()).repeat(2))),
   ],
   ['its body by a transform', failingLater(({ response }) => response.transformBody(upper))],
+  ['its body by a stream', failingLater(({ response }) => response.stream(new CompressionStream('gzip')))],
   [
     'its body by a transform of handle',
     failingLater(() => {}, {

@@ -243,6 +243,7 @@ test('after handle() the request is final', async (t) => {
             () => request.headers.delete('a'),
             () => request.setBody('x'),
             () => request.transformBody((chunk) => chunk),
+            () => request.stream(new TransformStream()),
           ]
           for (const edit of edits) assert.throws(edit, /can be changed in handle only/)
         },

@@ -1,4 +1,4 @@
-import type { BodyOptions, BodyTransform, Fields, Protocol, Request } from '@cardea/sdk'
+import type { BodyOptions, BodyTransform, Fields, Protocol, Request, StreamPair } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { toBuffer } from '../answer.ts'
 import type { BodyFlow } from '../body/body-flow.ts'
@@ -6,7 +6,8 @@ import { isToken } from '../fields.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
 import { FieldsView, REQUEST_FIELDS, REQUEST_TRAILERS } from './fields-view.ts'
-import { TransformStage } from './transform-stage.ts'
+import { kindOf, shown } from './given.ts'
+import { checkedTransform, type Transformer, TransformStage } from './transform-stage.ts'
 
 /** `ctx.request`. */
 export class RequestView implements Request {
@@ -93,8 +94,16 @@ export class RequestView implements Request {
   }
 
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
-    const exchange = this.#editable
-    const stage = new TransformStage(transform, exchange, this.#context)
+    this.#pass(this.#editable, checkedTransform(transform), options)
+  }
+
+  stream(pair: StreamPair, options?: BodyOptions): void {
+    // A pair that comes too late is not locked.
+    this.#pass(this.#editable, this.#context.openPair(pair), options)
+  }
+
+  #pass(exchange: ExchangeView, transformer: Transformer, options?: BodyOptions): void {
+    const stage = new TransformStage(transformer, exchange, this.#context)
     this.#changeableBody(exchange).addTransform(stage, options?.decode === true)
   }
 
@@ -131,17 +140,6 @@ export function ownBuffer(content: string | Uint8Array): Buffer {
   if (typeof content === 'string') return toBuffer(content)
   if (content instanceof Uint8Array) return Buffer.from(content)
   throw new TypeError(`A body is a string, a Uint8Array or null, not ${kindOf(content)}`)
-}
-
-/** What a plugin gave in the place of something else, for a message. */
-export function kindOf(given: unknown): string {
-  if (typeof given !== 'object') return typeof given
-  return given === null ? 'null' : `an object (${Object.prototype.toString.call(given).slice(8, -1)})`
-}
-
-/** The same, with its value where that is short. */
-export function shown(given: unknown): string {
-  return typeof given === 'string' || typeof given === 'number' ? JSON.stringify(given) : kindOf(given)
 }
 
 const utf8 = new TextDecoder('utf-8')

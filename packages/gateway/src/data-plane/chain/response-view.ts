@@ -1,10 +1,11 @@
-import type { BodyOptions, BodyTransform, Fields, Response, ResponseInit } from '@cardea/sdk'
+import type { BodyOptions, BodyTransform, Fields, Response, ResponseInit, StreamPair } from '@cardea/sdk'
 import type { BodyFlow } from '../body/body-flow.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
 import { FieldsView, RESPONSE_FIELDS, RESPONSE_TRAILERS } from './fields-view.ts'
-import { copyOf, kindOf, ownBuffer, shown, textOf } from './request-view.ts'
-import { checkedTransform, TransformStage } from './transform-stage.ts'
+import { kindOf, shown } from './given.ts'
+import { copyOf, ownBuffer, textOf } from './request-view.ts'
+import { checkedTransform, type Transformer, TransformStage } from './transform-stage.ts'
 
 /** `ctx.response`. */
 export class ResponseView implements Response {
@@ -119,18 +120,29 @@ export class ResponseView implements Response {
   }
 
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
+    this.#checkChangeable()
+    this.pass(checkedTransform(transform), options?.decode === true)
+  }
+
+  stream(pair: StreamPair, options?: BodyOptions): void {
+    // A pair that comes too late is not locked.
+    this.#checkChangeable()
+    this.pass(this.#context.openPair(pair), options?.decode === true)
+  }
+
+  /** In `handle` it is noted, and done when it is this plugin's turn. */
+  pass(transformer: Transformer, decode: boolean): void {
     const { exchange } = this.#context
-    if (exchange.phase === Phase.handle) {
-      this.#context.checkInHandle()
-      this.#context.willEdit()
-      this.#context.recordTransform(checkedTransform(transform), options?.decode === true)
-      // A part of the old content would be no part of the new (RFC 9110, 14): the upstream is asked for the whole.
-      exchange.requestFields.delete('range')
-      exchange.requestFields.delete('if-range')
+    if (exchange.phase !== Phase.handle) {
+      const stage = new TransformStage(transformer, exchange, this.#context)
+      this.#changeable(exchange).addTransform(stage, decode)
       return
     }
-    const stage = new TransformStage(transform, exchange, this.#context)
-    this.#changeable(exchange).addTransform(stage, options?.decode === true)
+    this.#context.willEdit()
+    this.#context.recordTransform(transformer, decode)
+    // A part of the old content would be no part of the new (RFC 9110, 14): the upstream is asked for the whole.
+    exchange.requestFields.delete('range')
+    exchange.requestFields.delete('if-range')
   }
 
   get #body(): BodyFlow {
@@ -142,6 +154,19 @@ export class ResponseView implements Response {
   }
 
   #changeable(exchange: ExchangeView): BodyFlow {
+    this.#checkChangeable()
+    this.#context.willEdit()
+    if (this.#context.saved !== null) exchange.responseBody.tryOut()
+    return exchange.responseBody
+  }
+
+  /** Throws TypeError when the body cannot be changed any more. */
+  #checkChangeable(): void {
+    const { exchange } = this.#context
+    if (exchange.phase === Phase.handle) {
+      this.#context.checkInHandle()
+      return
+    }
     if (exchange.phase === Phase.sent)
       throw new TypeError('The response head has been sent; its body is final')
     this.#context.checkInResponse()
@@ -150,8 +175,5 @@ export class ResponseView implements Response {
         'The body of a 206 response is a part; delete Range and If-Range in handle to get it whole',
       )
     }
-    this.#context.willEdit()
-    if (this.#context.saved !== null) exchange.responseBody.tryOut()
-    return exchange.responseBody
   }
 }

@@ -7,6 +7,7 @@ import type { Sweeper, Swept } from '../sweeper.ts'
 import type { HookContext } from './context.ts'
 import type { ExchangeView, HookFailure } from './exchange-view.ts'
 import { barredFailure, HookTimeout, hookFailure, noteHookFailure } from './hook-failure.ts'
+import type { PairTransform } from './pair-transform.ts'
 import { promiseOf } from './promise-of.ts'
 
 /** A transform failed. Content has passed it already, so its plugin cannot be passed over any more. */
@@ -19,19 +20,25 @@ export class TransformError extends GatewayError {
   }
 }
 
+/** What a plugin passes a body through: its function, or its streams. */
+export type Transformer = BodyTransform | PairTransform
+
 /** A plugin's transform as a stage: its faults are its plugin's, and each call has the time that a hook has. */
 export class TransformStage implements Stage, Swept {
   sweepIndex = -1
-  readonly hasMore = false
   readonly #transform: BodyTransform
+  /** Null: the plugin gave a function. */
+  readonly #pair: PairTransform | null
   readonly #exchange: ExchangeView
   readonly #context: HookContext
   readonly #sweeper: Sweeper
   #deadlineMs = 0
   #giveUp: ((error: TransformError) => void) | null = null
 
-  constructor(transform: BodyTransform, exchange: ExchangeView, context: HookContext) {
-    this.#transform = checkedTransform(transform)
+  constructor(transformer: Transformer, exchange: ExchangeView, context: HookContext) {
+    const isFunction = typeof transformer === 'function'
+    this.#transform = isFunction ? transformer : transformer.transform
+    this.#pair = isFunction ? null : transformer
     this.#exchange = exchange
     this.#context = context
     this.#sweeper = exchange.sweeper
@@ -48,6 +55,14 @@ export class TransformStage implements Stage, Swept {
     } catch (thrown) {
       throw this.#failed(thrown)
     }
+  }
+
+  get hasMore(): boolean {
+    return this.#pair?.hasMore === true
+  }
+
+  listen(onMore: () => void): void {
+    this.#pair?.listen(onMore)
   }
 
   #await(promise: Promise<unknown>): Promise<Uint8Array | null> {
@@ -73,7 +88,7 @@ export class TransformStage implements Stage, Swept {
     if (nowMs < this.#deadlineMs) return
     this.#sweeper.remove(this)
     const { timeoutMs } = this.#context.entry.plan
-    this.#giveUp?.(this.#failed(new HookTimeout('A transform', timeoutMs)))
+    this.#giveUp?.(this.#failed(new HookTimeout(this.#pair === null ? 'A transform' : 'A stream', timeoutMs)))
   }
 
   get calledPlan(): InstancePlan {
@@ -100,12 +115,14 @@ export class TransformStage implements Stage, Swept {
 
   #failed(thrown: unknown): TransformError {
     runningMark[0] = NOBODY
-    noteHookFailure(this.#context, 'transformBody', thrown, this.#exchange)
-    return new TransformError(hookFailure(this.#context.entry.plan, 'transformBody', thrown), thrown)
+    const what = this.#pair === null ? 'transformBody' : 'stream'
+    noteHookFailure(this.#context, what, thrown, this.#exchange)
+    return new TransformError(hookFailure(this.#context.entry.plan, what, thrown), thrown)
   }
 
   abort(): void {
     this.#sweeper.remove(this)
+    this.#pair?.abort()
   }
 }
 

@@ -1,7 +1,41 @@
 import assert from 'node:assert/strict'
+import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import type { Context } from '@cardea/sdk'
+import type { Context, StreamPair } from '@cardea/sdk'
 import { exchangeBench } from '../test-exchange.ts'
+
+const NO_PAIR =
+  /^stream\(\) needs a pair of web streams, \{ readable, writable \}, such as a TransformStream; Duplex\.toWeb\(\)/
+const IS_LOCKED = /^stream\(\) needs a pair of its own for each body; this one is locked$/
+const IS_USED = /^stream\(\) needs a pair of its own for each body; this one has been used, or has ended$/
+
+const pairAfter = (use: (pair: TransformStream<Uint8Array, Uint8Array>) => unknown) => () => {
+  const pair = new TransformStream<Uint8Array, Uint8Array>()
+  use(pair)
+  return pair
+}
+
+const LOCKED: readonly (readonly [string, () => StreamPair])[] = [
+  ['a pair that is read by somebody', pairAfter(({ readable }) => readable.getReader())],
+  ['a pair that is written by somebody', pairAfter(({ writable }) => writable.getWriter())],
+]
+
+const USED: readonly (readonly [string, () => StreamPair])[] = [
+  ['a pair that was cancelled', pairAfter(({ readable }) => readable.cancel())],
+  [
+    'a pair that somebody has read of',
+    pairAfter(({ readable }) => {
+      const reader = readable.getReader()
+      reader.read().catch(() => {})
+      reader.releaseLock()
+    }),
+  ],
+  [
+    'a pair that has failed',
+    () => new TransformStream({ start: (controller) => controller.error(new Error('no')) }),
+  ],
+  ['a pair that has ended', () => new TransformStream({ start: (controller) => controller.terminate() })],
+]
 
 /** What plugins in JavaScript give by mistake: refused where they give it, in words that say what was meant. */
 const MISTAKES: readonly (readonly [string, (ctx: Context) => unknown, RegExp])[] = [
@@ -52,6 +86,27 @@ const MISTAKES: readonly (readonly [string, (ctx: Context) => unknown, RegExp])[
     'no transform for the response',
     ({ response }) => response.transformBody({} as never),
     /^transformBody\(\) needs a function/,
+  ],
+  ['no streams', ({ request }) => request.stream(undefined as never), NO_PAIR],
+  ['one end of a pair', ({ response }) => response.stream(new TransformStream().readable as never), NO_PAIR],
+  ['a stream of Node', ({ response }) => response.stream(new PassThrough() as never), NO_PAIR],
+  [
+    'a pair that only looks like one',
+    ({ response }) => response.stream({ ...new TransformStream(), readable: { locked: false } } as never),
+    NO_PAIR,
+  ],
+  ...LOCKED.map(
+    ([what, pair]) => [what, ({ request }: Context) => request.stream(pair()), IS_LOCKED] as const,
+  ),
+  ...USED.map(([what, pair]) => [what, ({ response }: Context) => response.stream(pair()), IS_USED] as const),
+  [
+    'one pair for both bodies',
+    ({ request, response }) => {
+      const pair = new CompressionStream('gzip')
+      response.stream(pair)
+      request.stream(pair)
+    },
+    IS_LOCKED,
   ],
 ]
 
