@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, type TestContext, test } from 'node:test'
 import type { HeldLoss } from '../protocol/control.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
 import { stopBuildService } from './build.ts'
-import { applyChange, type ChangeGround } from './change.ts'
+import { applyChange, type ChangeGround, type ChangeOutcome } from './change.ts'
 import { ChangeHeld } from './change-result.ts'
 import { gather } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
@@ -65,18 +66,24 @@ async function guarded(t: TestContext, parts: Partial<ChangeGround> = {}) {
       to.map(({ name }) => ({ from: 'api', to: name, example: '' })),
     ...parts,
   } as unknown as ChangeGround
+  const apply = (approved: readonly HeldLoss[] = []): Promise<ChangeOutcome> => {
+    const request = {
+      cause: { kind: 'approve' },
+      who: 'ada',
+      firstSignAt: performance.now(),
+      approved,
+    } as const
+    return applyChange(request, ground, new AbortController().signal)
+  }
   return {
     save: (...open: readonly string[]) => writeFiles(root, configOf(...open)),
+    /** Of `auth`. */
+    saveCode: (code: string) => writeFiles(root, { 'plugins/auth/plugin.ts': code }),
+    apply,
     /** What it is held for; null when it goes on. */
     async attempt(approved: readonly HeldLoss[] = []): Promise<readonly HeldLoss[] | null> {
-      const request = {
-        cause: { kind: 'approve' },
-        who: 'ada',
-        firstSignAt: performance.now(),
-        approved,
-      } as const
       staged.length = 0
-      const thrown = await applyChange(request, ground, new AbortController().signal).catch((error) => error)
+      const thrown = await apply(approved).catch((error) => error)
       if (thrown instanceof ChangeHeld) {
         assert.deepEqual(staged, [])
         return thrown.losses
@@ -131,4 +138,27 @@ test('applyChange() lists as many losses as anybody reads, and compares all with
   assert.equal(await attempt(shown), null)
   await save(...open.with(119, 'admin'))
   assert.deepEqual(targets(await attempt(shown)), [...open.slice(0, 50), 'more'])
+})
+
+test('applyChange() has made the change although a plugin was in a state that it cannot be live from', async (t) => {
+  const mistakes: string[] = []
+  const lifecycle = new PluginLifecycle(undefined, ({ code }) => mistakes.push(code))
+  const { saveCode, apply } = await guarded(t, {
+    newLifecycle: () => lifecycle,
+    master: {
+      stageListeners: async () => undefined,
+      // As if somebody had told of it before.
+      commit: async (plan: GenerationPlan) => lifecycle.committed(plan, []),
+    },
+    workers: {
+      generationsLive: 1,
+      stage: async () => undefined,
+      states: async () => [],
+      commit: async () => ({ swappedAt: [], failed: [] }),
+    },
+  } as unknown as Partial<ChangeGround>)
+  await saveCode("export const PluginMain = () => ({ name: 'auth', handle: () => false })\n")
+  const outcome = await apply()
+  assert.equal(outcome.kind, 'committed')
+  assert.deepEqual(mistakes, ['INTERNAL_ERROR'])
 })

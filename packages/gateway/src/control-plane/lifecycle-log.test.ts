@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { logStep } from './lifecycle-log.ts'
+import { GatewayError } from '../base/errors.ts'
+import { logMistake, logStep } from './lifecycle-log.ts'
 
 function collectingLog() {
   const lines: unknown[] = []
@@ -45,4 +46,13 @@ test('logStep() writes every other step for debugging', () => {
   logStep(log, { ...plugin, state: { kind: 'active', generation: 1 } })
   const fields = { plugin: 'a', version: '1.0.0', folder: '/p/a', state: 'active', generation: 1 }
   assert.deepEqual(lines, [{ level: 'debug', message: 'Plugin "a" is active', fields }])
+})
+
+test('logMistake() asks for a report, and says that nothing of what serves has changed', () => {
+  const { log, lines } = collectingLog()
+  logMistake(log as never, new GatewayError('INTERNAL_ERROR', 'Cannot take plugin "a" from active to active'))
+  const message =
+    'An invariant of the gateway did not hold, which changes nothing of what serves; please report it: ' +
+    'Cannot take plugin "a" from active to active'
+  assert.deepEqual(lines, [{ level: 'error', message, fields: { code: 'INTERNAL_ERROR' } }])
 })

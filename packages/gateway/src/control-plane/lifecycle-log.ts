@@ -1,4 +1,5 @@
 import type { Log } from '@cardea/sdk'
+import type { GatewayError } from '../base/errors.ts'
 import type { PluginStatus } from '../protocol/plugin-state.ts'
 
 /** Writes one step of a plugin, for debugging: what failed stands in the report of its change too. */
@@ -20,4 +21,11 @@ export function logStep(log: Log, { folder, name, version, state }: PluginStatus
     line: first?.line,
     faults: faults.length,
   })
+}
+
+/** What went wrong in our books of a generation that is decided, and so is no failure of its change. */
+export function logMistake(log: Log, mistake: GatewayError): void {
+  const why =
+    'An invariant of the gateway did not hold, which changes nothing of what serves; please report it'
+  log.error(`${why}: ${mistake.message}`, { code: mistake.code })
 }

@@ -200,6 +200,19 @@ test('PluginLifecycle has a plugin quarantined with what its instances did, and 
   assert.deepEqual(stateIn(adopted, 'a'), state)
 })
 
+test('PluginLifecycle notes what is a fact of a decided generation, and says that it cannot follow', () => {
+  const mistakes: string[] = []
+  const lifecycle = new PluginLifecycle(undefined, ({ code, message }) => mistakes.push(`${code} ${message}`))
+  lifecycle.committed(planOf('a'), [])
+  lifecycle.committed({ ...planOf('a'), number: 8 }, [])
+  assert.deepEqual(mistakes, [
+    'INTERNAL_ERROR Cannot take plugin "a" from active to active: no stage does that',
+  ])
+  assert.deepEqual(stateIn(lifecycle, 'a'), { kind: 'active', generation: 8 })
+  // What is decided yet is none.
+  assert.throws(() => lifecycle.verified([verified('a')], []), { code: 'INTERNAL_ERROR' })
+})
+
 test('committed() takes over what a plan runs, with name and version', () => {
   const lifecycle = new PluginLifecycle()
   lifecycle.committed(planOf('a'), [])

@@ -34,15 +34,21 @@ export const NEXT_STEPS = {
  * The plugins of one generation, each with the state that it has reached. Every stage of a change reports here what it
  * got through and what it did not; a plugin that failed or is disabled stays so.
  *
- * A step that cannot follow on the plugin's state is a mistake of ours: INTERNAL_ERROR is thrown.
+ * A step that cannot follow on the plugin's state is a mistake of ours: INTERNAL_ERROR is thrown. What is told of a
+ * generation that is decided is a fact, mistake or not, and no reason to take the change for a failed one: it is noted.
  */
 export class PluginLifecycle {
   readonly #plugins = new Map<string, PluginStatus>()
   readonly #onStep: (plugin: PluginStatus) => void
+  readonly #onMistake: (mistake: GatewayError) => void
 
-  /** `onStep` is called after each step of a plugin. */
-  constructor(onStep: (plugin: PluginStatus) => void = () => {}) {
+  /** `onStep` is called after each step of a plugin, `onMistake` before one that is a fact and cannot follow; it may throw. */
+  constructor(
+    onStep: (plugin: PluginStatus) => void = () => {},
+    onMistake: (mistake: GatewayError) => void = raise,
+  ) {
     this.#onStep = onStep
+    this.#onMistake = onMistake
   }
 
   /** All that were found, in that order. */
@@ -115,7 +121,7 @@ export class PluginLifecycle {
    */
   committed(plan: GenerationPlan, quarantined: readonly Quarantine[]): void {
     for (const [folder, { name, version }] of foldersOf(plan)) {
-      this.#step({ folder, name, version, state: servedState(plan, name, quarantined) })
+      this.#note({ folder, name, version, state: servedState(plan, name, quarantined) })
     }
   }
 
@@ -130,16 +136,19 @@ export class PluginLifecycle {
 
   /** New exchanges do not get the generation any more. */
   draining(): void {
-    for (const { folder, state } of this.plugins) {
+    for (const plugin of this.plugins) {
+      const { state } = plugin
       if (state.kind === 'active' || state.kind === 'quarantined')
-        this.#move(folder, { kind: 'draining', generation: state.generation })
+        this.#note({ ...plugin, state: { kind: 'draining', generation: state.generation } })
     }
   }
 
   /** No worker runs the generation any more. Nothing happens unless it was draining. */
   stopped(): void {
-    for (const { folder, state } of this.plugins) {
-      if (state.kind === 'draining') this.#move(folder, { kind: 'stopped', generation: state.generation })
+    for (const plugin of this.plugins) {
+      const { state } = plugin
+      if (state.kind === 'draining')
+        this.#note({ ...plugin, state: { kind: 'stopped', generation: state.generation } })
     }
   }
 
@@ -162,16 +171,34 @@ export class PluginLifecycle {
   }
 
   #step(plugin: PluginStatus): void {
+    const mistake = this.#mistakeIn(plugin)
+    if (mistake !== null) throw mistake
+    this.#take(plugin)
+  }
+
+  #note(plugin: PluginStatus): void {
+    const mistake = this.#mistakeIn(plugin)
+    if (mistake !== null) this.#onMistake(mistake)
+    this.#take(plugin)
+  }
+
+  #mistakeIn(plugin: PluginStatus): GatewayError | null {
     const from = this.#plugins.get(plugin.folder)?.state.kind ?? 'unknown'
     const step = stepTo(plugin.state)
     const next: readonly Step[] = NEXT_STEPS[from]
-    if (!next.includes(step)) {
-      const detail = `Cannot take plugin "${plugin.name}" from ${from} to ${step}: no stage does that`
-      throw new GatewayError('INTERNAL_ERROR', detail)
-    }
+    if (next.includes(step)) return null
+    const detail = `Cannot take plugin "${plugin.name}" from ${from} to ${step}: no stage does that`
+    return new GatewayError('INTERNAL_ERROR', detail)
+  }
+
+  #take(plugin: PluginStatus): void {
     this.#plugins.set(plugin.folder, plugin)
     this.#onStep(plugin)
   }
+}
+
+function raise(mistake: GatewayError): never {
+  throw mistake
 }
 
 const DISABLED_BY = {

@@ -14,7 +14,7 @@ import { FaultPolicy } from '../control-plane/fault-policy.ts'
 import type { Workshop } from '../control-plane/gather.ts'
 import { Housekeeping } from '../control-plane/housekeeping.ts'
 import { PluginLifecycle } from '../control-plane/lifecycle.ts'
-import { logStep } from '../control-plane/lifecycle-log.ts'
+import { logMistake, logStep } from '../control-plane/lifecycle-log.ts'
 import { NodeKeeper } from '../control-plane/node-services/node-keeper.ts'
 import { Operations } from '../control-plane/operations.ts'
 import { type Recollection, recollect } from '../control-plane/recollect.ts'
@@ -320,7 +320,11 @@ export class ControlRoom {
   }
 
   #newLifecycle(): PluginLifecycle {
-    return new PluginLifecycle((plugin) => logStep(this.#options.log, plugin))
+    const { log } = this.#options
+    return new PluginLifecycle(
+      (plugin) => logStep(log, plugin),
+      (mistake) => logMistake(log, mistake),
+    )
   }
 
   #recollect(running: GenerationPlan | null): Promise<Recollection> {
