@@ -159,6 +159,34 @@ test('applyChange() has made the change although a plugin was in a state that it
   } as unknown as Partial<ChangeGround>)
   await saveCode("export const PluginMain = () => ({ name: 'auth', handle: () => false })\n")
   const outcome = await apply()
-  assert.equal(outcome.kind, 'committed')
+  assert.ok(outcome.kind === 'committed')
   assert.deepEqual(mistakes, ['INTERNAL_ERROR'])
+})
+
+test('applyChange() takes the time of what it compares for no part of the trial', async (t) => {
+  let tookMs = 0
+  const { saveCode, apply } = await guarded(t, {
+    findMoves: () => {
+      const startedAt = performance.now()
+      while (performance.now() < startedAt + 20);
+      tookMs = performance.now() - startedAt
+      return []
+    },
+    master: { stageListeners: async () => undefined, commit: async () => undefined },
+    workers: {
+      generationsLive: 1,
+      stage: async () => undefined,
+      states: async () => [],
+      commit: async () => ({ swappedAt: [], failed: [] }),
+    },
+  } as unknown as Partial<ChangeGround>)
+  await saveCode("export const PluginMain = () => ({ name: 'auth', handle: () => false })\n")
+  const outcome = await apply()
+  assert.ok(outcome.kind === 'committed')
+  const { stages } = outcome.report
+  assert.deepEqual(
+    stages.map(({ stage }) => stage),
+    ['notice', 'wait', 'prepare', 'compare', 'trial', 'stage', 'decide', 'commit', 'total'],
+  )
+  assert.ok((stages.find(({ stage }) => stage === 'compare')?.ms ?? 0) >= Math.floor(tookMs))
 })

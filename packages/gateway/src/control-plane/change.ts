@@ -1,12 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
-import { planSettings } from '../config/plan.ts'
 import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
-import { digestOf } from './approval.ts'
-import { changesOf, lastKnown, noticesOf, startedAndCarried } from './change-account.ts'
-import { ChangeHeld, failedByThrow } from './change-result.ts'
+import { lastKnown, noticesOf, startedAndCarried } from './change-account.ts'
+import { failedByThrow } from './change-result.ts'
+import { compare, refuseLosses } from './compare.ts'
 import { type FormerConfigs, formerConfigs } from './former-configs.ts'
 import {
   type Candidate,
@@ -17,16 +16,10 @@ import {
   type Workshop,
 } from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
-import { type Former, NO_OVERLAY, numbered } from './recollect.ts'
+import { type Former, NO_OVERLAY } from './recollect.ts'
 import { recordOf } from './record.ts'
 import { awaitRoom } from './room.ts'
-import {
-  findSecurityLosses,
-  listedLosses,
-  optOutsOf,
-  type RouteMove,
-  type SecurityOutline,
-} from './security-loss.ts'
+import type { RouteMove } from './security-loss.ts'
 import { StageTimes } from './stage-times.ts'
 import { orStandIn, type StandIn } from './stand-in.ts'
 import type { TrialRunner } from './trial-runner.ts'
@@ -115,7 +108,7 @@ export type CommittedParts = Pick<
 >
 
 /**
- * The way from one generation to the next: gather (discover → verify → build → validate → resolve) → trial → stage →
+ * The way from one generation to the next: gather (discover → verify → build → validate → resolve) → compare → trial → stage →
  * decide → commit. Up to `decide` a throw is the rollback: what was acquired is let go in reverse order, and nobody
  * notices. From then on everything rolls forward.
  *
@@ -135,9 +128,10 @@ export async function applyChange(
   const candidate = await gatherNext(request, ground)
   stages.passed('prepare')
   signal.throwIfAborted()
-  if (isSame(candidate, ground)) return { kind: 'unchanged' }
-  const changes = changesOf(candidate, ground)
-  const held = refuseLosses(candidate, ground, request.approved ?? [], changes)
+  const comparison = compare(candidate, ground, request.approved ?? [])
+  if (comparison === null) return { kind: 'unchanged' }
+  const { changes, held } = comparison
+  stages.passed('compare')
   const fresh = freshPart(candidate.plan, lastKnown(ground))
   const trial = (until: AbortSignal): Promise<void> => tryOut(candidate, fresh, ground, until)
   await orStandIn(trial, { candidate, changes, ground }, signal)
@@ -216,54 +210,6 @@ export function isOnLive(
 /** What commands have laid over the files so far. */
 export function overlayOf({ reference, former }: Pick<ChangeGround, 'reference' | 'former'>): Overlay {
   return former?.overlay ?? reference?.candidate.overlay ?? NO_OVERLAY
-}
-
-function isSame(candidate: Candidate, { reference, former }: ChangeGround): boolean {
-  if (reference === null || former !== null) return false
-  return isDeepStrictEqual(essenceOf(candidate), essenceOf(reference.candidate))
-}
-
-/** Equal for candidates that do the same. */
-function essenceOf({ plan, overlay }: Candidate): unknown {
-  return { ...plan, number: 0, bundles: 0, overlay }
-}
-
-/** Returns the losses that were approved. Throws ChangeHeld for others. */
-function refuseLosses(
-  candidate: Candidate,
-  ground: ChangeGround,
-  approved: readonly HeldLoss[],
-  changes: readonly string[],
-): readonly HeldLoss[] {
-  const losses = listedLosses(lossesOf(candidate, ground))
-  // The word was for what was shown, each loss with its reason: the files may have been saved again since.
-  if (losses.length > 0 && !isDeepStrictEqual(losses, approved)) throw new ChangeHeld(losses, changes)
-  return losses
-}
-
-function lossesOf(candidate: Candidate, { reference, former, findMoves }: ChangeGround): Iterable<HeldLoss> {
-  if (former?.outline === null) return [unknownLoss(former, candidate)]
-  const before: SecurityOutline | undefined = former?.outline ?? reference?.candidate.plan
-  if (before === undefined) return []
-  const losses = findSecurityLosses({
-    reference: before,
-    candidate: candidate.plan,
-    optOuts: optOutsOf(planSettings(candidate.config)),
-    moves: findMoves(before.routes, candidate.plan.routes),
-    idle: candidate.idle,
-  })
-  const madeOf = former?.madeOf ?? null
-  if (madeOf === null) return losses
-  const had = `generation ${before.number} of ${madeOf}, which served last in this folder, has it`
-  return losses.map((loss) => ({ ...loss, reason: `${loss.reason}; ${had}` }))
-}
-
-function unknownLoss({ number }: Former, candidate: Candidate): HeldLoss {
-  const what = `the generation that was committed last${numbered(number)}`
-  const reason =
-    `${what}, cannot be read from .cardea/ any more, so nothing tells which security plugins its routes had, ` +
-    'and whether this one lacks some of them'
-  return { kind: 'unknown', reason, digest: digestOf([essenceOf(candidate)]) }
 }
 
 /** The instances that no worker has yet, and those they depend on: all that a trial can learn something of. */
