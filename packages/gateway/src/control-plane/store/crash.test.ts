@@ -135,6 +135,16 @@ test('what a killed process left is durable before its successor builds on it', 
   assert.ok(tried > 50, `${tried} states`)
 })
 
+test('open() makes durable every name that it goes by, that of its folder too', async () => {
+  await using dir = await withTempDir()
+  const folder = join(dir.path, '.cardea')
+  await GenerationStore.open(folder)
+  const steps = await stepsOf(() => GenerationStore.open(folder))
+  const synced = steps.flatMap((step) => (step.kind === 'sync-folder' ? step.path : []))
+  const names = ['', '.cardea', '.cardea/generations', '.cardea/blobs']
+  assert.deepEqual(new Set(synced), new Set(names.map((name) => join(dir.path, name))))
+})
+
 test('an outline that a killed process left is durable before its successor goes by it', async () => {
   const outline = { number: 1, traffic: [], chains: [], instances: [] } as unknown as GenerationOutline
   await using env = await withSteps(

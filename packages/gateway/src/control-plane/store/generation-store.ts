@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { GatewayError, messageOf } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import { BlobStore } from './blobs.ts'
 import { Catalog, chooseVersion, damageOf, type KnownVersion, noVersionBefore } from './catalog.ts'
-import { makeFolder } from './durable-file.ts'
+import { makeFolder, syncFolder } from './durable-file.ts'
 import { OutlineFile } from './outline-file.ts'
 import { type KeepLimits, planPruning } from './pruning.ts'
 import { RecordStore } from './records.ts'
@@ -55,6 +55,8 @@ export class GenerationStore {
   static async open(directory: string): Promise<GenerationStore> {
     try {
       await makeFolder(directory)
+      // Who made it may have been killed before its name was durable.
+      await syncFolder(dirname(directory)).catch(ignoreUnreadable)
       await writeFile(join(directory, '.gitignore'), '*\n', { flag: 'wx', mode: 0o600 }).catch(ignoreExisting)
       const records = await RecordStore.open(join(directory, 'generations'))
       const blobs = await BlobStore.open(join(directory, 'blobs'))
@@ -329,6 +331,11 @@ async function inGroups<Item>(items: readonly Item[], work: (item: Item) => Prom
   for (let start = 0; start < items.length; start += DELETIONS_AT_ONCE_MAX) {
     await Promise.all(items.slice(start, start + DELETIONS_AT_ONCE_MAX).map(work))
   }
+}
+
+/** A folder that may be passed through, not read, cannot be synced. */
+function ignoreUnreadable(error: unknown): void {
+  if (systemErrorCode(error) !== 'EACCES') throw error
 }
 
 function ignoreExisting(error: unknown): void {
