@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { open } from 'node:fs/promises'
 import { type TestContext, test } from 'node:test'
 import { runCommand, startCommand } from './support/cardea-command.ts'
+import { logLines } from './support/log-lines.ts'
 import { type TempDir, withTempDir } from './support/temp-dir.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -71,6 +72,27 @@ test('a gateway whose output nobody reads any more serves on', async (t) => {
   assert.equal(code, 0)
   gateway.signal('SIGTERM')
   assert.deepEqual(await gateway.exited, { code: 0, signal: null })
+})
+
+test('what Node warns of in any process is a line of the log', async (t) => {
+  const dir = await folder(t)
+  await dir.write({
+    'plugins/warner/plugin.json': { name: 'warner', version: '1.0.0' },
+    'plugins/warner/plugin.ts': `export const PluginMain = () => {
+      process.emitWarning('mind the gap', 'GapWarning')
+      return { name: 'warner', handle: () => true }
+    }`,
+  })
+  const gateway = startCommand(t, ['serve'], { cwd: dir.path })
+  await gateway.readyPort()
+  for (const role of ['trial', 'worker']) {
+    const line = await waitFor(
+      () =>
+        logLines(gateway.stderr).find((found) => found.process === role && found.warning === 'GapWarning'),
+      `the warning of the ${role}`,
+    )
+    assert.equal(line.message, 'Node warns: mind the gap')
+  }
 })
 
 test('a command that cannot write its result says so and fails', async (t) => {

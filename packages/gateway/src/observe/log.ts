@@ -42,7 +42,7 @@ export interface GatewayLog extends Log {
 export function createLog(options: LogOptions): GatewayLog {
   let loggers = createLoggers(options, options.settings)
   let applied = options.settings
-  if (options.stream === undefined) stderrLines.onLost = (...counts) => tellLost(loggers.own, ...counts)
+  if (options.stream === undefined) speakForProcess(() => loggers.own)
   return {
     ...adapt(() => loggers.own),
     plugins: adapt(() => loggers.plugins),
@@ -55,10 +55,27 @@ export function createLog(options: LogOptions): GatewayLog {
   }
 }
 
+/** Of the log that was made last. */
+let ownLogger: (() => Logger) | null = null
+
+/** What a process has to say of itself is said in its log: that lines were lost, and what Node warns of. */
+function speakForProcess(logger: () => Logger): void {
+  const isFirst = ownLogger === null
+  ownLogger = logger
+  if (!isFirst) return
+  stderrLines.onLost = (...counts) => tellLost(ownLogger?.(), ...counts)
+  // There is none where whoever started us wants no warnings. Node's own would wait for who reads stderr.
+  if (process.listenerCount('warning') === 0) return
+  process.removeAllListeners('warning')
+  process.on('warning', ({ name, message, stack }) => {
+    ownLogger?.().warn({ warning: name, stack }, shorten(`Node warns: ${message}`))
+  })
+}
+
 /** An error whatever was lost: errors may be among it, and are all that some logs have. */
-function tellLost(logger: Logger, lost: number, lostInAll: number): void {
+function tellLost(logger: Logger | undefined, lost: number, lostInAll: number): void {
   const lines = lost === 1 ? '1 line was' : `${lost} lines were`
-  logger.error({ lost, lostInAll }, `Here ${lines} lost: they could not be written in time`)
+  logger?.error({ lost, lostInAll }, `Here ${lines} lost: they could not be written in time`)
 }
 
 function isEqual(one: LogSettings, other: LogSettings): boolean {
