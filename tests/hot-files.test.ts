@@ -3,6 +3,7 @@ import { appendFile, rename, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { runCommand } from './support/cardea-command.ts'
 import { startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { killProcesses, signalProcesses } from './support/processes.ts'
@@ -136,4 +137,19 @@ test('a config that is written with a pause drops none of its routes', async (t)
   const line = await logged(gateway, /^Generation \d+ is live: route late/)
   assert.equal(line.message, 'Generation 2 is live: route late added')
   assert.doesNotMatch(gateway.stderr, /removed/)
+})
+
+test('a saved path that no request can have is told with its file and line, as config check tells it', async (t) => {
+  const { dir, gateway } = await withKeys(t)
+  const routes = '\n  - { name: all, path: /x%252Fy, respond: { status: 404 } }\n'
+  await dir.write({ 'cardea.yaml': `listen: [{ host: 127.0.0.1, port: 0 }]\nroutes:${routes}` })
+  const line = await logged(gateway, /^The change failed at config, .* which no request can have/)
+  assert.deepEqual(
+    [line.code, line.file, line.line, line.column],
+    ['CONFIG_INVALID', join(dir.path, 'cardea.yaml'), 3, 5],
+  )
+  assert.match(String(line.frame), /^3 \| {3}- \{ name: all, path: \/x%252Fy/)
+  const { code, stdout, stderr } = await runCommand(t, ['config', 'check'], { cwd: dir.path })
+  assert.equal(code, 1)
+  assert.match(stdout + stderr, /^cardea\.yaml:3:5 CONFIG_INVALID .* which no request can have/m)
 })
