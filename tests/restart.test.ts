@@ -134,6 +134,10 @@ test('a security plugin is missed too where the config has got another name mean
   const prod = { args: ['--config', join(first.dir.path, 'prod.yaml')] }
   const renamed = await startGatewayIn(t, first.dir, prod)
   assert.equal(await guardOf(renamed), 'one')
+  assert.match(
+    renamed.stderr,
+    /Generation 2 is live: .* generation 1, which was committed last, is of cardea\.yaml/,
+  )
   await renamed.stop()
 
   await rename(join(first.dir.path, 'prod.yaml'), join(first.dir.path, 'cardea.yaml'))

@@ -15,7 +15,7 @@ export function lastKnown({
 
 export function changesOf({ plan }: Candidate, ground: ChangeGround): string[] {
   const { live, former } = ground
-  if (live === null && former !== null) return describeAll(former.number, plan)
+  if (live === null && former !== null) return describeAll(former, plan)
   return describeChanges(lastKnown(ground), plan)
 }
 

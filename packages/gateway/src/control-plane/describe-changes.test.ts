@@ -109,10 +109,13 @@ test('describeChanges() counts what nobody would read', () => {
 test('describeAll() says what cannot be compared, and why', () => {
   const next = plan({ routes: [route('a')] })
   const why = 'cannot be read any more'
-  assert.deepEqual(describeAll(0, next), [
+  assert.deepEqual(describeAll({ number: 0, madeOf: null }, next), [
     `1 route, compared with nothing: the generation that was committed last ${why}`,
   ])
-  assert.deepEqual(describeAll(7, next), [
+  assert.deepEqual(describeAll({ number: 7, madeOf: null }, next), [
     `1 route, compared with nothing: generation 7, which was committed last, ${why}`,
+  ])
+  assert.deepEqual(describeAll({ number: 7, madeOf: 'cardea.yaml' }, next), [
+    '1 route, compared with nothing: generation 7, which was committed last, is of cardea.yaml',
   ])
 })

@@ -21,13 +21,21 @@ export function describeChanges(previous: GenerationPlan | null, next: Generatio
   return [...changes.slice(0, SENTENCES_MAX), `and ${rest} more`]
 }
 
-/** The same where what was committed last, as `number` (0: nobody knows), cannot be read any more. */
-export function describeAll(number: number, next: GenerationPlan): string[] {
-  const lost =
+/** The same where what was committed last cannot be read any more, or is of another config. */
+export function describeAll({ number, madeOf }: LastUnread, next: GenerationPlan): string[] {
+  const last =
     number === 0
       ? 'the generation that was committed last'
       : `generation ${number}, which was committed last,`
-  return [`${routesOf(next)}, compared with nothing: ${lost} cannot be read any more`]
+  const why = madeOf === null ? 'cannot be read any more' : `is of ${madeOf}`
+  return [`${routesOf(next)}, compared with nothing: ${last} ${why}`]
+}
+
+interface LastUnread {
+  /** 0: nobody knows. */
+  readonly number: number
+  /** See `Former`. */
+  readonly madeOf: string | null
 }
 
 function routesOf({ routes: { length } }: GenerationPlan): string {
