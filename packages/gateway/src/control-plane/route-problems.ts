@@ -36,7 +36,8 @@ export function routeProblems(
       code: 'CONFIG_INVALID',
       key: `routes[${index}]`,
       given: draft.name,
-      expected: 'a route that the router can tell from the others, of a path and templates that it can compile',
+      expected:
+        'a route that the router can tell from the others, of a path and templates that it can compile',
       nearest: null,
       message,
     }
