@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { Stage } from './recovery/stage.ts'
 import { SteppedPlugin } from './recovery/stepped-plugin.ts'
 import { runCommand, startCommand } from './support/cardea-command.ts'
+import { freePort } from './support/free-port.ts'
 import { startGateway, startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { sayings } from './support/log-lines.ts'
 import { withTempDir } from './support/temp-dir.ts'
@@ -113,4 +114,20 @@ test('no request passes by a slow security plugin that came while the gateway wa
   assert.equal(await response.text(), 'here')
   assert.equal(response.headers.get('x-version'), '1')
   assert.doesNotMatch(gateway.stderr, /NOT SERVED/)
+})
+
+test('once files are mended that failed at the start, the gateway listens where they say', {
+  timeout,
+}, async (t) => {
+  const [before, after] = [await freePort(), await freePort()]
+  const configAt = (port: number) => ({ ...CONFIG, listen: [{ host: '127.0.0.1', port }] })
+  const mark = { 'plugin.json': { name: 'mark', version: '1.0.0' }, 'plugin.ts': markOf('one') }
+  const first = await startGateway(t, { config: configAt(before), plugins: { mark } })
+  assert.deepEqual(await first.stop(), { code: 0, signal: null })
+  await first.dir.write({ [PLUGIN]: 'export const PluginMain = (', 'cardea.yaml': configAt(after) })
+  const gateway = await startGatewayIn(t, first.dir)
+  assert.equal(await markAt(`http://127.0.0.1:${before}/`), 'one')
+  await gateway.dir.write({ [PLUGIN]: markOf('two') })
+  const markAfter = () => markAt(`http://127.0.0.1:${after}/`).catch(() => null)
+  await waitFor(async () => (await markAfter()) === 'two', 'an answer at the listener of the files', 30_000)
 })

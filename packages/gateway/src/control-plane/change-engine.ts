@@ -343,15 +343,17 @@ export class ChangeEngine {
       if (!signal.aborted) this.#options.log.error(why)
       return false
     }
-    this.#committed(reference)
+    const { candidate } = reference
+    // Until then the settings are those that the listeners were opened with.
+    this.#committed({ candidate, settings: candidate.plan.settings })
     return true
   }
 
   /** Nothing serves yet, and nothing but the last generation itself is what changes are compared with. */
   get #standIn(): StandIn | null {
     const reference = this.#reference
-    if (!this.#options.hasFallback || this.live !== 0 || reference === null || this.#former !== null)
-      return null
+    const mayServe = this.#options.hasFallback && this.live === 0 && this.#former === null
+    if (!mayServe || reference === null) return null
     const serve: StandIn['serve'] = async (missing, signal) => {
       const serves = await this.#serveReference(reference, signal)
       if (serves) this.#options.onStoodIn(reference.candidate.plan.number, missing)

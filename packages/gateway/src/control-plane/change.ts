@@ -275,7 +275,8 @@ async function stage(
   } catch (thrown) {
     if (thrown instanceof SilentWorker) master.replaceWorker(thrown.worker, thrown.message)
     signal.throwIfAborted()
-    candidate.lifecycle.failedToStart(plan, thrown)
+    // What served last is tried again, and was sound when it did.
+    if (candidate !== reference?.candidate) candidate.lifecycle.failedToStart(plan, thrown)
     throw failedByThrow('stage', plan, thrown)
   } finally {
     signal.removeEventListener('abort', discard)

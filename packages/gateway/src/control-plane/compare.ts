@@ -7,7 +7,13 @@ import { changesOf } from './change-account.ts'
 import { ChangeHeld } from './change-result.ts'
 import type { Candidate } from './gather.ts'
 import { type Former, numbered } from './recollect.ts'
-import { findSecurityLosses, listedLosses, optOutsOf, type SecurityOutline } from './security-loss.ts'
+import {
+  findSecurityLosses,
+  listedLosses,
+  optOutsOf,
+  type RouteMove,
+  type SecurityOutline,
+} from './security-loss.ts'
 
 /** What a change would make of what serves. */
 export interface Comparison {
@@ -51,14 +57,23 @@ export function refuseLosses(
 }
 
 function lossesOf(candidate: Candidate, { reference, former, findMoves }: ChangeGround): Iterable<HeldLoss> {
-  if (former?.outline === null) return [unknownLoss(former, candidate)]
+  if (former?.outline === null)
+    return [unknownLoss(former, candidate, 'cannot be read from .cardea/ any more')]
   const before: SecurityOutline | undefined = former?.outline ?? reference?.candidate.plan
   if (before === undefined) return []
+  let moves: readonly RouteMove[]
+  try {
+    moves = findMoves(before.routes, candidate.plan.routes)
+  } catch {
+    // Those of the candidate are known to be sound: what served last is of a version that took routes which this one refuses.
+    return [unknownLoss(before, candidate, 'has routes that this version of the gateway refuses')]
+  }
+  const optOuts = optOutsOf(planSettings(candidate.config))
   const losses = findSecurityLosses({
     reference: before,
     candidate: candidate.plan,
-    optOuts: optOutsOf(planSettings(candidate.config)),
-    moves: findMoves(before.routes, candidate.plan.routes),
+    optOuts,
+    moves,
     idle: candidate.idle,
   })
   const madeOf = former?.madeOf ?? null
@@ -67,10 +82,11 @@ function lossesOf(candidate: Candidate, { reference, former, findMoves }: Change
   return losses.map((loss) => ({ ...loss, reason: `${loss.reason}; ${had}` }))
 }
 
-function unknownLoss({ number }: Former, candidate: Candidate): HeldLoss {
+/** `why`: what hinders, of the generation. */
+function unknownLoss({ number }: Pick<Former, 'number'>, candidate: Candidate, why: string): HeldLoss {
   const what = `the generation that was committed last${numbered(number)}`
   const reason =
-    `${what}, cannot be read from .cardea/ any more, so nothing tells which security plugins its routes had, ` +
+    `${what}, ${why}, so nothing tells which security plugins its routes had, ` +
     'and whether this one lacks some of them'
   return { kind: 'unknown', reason, digest: digestOf([essenceOf(candidate)]) }
 }

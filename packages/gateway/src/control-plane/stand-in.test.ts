@@ -8,14 +8,18 @@ import { type Missing, orStandIn, StoodIn } from './stand-in.ts'
 
 const LOCK = { id: 1, name: 'lock', plugin: 'lock', category: 'security' }
 
-const candidateOf = (number: number, isLocked: boolean): Candidate => {
+const candidateOf = (number: number, isLocked: boolean, port = 8080): Candidate => {
   const action = { kind: 'respond', status: 200 }
   const routes = [{ name: 'all', action, chain: isLocked ? [LOCK.id] : [] }]
-  return { plan: { number, routes, instances: [LOCK] } as unknown as GenerationPlan, idle: [] } as never
+  const settings = { listeners: [{ port }] }
+  return {
+    plan: { number, routes, instances: [LOCK], settings } as unknown as GenerationPlan,
+    idle: [],
+  } as never
 }
 
 /** A start, and what it came to: `served last` with a lock on its route or not, against what the files say. */
-function start(t: TestContext, { wasLocked = true, isLocked = true, serves = true } = {}) {
+function start(t: TestContext, { wasLocked = true, isLocked = true, serves = true, port = 8080 } = {}) {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const trial = { ...Promise.withResolvers<void>(), isGivenUp: false }
   const serving = Promise.withResolvers<void>()
@@ -41,7 +45,7 @@ function start(t: TestContext, { wasLocked = true, isLocked = true, serves = tru
     })
     return trial.promise
   }
-  const attempt = { candidate: candidateOf(8, isLocked), changes: ['plugin slow added'], ground }
+  const attempt = { candidate: candidateOf(8, isLocked, port), changes: ['plugin slow added'], ground }
   const outcome = orStandIn(run, attempt, new AbortController().signal).then(
     () => 'passed',
     (thrown) => (thrown instanceof StoodIn ? 'stood in' : `failed: ${thrown.message}`),
@@ -123,4 +127,16 @@ test('orStandIn() does not mind a security plugin that the files have no more: i
   await wait()
   serve()
   assert.equal(await outcome, 'stood in')
+})
+
+test('orStandIn() waits for the trial where clients wait at other listeners than those of what served last', async (t) => {
+  const { outcome, trial, asked, warnings, wait } = start(t, { port: 9090 })
+  await wait()
+  assert.deepEqual(asked, [])
+  assert.match(
+    warnings.join(),
+    /"slow" has not ended PluginMain within 3,000 ms, and generation 7, .* other listeners/,
+  )
+  trial.resolve()
+  assert.equal(await outcome, 'passed')
 })

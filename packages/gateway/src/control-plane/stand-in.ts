@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import type { LostPlugin } from '../protocol/control.ts'
 import type { ChangeGround, Reference } from './change.ts'
@@ -18,7 +19,8 @@ import type { TrialStep } from './trial-process.ts'
  * into a running gateway, and it is told. But whoever puts a lock on a door before a start takes it for locked from the first
  * request on, and a message does not keep anybody out. So where some request would pass by a security plugin that the files
  * have for it, nothing stands in, and all wait for the trial. Other code or another config of the same plugin is no such
- * reason, as wherever losses are looked for: requests do meet it, as it was when the gateway served last.
+ * reason, as wherever losses are looked for: requests do meet it, as it was when the gateway served last. Nor does it stand in
+ * with other listeners than those of the files, at which clients wait by then.
  */
 export interface StandIn {
   readonly reference: Reference
@@ -88,10 +90,17 @@ async function isOverWithin(over: Promise<void>, timeoutMs: number): Promise<boo
 }
 
 function mayStandIn({ reference }: StandIn, candidate: Candidate, ground: ChangeGround): boolean {
+  const { subject, delay } = delayOf(ground.trials.at)
+  const { number, settings } = reference.candidate.plan
+  if (!isDeepStrictEqual(settings.listeners, candidate.plan.settings.listeners)) {
+    ground.log.warn(
+      `Nothing is served yet: ${subject} ${delay}, and generation ${number}, which served last, had other listeners: who ` +
+        'waits at those of the files would be cut off',
+    )
+    return false
+  }
   const loss = lossWith(reference, candidate, ground)
   if (loss === null) return true
-  const { subject, delay } = delayOf(ground.trials.at)
-  const { number } = reference.candidate.plan
   ground.log.warn(
     `Nothing is served yet: ${subject} ${delay}, and with generation ${number}, which served last, requests of route ` +
       `"${loss.route}" would pass by security plugin "${loss.plugin}", which the files have there`,

@@ -7,6 +7,7 @@ import { generationBefore } from './way-back.ts'
 const A = pluginFor('hello', '1.0.0')
 const B = pluginFor('hello', '2.0.0')
 const C = pluginFor('hello', '3.0.0')
+const D = pluginFor('hello', '4.0.0')
 
 type Rest = Partial<StoredGeneration> & { readonly text?: string }
 type Plugin = typeof A
@@ -96,4 +97,15 @@ test('generationBefore() brings back no version that failed, was quarantined, or
 test('generationBefore() is one that cannot be read, where that may have been it', () => {
   assert.equal(before([saved(1, A), saved(3, B)], [], [2]), 2)
   assert.equal(before([saved(1, A), saved(3, B), back(4, A, 1)], [], [2]), null)
+})
+
+test('generationBefore() goes on from what a rollback went back to, however many of them lie between', () => {
+  const history = [saved(1, A), saved(2, B), saved(3, C), back(4, B, 2), saved(5, D)]
+  assert.equal(before([...history, back(6, B, 4)]), 1)
+  assert.equal(before([...history, back(6, B, 4, { cause: { kind: 'approve' }, backTo: 4 })]), 1)
+})
+
+test('generationBefore() passes over what the generation held back that was gone back to', () => {
+  const history = [saved(1, D), saved(2, B), saved(3, A, rejecting(B)), saved(4, C)]
+  assert.equal(before([...history, back(5, A, 3)]), 1)
 })

@@ -17,27 +17,41 @@ export interface KeptGenerations {
 /** Its number; null for none. One that cannot be read may be it: nobody knows what it was. */
 export function generationBefore(live: StoredGeneration, kept: KeptGenerations): number | null {
   let next = numberBefore(live, kept)
+  // What it has the content of may hold back what it does not: a rollback has no pins but its own.
+  const holding = [live, kept.get(origin(live, kept)) ?? live]
   while (next !== null) {
     const record = kept.get(next)
-    if (record === undefined || isWayBack(record, live, kept)) return next
+    if (record === undefined || isWayBack(record, live, holding, kept)) return next
     next = numberBefore(record, kept)
   }
   return null
 }
 
-/** What `generation` has the content of where that was a rollback: all in between is what was gone back from. */
-function numberBefore({ number, cause, backTo }: StoredGeneration, kept: KeptGenerations): number | null {
-  const below = backTo ?? (cause.kind === 'rollback' ? cause.generation : number)
+/** Its own, or that of the generation whose content it has: all in between is what was gone back from. */
+function origin(record: StoredGeneration, kept: KeptGenerations): number {
+  const { number, cause, backTo } = record
+  const to = backTo ?? (cause.kind === 'rollback' ? cause.generation : number)
+  const made = to < number ? kept.get(to) : undefined
+  return made === undefined ? to : origin(made, kept)
+}
+
+function numberBefore(record: StoredGeneration, kept: KeptGenerations): number | null {
+  const below = origin(record, kept)
   return kept.numbers.findLast((known) => known < below) ?? null
 }
 
 /** Whether it does something else than what serves, and nothing that somebody, or the gateway itself, went away from. */
-function isWayBack(record: StoredGeneration, live: StoredGeneration, kept: KeptGenerations): boolean {
+function isWayBack(
+  record: StoredGeneration,
+  live: StoredGeneration,
+  holding: readonly StoredGeneration[],
+  kept: KeptGenerations,
+): boolean {
   if (contentOf(record) === contentOf(live)) return false
   const serving = new Set(live.plugins.map(({ contentHash }) => contentHash))
   return record.plugins
     .filter(({ contentHash }) => !serving.has(contentHash))
-    .every((plugin) => !isRejected(plugin, live) && !hasFailed(plugin, live, kept))
+    .every((plugin) => !holding.some((one) => isRejected(plugin, one)) && !hasFailed(plugin, live, kept))
 }
 
 /** Equal for generations that are made of the same; what was made anew or quarantined in one of them is no difference. */
@@ -46,7 +60,7 @@ function contentOf({ config, plugins, controls }: StoredGeneration): string {
   return JSON.stringify([fingerprintOfConfig(config), versions.toSorted(), controls.disabled])
 }
 
-/** What serves holds it back: one plugin was rolled back alone. */
+/** That generation holds it back: one plugin was rolled back alone. */
 function isRejected({ folder, fingerprint }: StoredPlugin, { pins }: StoredGeneration): boolean {
   return pins.some(({ unit, rejected }) => unit === folder && rejected === fingerprint)
 }
