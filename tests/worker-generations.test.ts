@@ -31,6 +31,8 @@ exports.PluginMain = async (config, host) => {
   if (config.fail) throw new Error('does not start')
   host.log.info('started ' + config.answer)
   // As the master would, in the turn that comes once all instances have started.
+  if (config.throws) setImmediate(() => { throw new Error('too late') })
+  if (config.exits) setImmediate(() => process.exit(0))
   if (config.says) setImmediate(() => process.emit('message', { kind: 'relay', message: config.says }))
   return {
     name: 'sample',
@@ -180,6 +182,21 @@ test('a stage that is discarded when its instances have started fails, and they 
   await logged(worker, 'stopped two')
   assert.equal((await get(worker)).answer, 'one')
 })
+
+for (const [how, expected] of [
+  ['throws', /threw where nobody catches it: too late/],
+  ['exits', /process\.exit/],
+] as const) {
+  test(`a stage fails where a plugin ${how} when its instances have started, and they are stopped`, async (t) => {
+    const worker = await start(t)
+    const plan = generation(1, { answer: 'one', [how]: true })
+    const staged = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
+    assert.equal(staged.kind, 'stage-failed')
+    assert.match(staged.kind === 'stage-failed' ? staged.failure.message : '', expected)
+    await logged(worker, 'started one')
+    await logged(worker, 'stopped one')
+  })
+}
 
 test('a generation retires when its last exchange has ended and what only it used is stopped', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))

@@ -14,7 +14,7 @@ export interface Staging {
   readonly giveUp: AbortController
   /** Keys of the instances that lived here when it began. */
   readonly before: ReadonlySet<string>
-  /** For when a plugin blocked in it and was ended: then the stage never settles by itself. */
+  /** For when a plugin that it starts blocked and was ended, threw where nobody catches it, or wanted to end the process. */
   fail(error: GatewayError): void
 }
 

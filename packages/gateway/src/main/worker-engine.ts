@@ -132,16 +132,21 @@ export class WorkerEngine {
    */
   async stage(plan: GenerationPlan): Promise<void> {
     this.#giveUpStaging('another generation is to be staged')
-    const { promise: failed, reject: fail } = Promise.withResolvers<never>()
+    const { promise: failed, reject } = Promise.withResolvers<never>()
     const before = new Set(this.#pool.living.map(({ plan }) => plan.key))
-    const staging = { plan, giveUp: new AbortController(), before, fail }
+    const giveUp = new AbortController()
+    const fail = (error: GatewayError): void => {
+      reject(error)
+      giveUp.abort(error)
+    }
+    const staging = { plan, giveUp, before, fail }
     this.#staging = staging
     try {
       if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
       await this.#node.prepare(plan.settings.state)
       await turn()
-      const held = await Promise.race([this.#pool.stage(plan, staging.giveUp.signal), failed])
-      this.#staged = await this.#compile(plan, held, staging.giveUp.signal)
+      // Until the last step: what has started may fail of its own accord while routes are compiled.
+      this.#staged = await Promise.race([this.#make(plan, giveUp.signal), failed])
     } finally {
       if (this.#staging === staging) {
         this.#staging = null
@@ -151,11 +156,9 @@ export class WorkerEngine {
     }
   }
 
-  async #compile(
-    plan: GenerationPlan,
-    held: StagedInstances,
-    signal: AbortSignal,
-  ): Promise<StagedGeneration> {
+  /** Its instances, then its routes. Nothing is held when it throws, also when nobody waits for it any more. */
+  async #make(plan: GenerationPlan, signal: AbortSignal): Promise<StagedGeneration> {
+    const held = await this.#pool.stage(plan, signal)
     try {
       await turn()
       const steps = this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
@@ -349,9 +352,9 @@ export class WorkerEngine {
 
   #onRecovered(error: GatewayError, blamed: ReadonlySet<string>): void {
     this.#hasStalled = true
-    const living = new Set(this.#pool.living.map(({ plan }) => plan.key))
-    const isStarting = this.#staging?.plan.instances.some(({ key }) => blamed.has(key) && !living.has(key))
-    if (isStarting === true) this.#staging?.fail(error)
+    const { plan, before, fail } = this.#staging ?? {}
+    // Also one that has started, while others do or routes are compiled.
+    if (plan?.instances.some(({ key }) => blamed.has(key) && before?.has(key) === false)) fail?.(error)
     this.#onHarmed(error)
   }
 
