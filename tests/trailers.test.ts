@@ -48,7 +48,16 @@ const PLUGINS = {
   strip: plugin(
     'strip',
     `handle(ctx) { ctx.response.headers.delete('x-internal'); return true },
-     onResponse(ctx) { ctx.response.headers.delete('x-late') }`,
+     onResponse(ctx) {
+       ctx.response.headers.delete('x-late')
+       for (const edit of ['set', 'append']) {
+         try {
+           ctx.response.headers[edit]('x-tried', 'no\\0value')
+         } catch (error) {
+           if (!(error instanceof TypeError)) throw error
+         }
+       }
+     }`,
   ),
 }
 
@@ -162,4 +171,17 @@ test('no trailer of a response brings what a plugin took off its head', async (t
     assert.deepEqual(response.trailers, [['x-sum', '2']], route)
     assert.deepEqual([response.field('x-internal'), response.field('x-late')], [null, null])
   }
+})
+
+test('a trailer goes on whose name a plugin could not give a value in the head', async (t) => {
+  await using upstream = await RecordingUpstream.start(
+    answerEach(
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Tried: 2\r\nX-Late: 3\r\n\r\n',
+    ),
+  )
+  const connection = await start(t, upstream)
+  await connection.request('GET', '/untouched')
+  const response = await connection.response()
+  assert.equal(response.field('x-tried'), null)
+  assert.deepEqual(response.trailers, [['x-tried', '2']])
 })

@@ -212,13 +212,16 @@ export const RESPONSE_FIELDS: FieldsAccess = {
   set(context, given, value) {
     const field = editableResponseField(given)
     const { name } = field
-    editedResponse(context, name).set(name, field.checked(value))
+    // First: what is refused edits nothing.
+    const text = field.checked(value)
+    editedResponse(context, name).set(name, text)
   },
 
   append(context, given, value) {
     const field = editableResponseField(given)
     const { name } = field
-    editedResponse(context, name).append(name, field.checked(value))
+    const text = field.checked(value)
+    editedResponse(context, name).append(name, text)
   },
 
   delete(context, given) {
