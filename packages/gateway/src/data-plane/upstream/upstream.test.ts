@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test'
 import { DEAD_PORTS } from '../../../../../tests/support/free-port.ts'
 import { UPSTREAM_DEFAULTS } from '../../config/limits.ts'
 import type { UpstreamPlan } from '../../protocol/generation.ts'
+import type { UpstreamConnection } from '../http1/upstream-connection.ts'
 import { Sweeper, systemClock } from '../sweeper.ts'
 import { SETTINGS } from '../test-exchange.ts'
 import { TurnWrites } from '../turn-writes.ts'
@@ -77,4 +78,16 @@ test('UpstreamRegistry keeps a pool whose upstream is to be tried more or less o
   assert.equal(second.plan.triesMax, 1)
   registry.release(first, false)
   registry.release(second, false)
+})
+
+test('UpstreamRegistry keeps no idle connection for a generation that did not come', (t) => {
+  const { registry } = registryOf(t)
+  const replaced = registry.open(planOf(), SETTINGS)
+  registry.retire(replaced)
+  registry.release(registry.open(planOf(), SETTINGS), false)
+  let isClosed = false
+  const reusable = { close: () => (isClosed = true) } as unknown as UpstreamConnection
+  replaced.pools[0]?.onReusable(reusable)
+  assert.equal(isClosed, true)
+  registry.release(replaced, true)
 })

@@ -106,9 +106,10 @@ export class UpstreamRegistry {
     for (const entry of this.#entries.get(upstream) ?? []) {
       entry.uses--
       if (isRetired) entry.retired--
-      if (entry.uses > 0) continue
-      this.#pools.delete(entry.key)
-      entry.pool.close()
+      if (entry.uses === 0) {
+        this.#pools.delete(entry.key)
+        entry.pool.close()
+      } else if (entry.uses === entry.retired) entry.pool.shed()
     }
   }
 }
