@@ -31,6 +31,7 @@ exports.PluginMain = async (config, host) => {
   if (config.fail) throw new Error('does not start')
   host.log.info('started ' + config.answer)
   // As the master would, in the turn that comes once all instances have started.
+  if (config.once) host.once('task', () => new Promise(() => {}))
   if (config.throws) setImmediate(() => { throw new Error('too late') })
   if (config.exits) setImmediate(() => process.exit(0))
   if (config.says) setImmediate(() => process.emit('message', { kind: 'relay', message: config.says }))
@@ -229,6 +230,18 @@ test('states are told as they are, and live on in the next generation', async (t
   assert.deepEqual(second.kind === 'states' ? second.states : null, [
     { plugin: 'sample', name: 'hits', version: 2, value: { count: 2 } },
   ])
+})
+
+test('what is quarantined gives its tasks of host.once away before a generation says so', async (t) => {
+  const worker = await start(t)
+  const plan = generation(1, { answer: 'one', once: true })
+  await worker.serve(plan)
+  const said = (kind: string): boolean =>
+    worker.told.some((message) => message.kind === 'node' && message.request.kind === kind)
+  await waitFor(() => said('once-claim'), 'the task to be claimed')
+  assert.equal(said('once-release'), false)
+  worker.send({ kind: 'quarantine', key: plan.instances[0]?.key ?? '' })
+  await waitFor(() => said('once-release'), 'the task to be given away')
 })
 
 test('a drain stops what is live and staged, and retires the generation before it is over', async (t) => {

@@ -51,7 +51,9 @@ function worker(t: TestContext, main: Main) {
   })
   return {
     node,
+    pool,
     stage: (...configs: readonly Config[]) => pool.stage(generation(configs)),
+    stageQuarantined: (...configs: readonly Config[]) => pool.stage(generation(configs, true)),
     /** Messages arrive, and what waits for them has its turn. */
     async pass(): Promise<void> {
       for (let ms = 0; ms < 10; ms++) {
@@ -67,7 +69,7 @@ const middleware = (hooks: Partial<Middleware>): Middleware => ({ name: 'a', han
 const log = (): void => {}
 const SILENT = { debug: log, info: log, warn: log, error: log }
 
-function generation(configs: readonly Config[]): GenerationPlan {
+function generation(configs: readonly Config[], quarantined = false): GenerationPlan {
   const instances = configs.map(
     (config, id): InstancePlan => ({
       ...planOf('a'),
@@ -75,6 +77,7 @@ function generation(configs: readonly Config[]): GenerationPlan {
       config,
       codeHash: 'code',
       key: JSON.stringify(config),
+      quarantined,
     }),
   )
   const bundles = [{ codeHash: 'code', code: '', sourceMap: '', entryFile: '/plugin.ts' }]
@@ -190,4 +193,30 @@ test('host.once counts the tasks that an instance has, not those that it took th
   assert.deepEqual(refused, [])
   await stage({ as: 'three', more: true })
   assert.deepEqual(refused, ['RangeError'])
+})
+
+test('host.once ends in an instance that is quarantined, until a generation says that it is not', async (t) => {
+  const tasks = new Tasks()
+  const { pool, stage, stageQuarantined, pass } = worker(t, (config, host) => {
+    host.once('task', tasks.task(config.as))
+    return {}
+  })
+  const one = { as: 'one' }
+  const live = async (staged: Promise<{ commit(): unknown }>): Promise<readonly string[]> => {
+    const { commit } = await staged
+    commit()
+    await pass()
+    return tasks.now
+  }
+  assert.deepEqual(await live(stage(one)), ['one'])
+  assert.deepEqual(await live(stageQuarantined(one)), [])
+  assert.deepEqual(await live(stage(one)), ['one'])
+  const stagedBefore = stage(one)
+  await stagedBefore
+  pool.quarantine(JSON.stringify(one))
+  await pass()
+  assert.deepEqual(tasks.now, [])
+  assert.deepEqual(await live(stagedBefore), [])
+  assert.deepEqual(await live(stageQuarantined(one)), [])
+  assert.deepEqual(await live(stage(one)), ['one'])
 })

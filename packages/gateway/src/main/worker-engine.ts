@@ -214,8 +214,10 @@ export class WorkerEngine {
     this.#dataPlane.setTracing(on)
   }
 
+  /** Here too none of its tasks runs any more: what made one fail in another worker would come over this one next. */
   quarantine(key: string): void {
     this.#dataPlane.quarantine(key)
+    this.#pool.quarantine(key)
   }
 
   onNodeAnswer(answer: NodeAnswer): void {

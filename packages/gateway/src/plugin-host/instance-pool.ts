@@ -70,6 +70,8 @@ export class InstancePool {
   readonly #releasing = new Set<Promise<void>>()
   /** Those of the generation that went live last, in the plan's order. */
   #live: readonly Resident[] = []
+  /** Keys that no generation which went live has called quarantined yet; see `quarantine`. */
+  readonly #quarantined = new Set<string>()
   /** Settles with the stage that runs: two at a time could start one key twice. */
   #staging: Promise<unknown> = Promise.resolve()
 
@@ -130,7 +132,8 @@ export class InstancePool {
     }
     signal?.throwIfAborted()
     undo.move()
-    return this.#holdings([...staging.held.values()], instances)
+    const quarantined = plan.instances.filter(({ quarantined }) => quarantined).map(({ key }) => key)
+    return this.#holdings([...staging.held.values()], instances, quarantined)
   }
 
   #acquire(resident: Resident, undo: AsyncDisposableStack): void {
@@ -138,13 +141,20 @@ export class InstancePool {
     undo.defer(() => this.#release(resident))
   }
 
-  #holdings(residents: readonly Resident[], instances: ReadonlyMap<number, LiveInstance>): StagedInstances {
+  /** `quarantined`: keys of those that the generation says are. */
+  #holdings(
+    residents: readonly Resident[],
+    instances: ReadonlyMap<number, LiveInstance>,
+    quarantined: readonly string[],
+  ): StagedInstances {
     let released: Promise<void> | null = null
     return {
       instances,
       commit: () => {
         for (const { instance } of this.#live) instance.retire()
-        for (const { instance } of residents) instance.goLive()
+        const idle = new Set([...this.#quarantined, ...quarantined])
+        for (const { key, instance } of residents) if (!idle.has(key)) instance.goLive()
+        for (const key of quarantined) this.#quarantined.delete(key)
         this.#live = residents
         return this.#hub.goLive([...new Set(residents.map(({ share }) => share))])
       },
@@ -153,6 +163,15 @@ export class InstancePool {
         return released
       },
     }
+  }
+
+  /**
+   * The instance with this key has no task and no say in the services of the node from now on. A generation that says so too
+   * is to follow; what comes after it is believed when it says otherwise.
+   */
+  quarantine(key: string): void {
+    this.#quarantined.add(key)
+    this.#live.find((resident) => resident.key === key)?.instance.retire()
   }
 
   /** For an instance that is quarantined and does not live here: it is not started. Null for others. */
