@@ -31,7 +31,10 @@ export function addChangeCommands(program: Command, options: ProgramOptions): vo
     'let a held change go live although a route loses a security plugin by it',
     ['cardea approve 3f9a1c2b', 'cardea approve'],
   )
-    .argument('[id]', 'what "cardea status" and the log call it: nothing else is let in (default: see below)')
+    .argument(
+      '[id]',
+      'what "cardea status" and the log call its losses: no others are let in (default: see below)',
+    )
     .addHelpText('after', APPROVE_WITHOUT_ID)
     .action(async (id: string | undefined, values: GatewayOptionValues) => {
       const { approveCommand } = await import('./approve.ts')

@@ -5,8 +5,8 @@ import { canonicalJson } from './canonical-json.ts'
 import type { Pending } from './pending-changes.ts'
 
 /**
- * What somebody approves is what they were shown, and nothing that was saved since: its id is made of all that would be
- * lost, and the same whenever that is.
+ * What somebody approves is the losses that they were shown, and no others: the id is made of all of them, and the same
+ * whenever they are. What else is different, and loses nothing, goes live with them as it would by itself.
  */
 
 /** Enough to tell apart what is held one after another; whoever may write these files need not make two alike. */

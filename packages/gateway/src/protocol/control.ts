@@ -15,9 +15,9 @@ export type ControlRequest = { readonly id: number; readonly who: string } & Con
 export type ControlCommand =
   | { readonly command: 'status' }
   | { readonly command: 'history'; readonly limit: number }
-  /** `generation` null: the one before the committed one. */
+  /** `generation` null: the last one before that is another by its content, and no way forward again (store/way-back.ts). */
   | { readonly command: 'rollback'; readonly generation: number | null }
-  /** `heldId`: only what has this id; without it whatever is held by then. */
+  /** `heldId`: only what has these losses; without it whatever is held by then. */
   | { readonly command: 'approve'; readonly heldId?: string }
   /** `unit` null: all; otherwise a plugin's name, or `config`. */
   | { readonly command: 'release'; readonly unit: string | null }

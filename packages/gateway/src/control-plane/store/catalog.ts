@@ -97,8 +97,8 @@ export class Catalog {
   }
 
   /**
-   * Content hashes of the versions of a plugin that were taken back on their probation or ran quarantined, as long as
-   * nobody has asked for them again.
+   * Content hashes of the versions of a plugin that were taken back on their probation or ran quarantined, and did not run
+   * again by a `reload` or `enable` of it since: a rollback to one does not clear it.
    */
   failed(name: string): ReadonlySet<string> {
     const failed = new Set<string>()
