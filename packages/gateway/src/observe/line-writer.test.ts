@@ -95,6 +95,24 @@ describe('LineWriter on a pipe that nobody reads', () => {
     assert.equal(text(), `${LINE.repeat(FIT)}1 lost\n`)
   })
 
+  test('waits once where its reader goes when it has told what was lost', (t) => {
+    const { lines, reader } = unread('EPIPE')
+    for (let i = 0; i < FIT + 30; i++) lines.write(LINE)
+    const { onLost } = lines
+    lines.onLost = (...counts) => {
+      reader.isThere = false
+      onLost(...counts)
+    }
+    const started = t.mock.method(globalThis, 'setTimeout')
+    const cleared = t.mock.method(globalThis, 'clearTimeout')
+    reader.isThere = true
+    lines.end()
+    assert.equal(reader.isThere, false)
+    const gone = new Set<unknown>(cleared.mock.calls.map(({ arguments: [timer] }) => timer))
+    const waiting = started.mock.calls.filter(({ result }) => !gone.has(result))
+    assert.equal(waiting.length, 1)
+  })
+
   test('ends although nobody does', () => {
     const { lines } = unread()
     lines.write(LINE)

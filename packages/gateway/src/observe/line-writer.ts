@@ -34,6 +34,8 @@ export class LineWriter {
   /** Lines, since that was told last. */
   #lost = 0
   #lostInAll = 0
+  /** What `onLost` writes meanwhile waits its turn. */
+  #isDraining = false
   #retryMs: number = retryMs
   #retryAtMs = 0
   #retryTimer: NodeJS.Timeout | undefined
@@ -54,7 +56,7 @@ export class LineWriter {
       this.#lines.push(bytes)
       this.#pendingBytes += bytes.length
     }
-    if (performance.now() >= this.#retryAtMs) this.#drain()
+    if (!this.#isDraining && performance.now() >= this.#retryAtMs) this.#drain()
   }
 
   /** The process ends: what waits for a slow reader is lost unless that takes it soon. Never throws. */
@@ -66,6 +68,7 @@ export class LineWriter {
   #drain(): 'done' | 'slow' | 'stuck' {
     clearTimeout(this.#retryTimer)
     this.#retryAtMs = 0
+    this.#isDraining = true
     try {
       while (this.#pendingBytes > 0) this.#writeSome()
       return 'done'
@@ -75,6 +78,8 @@ export class LineWriter {
       if (isSlow || UNREAD.has(code)) this.#retry()
       else this.#giveUp()
       return isSlow ? 'slow' : 'stuck'
+    } finally {
+      this.#isDraining = false
     }
   }
 
