@@ -236,7 +236,7 @@ export class HookContext implements Context {
 
   /**
    * What later hooks of the plugin get in its place, since a hook that runs on holds this one: no edit of the one counts as
-   * the other's. To be followed by `revoke` or `overtake`.
+   * the other's. The streams go with it: a body may be on its way through them. To be followed by `revoke` or `overtake`.
    */
   renewed(): HookContext {
     const context = new HookContext(this.#tenure, this.entry, this.previous)
@@ -245,6 +245,9 @@ export class HookContext implements Context {
     context.transforms = this.transforms
     context.saved = this.saved
     context.#own = this.#own
+    context.#pairs = this.#pairs
+    this.#pairs = null
+    if (context.#pairs !== null) this.#tenure.addSignalled(context)
     return context
   }
 

@@ -9,6 +9,7 @@ const PIECES_PER_TURN_MAX = 64
 
 /** The one call that waits for a pair. */
 interface Caller {
+  readonly promise: Promise<Uint8Array | null>
   resolve(piece: Uint8Array | null): void
   reject(error: unknown): void
 }
@@ -46,18 +47,22 @@ export class PairTransform {
     this.#mark = mark
   }
 
-  /** To be called again, with nothing, while `hasMore`. */
+  /** To be called again, with nothing, while `hasMore`. Throws when the body was to go on after `abort`. */
   readonly transform: BodyTransform = (chunk, last) => {
+    if (this.#failure === null) this.#give(chunk, last)
+    if (this.#failure !== null) throw this.#failure.error
+    if (this.#piece !== null) return this.#takePiece()
+    if (this.#isThrough) return null
+    this.#caller = Promise.withResolvers()
+    return this.#caller.promise
+  }
+
+  /** Code of the plugin may run within it, which may abort the body. */
+  #give(chunk: Uint8Array, last: boolean): void {
     // Before the write: whoever waits for what comes out spares a TransformStream a wait of its own.
     this.#read()
     if (chunk.length > 0) this.#write(plain(chunk))
     if (last && !this.#lastGiven) this.#close()
-    if (this.#failure !== null) throw this.#failure.error
-    if (this.#piece !== null) return this.#takePiece()
-    if (this.#isThrough) return null
-    return new Promise((resolve, reject) => {
-      this.#caller = { resolve, reject }
-    })
   }
 
   /** As `Stage.hasMore`. */
@@ -68,6 +73,11 @@ export class PairTransform {
   /** Nothing more needs to come of what was pushed. */
   get #isThrough(): boolean {
     return this.#lastGiven ? this.#isClosed && this.#hasEnded : !this.#isTaking
+  }
+
+  /** `abort` was called. */
+  get isOver(): boolean {
+    return this.#isOver
   }
 
   listen(onMore: () => void): void {
@@ -154,21 +164,30 @@ export class PairTransform {
     else caller.resolve(this.#takePiece())
   }
 
-  /** The body does not go on: both ends are told, unless they have ended. */
+  /** The body does not go on: both ends are told, unless they have ended, and so is whoever waits. */
   abort(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#piece = null
-    this.#caller = null
     this.#onMore = NOTHING
-    // Code of the plugin runs there, and must not end what its exchange is in the middle of.
-    if (!this.#isClosed || !this.#hasEnded) queueMicrotask(() => this.#abortPair())
+    // Half a body would pass for a whole.
+    if (!this.#lastGiven || this.hasMore) this.#cut(new DOMException('The body does not go on', 'AbortError'))
+    this.#piece = null
   }
 
-  #abortPair(): void {
+  #cut(reason: DOMException): void {
+    this.#failure ??= { error: reason }
+    const caller = this.#caller
+    this.#caller = null
+    // Nobody may have an interest in it any more.
+    caller?.promise.catch(NOTHING)
+    caller?.reject(reason)
+    // Code of the plugin runs there, and must not end what its exchange is in the middle of.
+    if (!this.#isClosed || !this.#hasEnded) queueMicrotask(() => this.#abortPair(reason))
+  }
+
+  #abortPair(reason: DOMException): void {
     const before = runningMark[0] ?? NOBODY
     runningMark[0] = this.#mark
-    const reason = new DOMException('The body does not go on', 'AbortError')
     this.#writer.abort(reason).catch(NOTHING)
     this.#reader.cancel(reason).catch(NOTHING)
     runningMark[0] = before

@@ -116,7 +116,8 @@ export class TransformStage implements Stage, Swept {
   #failed(thrown: unknown): TransformError {
     runningMark[0] = NOBODY
     const what = this.#pair === null ? 'transformBody' : 'stream'
-    noteHookFailure(this.#context, what, thrown, this.#exchange)
+    // That its body does not go on is no fault of the plugin.
+    if (this.#pair?.isOver !== true) noteHookFailure(this.#context, what, thrown, this.#exchange)
     return new TransformError(hookFailure(this.#context.entry.plan, what, thrown), thrown)
   }
 
