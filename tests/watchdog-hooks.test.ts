@@ -50,6 +50,12 @@ const GROUPS: readonly Group[] = [
     expected: () => ({ answer: STALLED, later: QUARANTINED }),
   },
   {
+    title:
+      'a stream that blocks in a later chunk is ended, whether or not that had to wait, and the request refused',
+    cases: (['laterChunk', 'queuedChunk'] as const).map((hook) => ({ hook, form: 'spin' })),
+    expected: () => ({ answer: STALLED, later: QUARANTINED }),
+  },
+  {
     title: 'a stream of a response that blocks is ended, and the response cut',
     cases: (['spin', 'promises'] as const).map((form) => ({ hook: 'responseStream', form })),
     expected: () => ({ answer: null, later: QUARANTINED }),

@@ -12,6 +12,8 @@ export type Hook =
   | 'responseTransform'
   | 'requestStream'
   | 'responseStream'
+  | 'laterChunk'
+  | 'queuedChunk'
   | 'timer'
   | 'afterAwait'
   | 'listener'
@@ -90,6 +92,16 @@ export const PluginMain: Main<Config> = (config, host) => {
       if (hook === 'requestTransform') ctx.request.transformBody(() => block(form) as null)
       if (hook === 'responseTransform') ctx.response.transformBody(() => block(form) as null)
       const pair = () => new TransformStream<Uint8Array, Uint8Array>({ transform: () => block(form) as void, flush: () => block(form) as void })
+      const second = () => {
+        let chunks = 0
+        return new TransformStream<Uint8Array, Uint8Array>({
+          transform(chunk, controller) {
+            if (++chunks === 2) return block(form) as void
+            controller.enqueue(chunk)
+          },
+        })
+      }
+      if (hook === 'laterChunk' || hook === 'queuedChunk') ctx.request.stream(second())
       if (hook === 'requestStream') ctx.request.stream(pair())
       if (hook === 'responseStream') ctx.response.stream(pair())
       return true

@@ -32,7 +32,7 @@ export async function block(t: TestContext, stage: Stage, one: Case): Promise<Ou
   const neighbours = await meetNeighbours(t, stage)
   const fails = one.hook === 'onError' ? 'X-Fail: yes\r\n' : ''
   const blockedAt = Date.now()
-  await neighbours.victim.write(post(BODY, `/block/${nameOf(one)}`, fails))
+  await send(neighbours.victim, stage, one, fails)
   const answer = await answerOn(neighbours.victim)
   await neighbours.ask()
   await neighbours.areServed()
@@ -58,6 +58,24 @@ export async function block(t: TestContext, stage: Stage, one: Case): Promise<Ou
     'the worker to be replaced',
   )
   return { answer, later }
+}
+
+/** In one piece, or in two chunks: the second follows when the first is through, or at once. */
+async function send(victim: TestConnection, { app }: Stage, one: Case, fails: string): Promise<void> {
+  const path = `/block/${nameOf(one)}`
+  if (one.hook !== 'laterChunk' && one.hook !== 'queuedChunk') {
+    await victim.write(post(BODY, path, fails))
+    return
+  }
+  const head = `POST ${path} HTTP/1.1\r\nHost: cardea\r\nTransfer-Encoding: chunked\r\n\r\n`
+  const first = `${head}5\r\nfirst\r\n`
+  const second = '6\r\nsecond\r\n0\r\n\r\n'
+  if (one.hook === 'queuedChunk') await victim.write(first + second)
+  else {
+    await victim.write(first)
+    await waitFor(() => app.bytesOf(path) === 5, 'the first chunk to arrive')
+    await victim.write(second)
+  }
 }
 
 export const stallOf = ({ gateway }: Stage, plugin: string) =>

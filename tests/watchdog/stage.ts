@@ -46,14 +46,18 @@ export interface App {
   readonly url: string
   /** Sends one event to everybody who listens. */
   sendEvent(text: string): void
+  /** How much of the last request for `path` has come. */
+  bytesOf(path: string): number
 }
 
 async function startApp(t: TestContext): Promise<App> {
   const streams = new Set<ServerResponse>()
+  const bytesOf = new Map<string | undefined, number>()
   const server = createServer((request, response) => {
     let bytes = 0
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length
+      bytesOf.set(request.url, bytes)
     })
     if (request.url === '/events') {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -81,6 +85,7 @@ async function startApp(t: TestContext): Promise<App> {
     sendEvent(text) {
       for (const stream of streams) stream.write(`data: ${text}\n\n`)
     },
+    bytesOf: (path) => bytesOf.get(path) ?? 0,
   }
 }
 

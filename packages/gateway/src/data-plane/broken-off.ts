@@ -2,6 +2,7 @@ import type { GatewayError } from '../base/errors.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import { ChainRun } from './chain/chain-run.ts'
 import type { ChainUser } from './chain/exchange-view.ts'
+import { PairTransform } from './chain/pair-transform.ts'
 import { TransformStage } from './chain/transform-stage.ts'
 import { Exchange } from './exchange.ts'
 import { ClientConnection } from './http1/client-connection.ts'
@@ -70,7 +71,14 @@ export class BrokenOff {
 /** What the innermost plugin code was called by, if that is a hook or a transform. */
 function callerIn(stack: readonly StackEntry[]): ChainRun | TransformStage | null {
   const plugin = stack.indexOf('plugin')
-  const caller = plugin === -1 ? null : stack.slice(plugin).find((entry) => entry !== 'plugin')
+  if (plugin === -1) return null
+  const outer = stack.slice(plugin + 1)
+  const receivers = outer.filter((entry) => typeof entry === 'object' && entry !== null)
+  // Between a pair and its code are calls of Node's streams, which have no receiver.
+  const caller =
+    receivers[0] instanceof PairTransform
+      ? receivers.find((receiver) => !(receiver instanceof PairTransform))
+      : outer[0]
   return caller instanceof ChainRun || caller instanceof TransformStage ? caller : null
 }
 
