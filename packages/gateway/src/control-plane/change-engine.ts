@@ -317,7 +317,7 @@ export class ChangeEngine {
   /** A start whose files cannot be served: what served last does, or nothing, and then it is tried again later. */
   async #serveWhatThereIs({ outcome }: ChangeReport): Promise<void> {
     const { log, master } = this.#options
-    const reference = this.#reference
+    const { reference } = this
     if (reference !== null && (await this.#serveReference(reference))) return
     if (!this.#options.hasFallback) return
     master.listenAnyway()
@@ -333,19 +333,19 @@ export class ChangeEngine {
     })
   }
 
-  async #serveReference(reference: Reference, signal: AbortSignal = NEVER): Promise<boolean> {
-    const { number } = reference.candidate.plan
+  async #serveReference(reference: Reference, signal = new AbortController().signal): Promise<boolean> {
+    const { candidate } = reference
+    const { number, settings } = candidate.plan
     try {
       await serveReference(reference, this.#ground(), signal)
     } catch (thrown) {
       const reason = thrown instanceof ChangeHeld ? 'routes would lack security plugins' : messageOf(thrown)
-      const why = `Cannot serve generation ${number}, which served last: ${reason}`
-      if (!signal.aborted) this.#options.log.error(why)
+      const what = `Cannot serve generation ${number}, which served last`
+      if (!signal.aborted) this.#options.log.error(`${what}: ${reason}`)
       return false
     }
-    const { candidate } = reference
     // Until then the settings are those that the listeners were opened with.
-    this.#committed({ candidate, settings: candidate.plan.settings })
+    this.#committed({ candidate, settings })
     return true
   }
 
@@ -397,6 +397,3 @@ export class ChangeEngine {
     }
   }
 }
-
-/** Of a signal that nobody gives. */
-const NEVER = new AbortController().signal
