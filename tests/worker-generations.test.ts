@@ -33,6 +33,7 @@ exports.PluginMain = async (config, host) => {
   // As the master would, in the turn that comes once all instances have started.
   if (config.once) host.once('task', () => new Promise(() => {}))
   if (config.throws) setImmediate(() => { throw new Error('too late') })
+  if (config.blocks) setImmediate(() => { for (;;); })
   if (config.exits) setImmediate(() => process.exit(0))
   if (config.says) setImmediate(() => process.emit('message', { kind: 'relay', message: config.says }))
   return {
@@ -198,6 +199,13 @@ for (const [how, expected] of [
     await logged(worker, 'stopped one')
   })
 }
+
+test('a stage fails where a plugin blocks when its instances have started', async (t) => {
+  const worker = await start(t)
+  const plan = generation(1, { answer: 'one', blocks: true })
+  const staged = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
+  assert.match(staged.kind === 'stage-failed' ? staged.failure.message : '', /blocked the event loop/)
+})
 
 test('a generation retires when its last exchange has ended and what only it used is stopped', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))

@@ -43,7 +43,8 @@ export class LoneWorker {
     settings: GatewaySettings,
     committed: GenerationPlan | null = null,
   ): Promise<LoneWorker> {
-    const flags = ['--no-compilation-cache', '--disable-sigusr1']
+    // The last, as the master has it: code that is ended in the middle leaves hooks unbalanced.
+    const flags = ['--no-compilation-cache', '--disable-sigusr1', '--no-force-async-hooks-checks']
     const child = fork(WORKER, {
       serialization: 'advanced',
       execArgv: flags,
