@@ -18,13 +18,7 @@ export interface Case {
 /** Where no hook is on the stack, all instances of the same code are to blame: such a case has its code for itself. */
 const isAlone = ({ hook, form }: Case): boolean => form === 'promises' || HOOKLESS.has(hook)
 
-const HOOKLESS: ReadonlySet<Hook> = new Set([
-  'requestStream',
-  'responseStream',
-  'timer',
-  'afterAwait',
-  'listener',
-])
+const HOOKLESS: ReadonlySet<Hook> = new Set(['timer', 'afterAwait', 'listener'])
 
 export const nameOf = ({ hook, form, category = 'security' }: Case): string =>
   `${hook}-${form}-${category}`.toLowerCase()
