@@ -17,10 +17,11 @@ async function watching(
   files: Readonly<Record<string, unknown>>,
   options: Partial<WatchOptions> = {},
 ) {
-  const root = await folderOf(t, files)
   const bursts: (readonly string[])[] = []
   const watch = new Watch({ log: LOG, onQuiet: (touched) => void bursts.push(touched), ...options })
+  // Before the folder goes, which is seen as well.
   t.after(() => watch.close())
+  const root = await folderOf(t, files)
   await watch.setPaths([join(root, 'cardea.yaml'), join(root, 'plugins')])
   const seen = (path: string) => bursts.some((burst) => burst.includes(join(root, path)))
   return { root, bursts, seen, watch }
