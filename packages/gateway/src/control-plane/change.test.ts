@@ -34,6 +34,14 @@ const configOf = (...open: readonly string[]) => ({
   },
 })
 
+/** They take every generation. */
+const WILLING_WORKERS = {
+  generationsLive: 1,
+  stage: async () => undefined,
+  states: async () => [],
+  commit: async () => ({ swappedAt: [], failed: [] }),
+}
+
 /** A generation with `auth` on its only route serves; `attempt` makes the change to what stands in the folder by then. */
 async function guarded(t: TestContext, parts: Partial<ChangeGround> = {}) {
   const root = await folderOf(t, { ...configOf(), ...AUTH })
@@ -150,12 +158,7 @@ test('applyChange() has made the change although a plugin was in a state that it
       // As if somebody had told of it before.
       commit: async (plan: GenerationPlan) => lifecycle.committed(plan, []),
     },
-    workers: {
-      generationsLive: 1,
-      stage: async () => undefined,
-      states: async () => [],
-      commit: async () => ({ swappedAt: [], failed: [] }),
-    },
+    workers: WILLING_WORKERS,
   } as unknown as Partial<ChangeGround>)
   await saveCode("export const PluginMain = () => ({ name: 'auth', handle: () => false })\n")
   const outcome = await apply()
@@ -173,12 +176,7 @@ test('applyChange() takes the time of what it compares for no part of the trial'
       return []
     },
     master: { stageListeners: async () => undefined, commit: async () => undefined },
-    workers: {
-      generationsLive: 1,
-      stage: async () => undefined,
-      states: async () => [],
-      commit: async () => ({ swappedAt: [], failed: [] }),
-    },
+    workers: WILLING_WORKERS,
   } as unknown as Partial<ChangeGround>)
   await saveCode("export const PluginMain = () => ({ name: 'auth', handle: () => false })\n")
   const outcome = await apply()
