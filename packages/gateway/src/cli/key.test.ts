@@ -5,20 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type KeyOptions, keyHash, keyNew, readKey } from './key.ts'
+import { testOutput } from './test-answers.ts'
 
 async function run(
   command: (options: KeyOptions) => Promise<number>,
   pepperFile: string | null = null,
 ): Promise<{ code: number; out: string; err: string }> {
-  const printed = { out: '', err: '' }
-  const io = {
-    out(text: string) {
-      printed.out += text
-    },
-    err(text: string) {
-      printed.err += text
-    },
-  }
+  const { io, printed } = testOutput()
   return { code: await command({ pepperFile, io }), ...printed }
 }
 

@@ -7,7 +7,7 @@ import { testControl } from '../../../../tests/support/control-server.ts'
 import { GatewayError } from '../base/errors.ts'
 import type { GatewayStatus } from '../protocol/control.ts'
 import { pluginList } from './plugin-list.ts'
-import { instance, status } from './test-answers.ts'
+import { instance, status, testOutput } from './test-answers.ts'
 
 async function list(t: TestContext, files: Readonly<Record<string, unknown>>) {
   const directory = await realpath(await mkdtemp(join(tmpdir(), 'cardea-test-')))
@@ -20,15 +20,7 @@ async function listIn(directory: string, files: Readonly<Record<string, unknown>
     await mkdir(dirname(join(directory, path)), { recursive: true })
     await writeFile(join(directory, path), typeof content === 'string' ? content : JSON.stringify(content))
   }
-  const printed = { out: '', err: '' }
-  const io = {
-    out(text: string) {
-      printed.out += text
-    },
-    err(text: string) {
-      printed.err += text
-    },
-  }
+  const { io, printed } = testOutput()
   const code = await pluginList({
     config: join(directory, 'cardea.yaml'),
     io,

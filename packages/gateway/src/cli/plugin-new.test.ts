@@ -14,6 +14,7 @@ import { prepareGeneration } from '../control-plane/prepare.ts'
 import { InstancePool } from '../plugin-host/instance-pool.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import { pluginNew } from './plugin-new.ts'
+import { testOutput } from './test-answers.ts'
 
 after(stopBuildService)
 
@@ -26,15 +27,7 @@ async function temporaryDirectory(t: TestContext): Promise<string> {
 }
 
 async function run(name: string, dir: string, builtInDirectory = join(dir, 'none')) {
-  const printed = { out: '', err: '' }
-  const io = {
-    out(text: string) {
-      printed.out += text
-    },
-    err(text: string) {
-      printed.err += text
-    },
-  }
+  const { io, printed } = testOutput()
   return { code: await pluginNew(name, { dir, io, builtInDirectory }), ...printed }
 }
 

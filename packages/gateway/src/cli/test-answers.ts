@@ -154,22 +154,28 @@ export function trace(parts: Partial<ExchangeTrace> = {}): ExchangeTrace {
   }
 }
 
-/** Collects what a command writes. */
-export function testContext(parts: Partial<GatewayCommandContext> = {}) {
+/** Collects what a command writes to `io` in `printed`. */
+export function testOutput() {
   const printed = { out: '', err: '' }
+  const io = {
+    out: (text: string) => {
+      printed.out += text
+    },
+    err: (text: string) => {
+      printed.err += text
+    },
+  }
+  return { io, printed }
+}
+
+export function testContext(parts: Partial<GatewayCommandContext> = {}) {
+  const { io, printed } = testOutput()
   const context: GatewayCommandContext = {
     directory: DIRECTORY,
     json: false,
     paint: PLAIN,
     now: () => NOW,
-    io: {
-      out: (text) => {
-        printed.out += text
-      },
-      err: (text) => {
-        printed.err += text
-      },
-    },
+    io,
     ...parts,
   }
   return { context, printed }
