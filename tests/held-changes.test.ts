@@ -53,6 +53,16 @@ async function start(
   })
 }
 
+/** A security plugin that answers with `status`, or lets everything through where that is 200. */
+const guard = (name: string, status: number) => ({
+  'plugin.json': { name, version: '1.0.0', category: 'security', scope: 'route' },
+  'plugin.ts': `export const PluginMain = () => ({
+  name: '${name}',
+  handle: (ctx) => ${status === 200} || ctx.response.json({}, { status: ${status} }),
+})
+`,
+})
+
 const JWT = {
   plugin: 'jwt',
   config: { algorithms: ['HS256'], keys: { secret: '0123456789abcdef'.repeat(2) } },
@@ -87,16 +97,8 @@ test('a route whose security plugin is replaced by another one under the same na
 })
 
 test('a route whose own security plugin is replaced by another one of its folder is held until approve', async (t) => {
-  const plugin = (name: string, status: number) => ({
-    'plugin.json': { name, version: '1.0.0', category: 'security', scope: 'route' },
-    'plugin.ts': `export const PluginMain = () => ({
-  name: '${name}',
-  handle: (ctx) => ${status === 200} || ctx.response.json({}, { status: ${status} }),
-})
-`,
-  })
   const route = (name: string) => [{ name: 'api', path: '/*', ...HERE, plugins: { guard: { plugin: name } } }]
-  const plugins = { strict: plugin('strict', 403), lax: plugin('lax', 200) }
+  const plugins = { strict: guard('strict', 403), lax: guard('lax', 200) }
   const gateway = await start(t, route('strict'), plugins)
   assert.equal(await gateway.statusOf('/'), 403)
   await gateway.save(route('lax'))
@@ -108,14 +110,6 @@ test('a route whose own security plugin is replaced by another one of its folder
 })
 
 test('every route that takes requests without their security plugin is told, and approve lets in all of them', async (t) => {
-  const auth = {
-    'plugin.json': { name: 'auth', version: '1.0.0', category: 'security', scope: 'route' },
-    'plugin.ts': `export const PluginMain = () => ({
-  name: 'auth',
-  handle: (ctx) => ctx.response.json({}, { status: 403 }),
-})
-`,
-  }
   const api = { name: 'api', path: '/api/*', ...HERE, plugins: { auth: {} } }
   const open = (name: string, path: string) => ({
     name,
@@ -124,7 +118,7 @@ test('every route that takes requests without their security plugin is told, and
     plugins: { auth: { enabled: false } },
   })
   const routes = [api, open('health', '/api/health'), open('admin', '/api/admin/*')]
-  const gateway = await start(t, [api], { auth })
+  const gateway = await start(t, [api], { auth: guard('auth', 403) })
   const said = sayings(gateway)
   await gateway.save(routes)
   await gateway.held(({ held }) => held.length === 2)
@@ -148,21 +142,13 @@ test('every route that takes requests without their security plugin is told, and
 })
 
 test('approve with the id of what somebody was shown lets in nothing that was saved since', async (t) => {
-  const auth = {
-    'plugin.json': { name: 'auth', version: '1.0.0', category: 'security', scope: 'route' },
-    'plugin.ts': `export const PluginMain = () => ({
-  name: 'auth',
-  handle: (ctx) => ctx.response.json({}, { status: 403 }),
-})
-`,
-  }
   const route = (name: string, isOpen: boolean) => ({
     name,
     path: `/${name}`,
     ...HERE,
     plugins: isOpen ? {} : { auth: {} },
   })
-  const gateway = await start(t, [route('a', false), route('b', false)], { auth })
+  const gateway = await start(t, [route('a', false), route('b', false)], { auth: guard('auth', 403) })
   const said = sayings(gateway)
   await gateway.save([route('a', true), route('b', false)])
   const shown = await gateway.held(() => true)

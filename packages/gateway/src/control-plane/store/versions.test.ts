@@ -78,6 +78,14 @@ describe('GenerationStore.findVersion() and versionBefore()', () => {
 })
 
 describe('GenerationStore.versionsOf()', () => {
+  type Spell = readonly [first: number, last: number]
+  const ranIn = ({ plugin }: StorablePlugin, ...[before, after, rest]: [Spell, Spell, object]) => ({
+    version: plugin.version,
+    contentHash: plugin.contentHash,
+    generations: [before, after].map(([first, last]) => ({ first, last })),
+    ...rest,
+  })
+
   test('gives the generations that each version ran in', async () => {
     await using dir = await withTempDir()
     const store = await GenerationStore.open(join(dir.path, '.cardea'))
@@ -87,26 +95,8 @@ describe('GenerationStore.versionsOf()', () => {
     await decide(store, one)
     await decide(store, two)
     assert.deepEqual(await store.versionsOf('auth'), [
-      {
-        version: '1.1.0',
-        contentHash: two.plugin.contentHash,
-        generations: [
-          { first: 2, last: 3 },
-          { first: 6, last: 6 },
-        ],
-        at: 1_700_000_000_002,
-        isLive: true,
-      },
-      {
-        version: '1.0.0',
-        contentHash: one.plugin.contentHash,
-        generations: [
-          { first: 1, last: 1 },
-          { first: 5, last: 5 },
-        ],
-        at: 1_700_000_000_001,
-        isLive: false,
-      },
+      ranIn(two, [2, 3], [6, 6], { at: 1_700_000_000_002, isLive: true }),
+      ranIn(one, [1, 1], [5, 5], { at: 1_700_000_000_001, isLive: false }),
     ])
     assert.deepEqual(await store.versionsOf('other'), [])
   })
