@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Workers } from '../packages/gateway/src/control-plane/workers.ts'
-import type { BundlePlan, GenerationPlan, InstancePlan } from '../packages/gateway/src/protocol/generation.ts'
+import type { BundlePlan, GenerationPlan } from '../packages/gateway/src/protocol/generation.ts'
 import {
   PlanPacker,
   packPlan,
@@ -11,6 +11,7 @@ import {
   slimPlan,
   unpackPlan,
 } from '../packages/gateway/src/protocol/slim-plan.ts'
+import { instancePlan } from '../packages/gateway/src/protocol/test-plans.ts'
 import { planOf, respond } from './support/data-plane.ts'
 import { LoneWorker } from './support/lone-worker.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -58,24 +59,14 @@ function bundleOf(code: string): BundlePlan {
 type Config = { readonly answer: string } & Readonly<Record<string, unknown>>
 
 function generation(number: number, config: Config): GenerationPlan {
-  const instance: InstancePlan = {
+  const instance = instancePlan({
     id: 3,
-    name: 'sample',
-    plugin: 'sample',
-    version: '1.0.0',
     codeHash: PLUGIN.codeHash,
-    entryPoint: 'PluginMain',
     config,
     category: 'custom',
-    priority: 100,
-    permissions: [],
     timeoutMs: 60_000,
-    onFailure: { kind: 'closed' },
     key: JSON.stringify(config),
-    dependencies: [],
-    incarnation: 0,
-    quarantined: false,
-  }
+  })
   return {
     ...BASE,
     number,

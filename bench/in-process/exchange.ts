@@ -24,12 +24,9 @@ import { Sweeper, systemClock } from '../../packages/gateway/src/data-plane/swee
 import { TurnWrites } from '../../packages/gateway/src/data-plane/turn-writes.ts'
 import { AddressBook } from '../../packages/gateway/src/data-plane/upstream/addresses.ts'
 import { UpstreamRegistry } from '../../packages/gateway/src/data-plane/upstream/upstream.ts'
-import type {
-  GatewaySettings,
-  GenerationPlan,
-  InstancePlan,
-} from '../../packages/gateway/src/protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan } from '../../packages/gateway/src/protocol/generation.ts'
 import type { LiveInstance } from '../../packages/gateway/src/protocol/instance.ts'
+import { instancePlan } from '../../packages/gateway/src/protocol/test-plans.ts'
 import { PluginMain as cacheHint } from '../plugins/cache-hint/plugin.ts'
 import { PluginMain as clientKind } from '../plugins/client-kind/plugin.ts'
 import { PluginMain as frameOptions } from '../plugins/frame-options/plugin.ts'
@@ -37,7 +34,7 @@ import { PluginMain as language } from '../plugins/language/plugin.ts'
 import { PluginMain as tenant } from '../plugins/tenant/plugin.ts'
 import { SMALL_BODY } from '../scenarios.ts'
 import { bytesOf, readRequest, readResponse, SMALL_REQUEST, TARGET } from './codec.ts'
-import { routePlan } from './routing.ts'
+import { routeAt } from './routing.ts'
 import type { AsyncOperation, Operation } from './timing.ts'
 
 /** Whole exchanges, head parsing and writing included; only the sockets and the pool are not there. */
@@ -170,7 +167,7 @@ function generationOf(chain: readonly Middleware[]): Generation {
     settings: SETTINGS,
     upstreams: [upstream],
     routes: [
-      routePlan(
+      routeAt(
         '/*',
         chain.map((_, at) => at),
       ),
@@ -197,26 +194,8 @@ export function compile(plan: GenerationPlan, instances: ReadonlyMap<number, Liv
 
 function liveInstance(middleware: Middleware, id: number): LiveInstance {
   const { name } = middleware
-  const plan: InstancePlan = {
-    id,
-    name,
-    plugin: name,
-    version: '1.0.0',
-    codeHash: '',
-    entryPoint: 'PluginMain',
-    config: {},
-    category: 'transform',
-    priority: 100,
-    permissions: [],
-    timeoutMs: 1_000,
-    onFailure: { kind: 'closed' },
-    key: name,
-    dependencies: [],
-    incarnation: 0,
-    quarantined: false,
-  }
   return {
-    plan,
+    plan: instancePlan({ id, name, plugin: name, key: name }),
     middleware,
     log: silent,
     mapStack: (error) => error.stack ?? '',

@@ -1,6 +1,7 @@
 import { normalizePath, PathFindings } from '../../packages/gateway/src/data-plane/routing/path.ts'
 import { compileRouter, RouteMatch } from '../../packages/gateway/src/data-plane/routing/router.ts'
 import type { RoutePlan } from '../../packages/gateway/src/protocol/generation.ts'
+import { routePlan } from '../../packages/gateway/src/protocol/test-plans.ts'
 import { readRequest, SMALL_REQUEST } from './codec.ts'
 import type { Operation } from './timing.ts'
 
@@ -8,8 +9,8 @@ export function routingOperations(): Operation[] {
   const { fields } = readRequest(SMALL_REQUEST)
   const findings = new PathFindings()
   const match = new RouteMatch()
-  const one = compileRouter([routePlan('/*')])
-  const hundred = compileRouter(Array.from({ length: 100 }, (_, at) => routePlan(`/service-${at}/items/:id`)))
+  const one = compileRouter([routeAt('/*')])
+  const hundred = compileRouter(Array.from({ length: 100 }, (_, at) => routeAt(`/service-${at}/items/:id`)))
   const find = (router: typeof one, path: string) => {
     const route = router.match('127.0.0.1:8080', path, 'GET', fields, match)
     if (route === null) throw new Error(`No route takes ${path}.`)
@@ -26,18 +27,5 @@ export function routingOperations(): Operation[] {
   ]
 }
 
-export function routePlan(path: string, chain: readonly number[] = []): RoutePlan {
-  return {
-    name: path,
-    hosts: [],
-    paths: [path],
-    methods: [],
-    headers: {},
-    action: { kind: 'upstream', upstream: 'origin', host: { kind: 'preserve' } },
-    stripPrefix: '',
-    rewrite: '',
-    allowInPath: [],
-    requestBodyBytesMax: 0,
-    chain,
-  }
-}
+export const routeAt = (path: string, chain: readonly number[] = []): RoutePlan =>
+  routePlan({ name: path, paths: [path], chain })

@@ -6,6 +6,7 @@ import type {
   InstancePlan,
 } from '../../packages/gateway/src/protocol/generation.ts'
 import type { StagedInstances } from '../../packages/gateway/src/protocol/instance.ts'
+import { instancePlan } from '../../packages/gateway/src/protocol/test-plans.ts'
 
 /**
  * Swaps plugins as often as its first argument says, several times over, and prints after each time by how many bytes
@@ -56,25 +57,9 @@ function bundleOf(source: string, stamp: number): BundlePlan {
   return { codeHash, code, sourceMap: '{"version":3,"sources":[],"mappings":""}', entryFile: '/p/plugin.ts' }
 }
 
-function instancePlan(id: number, name: string, codeHash: string, n: number): InstancePlan {
-  return {
-    id,
-    name,
-    plugin: name,
-    version: '1.0.0',
-    codeHash,
-    entryPoint: 'PluginMain',
-    config: { n },
-    category: 'custom',
-    priority: 100,
-    permissions: [],
-    timeoutMs: 1_000,
-    onFailure: { kind: 'closed' },
-    key: `${name} ${codeHash} ${n}`,
-    dependencies: [],
-    incarnation: 0,
-    quarantined: false,
-  }
+function swappedPlan(id: number, name: string, codeHash: string, n: number): InstancePlan {
+  const key = `${name} ${codeHash} ${n}`
+  return instancePlan({ id, name, plugin: name, codeHash, config: { n }, category: 'custom', key })
 }
 
 /** What stands still for a while has the number of the swap that last changed it. */
@@ -89,13 +74,13 @@ function planOf(swap: number): GenerationPlan {
     bundleOf(TURN, evenCode),
     bundleOf(TURN, -oddCode),
   ] as const
-  const base = instancePlan(0, 'base', bundles[0].codeHash, baseCode)
-  const user = instancePlan(1, 'user', bundles[1].codeHash, userConfig)
+  const base = swappedPlan(0, 'base', bundles[0].codeHash, baseCode)
+  const user = swappedPlan(1, 'user', bundles[1].codeHash, userConfig)
   const instances = [
     base,
     { ...user, key: `${user.key} ${base.key}`, dependencies: [0] },
-    instancePlan(2, 'even', bundles[2].codeHash, 0),
-    instancePlan(3, 'odd', bundles[3].codeHash, 0),
+    swappedPlan(2, 'even', bundles[2].codeHash, 0),
+    swappedPlan(3, 'odd', bundles[3].codeHash, 0),
   ]
   return {
     number: swap,

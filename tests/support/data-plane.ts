@@ -4,7 +4,6 @@ import { allSteps } from '../../packages/gateway/src/base/steps.ts'
 import {
   CHANGE_DEFAULTS,
   FAULT_DEFAULTS,
-  HOOK_TIMEOUT_DEFAULT_MS,
   LIMIT_DEFAULTS,
   TIMEOUT_DEFAULTS,
   UPSTREAM_DEFAULTS,
@@ -25,6 +24,7 @@ import type {
   UpstreamPlan,
 } from '../../packages/gateway/src/protocol/generation.ts'
 import type { LiveInstance, StagedInstances } from '../../packages/gateway/src/protocol/instance.ts'
+import { instancePlan } from '../../packages/gateway/src/protocol/test-plans.ts'
 import type { ExchangeTrace } from '../../packages/gateway/src/protocol/trace.ts'
 
 export type UpstreamSettings = Partial<Omit<UpstreamPlan, 'name' | 'targets'>>
@@ -131,7 +131,7 @@ class TestInstances {
 
   hold(plugins: readonly (Middleware | PluginSpec)[]): StagedInstances {
     const entries = plugins.map((plugin, id) => {
-      const { key } = instancePlan(plugin, id)
+      const { key } = specPlan(plugin, id)
       const entry = this.#held.get(key) ?? { instance: liveInstance(plugin, id, this.#logged), uses: 0 }
       this.#held.set(key, entry)
       entry.uses++
@@ -170,7 +170,7 @@ export function planOf(spec: DataPlaneSpec): GenerationPlan {
       targets: targets.map(targetOf),
     })),
     routes: [...routes, ...catchAll].map((route, index) => ({ ...defaults, name: `r${index}`, ...route })),
-    instances: plugins.map((plugin, index) => instancePlan(plugin, index)),
+    instances: plugins.map((plugin, index) => specPlan(plugin, index)),
     bundles: [],
   }
 }
@@ -221,32 +221,15 @@ function specOf(plugin: Middleware | PluginSpec): PluginSpec {
   return 'middleware' in plugin ? plugin : { middleware: plugin }
 }
 
-function instancePlan(plugin: Middleware | PluginSpec, id: number): InstancePlan {
+function specPlan(plugin: Middleware | PluginSpec, id: number): InstancePlan {
   const { middleware, ...rest } = specOf(plugin)
-  return {
-    name: middleware.name,
-    plugin: middleware.name,
-    version: '1.0.0',
-    codeHash: '',
-    entryPoint: 'PluginMain',
-    config: {},
-    category: 'custom',
-    priority: 100,
-    permissions: [],
-    timeoutMs: HOOK_TIMEOUT_DEFAULT_MS,
-    onFailure: { kind: 'closed' },
-    key: middleware.name,
-    dependencies: [],
-    incarnation: 0,
-    quarantined: false,
-    ...rest,
-    id,
-  }
+  const { name } = middleware
+  return instancePlan({ name, plugin: name, category: 'custom', key: name, ...rest, id })
 }
 
 function liveInstance(plugin: Middleware | PluginSpec, id: number, logged: LoggedLine[]): LiveInstance {
   return {
-    plan: instancePlan(plugin, id),
+    plan: specPlan(plugin, id),
     middleware: specOf(plugin).middleware,
     log: logInto(logged),
     mapStack: (error) => error.stack ?? '',

@@ -17,6 +17,7 @@ import type {
   RoutePlan,
 } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
+import { instancePlan, routePlan } from '../protocol/test-plans.ts'
 import { TestPlane, type TestRequest } from './testing/test-plane.ts'
 import type { UpstreamAnswer, UpstreamScript } from './testing/upstream-script.ts'
 import { VirtualClock } from './testing/virtual-clock.ts'
@@ -77,20 +78,6 @@ export const SETTINGS: GatewaySettings = {
   faults: FAULT_DEFAULTS,
 }
 
-export const ROUTE: RoutePlan = {
-  name: 'all',
-  hosts: [],
-  paths: ['/*'],
-  methods: [],
-  headers: {},
-  action: { kind: 'upstream', upstream: 'origin', host: { kind: 'preserve' } },
-  stripPrefix: '',
-  rewrite: '',
-  allowInPath: [],
-  requestBodyBytesMax: 0,
-  chain: [],
-}
-
 const TARGET = { url: 'http://origin.test', scheme: 'http', hostname: 'origin.test', port: 80 } as const
 
 /** Closes with the test, and fails it when something stays behind. */
@@ -102,7 +89,7 @@ export function exchangeBench(t: TestContext, setup: ExchangeSetup = {}): Exchan
   const instances = new Map(chain.map((hooks, id) => [id, liveInstance(hooks, id, log)]))
   const plan = planOf(
     setup,
-    chain.map(({ plan }, id) => instancePlan(id, plan)),
+    chain.map(({ plan }, id) => planAt(id, plan)),
   )
   // None of them has anything to stop.
   const held = { instances, release: async () => {} }
@@ -131,41 +118,23 @@ function planOf(setup: ExchangeSetup, instances: readonly InstancePlan[]): Gener
     number: 7,
     settings: { ...SETTINGS, limits, faults: { ...FAULT_DEFAULTS, ...setup.faults } },
     upstreams: [upstream],
-    routes: [{ ...ROUTE, ...setup.route, chain: instances.map(({ id }) => id) }],
+    routes: [routePlan({ ...setup.route, chain: instances.map(({ id }) => id) })],
     instances,
     bundles: [],
   }
 }
 
-function instancePlan(id: number, plan: Partial<InstancePlan> = {}): InstancePlan {
-  const name = nameOf(id)
-  return {
-    id,
-    name,
-    plugin: name,
-    version: '1.0.0',
-    codeHash: '',
-    entryPoint: 'PluginMain',
-    config: {},
-    category: 'transform',
-    priority: 100,
-    permissions: [],
-    timeoutMs: 1_000,
-    onFailure: { kind: 'closed' },
-    key: name,
-    dependencies: [],
-    incarnation: 0,
-    quarantined: false,
-    ...plan,
-  }
-}
-
 const nameOf = (id: number): string => 'abcdefgh'.charAt(id)
+
+function planAt(id: number, changes: Partial<InstancePlan> = {}): InstancePlan {
+  const name = nameOf(id)
+  return instancePlan({ id, name, plugin: name, key: name, ...changes })
+}
 
 function liveInstance(hooks: Hooks, id: number, log: Log): LiveInstance {
   const { plan, startedFrom, ...middleware } = hooks
   return {
-    plan: instancePlan(id, { ...plan, ...startedFrom }),
+    plan: planAt(id, { ...plan, ...startedFrom }),
     middleware: { name: nameOf(id), handle: () => true, ...middleware },
     log,
     mapStack: (error) => `mapped: ${messageOf(error)}`,

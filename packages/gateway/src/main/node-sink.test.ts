@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { NodeServices, Opened } from '../plugin-host/services.ts'
-import { instancePlan } from '../plugin-host/test-support.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
+import { instancePlan } from '../protocol/test-plans.ts'
 import { SimulatedNode } from './test-node.ts'
 
 /** What workers say of the rotation of files: the wishes of what is live in them, and nobody else's. */

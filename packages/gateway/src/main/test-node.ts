@@ -6,6 +6,7 @@ import { NodeClient } from '../plugin-host/node-services/node-client.ts'
 import type { NodeServices, Opened } from '../plugin-host/services.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { NodeAnswer, NodeRequest } from '../protocol/node-services.ts'
+import { instancePlan } from '../protocol/test-plans.ts'
 
 /**
  * A node in memory for tests: workers and a supervisor that know each other only by messages, which take as long as the
@@ -234,22 +235,5 @@ const NO_FILES: LineFiles = {
 }
 
 export function planOf(plugin: string): InstancePlan {
-  return {
-    id: 1,
-    name: plugin,
-    plugin,
-    version: '1.0.0',
-    codeHash: '',
-    entryPoint: 'PluginMain',
-    config: {},
-    category: 'traffic',
-    priority: 100,
-    permissions: ['kv', 'sink'],
-    timeoutMs: 1_000,
-    onFailure: { kind: 'closed' },
-    key: '',
-    dependencies: [],
-    incarnation: 0,
-    quarantined: false,
-  }
+  return instancePlan({ name: plugin, plugin, category: 'traffic', permissions: ['kv', 'sink'] })
 }

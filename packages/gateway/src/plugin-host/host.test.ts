@@ -3,9 +3,10 @@ import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import type { Host } from '@cardea/sdk'
+import { instancePlan } from '../protocol/test-plans.ts'
 import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
 import { NO_NODE_SERVICES } from './services.ts'
-import { instancePlan, type LogLine, recordingLog } from './test-support.ts'
+import { type LogLine, recordingLog } from './test-support.ts'
 
 function open(node: Surroundings['node'] = SYSTEM.node): {
   host: Host

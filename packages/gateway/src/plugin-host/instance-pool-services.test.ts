@@ -5,8 +5,9 @@ import type { Context } from '@cardea/sdk'
 import * as esbuild from 'esbuild'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { StagedInstances } from '../protocol/instance.ts'
+import { instancePlan } from '../protocol/test-plans.ts'
 import { InstancePool, type InstancePoolOptions } from './instance-pool.ts'
-import { bundleOf, generationPlan, instancePlan, recordingLog } from './test-support.ts'
+import { bundleOf, generationPlan, recordingLog } from './test-support.ts'
 
 after(() => esbuild.stop())
 

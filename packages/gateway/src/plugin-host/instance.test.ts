@@ -3,9 +3,10 @@ import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
 import { GatewayError } from '../base/errors.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
+import { instancePlan } from '../protocol/test-plans.ts'
 import { startInstance } from './instance.ts'
 import { loadBundle } from './load.ts'
-import { bundleOf, instancePlan, recordingLog } from './test-support.ts'
+import { bundleOf, recordingLog } from './test-support.ts'
 
 after(() => esbuild.stop())
 

@@ -3,8 +3,9 @@ import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
 import { GatewayError } from '../base/errors.ts'
 import type { BundlePlan } from '../protocol/generation.ts'
+import { instancePlan } from '../protocol/test-plans.ts'
 import { entryPointOf, type LoadedBundle, loadBundle } from './load.ts'
-import { bundleOf, instancePlan } from './test-support.ts'
+import { bundleOf } from './test-support.ts'
 
 after(() => esbuild.stop())
 

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { Placement } from '@cardea/sdk'
 import * as esbuild from 'esbuild'
-import type { GenerationPlan, InstancePlan, RoutePlan } from '../protocol/generation.ts'
+import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
+import { instancePlan, routePlan } from '../protocol/test-plans.ts'
 import { InstancePool } from './instance-pool.ts'
 import { rehearse } from './rehearsal.ts'
-import { bundleOf, generationPlan, instancePlan, recordingLog } from './test-support.ts'
+import { bundleOf, generationPlan, recordingLog } from './test-support.ts'
 
 after(() => esbuild.stop())
 
@@ -24,20 +25,6 @@ export const PluginMain = (config: any): any => ({
   },
   updateConfig: (next: any) => PluginMain(next),
 })`)
-
-const ROUTE: RoutePlan = {
-  name: '',
-  hosts: [],
-  paths: ['/*'],
-  methods: [],
-  headers: {},
-  action: { kind: 'respond', status: 200, headers: {}, body: '' },
-  stripPrefix: '',
-  rewrite: '',
-  allowInPath: [],
-  requestBodyBytesMax: 0,
-  chain: [],
-}
 
 interface Spec {
   readonly as: string
@@ -62,7 +49,7 @@ function planOf(...specs: readonly Spec[]): GenerationPlan {
   const names = [...new Set(specs.flatMap(({ routes = [] }) => routes))]
   const chainOf = (name: string) =>
     specs.flatMap(({ routes = [] }, id) => (routes.includes(name) ? [id] : []))
-  return { ...plan, routes: names.map((name) => ({ ...ROUTE, name, chain: chainOf(name) })) }
+  return { ...plan, routes: names.map((name) => routePlan({ name, chain: chainOf(name) })) }
 }
 
 const A: Spec = { as: 'a', routes: ['one', 'two'] }

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+import { instancePlan } from '../protocol/test-plans.ts'
 import { type RehearsalOptions, rehearse } from './rehearsal.ts'
-import { bundleOf, generationPlan, instancePlan, recordingLog } from './test-support.ts'
+import { bundleOf, generationPlan, recordingLog } from './test-support.ts'
 
 after(() => esbuild.stop())
 

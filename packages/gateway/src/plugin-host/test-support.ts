@@ -40,28 +40,6 @@ export function carriedAndStarted(
   return [all.length - started.length, started]
 }
 
-export function instancePlan(changes: Partial<InstancePlan> = {}): InstancePlan {
-  return {
-    id: 1,
-    name: 'sample',
-    plugin: 'sample',
-    version: '1.0.0',
-    codeHash: '',
-    entryPoint: 'PluginMain',
-    config: {},
-    category: 'transform',
-    priority: 100,
-    permissions: [],
-    timeoutMs: 1_000,
-    onFailure: { kind: 'closed' },
-    key: '',
-    dependencies: [],
-    incarnation: 0,
-    quarantined: false,
-    ...changes,
-  }
-}
-
 /** A generation without routes. */
 export function generationPlan(
   bundles: readonly BundlePlan[],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FAULT_DEFAULTS } from '../../config/limits.ts'
 import type { FaultEvent } from '../../protocol/faults.ts'
-import type { InstancePlan } from '../../protocol/generation.ts'
+import { instancePlan } from '../../protocol/test-plans.ts'
 import { Sweeper } from '../sweeper.ts'
 import { VirtualClock } from '../testing/virtual-clock.ts'
 import { GuardBook, GuardState } from './guard.ts'
@@ -21,26 +21,7 @@ function book() {
   }
 }
 
-function plan(key: string, quarantined = false): InstancePlan {
-  return {
-    id: 0,
-    name: 'a',
-    plugin: 'a',
-    version: '1.0.0',
-    codeHash: '',
-    entryPoint: 'PluginMain',
-    config: {},
-    category: 'custom',
-    priority: 100,
-    permissions: [],
-    timeoutMs: 1_000,
-    onFailure: { kind: 'closed' },
-    key,
-    dependencies: [],
-    incarnation: 0,
-    quarantined,
-  }
-}
+const plan = (key: string, quarantined = false) => instancePlan({ name: 'a', plugin: 'a', key, quarantined })
 
 const FAILURE = { code: 'HOOK_THREW', message: 'oops', plugin: 'a', stack: null, frame: null } as const
 

@@ -1,21 +1,10 @@
 import type { RoutePlan } from '../../protocol/generation.ts'
+import { routePlan } from '../../protocol/test-plans.ts'
 
 /** A route as tests need it: everything defaulted but what the test is about. */
 export function route(name: string, rest: Partial<RoutePlan> = {}): RoutePlan {
-  return {
-    name,
-    hosts: [],
-    paths: ['/*'],
-    methods: [],
-    headers: {},
-    action: { kind: 'upstream', upstream: 'api', host: { kind: 'preserve' } },
-    stripPrefix: '',
-    rewrite: '',
-    allowInPath: [],
-    requestBodyBytesMax: 0,
-    chain: [],
-    ...rest,
-  }
+  const action = { kind: 'upstream', upstream: 'api', host: { kind: 'preserve' } } as const
+  return routePlan({ name, action, ...rest })
 }
 
 export function redirect(location: string, paths: readonly string[] = ['/*']): RoutePlan {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { machineClock } from '../../base/node-clock.ts'
-import { instancePlan, recordingLog } from '../test-support.ts'
+import { instancePlan } from '../../protocol/test-plans.ts'
+import { recordingLog } from '../test-support.ts'
 import { SinkClient } from './sink-client.ts'
 
 test('SinkClient ends by the time that it is given, whatever is not written by then', async () => {

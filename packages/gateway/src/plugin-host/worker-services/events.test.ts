@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
+import { instancePlan } from '../../protocol/test-plans.ts'
 import { logLooseFailure } from '../loose-failure.ts'
-import { instancePlan, recordingLog } from '../test-support.ts'
+import { recordingLog } from '../test-support.ts'
 import { EventBus, EventUser } from './events.ts'
 
 function bench() {
