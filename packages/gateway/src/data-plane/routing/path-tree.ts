@@ -104,35 +104,33 @@ class Node<Bound> {
 /** The leaves of one path: told apart by method, then by headers. */
 class LeafGroup<Bound> {
   readonly #leaves: Leaf<Bound>[] = []
-  /** Per method, every leaf that takes it, in the order of trial; null while all leaves take every method. */
+  /** Per method the leaves that name it, in the order of trial; null while all leaves take every method. */
   #byMethod: Map<string, Leaf<Bound>[]> | null = null
-  #anyMethod: Leaf<Bound>[] = []
+  /** HEAD is answered by a GET route too (RFC 9110, 9.3.2), after routes that name it. */
+  readonly #impliedHead: Leaf<Bound>[] = []
+  /** Those that take every method: tried last. */
+  readonly #anyMethod: Leaf<Bound>[] = []
 
   add(leaf: Leaf<Bound>): void {
     this.#leaves.push(leaf)
-    this.#anyMethod = this.#leaves.filter((known) => known.methods.length === 0).sort(byHeaders)
-    const named = new Set(this.#leaves.flatMap((known) => known.methods))
-    if (named.size === 0) return
-    // A GET route answers HEAD (RFC 9110, 9.3.2), after routes that name HEAD.
-    if (named.has('GET')) named.add('HEAD')
-    this.#byMethod = new Map(Array.from(named, (method) => [method, this.#inOrder(method)]))
-  }
-
-  #inOrder(method: string): Leaf<Bound>[] {
-    const naming = this.#leaves.filter((leaf) => leaf.methods.includes(method)).sort(byHeaders)
-    const impliedHead = this.#leaves.filter(
-      (leaf) => method === 'HEAD' && leaf.methods.includes('GET') && !leaf.methods.includes('HEAD'),
-    )
-    return [...naming, ...impliedHead.sort(byHeaders), ...this.#anyMethod]
+    if (leaf.methods.length === 0) insert(leaf, this.#anyMethod)
+    for (const method of new Set(leaf.methods)) {
+      this.#byMethod ??= new Map()
+      const naming = this.#byMethod.get(method)
+      if (naming === undefined) this.#byMethod.set(method, [leaf])
+      else insert(leaf, naming)
+    }
+    if (leaf.methods.includes('GET') && !leaf.methods.includes('HEAD')) insert(leaf, this.#impliedHead)
   }
 
   select(method: string, fields: FieldReader): Leaf<Bound> | null {
-    const leaves = this.#byMethod?.get(method) ?? this.#anyMethod
-    for (let index = 0; index < leaves.length; index++) {
-      const leaf = leaves[index]
-      if (leaf !== undefined && headersMatch(leaf.headers, fields)) return leaf
+    let found: Leaf<Bound> | null = null
+    if (this.#byMethod !== null) {
+      const naming = this.#byMethod.get(method)
+      if (naming !== undefined) found = firstOf(naming, fields)
+      if (found === null && method === 'HEAD') found = firstOf(this.#impliedHead, fields)
     }
-    return null
+    return found ?? firstOf(this.#anyMethod, fields)
   }
 
   collectMethods(fields: FieldReader, methods: Set<string>): void {
@@ -144,7 +142,28 @@ class LeafGroup<Bound> {
   }
 }
 
-/** More conditions first; of as many, more values before mere presence. Sorting keeps the order of configuration. */
+function firstOf<Bound>(leaves: readonly Leaf<Bound>[], fields: FieldReader): Leaf<Bound> | null {
+  for (let index = 0; index < leaves.length; index++) {
+    const leaf = leaves[index]
+    if (leaf !== undefined && headersMatch(leaf.headers, fields)) return leaf
+  }
+  return null
+}
+
+/** Behind all that `byHeaders` does not put after it. To sort the leaves for each one would take their square. */
+function insert<Bound>(leaf: Leaf<Bound>, leaves: Leaf<Bound>[]): void {
+  let start = 0
+  let end = leaves.length
+  while (start < end) {
+    const middle = (start + end) >>> 1
+    const known = leaves[middle]
+    if (known !== undefined && byHeaders(known, leaf) <= 0) start = middle + 1
+    else end = middle
+  }
+  leaves.splice(start, 0, leaf)
+}
+
+/** More conditions first; of as many, more values before mere presence. What is equal keeps the order of configuration. */
 function byHeaders<Bound>(one: Leaf<Bound>, other: Leaf<Bound>): number {
   const byCount = other.headers.length - one.headers.length
   return byCount !== 0 ? byCount : valueCount(other.headers) - valueCount(one.headers)
