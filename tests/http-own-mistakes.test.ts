@@ -77,6 +77,23 @@ test('a mistake when the client is gone costs nobody else anything', async (t) =
   await stillServes(served.bystander)
 })
 
+test('a mistake that is made again and again does not fill the log', async (t) => {
+  const served = await gatewayWith(t, echoOrOk)
+  breakMethod(t, 'onTunnelEnd')
+  for (let count = 0; count < 5; count++) {
+    const culprit = await TestConnection.open(t, served.port)
+    await culprit.write(UPGRADE)
+    assert.equal((await culprit.response()).status, 101)
+    culprit.socket.end()
+    await once(culprit.socket, 'close')
+  }
+  await waitFor(() => served.plane.counters().exchanges === 0, 'the exchanges to end')
+  assert.equal(mistakes(served), 1)
+  await served.plane.drain(0)
+  assert.equal(mistakes(served), 2)
+  assert.equal(served.logged.at(-1)?.fields.count, 4)
+})
+
 for (const name of ['onAcquired', 'onLost'] as const) {
   test(`a mistake in ${name}() of a leg costs nobody else anything`, async (t) => {
     const served = await gatewayWith(t, (connection) => {

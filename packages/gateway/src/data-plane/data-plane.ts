@@ -1,5 +1,5 @@
 import type { FinishRecord, Log } from '@cardea/sdk'
-import { type ErrorCode, type GatewayError, isInstance, messageOf, stackOf } from '../base/errors.ts'
+import type { ErrorCode, GatewayError } from '../base/errors.ts'
 import { ListenError } from '../base/listen-error.ts'
 import type { Steps } from '../base/steps.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
@@ -25,6 +25,7 @@ import type { ConnectionHost, StartedByConnection } from './http1/connection-hos
 import { refusalText } from './http1/refusal.ts'
 import type { RequestHead } from './http1/request-head.ts'
 import { LiveGenerations } from './live-generations.ts'
+import { MistakeLog } from './mistake-log.ts'
 import { RareLines } from './rare-lines.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { RequestIds } from './request-ids.ts'
@@ -75,13 +76,13 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   pendingRequests = 0
   tracing = false
   readonly #options: DataPlaneOptions
-  readonly #log: Log
   readonly #ids: RequestIds
   readonly #registry: UpstreamRegistry
   readonly #guards: GuardBook
   readonly #admission: ClientAdmission
   readonly #refusals: RefusalLog
   readonly #faults: RareLines<Fault>
+  readonly #mistakes: MistakeLog
   /** By `host:port`. */
   readonly #handles = new Map<string, ListenHandle>()
   readonly #trust: { blocks: AddressBlocks }
@@ -99,10 +100,10 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     const writes = new TurnWrites(systemClock)
     this.sweeper.add(writes)
     this.wireOptions = { relayBufferBytes: settings.limits.relayBufferBytes, writes }
-    this.#log = log
     this.#ids = new RequestIds(workerNumber)
     this.#admission = new ClientAdmission(log, systemClock, openFilesMax)
     this.#refusals = new RefusalLog(log, this.sweeper)
+    this.#mistakes = new MistakeLog(log, this.sweeper)
     this.#faults = new RareLines(this.sweeper, ({ message, ...fault }, count) => {
       log.warn(message, { ...fault, count })
     })
@@ -270,11 +271,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
   }
 
   onInternalError(error: unknown): void {
-    const stack = isInstance(error, Error) ? stackOf(error) : messageOf(error)
-    this.#log.error('An invariant of the gateway did not hold; please report it', {
-      code: 'INTERNAL_ERROR',
-      stack,
-    })
+    this.#mistakes.note(error)
   }
 
   onExchangeEnded(): void {
@@ -327,6 +324,7 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.#guards.report()
     this.#refusals.report()
     this.#faults.report()
+    this.#mistakes.report()
     this.sweeper.stop()
     return { cutExchanges }
   }
