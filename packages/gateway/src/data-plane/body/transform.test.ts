@@ -324,6 +324,31 @@ test('a transform that does not settle in timeout_ms fails', async (t) => {
   assert.equal(logs[0]?.fields.code, 'HOOK_TIMEOUT')
 })
 
+for (const [how, settle] of [
+  ['rejects', ({ reject }) => reject(new Error('too late'))],
+  ['resolves with what is no chunk', ({ resolve }) => resolve('no bytes' as never)],
+] satisfies [string, (late: PromiseWithResolvers<Uint8Array>) => void][]) {
+  test(`a transform that ${how} after its timeout has failed once`, async (t) => {
+    const late = Promise.withResolvers<Uint8Array>()
+    const { open, clock, logs, plane } = exchangeBench(t, {
+      chain: [{ ...onRequest(() => late.promise), plan: { timeoutMs: 300 } }],
+    })
+    const { response } = open({ method: 'POST', target: '/', body: 'x' })
+    await clock.advance(400)
+    assert.equal((await response.head).status, 503)
+    settle(late)
+    await clock.advance(1_100)
+    assert.deepEqual(
+      logs.map(({ fields }) => fields.code),
+      ['HOOK_TIMEOUT'],
+    )
+    assert.deepEqual(
+      plane.faults.map((fault) => fault.kind === 'failures' && fault.count),
+      [1],
+    )
+  })
+}
+
 test('small pieces pass at once, in both directions', async (t) => {
   for (const way of [(transform: BodyTransform) => transform, slowly]) {
     const { open, clock, plane } = exchangeBench(t, {

@@ -73,22 +73,30 @@ export class TransformStage implements Stage, Swept {
       this.#giveUp = reject
       promise.then(checked).then(
         (made) => {
-          this.#sweeper.remove(this)
-          resolve(made)
+          if (this.#settle() !== null) resolve(made)
         },
-        (thrown: unknown) => {
-          this.#sweeper.remove(this)
-          reject(this.#failed(thrown))
-        },
+        (thrown: unknown) => this.#reject(thrown),
       )
     })
   }
 
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs) return
-    this.#sweeper.remove(this)
     const { timeoutMs } = this.#context.entry.plan
-    this.#giveUp?.(this.#failed(new HookTimeout(this.#pair === null ? 'A transform' : 'A stream', timeoutMs)))
+    this.#reject(new HookTimeout(this.#pair === null ? 'A transform' : 'A stream', timeoutMs))
+  }
+
+  /** Returns what gives up the wait, null when it is over: what was given up settles later, and has failed already. */
+  #settle(): ((error: TransformError) => void) | null {
+    const giveUp = this.#giveUp
+    this.#giveUp = null
+    this.#sweeper.remove(this)
+    return giveUp
+  }
+
+  #reject(thrown: unknown): void {
+    const giveUp = this.#settle()
+    if (giveUp !== null) giveUp(this.#failed(thrown))
   }
 
   get calledPlan(): InstancePlan {
@@ -102,8 +110,7 @@ export class TransformStage implements Stage, Swept {
 
   /** What it waits for may never settle. */
   fail(error: GatewayError): void {
-    this.#sweeper.remove(this)
-    this.#giveUp?.(this.#failed(error))
+    this.#reject(error)
   }
 
   /** As `HookWait.holdIf`. */
