@@ -28,13 +28,13 @@ export const CHANGE_ERRORS = {
     'never',
     'That generation is not kept',
     'There never was one of that number, or it is older than what `changes.generations_max` and `changes.plugin_versions_max` keep. Of a change: its config was to run instead of a rejected file, and somebody deleted it.',
-    '`cardea history` lists those that can be brought back; `cardea release config` lets the file run again.',
+    'The message names the nearest that can be brought back, `cardea history` lists all; `cardea release config` lets the file run again.',
   ),
   ROLLBACK_EXHAUSTED: gateway(
     0,
     'never',
     'No generation is left to roll back to',
-    '`cardea rollback` without a number passes over generations that are the same as what serves, that were gone back from, or that run code which failed, and no other one is kept.',
+    '`cardea rollback` without a number passes over generations that are the same as what serves, that were gone back from, that run code which failed, or that need a plugin version that is not kept any more, and there is no other one.',
     'Mend the files and save them. `cardea history` lists the generations, and `cardea rollback NUMBER` brings one back all the same.',
   ),
   PLUGIN_VERSION_UNKNOWN: gateway(

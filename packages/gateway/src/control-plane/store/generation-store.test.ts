@@ -240,6 +240,35 @@ describe('GenerationStore.find()', () => {
     assert.equal((await env.store.find(2)).number, 2)
   })
 
+  test('passes over generations whose plugin versions are pruned, and names them and the nearest whole ones when asked for one', async () => {
+    await using env = await withStore()
+    const pruned = pluginFor('auth', '1.1.0')
+    await decide(env.store, generationOf(1))
+    await decide(env.store, generationOf(2, [pruned, pluginFor('other')]))
+    await decide(env.store, generationOf(3, [], { text: 'routes: [] # 3\n' }))
+    await decide(env.store, generationOf(4, [pruned]))
+    await decide(env.store, generationOf(5, [pluginFor('auth', '1.2.0')]))
+    await env.store.prune({ generationsMax: 100, pluginVersionsMax: 0 }, new Set())
+    assert.equal((await env.store.find(null)).number, 3)
+    const version = `plugin "auth", 1.1.0 (${pruned.plugin.contentHash.slice(0, 8)})`
+    const refused = async (number: number, message: string): Promise<void> =>
+      assert.rejects(env.store.find(number), (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'GENERATION_UNKNOWN')
+        assert.ok(error.message.startsWith(message), error.message)
+        return true
+      })
+    await refused(
+      4,
+      `Cannot bring back generation 4: its version of ${version}, is not kept any more. ` +
+        'The nearest that can be brought back is 3; ',
+    )
+    await refused(2, `Cannot bring back generation 2: its versions of ${version}, plugin "other", 1.0.0 (`)
+    await assert.rejects(env.store.find(2), {
+      message: /\), are not kept any more\. The nearest that can be brought back are 1 and 3; /,
+    })
+    await refused(99, 'Generation 99 is not kept. The nearest that can be brought back is 3; ')
+  })
+
   test('rejects with STORE_DAMAGED where the record is damaged', async () => {
     await using env = await withStore()
     for (const number of [1, 2]) await decide(env.store, generationOf(number))

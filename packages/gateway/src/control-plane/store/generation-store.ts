@@ -1,10 +1,18 @@
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { GatewayError, messageOf } from '../../base/errors.ts'
+import { someOf } from '../../base/some-of.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import { BlobStore } from './blobs.ts'
-import { Catalog, chooseVersion, damageOf, type KnownVersion, noVersionBefore } from './catalog.ts'
+import {
+  Catalog,
+  chooseVersion,
+  damageOf,
+  type KnownVersion,
+  noVersionBefore,
+  versionLabel,
+} from './catalog.ts'
 import { makeFolder, syncFolder } from './durable-file.ts'
 import { OutlineFile } from './outline-file.ts'
 import { type KeepLimits, planPruning } from './pruning.ts'
@@ -21,6 +29,7 @@ import type {
 import { generationBefore } from './way-back.ts'
 
 const DELETIONS_AT_ONCE_MAX = 64
+const VERSIONS_TOLD_MAX = 3
 
 /**
  * What outlives the gateway's processes, in `.cardea/`: every generation with its config and its plugins' code.
@@ -143,17 +152,11 @@ export class GenerationStore {
   async find(number: number | null): Promise<StoredGeneration> {
     const wanted = number ?? (await this.#before())
     const record = await this.get(wanted)
-    const wayOut = '`cardea history` lists those that can be brought back.'
-    if (record === null) {
-      throw new GatewayError('GENERATION_UNKNOWN', `Generation ${wanted} is not kept. ${wayOut}`)
-    }
-    const gone = record.plugins.find((plugin) => !this.#isStored(plugin))
-    if (gone === undefined) return record
-    const reason = `its version of plugin "${gone.name}", ${gone.version}, is not kept any more`
-    throw new GatewayError(
-      'GENERATION_UNKNOWN',
-      `Cannot bring back generation ${wanted}: ${reason}. ${wayOut}`,
-    )
+    const gone = record?.plugins.filter((plugin) => !this.#isStored(plugin)) ?? []
+    if (record !== null && gone.length === 0) return record
+    const why = record === null ? `Generation ${wanted} is not kept` : notWhole(wanted, gone)
+    const nearest = wayOutOf(await this.#wholeNear(wanted))
+    throw new GatewayError('GENERATION_UNKNOWN', `${why}. ${nearest}`)
   }
 
   /** Newest first. */
@@ -297,15 +300,28 @@ export class GenerationStore {
     const before = generationBefore(live, {
       numbers,
       get: (number) => records.get(number),
+      isWhole: (record) => this.#isWhole(record),
       failed: (plugin) => catalog.failed(plugin),
     })
     if (before !== null) return before
-    const reason = 'each one before it is the same, was gone back from already, or runs code that failed'
+    const reason =
+      'each one before it is the same, was gone back from already, runs code that failed, or is not whole any more'
     const wayOut = '"cardea history" lists them, and "cardea rollback NUMBER" brings one back all the same.'
     throw new GatewayError(
       'ROLLBACK_EXHAUSTED',
       `There is nothing left to roll back to from generation ${live.number}: ${reason}. ${wayOut}`,
     )
+  }
+
+  /** The nearest before and after that number that can be brought back. */
+  async #wholeNear(number: number): Promise<readonly number[]> {
+    const { records } = await this.#read()
+    const whole = records.filter((record) => record.number !== this.#latest?.number && this.#isWhole(record))
+    const near = [
+      whole.findLast((record) => record.number < number),
+      whole.find((record) => record.number > number),
+    ]
+    return near.flatMap((record) => record?.number ?? [])
   }
 
   #isStored(plugin: StoredPlugin): boolean {
@@ -325,6 +341,21 @@ export class GenerationStore {
 
 function hashesOf({ config, plugins }: StoredGeneration): readonly string[] {
   return [...blobsOfConfig(config), ...plugins.flatMap(blobsOfPlugin)]
+}
+
+function notWhole(number: number, gone: readonly StoredPlugin[]): string {
+  const versions = gone.map((plugin) => `plugin "${plugin.name}", ${versionLabel(plugin)}`)
+  const which = gone.length === 1 ? 'its version' : 'its versions'
+  const are = gone.length === 1 ? 'is' : 'are'
+  const what = `${which} of ${someOf(versions, VERSIONS_TOLD_MAX)}, ${are} not kept any more`
+  return `Cannot bring back generation ${number}: ${what}`
+}
+
+/** @param near what can be brought back instead */
+function wayOutOf(near: readonly number[]): string {
+  if (near.length === 0) return 'There is no other one that can be brought back.'
+  const nearest = near.length === 1 ? `is ${near[0]}` : `are ${near.join(' and ')}`
+  return `The nearest that can be brought back ${nearest}; \`cardea history\` lists all.`
 }
 
 async function inGroups<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {

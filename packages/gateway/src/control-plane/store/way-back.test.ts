@@ -18,17 +18,19 @@ const saved = (number: number, plugin: Plugin, rest: Rest = {}): StoredGeneratio
 const back = (number: number, plugin: Plugin, generation: number, rest: Rest = {}): StoredGeneration =>
   saved(number, plugin, { cause: { kind: 'rollback', generation }, ...rest })
 
-/** What a rollback of the last of them goes to. `unreadable`: kept all the same. */
+/** What a rollback of the last of them goes to. `unreadable`: kept all the same. `pruned`: versions that are not. */
 function before(
   generations: readonly StoredGeneration[],
   failed: readonly Plugin[] = [],
   unreadable: readonly number[] = [],
+  pruned: readonly Plugin[] = [],
 ): number | null {
   const records = new Map(generations.map((record) => [record.number, record]))
   const live = generations.at(-1) ?? assert.fail('none')
   return generationBefore(live, {
     numbers: [...records.keys(), ...unreadable].toSorted((a, b) => a - b),
     get: (number) => records.get(number),
+    isWhole: ({ plugins }) => !pruned.some(({ plugin }) => plugins.includes(plugin)),
     failed: (name) => new Set(name === 'hello' ? failed.map(({ plugin }) => plugin.contentHash) : []),
   })
 }
@@ -108,4 +110,11 @@ test('generationBefore() goes on from what a rollback went back to, however many
 test('generationBefore() passes over what the generation held back that was gone back to', () => {
   const history = [saved(1, D), saved(2, B), saved(3, A, rejecting(B)), saved(4, C)]
   assert.equal(before([...history, back(5, A, 3)]), 1)
+})
+
+test('generationBefore() passes over what is not whole any more', () => {
+  const three = [saved(1, A), saved(2, B), saved(3, C)]
+  assert.equal(before(three, [], [], [B]), 1)
+  assert.equal(before(three, [], [], [A, B]), null)
+  assert.equal(before([...three, back(4, B, 2), saved(5, D)], [], [], [B]), 1)
 })

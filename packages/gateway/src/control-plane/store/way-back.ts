@@ -10,6 +10,8 @@ export interface KeptGenerations {
   /** Ascending; also of those that cannot be read. */
   readonly numbers: readonly number[]
   get(number: number): StoredGeneration | undefined
+  /** All that it is made of is kept. */
+  isWhole(record: StoredGeneration): boolean
   /** Content hashes of the versions of a plugin that failed at run time. */
   failed(plugin: string): ReadonlySet<string>
 }
@@ -21,7 +23,8 @@ export function generationBefore(live: StoredGeneration, kept: KeptGenerations):
   const holding = [live, kept.get(origin(live, kept)) ?? live]
   while (next !== null) {
     const record = kept.get(next)
-    if (record === undefined || isWayBack(record, live, holding, kept)) return next
+    if (record === undefined) return next
+    if (kept.isWhole(record) && isWayBack(record, live, holding, kept)) return next
     next = numberBefore(record, kept)
   }
   return null
