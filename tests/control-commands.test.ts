@@ -236,6 +236,25 @@ test('a route that would lose its security plugin is held until approve', async 
   assert.equal(newest?.cause.kind, 'approve')
 })
 
+test('a rollback that had to be approved tells what it holds back, as any other does', async (t) => {
+  const gateway = await start(t)
+  await gateway.dir.write({
+    'plugins/greeter/plugin.json': { name: 'greeter', version: '1.0.0', category: 'security' },
+  })
+  await waitFor(async () => (await gateway.json<GatewayStatus>('status')).generation === 2, 'a guard')
+  const told = /^ {2}What differs on disk is held until it changes: greeter; "cardea release" lets it in/m
+  const held = await gateway.cardea('rollback', '1')
+  assert.match(held.stderr, /^The change is held: generation 2 serves on$/m)
+  assert.doesNotMatch(held.stderr, told)
+  const approved = await gateway.cardea('approve')
+  assert.match(approved.stdout, /^ {2}cause {5}approve: rollback to generation 1, by /m)
+  assert.match(approved.stdout, told)
+  assert.match(
+    (await gateway.cardea('history')).stdout,
+    /^ {2}3 +live .* approve: rollback to generation 1 /m,
+  )
+})
+
 test('a command waits for a supervisor that was killed, and a gateway that ended leaves no socket', async (t) => {
   const gateway = await start(t)
   const [supervisor] = gateway.pids('cardea: supervisor')

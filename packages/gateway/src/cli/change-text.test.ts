@@ -206,6 +206,22 @@ test('changeText() tells those who went back how to go forward', () => {
   assert.match(after({ kind: 'quarantine', plugin: 'auth' }) ?? '', /"cardea plugin reload auth"/)
 })
 
+test('changeText() tells the same of what had to be approved', () => {
+  for (const of of [
+    { kind: 'rollback', generation: 12 },
+    { kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' },
+    { kind: 'disable', plugin: 'auth' },
+  ] as const) {
+    const lastOf = (cause: ChangeCause) =>
+      text(report({ cause, heldBack: ['auth'] }))
+        .split('\n')
+        .at(-2)
+    assert.equal(lastOf({ kind: 'approve', of }), lastOf(of))
+    const held = heldReport({ cause: { kind: 'approve', of } })
+    assert.match(text(held), /If not: nothing is to be done\./)
+  }
+})
+
 test('changeText() says nothing of what is held where nothing on disk differs', () => {
   for (const cause of [
     { kind: 'rollback', generation: 12 },
@@ -256,6 +272,7 @@ test('causeText() has words for every cause', () => {
     [{ kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' }, 'rollback of auth to 1.0.0'],
     [{ kind: 'enable', plugin: 'auth' }, 'enable auth'],
     [{ kind: 'approve' }, 'approve'],
+    [{ kind: 'approve', of: { kind: 'rollback', generation: 12 } }, 'approve: rollback to generation 12'],
     [{ kind: 'release', unit: null }, 'release'],
     [{ kind: 'release', unit: 'config' }, 'release config'],
     [

@@ -1,13 +1,14 @@
 import { NAMES_SHOWN_MAX, someOf } from '../base/some-of.ts'
 import { printable, shortPath } from '../config/render-problems.ts'
-import type {
-  ChangeCause,
-  ChangeProblem,
-  ChangeReport,
-  ChangeWait,
-  HeldLoss,
-  LostPlugin,
-  PinStatus,
+import {
+  type ChangeCause,
+  type ChangeProblem,
+  type ChangeReport,
+  type ChangeWait,
+  firstCause,
+  type HeldLoss,
+  type LostPlugin,
+  type PinStatus,
 } from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
 import { agoText, callsOf, countText, millisecondsText, type Paint, printableLines } from './text.ts'
@@ -57,7 +58,7 @@ export function causeText(cause: ChangeCause, directory: string): string {
     case 'reload':
       return `${cause.kind} ${cause.plugin}`
     case 'approve':
-      return 'approve'
+      return cause.of === undefined ? 'approve' : `approve: ${causeText(cause.of, directory)}`
     case 'release':
       return cause.unit === null ? 'release' : `release ${cause.unit}`
     case 'probation':
@@ -195,7 +196,7 @@ function heldLines({ held, heldId, cause }: ChangeReport): string[] {
   return [
     ...lines,
     ...wayOutLines(losses, approve),
-    COMMANDS.has(cause.kind)
+    COMMANDS.has(firstCause(cause).kind)
       ? '  If not: nothing is to be done.'
       : '  If not: mend the files; nothing else is needed.',
   ]
@@ -219,8 +220,9 @@ function wayOutLines(losses: readonly LostPlugin[], approve: string): string[] {
 }
 
 /** What somebody who went back should know. */
-function afterwards({ outcome, cause, heldBack = [] }: ChangeReport): string[] {
+function afterwards({ outcome, heldBack = [], ...report }: ChangeReport): string[] {
   if (outcome !== 'committed') return []
+  const cause = firstCause(report.cause)
   switch (cause.kind) {
     case 'rollback':
       if (heldBack.length === 0) return []

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { GatewayError } from '../base/errors.ts'
-import type { ChangeReport, HeldLoss } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { Pending } from './pending-changes.ts'
 
@@ -41,6 +41,11 @@ export function approvedOf(held: readonly Pending[], heldId: string | undefined)
     `Cannot approve ${heldId}: what is held now is ${others}. Look at it with "cardea status"; ` +
       `if it is meant, run "cardea approve ${newest.report.heldId}".`,
   )
+}
+
+/** Why a change that had this cause is made then. */
+export function approvalOf(cause: ChangeCause): ChangeCause {
+  return cause.kind === 'approve' ? cause : { kind: 'approve', of: cause }
 }
 
 function lossesText({ held }: ChangeReport): string {

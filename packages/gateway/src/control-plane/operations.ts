@@ -1,7 +1,7 @@
 import { GatewayError } from '../base/errors.ts'
 import { nearestOf } from '../config/nearest.ts'
 import type { ChangeCause, ChangeReport, ConfigDiff, ControlCommand } from '../protocol/control.ts'
-import { approvedOf } from './approval.ts'
+import { approvalOf, approvedOf } from './approval.ts'
 import type { ChangeRequest } from './change.ts'
 import type { ChangeEngine } from './change-engine.ts'
 import type { OverlayEdit } from './gather.ts'
@@ -87,7 +87,7 @@ export class Operations {
     const { request, report } = approvedOf(engine.held, heldId)
     return engine.requestAndWait({
       ...request,
-      cause: { kind: 'approve' },
+      cause: approvalOf(request.cause),
       ...asker,
       firstSignAt: performance.now(),
       approved: report.held,

@@ -57,8 +57,11 @@ export interface ControlResults {
   readonly watch: null
 }
 
-/** Why a change was tried. */
-export type ChangeCause =
+/** Why a change was tried. `of`: what led to that which was approved. Records of an older version do not say. */
+export type ChangeCause = FirstCause | { readonly kind: 'approve'; readonly of?: FirstCause }
+
+/** What leads to a change that may be held. */
+export type FirstCause =
   | { readonly kind: 'start' }
   /** A supervisor that was started anew looks at the files. */
   | { readonly kind: 'recovery' }
@@ -66,14 +69,23 @@ export type ChangeCause =
   | { readonly kind: 'rollback'; readonly generation: number }
   | { readonly kind: 'plugin-rollback'; readonly plugin: string; readonly version: string }
   | { readonly kind: 'enable' | 'disable' | 'reload'; readonly plugin: string }
-  | { readonly kind: 'approve' }
   | { readonly kind: 'release'; readonly unit: string | null }
-  /** A new version failed at run time and was taken back. */
-  | { readonly kind: 'probation'; readonly plugin: string; readonly version: string }
+  /** A new version failed at run time and was taken back. `failed`: its content hash. Records of an older version do not say. */
+  | {
+      readonly kind: 'probation'
+      readonly plugin: string
+      readonly version: string
+      readonly failed?: string
+    }
   /** Its breaker opened: made anew. */
   | { readonly kind: 'restart'; readonly plugin: string }
   /** Records of an older version do not say what it did. */
   | { readonly kind: 'quarantine'; readonly plugin: string; readonly harm?: HarmKind }
+
+/** What led to a change, whether somebody had to approve it or not. */
+export function firstCause(cause: ChangeCause): ChangeCause {
+  return cause.kind === 'approve' ? (cause.of ?? cause) : cause
+}
 
 /** What became of one change, as the log line, the history and the command line show it. */
 export interface ChangeReport {

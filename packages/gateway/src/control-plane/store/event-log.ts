@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { messageOf } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import { EVENT_LOG_LIMITS } from '../../config/limits.ts'
-import type { ChangeReport, ControlEvent } from '../../protocol/control.ts'
+import { type ChangeCause, type ChangeReport, type ControlEvent, firstCause } from '../../protocol/control.ts'
 import type { FaultEvent } from '../../protocol/faults.ts'
 
 const NAME = 'events.jsonl'
@@ -203,7 +203,7 @@ function shortened(report: ChangeReport): ChangeReport {
   const { cause } = report
   return {
     ...report,
-    cause: cause.kind === 'files' ? { kind: 'files', files: few(cause.files).map(cut) } : cause,
+    cause: shortenedCause(cause),
     changes: few(report.changes).map(cut),
     started: few(report.started).map(cut),
     carried: typeof report.carried === 'number' ? report.carried : report.carried.length,
@@ -218,6 +218,13 @@ function shortened(report: ChangeReport): ChangeReport {
     notices: few(report.notices).map(cut),
     heldBack: few(report.heldBack ?? []),
   }
+}
+
+function shortenedCause(cause: ChangeCause): ChangeCause {
+  const first = firstCause(cause)
+  if (first.kind !== 'files') return cause
+  const files = { ...first, files: few(first.files).map(cut) }
+  return cause.kind === 'approve' ? { ...cause, of: files } : files
 }
 
 function shortenedFault(fault: FaultEvent): FaultEvent {
