@@ -204,7 +204,7 @@ export class FaultPolicy {
     this.#decided(plugin, text)
     const { engine, store } = this.#options
     await engine.request({
-      ...gatewayRequest({ kind: 'probation', plugin, version: nameOf(to) }),
+      ...gatewayRequest({ kind: 'probation', plugin, version: nameOf(to), failed: from.contentHash }),
       base: 'live',
       edit: (overlay, disk) =>
         this.#isLive(key) ? editTakeBack(to, store.latest())(overlay, disk) : overlay,

@@ -1,5 +1,10 @@
 import { GatewayError } from '../../base/errors.ts'
-import type { GenerationRange, HistoryEntry, PluginVersion } from '../../protocol/control.ts'
+import {
+  firstCause,
+  type GenerationRange,
+  type HistoryEntry,
+  type PluginVersion,
+} from '../../protocol/control.ts'
 import type { RecordRead, RecordStore } from './records.ts'
 import type { StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
 
@@ -103,11 +108,16 @@ export class Catalog {
   failed(name: string): ReadonlySet<string> {
     const failed = new Set<string>()
     let before: string | undefined
-    for (const { cause, plugins, controls } of this.#records.values()) {
+    for (const { cause: asRecorded, plugins, controls } of this.#records.values()) {
+      const cause = firstCause(asRecorded)
       const plugin = plugins.find((one) => one.name === name)
       const runs = plugin?.contentHash
       if ('plugin' in cause && cause.plugin === name) {
-        if (cause.kind === 'probation' && before !== undefined) failed.add(before)
+        if (cause.kind === 'probation') {
+          // The generation before that may have been pruned: what is before it here need not be what failed.
+          const taken = cause.failed ?? before
+          if (taken !== undefined) failed.add(taken)
+        }
         if ((cause.kind === 'reload' || cause.kind === 'enable') && runs !== undefined) failed.delete(runs)
       }
       const isQuarantined = controls.quarantined.some(

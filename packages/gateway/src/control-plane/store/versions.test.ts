@@ -117,6 +117,33 @@ describe('GenerationStore.soundVersion()', () => {
     assert.equal(await store.soundVersion('other', NO_CODE), null)
   })
 
+  test('lays a failure to no other version where the generation that failed is pruned', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, , three] = await decideVersions(store, '1.0.0', '1.0.0', '2.0.0')
+    assert.ok(one && three)
+    const { contentHash: failed } = three.plugin
+    await decide(store, one, { cause: { ...cause('probation'), failed } })
+    await decide(store, pluginFor('auth', '3.0.0'))
+    // Streams run on the first one.
+    await store.prune({ generationsMax: 2, pluginVersionsMax: 10 }, new Set([1]))
+    assert.deepEqual(store.numbers(), [1, 4, 5])
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+  })
+
+  test('takes an approved command for that command', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
+    assert.ok(one && two)
+    await decide(store, one, { cause: { kind: 'approve', of: cause('probation') } })
+    await decide(store, pluginFor('auth', '3.0.0'))
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+    await decide(store, two, { cause: { kind: 'approve', of: cause('enable') } })
+    await decide(store, one)
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
+  })
+
   test('is one that was taken back once somebody has asked for it again', async () => {
     await using dir = await withTempDir()
     const store = await GenerationStore.open(join(dir.path, '.cardea'))
