@@ -138,7 +138,7 @@ describe('GenerationStore.soundVersion()', () => {
     assert.ok(one && two)
     await decide(store, one, { cause: { kind: 'approve', of: cause('probation') } })
     await decide(store, pluginFor('auth', '3.0.0'))
-    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+    assert.equal(await store.soundVersion('auth', new Set([one.plugin.codeHash])), null)
     await decide(store, two, { cause: { kind: 'approve', of: cause('enable') } })
     await decide(store, one)
     assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
