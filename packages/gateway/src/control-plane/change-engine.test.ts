@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { ChangeEngine } from './change-engine.ts'
+import { after, test } from 'node:test'
+import { stopBuildService } from './build.ts'
+import { ChangeEngine, type EngineOptions } from './change-engine.ts'
+import { gatewayRequest } from './change-queue.ts'
+import { PluginLifecycle } from './lifecycle.ts'
+import { folderOf } from './test-support.ts'
+import { workshopIn } from './test-workshop.ts'
+
+after(stopBuildService)
 
 test('requestAndWait() begins nothing for somebody who has left before', async () => {
   // Whatever it would touch is not there.
@@ -13,4 +20,36 @@ test('requestAndWait() begins nothing for somebody who has left before', async (
   } as const
   await assert.rejects(engine.requestAndWait(request), { code: 'CONTROL_LOST' })
   assert.equal(engine.isChanging, false)
+})
+
+test('a change that is committed stays so, and the next one is made, whoever throws when they are told', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+  })
+  const said: string[] = []
+  const workshop = await workshopIn(root, said)
+  const throws = (): never => {
+    throw new Error('Deaf')
+  }
+  const engine = new ChangeEngine({
+    workshop,
+    log: workshop.log,
+    hasFallback: true,
+    workers: {
+      generationsLive: 1,
+      stage: async () => undefined,
+      commit: async () => ({ swappedAt: [], failed: [] }),
+      discardUnfinished: () => undefined,
+    },
+    master: { stageListeners: async () => undefined, commit: async () => undefined },
+    onReport: throws,
+    onCommitted: throws,
+    findMoves: () => [],
+    newLifecycle: () => new PluginLifecycle(),
+  } as unknown as EngineOptions)
+  const report = await engine.request(gatewayRequest({ kind: 'start' }))
+  assert.deepEqual([report.outcome, report.generation, engine.live], ['committed', 1, 1])
+  assert.equal(said.filter((line) => line.endsWith('which stays as it is: Deaf')).length, 2)
+  const next = await engine.request(gatewayRequest({ kind: 'recovery' }))
+  assert.deepEqual([next.outcome, engine.isChanging], ['unchanged', false])
 })

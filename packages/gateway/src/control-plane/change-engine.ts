@@ -19,7 +19,7 @@ import type { Overlay, Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { isDecision, type Pending, PendingChanges } from './pending-changes.ts'
 import type { Former, Recollection } from './recollect.ts'
-import { reportOf } from './report.ts'
+import { reportOf, tell } from './report.ts'
 import { RetryTimer } from './retry-timer.ts'
 import { type Missing, type StandIn, StoodIn } from './stand-in.ts'
 import type { TrialRunner } from './trial-runner.ts'
@@ -254,7 +254,7 @@ export class ChangeEngine {
     if (isLive) this.#noteLive(request, report)
     else this.#noteFiles(request, report)
     const isMended = wasPending && this.pending === null
-    if (report.outcome !== 'unchanged' || isMended) this.#options.onReport(report)
+    if (report.outcome !== 'unchanged' || isMended) tell(this.#options, ({ onReport }) => onReport(report))
     const mayFallBack = this.#options.hasFallback || report.outcome === 'unchanged'
     if (this.live === 0 && mayFallBack) await this.#serveWhatThereIs(report)
     return report
@@ -362,14 +362,15 @@ export class ChangeEngine {
     return { reference, serve }
   }
 
-  #committed(reference: Reference): void {
+  #committed({ candidate, settings }: Reference): void {
     const previous = this.#isServing ? this.#reference : null
-    this.#reference = { ...reference, settings: { ...reference.settings, workers: this.#workerCount } }
+    const reference = { candidate, settings: { ...settings, workers: this.#workerCount } }
+    this.#reference = reference
     this.#former = null
     this.#adopted = null
     this.#isServing = true
-    this.#lifecycle = reference.candidate.lifecycle
-    this.#options.onCommitted(this.#reference, previous)
+    this.#lifecycle = candidate.lifecycle
+    tell(this.#options, ({ onCommitted }) => onCommitted(reference, previous))
   }
 
   #ground(): ChangeGround {

@@ -1,5 +1,6 @@
 import { relative } from 'node:path'
 import type { Log } from '@cardea/sdk'
+import { messageOf } from '../base/errors.ts'
 import { printable } from '../config/render-problems.ts'
 import type { ChangeCause, ChangeReport, HeldLoss } from '../protocol/control.ts'
 import { heldIdOf, lossText } from './approval.ts'
@@ -52,6 +53,19 @@ export function reportOf({ cause, who, live }: Base, result: Result): ChangeRepo
       }
     case 'failed':
       return { outcome: 'failed', generation: result.number, ...empty, problems: result.failed.problems }
+  }
+}
+
+/** What a change came to is a fact: that somebody cannot take the news makes it no other, and hinders no change after it. */
+export function tell<Told extends { readonly log: Pick<Log, 'error'> }>(
+  told: Told,
+  news: (told: Told) => void,
+): void {
+  try {
+    news(told)
+  } catch (thrown) {
+    const stack = thrown instanceof Error ? thrown.stack : undefined
+    told.log.error(`A mistake after a change, which stays as it is: ${messageOf(thrown)}`, { stack })
   }
 }
 
