@@ -248,6 +248,26 @@ test('fetching that takes too long is given up', async (t) => {
   assert.match(at.gateway.logs.map(({ message }) => message).join(), /it took longer than 2000 ms/)
 })
 
+test('the log says why the URL could not be asked', async (t) => {
+  await using at = await issuer(t)
+  const causes = [
+    new Error('connect ECONNREFUSED 127.0.0.1:443'),
+    Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' }),
+  ]
+  for (const cause of causes) {
+    at.answer = () => {
+      throw new TypeError('fetch failed', { cause })
+    }
+    await at.ask(await token(one))
+    await at.pass(1_000)
+  }
+  const reasons = at.gateway.logs.map(({ message }) => /jwks\.json: (.*);/.exec(message)?.[1])
+  assert.deepEqual(reasons, [
+    'fetch failed, connect ECONNREFUSED 127.0.0.1:443',
+    'fetch failed, ECONNREFUSED',
+  ])
+})
+
 test('the log names the URL without its query', async (t) => {
   await using at = await issuer(t)
   at.answer = () => new Response('', { status: 500 })

@@ -158,9 +158,8 @@ export class RemoteKeys implements KeySource {
       if (this.#host.signal.aborted) remote.triedAt = 0
       else {
         const { origin, pathname } = this.#url
-        const reason = error instanceof Error ? error.message : String(error)
         const kept = remote.set === null ? 'there are none yet' : 'those from before are used on'
-        this.#host.log.warn(`Cannot fetch the keys from ${origin}${pathname}: ${reason}; ${kept}`)
+        this.#host.log.warn(`Cannot fetch the keys from ${origin}${pathname}: ${reasonOf(error)}; ${kept}`)
       }
     }
   }
@@ -199,6 +198,16 @@ function newRemoteSet(): RemoteSet {
     pending: null,
     reading: null,
   }
+}
+
+/** Of a fetch that failed its cause: its own words, "fetch failed", say neither what happened nor what to mend. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { cause } = error
+  if (!(cause instanceof Error)) return error.message
+  // Where several addresses were tried, there is an error without words for all of them.
+  const code = 'code' in cause ? String(cause.code) : cause.name
+  return `${error.message}, ${cause.message === '' ? code : cause.message}`
 }
 
 async function textOf(response: Response): Promise<string> {
