@@ -84,6 +84,11 @@ test('two versions that block are not taken back to each other, but to the one t
   const history = await running.cardea('history')
   assert.match(history.stdout, /hello was quarantined: it blocked the event loop/)
   assert.match(history.stdout, /hello was taken back to 1\.0\.0 \([0-9a-f]{8}\): the new version failed/)
+  const { stdout } = await running.cardea('history', '--json')
+  const failed = [...stdout.matchAll(/"failed": ?"([0-9a-f]{8})[0-9a-f]+"/g)].map(([, hash]) => hash)
+  const blamed = taken.map((text) => /\(([0-9a-f]{8})\) is on probation/.exec(text)?.[1])
+  // Newest first; each take-back names the version that it is from, whatever pruning leaves of the generations between.
+  assert.deepEqual(failed.toReversed(), blamed)
   // Nor is one of them picked for somebody who names none.
   const refused = await running.cardea('plugin', 'rollback', 'hello')
   assert.match(
