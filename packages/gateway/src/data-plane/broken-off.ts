@@ -2,6 +2,7 @@ import type { GatewayError } from '../base/errors.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import { ChainRun } from './chain/chain-run.ts'
 import type { ChainUser } from './chain/exchange-view.ts'
+import { HookWait } from './chain/hook-wait.ts'
 import { PairTransform } from './chain/pair-transform.ts'
 import { TransformStage } from './chain/transform-stage.ts'
 import { Exchange } from './exchange.ts'
@@ -34,7 +35,7 @@ export class BrokenOff {
   readonly #caller: ChainRun | TransformStage | null
   readonly #connections: readonly (ClientConnection | UpstreamConnection)[]
   /** Hooks that a promise is waited for, of which the one may be that was ended. */
-  readonly #suspects: readonly (ChainRun | TransformStage)[]
+  readonly #suspects: readonly (HookWait | TransformStage)[]
 
   /** What `blame` returned. */
   readonly blamed: ReadonlySet<string>
@@ -82,9 +83,9 @@ function callerIn(stack: readonly StackEntry[]): ChainRun | TransformStage | nul
   return caller instanceof ChainRun || caller instanceof TransformStage ? caller : null
 }
 
-function suspectsOf(sweeper: Sweeper, blamed: ReadonlySet<string>): (ChainRun | TransformStage)[] {
+function suspectsOf(sweeper: Sweeper, blamed: ReadonlySet<string>): (HookWait | TransformStage)[] {
   const isBlamed = (key: string): boolean => blamed.has(key)
   return sweeper.all
-    .filter((swept) => swept instanceof ChainRun || swept instanceof TransformStage)
+    .filter((swept) => swept instanceof HookWait || swept instanceof TransformStage)
     .filter((waiting) => waiting.holdIf(isBlamed))
 }

@@ -94,7 +94,7 @@ export abstract class ExchangeEnd extends RequestSide {
     this.#abandonFlows()
     const target = this.leg?.target ?? this.#target
     this.dropLeg()
-    const record = this.meter?.record(this, target, this.run?.timings() ?? []) ?? null
+    const record = this.meter?.record(this, target, this.run?.entered.timings ?? []) ?? null
     if (record !== null && this.owner.tracing) this.owner.onTrace(record)
     if (this.run === null) this.onFinished()
     else this.run.finish(record)
@@ -158,7 +158,7 @@ export abstract class ExchangeEnd extends RequestSide {
 
   #finishAgain(): void {
     if (this.run === null) this.onFinished()
-    else this.run.finishAgain()
+    else this.run.runFinishes()
   }
 
   #reportAgain(): void {

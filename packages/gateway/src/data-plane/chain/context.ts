@@ -2,7 +2,8 @@ import type { Cloneable, Context, Log, RouteInfo, StreamPair } from '@cardea/sdk
 import { GatewayError } from '../../base/errors.ts'
 import { pluginAbortController } from '../../base/plugin-signal.ts'
 import type { ChainEntry } from './chain.ts'
-import { type ExchangeView, Phase, type SavedMessage } from './exchange-view.ts'
+import { EnteredPlugins } from './entered-plugins.ts'
+import { type ChainUser, type ExchangeView, Phase, type SavedMessage } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import { noteListenerFailure } from './hook-failure.ts'
 import { PairTransform } from './pair-transform.ts'
@@ -24,39 +25,8 @@ export class HookTimes {
   onResponseSkipped = false
 }
 
-/**
- * All that the contexts of an exchange hold of it, and until when. Ending it ends all of them at once: by then they are out of
- * the processor's caches, and going through them takes longer than making them.
- */
-export class Tenure {
-  #exchange: ExchangeView | null
-  /** Those whose plugins have asked for `signal`, or given streams. */
-  #signalled: HookContext[] | null = null
-
-  constructor(exchange: ExchangeView | null) {
-    this.#exchange = exchange
-  }
-
-  /** Null when it is over. */
-  get exchange(): ExchangeView | null {
-    return this.#exchange
-  }
-
-  addSignalled(context: HookContext): void {
-    this.#signalled ??= []
-    this.#signalled.push(context)
-  }
-
-  end(): void {
-    this.#exchange = null
-    for (const context of this.#signalled ?? NO_CONTEXTS) context.abort()
-    this.#signalled = null
-  }
-}
-
-const NO_CONTEXTS: readonly HookContext[] = []
 const NO_PAIRS: readonly PairTransform[] = []
-const OVER = new Tenure(null)
+const OVER = new EnteredPlugins(null)
 
 /**
  * One exchange as one plugin sees it. Made anew for each, never pooled, and revoked at its end: whatever a plugin keeps
@@ -75,22 +45,22 @@ export class HookContext implements Context {
   mayEditResponse = false
   /** The message before this plugin's hook changed it; null: it has not, or its failure is never passed over. */
   saved: SavedMessage | null = null
-  #tenure: Tenure
+  #entered: EnteredPlugins
   #request: RequestView | null = null
   #response: ResponseView | null = null
   #abort: AbortController | 'aborted' | null = null
   #pairs: PairTransform[] | null = null
   #own: unknown
 
-  constructor(tenure: Tenure, entry: ChainEntry, previous: HookContext | null) {
-    this.#tenure = tenure
+  constructor(entered: EnteredPlugins, entry: ChainEntry, previous: HookContext | null) {
+    this.#entered = entered
     this.entry = entry
     this.previous = previous
   }
 
   /** The exchange while the context is live; throws after that. */
   get exchange(): ExchangeView {
-    const { exchange } = this.#tenure
+    const { exchange } = this.#entered
     if (exchange === null) throw revoked(this.entry)
     return exchange
   }
@@ -141,7 +111,7 @@ export class HookContext implements Context {
     if (this.#abort === null || this.#abort === 'aborted') {
       const isLate = this.#abort !== null
       this.#abort = this.#newAbort(exchange)
-      this.#tenure.addSignalled(this)
+      this.#entered.addSignalled(this)
       if (isLate) this.#abort.abort()
     }
     return this.#abort.signal
@@ -183,6 +153,13 @@ export class HookContext implements Context {
     if (exchange.phase === phase) this.saved = exchange.save()
   }
 
+  /** A hook of its plugin has ended well: what it changed counts. */
+  keepEdits(exchange: ChainUser): void {
+    this.mayEditResponse = false
+    if (this.saved !== null) exchange.keep()
+    this.saved = null
+  }
+
   recordTransform(transformer: Transformer, decode: boolean): void {
     this.transforms ??= []
     this.transforms.push({ transformer, decode })
@@ -193,7 +170,7 @@ export class HookContext implements Context {
     const opened = new PairTransform(pair, this.entry.guard.mark)
     this.#pairs ??= []
     this.#pairs.push(opened)
-    this.#tenure.addSignalled(this)
+    this.#entered.addSignalled(this)
     return opened
   }
 
@@ -225,7 +202,7 @@ export class HookContext implements Context {
   }
 
   get revoked(): boolean {
-    return this.#tenure.exchange === null
+    return this.#entered.exchange === null
   }
 
   abort(): void {
@@ -239,7 +216,7 @@ export class HookContext implements Context {
    * the other's. The streams go with it: a body may be on its way through them. To be followed by `revoke` or `overtake`.
    */
   renewed(): HookContext {
-    const context = new HookContext(this.#tenure, this.entry, this.previous)
+    const context = new HookContext(this.#entered, this.entry, this.previous)
     context.outcome = this.outcome === 'entered' ? 'failed' : this.outcome
     context.times = this.times
     context.transforms = this.transforms
@@ -247,13 +224,13 @@ export class HookContext implements Context {
     context.#own = this.#own
     context.#pairs = this.#pairs
     this.#pairs = null
-    if (context.#pairs !== null) this.#tenure.addSignalled(context)
+    if (context.#pairs !== null) this.#entered.addSignalled(context)
     return context
   }
 
   /** Its hook had its time: every use throws. */
   revoke(): void {
-    this.#tenure = OVER
+    this.#entered = OVER
     this.abort()
   }
 
@@ -262,13 +239,6 @@ export class HookContext implements Context {
     this.outcome = 'overtaken'
     this.mayEditResponse = false
   }
-}
-
-/** Those of all plugins entered, in the order of the chain. */
-export function inOrder(last: HookContext | null): HookContext[] {
-  const contexts: HookContext[] = []
-  for (let context = last; context !== null; context = context.previous) contexts.push(context)
-  return contexts.reverse()
 }
 
 function revoked(entry: ChainEntry): GatewayError {

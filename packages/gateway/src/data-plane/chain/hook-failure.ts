@@ -1,5 +1,6 @@
 import type { ExchangeError } from '@cardea/sdk'
 import { ERRORS, type ErrorCode, GatewayError, isInstance, messageOf } from '../../base/errors.ts'
+import { NOBODY, runningMark } from '../../base/running-mark.ts'
 import type { CodeFailure } from '../../protocol/failure.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { LiveInstance } from '../../protocol/instance.ts'
@@ -79,6 +80,7 @@ export function noteHookFailure(
   thrown: unknown,
   exchange: Pick<ExchangeView, 'id' | 'routeName'>,
 ): void {
+  runningMark[0] = NOBODY
   const { plan, guard } = context.entry
   const failure = hookFailure(plan, hook, thrown)
   const isReported = failure.source === 'plugin'

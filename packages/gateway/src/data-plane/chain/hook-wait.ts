@@ -1,7 +1,7 @@
 import type { GatewayError } from '../../base/errors.ts'
 import type { Sweeper, Swept } from '../sweeper.ts'
-import type { Chain } from './chain.ts'
 import type { HookContext } from './context.ts'
+import type { EnteredPlugins } from './entered-plugins.ts'
 import type { ChainUser } from './exchange-view.ts'
 import { HookTimeout } from './hook-failure.ts'
 
@@ -15,57 +15,54 @@ interface PendingHook {
   deadlineMs: number
 }
 
+/** Whose hooks are waited for. */
+export interface WaitingRun {
+  onSettled(context: HookContext, hook: Hook, result: unknown): void
+  onRejected(context: HookContext, hook: Hook, error: unknown): void
+}
+
 /**
- * The part of a chain's run that waits for promises of hooks, one at a time. A hook that is given up (timeout, abort) is
+ * Waits for promises of the hooks of a chain's run, one at a time. A hook that is given up (timeout, abort) is
  * pending no more: what it settles with later changes nothing.
  */
-export abstract class HookWait implements Swept {
+export class HookWait implements Swept {
   sweepIndex = -1
-  protected readonly chain: Chain
-  protected readonly user: ChainUser
-  protected readonly sweeper: Sweeper
-  /** The one that was called last. */
-  protected hook: Hook = 'handle'
+  readonly #run: WaitingRun
+  readonly #entered: EnteredPlugins
+  readonly #user: ChainUser
+  readonly #sweeper: Sweeper
   #pending: PendingHook | null = null
   #waitingSinceMs = 0
   #waiting = 0
 
-  constructor(chain: Chain, user: ChainUser, sweeper: Sweeper) {
-    this.chain = chain
-    this.user = user
-    this.sweeper = sweeper
+  constructor(run: WaitingRun, entered: EnteredPlugins, user: ChainUser, sweeper: Sweeper) {
+    this.#run = run
+    this.#entered = entered
+    this.#user = user
+    this.#sweeper = sweeper
   }
 
-  /** A hook has returned a promise that has not settled. */
-  get isWaiting(): boolean {
-    return this.#pending !== null
-  }
-
-  protected get pendingContext(): HookContext | null {
+  /** Of a hook that has returned a promise that has not settled. */
+  get pendingContext(): HookContext | null {
     return this.#pending?.context ?? null
   }
 
-  /** Puts another context in the place of that of a hook that runs on. */
-  protected abstract renew(context: HookContext): HookContext
-  protected abstract onSettled(context: HookContext, hook: Hook, result: unknown): void
-  protected abstract onRejected(context: HookContext, hook: Hook, error: unknown): void
-
   /** Waits for what `hook` returned, as long as its instance may take. */
-  protected await(context: HookContext, promise: Promise<unknown>, startMs: number): void {
-    const deadlineMs = this.sweeper.clock.nowMs() + context.entry.plan.timeoutMs
-    const pending: PendingHook = { context, hook: this.hook, deadlineMs }
+  await(context: HookContext, hook: Hook, promise: Promise<unknown>, startMs: number): void {
+    const deadlineMs = this.#sweeper.clock.nowMs() + context.entry.plan.timeoutMs
+    const pending: PendingHook = { context, hook, deadlineMs }
     this.#pending = pending
-    this.sweeper.add(this)
+    this.#sweeper.add(this)
     promise.then(
       (result) => {
         if (this.#pending !== pending) return
         this.#settle(pending, startMs)
-        this.#goOn(() => this.onSettled(context, pending.hook, result))
+        this.#goOn(() => this.#run.onSettled(context, hook, result))
       },
       (error: unknown) => {
         if (this.#pending !== pending) return
         this.#settle(pending, startMs)
-        this.#goOn(() => this.onRejected(context, pending.hook, error))
+        this.#goOn(() => this.#run.onRejected(context, hook, error))
       },
     )
   }
@@ -75,31 +72,31 @@ export abstract class HookWait implements Swept {
     try {
       step()
     } catch (error) {
-      this.user.onMistake(error)
+      this.#user.onMistake(error)
     }
   }
 
   #settle({ hook, context: { times } }: PendingHook, startMs: number): void {
     this.abandonPending()
     if (times === null) return
-    const tookMs = this.sweeper.clock.nowMs() - startMs
+    const tookMs = this.#sweeper.clock.nowMs() - startMs
     if (hook === 'handle') times.handleMs = tookMs
     else if (hook === 'onResponse') times.onResponseMs = tookMs
   }
 
-  protected abandonPending(): void {
+  abandonPending(): void {
     this.#waiting = 0
     if (this.#pending === null) return
     this.#pending = null
-    this.sweeper.remove(this)
+    this.#sweeper.remove(this)
   }
 
   /** The pending hook had its time. It runs on, but nothing that it does counts any more. Returns its plugin's new context. */
   #giveUp(context: HookContext): HookContext {
     this.abandonPending()
-    const renewed = this.renew(context)
+    const renewed = this.#entered.renew(context)
     // Before listeners of its signal run.
-    this.user.unshare()
+    this.#user.unshare()
     context.revoke()
     return renewed
   }
@@ -107,10 +104,10 @@ export abstract class HookWait implements Swept {
   /** The pending hook waits for bytes of a body: its clock stands meanwhile. */
   onWaiting(waiting: boolean): void {
     if (waiting) {
-      if (this.#waiting++ === 0) this.#waitingSinceMs = this.sweeper.clock.nowMs()
+      if (this.#waiting++ === 0) this.#waitingSinceMs = this.#sweeper.clock.nowMs()
     } else if (this.#waiting > 0 && --this.#waiting === 0) {
       if (this.#pending === null) return
-      this.#pending.deadlineMs += this.sweeper.clock.nowMs() - this.#waitingSinceMs
+      this.#pending.deadlineMs += this.#sweeper.clock.nowMs() - this.#waitingSinceMs
     }
   }
 
@@ -118,7 +115,7 @@ export abstract class HookWait implements Swept {
     const pending = this.#pending
     if (pending === null || this.#waiting > 0 || nowMs < pending.deadlineMs) return
     const { context, hook } = pending
-    this.onRejected(this.#giveUp(context), hook, new HookTimeout(hook, context.entry.plan.timeoutMs))
+    this.#run.onRejected(this.#giveUp(context), hook, new HookTimeout(hook, context.entry.plan.timeoutMs))
   }
 
   // For the watchdog.
@@ -136,6 +133,6 @@ export abstract class HookWait implements Swept {
     const pending = this.#pending
     if (pending === null) return
     const { context, hook } = pending
-    this.onRejected(this.#giveUp(context), hook, error)
+    this.#run.onRejected(this.#giveUp(context), hook, error)
   }
 }
