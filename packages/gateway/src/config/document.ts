@@ -121,6 +121,8 @@ function readDocument(text: string, file: string): ReadDocument {
     lineCounter: lines,
     stringKeys: true,
     prettyErrors: false,
+    // The parser compares each key with all before it; `syntaxProblems` finds those that stand twice.
+    uniqueKeys: false,
     // A file may ask for YAML 1.1, and tags such as !!set make values that are no JSON: no check would see into them.
     schema: 'core',
     resolveKnownTags: false,
@@ -313,7 +315,7 @@ const JSON_LITERAL = /^(true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)$/
 
 /** Where YAML reads on and JSON does not: the engine does not always say. */
 function findNonJson(text: string): number {
-  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent' })
+  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', uniqueKeys: false })
   const visit = (node: unknown): number | null => {
     if (isSeq(node)) return firstFound(node.items, visit)
     if (isMap(node)) return firstFound(node.items, (pair) => visit(pair.key) ?? visit(pair.value))

@@ -13,7 +13,7 @@ export function syntaxProblem(position: Position, reason: string): ConfigProblem
   return fileProblem('CONFIG_SYNTAX', position, 'valid YAML or JSON', message)
 }
 
-/** What the parser says of a document, each thing once. */
+/** What is wrong with a document, each thing once, and in the order of their places. */
 export function syntaxProblems(
   document: Document,
   text: string,
@@ -21,18 +21,21 @@ export function syntaxProblems(
 ): ConfigProblem[] {
   // A warning is an unknown tag or directive: what it should have meant would silently not happen.
   const errors = withoutAfterEffects([...document.errors, ...document.warnings])
-  const keys = errors.some(({ code }) => code === 'DUPLICATE_KEY') ? keysByOffset(document) : null
-  return errors.map((error) => {
-    const [start] = error.pos
-    const key = error.code === 'DUPLICATE_KEY' ? keys?.get(start) : undefined
-    return key === undefined
-      ? syntaxProblem(at(start), reasonFor(error, text))
-      : duplicateProblem(at(start), key)
-  })
+  const found = [
+    ...errors.map((error) => {
+      const [offset] = error.pos
+      return { offset, problem: syntaxProblem(at(offset), reasonFor(error, text)) }
+    }),
+    ...doubledKeys(document).map((key) => ({
+      offset: key.offset,
+      problem: duplicateProblem(at(key.offset), key),
+    })),
+  ]
+  return found.sort((a, b) => a.offset - b.offset).map(({ problem }) => problem)
 }
 
 /** What the parser calls by itself, each where it stands; any other error makes it misread all that follows. */
-const LONE_ERRORS = new Set<string>(['DUPLICATE_KEY', 'NON_STRING_KEY', 'TAG_RESOLVE_FAILED'])
+const LONE_ERRORS = new Set<string>(['NON_STRING_KEY', 'TAG_RESOLVE_FAILED'])
 
 function withoutAfterEffects(errors: readonly YAMLError[]): YAMLError[] {
   const first = errors.find(({ code }) => !LONE_ERRORS.has(code))
@@ -40,25 +43,29 @@ function withoutAfterEffects(errors: readonly YAMLError[]): YAMLError[] {
 }
 
 interface WrittenKey {
+  readonly offset: number
   readonly name: string
   readonly pointer: string
 }
 
-/** The parser says where a key that stands twice begins, and neither what it is nor what it is in. */
-function keysByOffset(document: Document): ReadonlyMap<number, WrittenKey> {
-  const keys = new Map<number, WrittenKey>()
+/** Each place where a key stands that its object has already. */
+function doubledKeys(document: Document): readonly WrittenKey[] {
+  const doubled: WrittenKey[] = []
   const walk = (node: unknown, pointer: string): void => {
     if (isSeq(node)) for (const [index, item] of node.items.entries()) walk(item, joinPointer(pointer, index))
     if (!isMap(node)) return
+    const known = new Set<unknown>()
     for (const { key, value } of node.items) {
       const name = isScalar(key) ? String(key.value) : ''
       const within = joinPointer(pointer, name)
-      if (isScalar(key) && key.range) keys.set(key.range[0], { name, pointer: within })
+      if (isScalar(key) && known.has(key.value)) {
+        doubled.push({ offset: key.range?.[0] ?? 0, name, pointer: within })
+      } else if (isScalar(key)) known.add(key.value)
       walk(value, within)
     }
   }
   walk(document.contents, '')
-  return keys
+  return doubled
 }
 
 /** Its value is not shown: of a file that cannot be parsed nobody knows what is a secret. */
