@@ -33,6 +33,21 @@ test('networkOf() takes an IPv4 address in the form of IPv6 for what it is', () 
   assert.notEqual(networkOf('255.255.255.1', wide), networkOf('255.255.254.1', wide))
 })
 
+test('networkOf() takes an IPv4 address behind a translator (RFC 6052, 64:ff9b::/96) for what it is', () => {
+  assert.equal(networkOf('64:ff9b::192.0.2.1', PREFIXES), '192.0.2.1')
+  assert.equal(networkOf('64:ff9b::c000:201', PREFIXES), '192.0.2.1')
+  assert.equal(networkOf('0064:FF9B:0:0:0:0:c000:0201', PREFIXES), '192.0.2.1')
+  const wide = { ipv4: 24, ipv6: 64 }
+  assert.equal(networkOf('64:ff9b::192.0.2.1', wide), networkOf('192.0.2.99', wide))
+  // Only the /96 holds addresses in their last 32 bits for sure: beside it the prefix counts.
+  for (const [one, other] of [
+    ['64:ff9b:0:0:1::c000:201', '64:ff9b:0:0:1::c000:202'],
+    ['64:ff9b:1::c000:201', '64:ff9b:1::c000:202'],
+  ] as const) {
+    assert.equal(networkOf(one, PREFIXES), networkOf(other, PREFIXES))
+  }
+})
+
 test('networkOf() leaves alone what is no address', () => {
   for (const text of ['unknown', '', '1:2', 'x::y', '1:2:3:4:5:6:7:8:9', '_hidden']) {
     assert.equal(networkOf(text, { ipv4: 24, ipv6: 64 }), text)

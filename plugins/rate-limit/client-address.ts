@@ -6,14 +6,14 @@ export interface AddressPrefixes {
 
 /**
  * The network that a client's address belongs to, as a short text: a client has all addresses of it. An IPv4 address in
- * IPv6's form is the IPv4 address. What is no address stands for itself.
+ * one of IPv6's forms is the IPv4 address. What is no address stands for itself.
  */
 export function networkOf(address: string, { ipv4, ipv6 }: AddressPrefixes): string {
   if (!address.includes(':')) return ipv4 === 32 ? address : ipv4Network(address, ipv4)
   const groups = groupsOf(address)
   if (groups === null) return address
-  const mapped = mappedOf(groups)
-  if (mapped !== null) return ipv4Network(mapped, ipv4)
+  const embedded = embeddedIpv4(groups)
+  if (embedded !== null) return ipv4Network(embedded, ipv4)
   let network = ''
   for (let at = 0, bits = ipv6; bits > 0; at += 1, bits -= 16) {
     network += `${(maskOf(bits) & (groups[at] ?? 0)).toString(16)}:`
@@ -66,9 +66,21 @@ function partsOf(text: string): number[] | null {
   return groups
 }
 
-/** The IPv4 address in ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), or null. */
-function mappedOf(groups: readonly number[]): string | null {
-  const [a, b, c, d, e, f, high = 0, low = 0] = groups
-  if (a !== 0 || b !== 0 || c !== 0 || d !== 0 || e !== 0 || f !== 0xffff) return null
+/** 0:0:0:0:0:ffff, in which IPv6 sockets show clients of IPv4 (RFC 4291, 2.5.5.2). */
+const MAPPED = [0, 0, 0, 0, 0, 0xffff]
+/**
+ * 64:ff9b::, in which a translator (NAT64, SIIT) shows them (RFC 6052, 2.1): the first 64 bits are the same for all of IPv4,
+ * which would be one client.
+ */
+const TRANSLATED = [0x64, 0xff9b, 0, 0, 0, 0]
+
+/** The IPv4 address in the last 32 bits of an IPv6 address that holds one, or null. */
+function embeddedIpv4(groups: readonly number[]): string | null {
+  if (!beginsWith(groups, MAPPED) && !beginsWith(groups, TRANSLATED)) return null
+  const [high = 0, low = 0] = groups.slice(6)
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
+}
+
+function beginsWith(groups: readonly number[], prefix: readonly number[]): boolean {
+  return prefix.every((group, at) => groups[at] === group)
 }
