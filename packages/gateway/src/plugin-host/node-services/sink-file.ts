@@ -5,6 +5,7 @@ import { systemErrorCode } from '../../base/system-error.ts'
 import { SINK_LIMITS } from '../../config/limits.ts'
 import { LF, LineChunk } from './line-chunk.ts'
 import { type LineFile, type LineFiles, STDOUT } from './line-file.ts'
+import { SinkDrops } from './sink-drops.ts'
 
 /** Writes of several processes to one pipe stay whole up to this size (PIPE_BUF). */
 const PIPE_CHUNK_BYTES = 4_096
@@ -28,6 +29,7 @@ export interface SinkFileOptions {
 export class SinkFile {
   readonly name: string
   readonly #options: SinkFileOptions
+  readonly #drops: SinkDrops
   readonly #chunkBytes: number
   /** Takes the next lines. */
   #chunk: LineChunk | null = null
@@ -50,25 +52,24 @@ export class SinkFile {
   #mustReopen = false
   /** The last write that was begun ended in the middle of a line. */
   #isTorn = false
-  #dropped = 0
-  #complainedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: SinkFileOptions) {
     this.name = options.name
     this.#options = options
+    this.#drops = new SinkDrops(options)
     this.#chunkBytes = options.name === STDOUT ? PIPE_CHUNK_BYTES : FILE_CHUNK_BYTES
   }
 
   /** Lines that never came to the file. */
   get dropped(): number {
-    return this.#dropped
+    return this.#drops.count
   }
 
   /** False when there is no room. */
   write(line: string): boolean {
     const text = oneLine(line)
     if (this.#pendingBytes + text.length >= SINK_LIMITS.pendingBytesMax) {
-      this.#drop(1, this.#obstacle ?? 'more is written than the disk takes')
+      this.#drops.add(1, this.#obstacle ?? 'more is written than the disk takes')
       return false
     }
     this.#add(text)
@@ -132,13 +133,8 @@ export class SinkFile {
     let lines = this.#unwritten === null ? 0 : lineEndsIn(this.#unwritten)
     for (let chunk = this.#nextChunk(); chunk !== null; chunk = this.#nextChunk())
       lines += lineEndsIn(chunk.bytes)
-    if (lines === 0) return
-    this.#dropped += lines
-    const reason = this.#obstacle ?? 'writing them takes too long'
-    this.#options.log.warn(`The last lines for "${this.name}" are dropped: ${reason}`, {
-      lines,
-      dropped: this.#dropped,
-    })
+    if (lines === 0) this.#drops.tellRest()
+    else this.#drops.addLast(lines, this.#obstacle ?? 'writing them takes too long')
   }
 
   /** What no write has begun with is written now: the process ends. Never throws. */
@@ -160,14 +156,16 @@ export class SinkFile {
         while (rest.length > 0) rest = rest.subarray(this.#file.appendSync(rest))
       } catch (thrown) {
         this.#isTorn ||= isInLine(chunk.bytes, rest)
-        this.#drop(lineEndsIn(rest), messageOf(thrown))
+        this.#drops.add(lineEndsIn(rest), messageOf(thrown))
       }
       this.#pendingBytes -= chunk.byteCount
     }
+    this.#drops.tellRest()
   }
 
   async close(): Promise<void> {
     await this.flush()
+    this.#drops.tellRest()
     await this.#closeFile()
   }
 
@@ -209,7 +207,7 @@ export class SinkFile {
       })
     } catch (thrown) {
       this.#isTorn ||= isInLine(chunk.bytes, rest)
-      if (!this.#hasGivenUp) this.#drop(lineEndsIn(rest), messageOf(thrown))
+      if (!this.#hasGivenUp) this.#drops.add(lineEndsIn(rest), messageOf(thrown))
       // The next try begins anew: the folder may have been deleted.
       await this.#closeFile()
     }
@@ -264,14 +262,6 @@ export class SinkFile {
 
   #startTimer(): void {
     this.#cancelTimer ??= this.#options.clock.after(SINK_LIMITS.flushPeriodMs, () => void this.flush())
-  }
-
-  #drop(lines: number, reason: string): void {
-    this.#dropped += lines
-    const { clock, log } = this.#options
-    if (clock.nowMs() - this.#complainedAt < SINK_LIMITS.complaintPeriodMs) return
-    this.#complainedAt = clock.nowMs()
-    log.warn(`Lines for "${this.name}" are dropped: ${reason}`, { dropped: this.#dropped })
   }
 }
 
