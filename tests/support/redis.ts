@@ -26,10 +26,15 @@ export class TestRedis implements AsyncDisposable {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  async start(): Promise<void> {
+  /** `more`: options of redis-server besides. */
+  async start(more: readonly string[] = []): Promise<void> {
     const options = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
-    this.#child = spawn(this.#program, options, { stdio: 'ignore' })
-    await waitFor(() => this.command('PING').then((answer) => answer.startsWith('+PONG')), 'redis-server')
+    this.#child = spawn(this.#program, [...options, ...more], { stdio: 'ignore' })
+    // With a password it says NOAUTH; it is there all the same.
+    await waitFor(
+      () => this.command('PING').then((answer) => /^(\+PONG|-NOAUTH)/.test(answer)),
+      'redis-server',
+    )
   }
 
   /** Kills it as a crash would. */
@@ -46,11 +51,15 @@ export class TestRedis implements AsyncDisposable {
     this.#child?.kill('SIGSTOP')
   }
 
-  /** One command by words without blanks, and the answer as it is on the wire. */
-  async command(line: string): Promise<string> {
+  /** One command by words without blanks, after AUTH where there is a password, and the answer as it is on the wire. */
+  async command(line: string, password?: string): Promise<string> {
     const socket = connect(this.port, '127.0.0.1')
     try {
       await once(socket, 'connect')
+      if (password !== undefined) {
+        socket.write(`AUTH ${password}\r\n`)
+        await once(socket, 'data')
+      }
       socket.write(`${line}\r\n`)
       const [data] = (await once(socket, 'data')) as [Buffer]
       return data.toString()

@@ -51,7 +51,7 @@ export class RedisLink {
     try {
       return await this.#step(asks)
     } catch (thrown) {
-      this.#note(false, messageOf(thrown))
+      this.#fail(thrown)
       // Before Redis 7 it stands inside the words about the script.
       if (/\bREADONLY\b/.test(messageOf(thrown))) this.#leaveReplica()
       throw thrown
@@ -133,8 +133,21 @@ export class RedisLink {
     })
     this.#redis = redis
     redis.on('ready', () => this.#isReadOnly || this.#note(true))
-    redis.on('error', (error: Error) => this.#note(false, messageOf(error)))
+    redis.on('error', (error: Error) => this.#fail(error))
     redis.on('close', () => this.#note(false, 'the connection was closed'))
+  }
+
+  #fail(thrown: unknown): void {
+    const reason = messageOf(thrown)
+    if (this.#isThere === false && isAnswer(thrown)) this.#explain(reason)
+    else this.#note(false, reason)
+  }
+
+  /** It is away as before, but by now it answers, and says what somebody has to mend: a password that was changed, say. */
+  #explain(reason: string): void {
+    if (this.#isClosed || this.#reason === reason) return
+    this.#reason = reason
+    this.#onChange(this)
   }
 
   #note(isThere: boolean, reason = ''): void {
@@ -144,6 +157,11 @@ export class RedisLink {
     this.#first.resolve()
     this.#onChange(this)
   }
+}
+
+/** Whether Redis itself has said so. */
+function isAnswer(thrown: unknown): boolean {
+  return thrown instanceof Error && thrown.name === 'ReplyError'
 }
 
 /** Gives back all that was granted. */

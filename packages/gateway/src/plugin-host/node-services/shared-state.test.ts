@@ -97,6 +97,24 @@ test('SharedState does not hold up a generation whose Redis is not there, and sa
   await assert.rejects(state.ask([]), /ECONNREFUSED/)
 })
 
+test('SharedState says why a Redis that came back lets nobody in, once, whatever else it said of it before', async (t) => {
+  const program = requireProgram(t, 'redis-server')
+  if (program === null) return
+  await using server = await TestRedis.start(program)
+  await server.command('CONFIG SET requirepass old')
+  const { state, logged } = await liveOn(t, server.url.replace('//', '//:old@'))
+  await state.ask([ASK])
+  await server.kill()
+  await waitFor(() => logged.length === 2, 'the loss to be noticed')
+  await server.start(['--requirepass', 'new'])
+  await waitFor(() => logged.length === 3, 'the reason')
+  assert.match(logged[2] ?? '', /^Redis is away, limits follow on_loss \(local\): WRONGPASS/)
+  await assert.rejects(state.ask([ASK]), /^Error: WRONGPASS/)
+  await server.command('CONFIG SET requirepass old', 'new')
+  await waitFor(() => logged.length === 4, 'the Redis to be back')
+  assert.match(logged[3] ?? '', /^Redis is there/)
+})
+
 test('SharedState can be asked from the first moment of a generation on, of what that generation names', async (t) => {
   const program = requireProgram(t, 'redis-server')
   if (program === null) return

@@ -17,6 +17,8 @@ export class SharedState {
   #onLoss: StateSettings['onLoss'] = 'local'
   /** What was logged last; null: nothing of this one. */
   #isThere: boolean | null = null
+  /** Why it was not there, as it was logged last. */
+  #reason = ''
 
   constructor(options: SharedStateOptions) {
     this.#options = options
@@ -86,12 +88,13 @@ export class SharedState {
   }
 
   #tell({ isThere, reason }: RedisLink): void {
-    if (isThere === null || isThere === this.#isThere) return
+    if (isThere === null || (isThere === this.#isThere && reason === this.#reason)) return
     const { log, onBack } = this.#options
     if (isThere) {
       log.info('Redis is there: limits hold for all gateways that use it')
       if (this.#isThere === false) onBack()
     } else log.warn(`Redis is away, limits follow on_loss (${this.#onLoss}): ${reason}`)
     this.#isThere = isThere
+    this.#reason = reason
   }
 }
