@@ -177,8 +177,8 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     this.tracing = on
   }
 
-  onTrace(record: FinishRecord): void {
-    this.#options.onTrace(traceOf(record, this.#options.workerNumber))
+  onTrace(record: FinishRecord, secretParameters: readonly string[]): void {
+    this.#options.onTrace(traceOf(record, this.#options.workerNumber, secretParameters))
   }
 
   /**

@@ -1,3 +1,4 @@
+import { secretParametersOf } from '@cardea/sdk'
 import { type ErrorCode, GatewayError, messageOf } from '../base/errors.ts'
 import { problemAnswer } from './answer.ts'
 import { Phase } from './chain/exchange-view.ts'
@@ -95,7 +96,7 @@ export abstract class ExchangeEnd extends RequestSide {
     const target = this.leg?.target ?? this.#target
     this.dropLeg()
     const record = this.meter?.record(this, target, this.run?.entered.timings ?? []) ?? null
-    if (record !== null && this.owner.tracing) this.owner.onTrace(record)
+    if (record !== null && this.owner.tracing) this.owner.onTrace(record, secretParametersOf(this))
     if (this.run === null) this.onFinished()
     else this.run.finish(record)
   }

@@ -28,9 +28,9 @@ export interface ExchangeHost {
   onRefused(error: GatewayError, exchange: RequestSide): void
   /** An upstream or a transform failed in a way that its owner should know of. */
   logFault(error: GatewayError, exchange: RequestSide): void
-  /** Every exchange makes a record, and `onTrace` gets it. */
+  /** Every exchange makes a record, and `onTrace` gets it, with the names of the query that plugins have said to hold secrets. */
   readonly tracing: boolean
-  onTrace(record: FinishRecord): void
+  onTrace(record: FinishRecord, secretParameters: readonly string[]): void
   onExchangeEnded(exchange: RequestSide): void
 }
 

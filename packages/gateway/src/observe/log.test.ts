@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { REDACTED } from '../base/secret-keys.ts'
 import { createLog, type LogOptions } from './log.ts'
-import { REDACTED } from './redact.ts'
 
 function captured(options: Partial<LogOptions> = {}) {
   const writes: string[] = []

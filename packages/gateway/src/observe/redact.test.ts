@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isSecretKey, REDACTED, redactFields } from './redact.ts'
+import { isSecretKey, REDACTED } from '../base/secret-keys.ts'
+import { redactFields } from './redact.ts'
 
 test('isSecretKey() finds the word in every way of writing keys', () => {
   const secret = [

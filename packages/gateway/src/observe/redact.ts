@@ -1,9 +1,9 @@
+import { isSecretKey, REDACTED } from '../base/secret-keys.ts'
+
 /**
  * Makes the fields of a log line safe to write: secrets are blanked by the name of their key, and every value is
  * bounded, so that no request can make a line of a megabyte.
  */
-
-export const REDACTED = '[redacted]'
 
 const DEPTH_MAX = 5
 const ENTRIES_MAX = 100
@@ -12,29 +12,6 @@ const NAMES_MAX = 1_000
 const NAME_LENGTH_MAX = 100
 const TEXT_LENGTH_MAX = 2_000
 const STACK_LENGTH_MAX = 6_000
-
-/** Words of a key that make its value a secret: `accessToken`, `set-cookie`, `REDIS_PASSWORD`, `api_key`. */
-const SECRET_WORDS = new Set([
-  'authorization',
-  'cookie',
-  'cookies',
-  'credential',
-  'credentials',
-  'apikey',
-  'key',
-  'passphrase',
-  'passwd',
-  'password',
-  'secret',
-  'secrets',
-  'token',
-])
-
-/** Whether a value under this key must not be written. */
-export function isSecretKey(key: string): boolean {
-  const words = key.replace(/([a-z0-9])([A-Z])/g, '$1 $2').split(/[^A-Za-z0-9]+/)
-  return words.some((word) => SECRET_WORDS.has(word.toLowerCase()))
-}
 
 /** A copy of `fields` without secrets, cycles, functions and excess. Never throws, whatever a getter does. */
 export function redactFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {

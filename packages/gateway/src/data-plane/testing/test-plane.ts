@@ -4,6 +4,7 @@ import { allSteps } from '../../base/steps.ts'
 import type { FaultEvent } from '../../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../../protocol/generation.ts'
 import type { StagedInstances } from '../../protocol/instance.ts'
+import type { ExchangeTrace } from '../../protocol/trace.ts'
 import { GuardBook } from '../chain/guard.ts'
 import { Exchange } from '../exchange.ts'
 import type { ExchangeHost, RequestSide } from '../exchange-request.ts'
@@ -14,6 +15,7 @@ import { Malformed, REQUEST_CODES } from '../http1/malformed.ts'
 import { type RequestHead, readRequestHead } from '../http1/request-head.ts'
 import type { RequestFault, UpstreamLeg, UpstreamLegUser, UpstreamRequest } from '../streams.ts'
 import { Sweeper } from '../sweeper.ts'
+import { traceOf } from '../trace-of.ts'
 import { TurnWrites } from '../turn-writes.ts'
 import { AddressBook } from '../upstream/addresses.ts'
 import { type Upstream, UpstreamRegistry } from '../upstream/upstream.ts'
@@ -23,6 +25,9 @@ import { TestClient } from './test-client.ts'
 import { decodedTrailers } from './trailer-section.ts'
 import type { UpstreamRequestSeen, UpstreamScript } from './upstream-script.ts'
 import type { VirtualClock } from './virtual-clock.ts'
+
+/** What traces name. */
+const TRACED_WORKER = 3
 
 export interface TestPlaneOptions {
   readonly plan: GenerationPlan
@@ -65,7 +70,7 @@ export class TestPlane implements ExchangeHost {
   readonly guards: GuardBook
   pendingRequests = 0
   tracing = false
-  readonly traces: FinishRecord[] = []
+  readonly traces: ExchangeTrace[] = []
   readonly #options: TestPlaneOptions
   readonly #generation: Generation
   readonly #trust: TrustedProxies
@@ -200,8 +205,8 @@ export class TestPlane implements ExchangeHost {
   /** No plugin hears of it: nothing that a test of one would look for. */
   onRefused(): void {}
 
-  onTrace(record: FinishRecord): void {
-    this.traces.push(record)
+  onTrace(record: FinishRecord, secretParameters: readonly string[]): void {
+    this.traces.push(traceOf(record, TRACED_WORKER, secretParameters))
   }
 
   onExchangeEnded(exchange: RequestSide): void {
