@@ -1,3 +1,4 @@
+import { join, relative } from 'node:path'
 import { GatewayError } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile, readManifest } from '../config/load.ts'
@@ -143,10 +144,11 @@ async function remake(
           await readPlugins(directories, workshop.fingerprints),
         )
   const pins = overlay.pins.filter(({ unit }) => !only.has(unit))
-  const all = [
-    ...record.plugins.map((plugin) => [plugin.folder, plugin] as const),
-    ...(await pinnedPlugins(store, pins)),
-  ]
+  const pinned = await pinnedPlugins(store, pins)
+  const names = new Set([...pinned.values()].map((plugin) => plugin?.name))
+  // What is pinned in a folder that was renamed since then runs there, and not in the one that is gone as well.
+  const others = record.plugins.filter(({ name }) => !names.has(name))
+  const all = [...others.map((plugin) => [plugin.folder, plugin] as const), ...pinned]
   const stored = withoutAbsent(new Map(all.filter(([folder]) => !only.has(folder))))
   const prepared = await prepareGeneration({
     config,
@@ -282,9 +284,16 @@ async function pinnedPlugins(
   const pinned = new Map<string, StoredPlugin | null>()
   for (const { unit, name, runs } of pins) {
     if (runs.kind === 'absent') pinned.set(unit, null)
-    if (runs.kind === 'plugin') pinned.set(unit, await store.findVersion(name, runs.contentHash))
+    if (runs.kind === 'plugin')
+      pinned.set(unit, movedTo(unit, await store.findVersion(name, runs.contentHash)))
   }
   return pinned
+}
+
+/** A version that was stored from another folder. */
+function movedTo(folder: string, plugin: StoredPlugin): StoredPlugin {
+  const entryFile = join(folder, relative(plugin.folder, plugin.entryFile))
+  return plugin.folder === folder ? plugin : { ...plugin, folder, entryFile }
 }
 
 async function restorePlugins(

@@ -117,7 +117,10 @@ export class Operations {
     const stored =
       version === null ? await store.versionBefore(plugin, badCode) : await store.findVersion(plugin, version)
     const cause = { kind: 'plugin-rollback', plugin, version: stored.version } as const
-    return this.#changeLive(cause, asker, { edit: editPluginVersion(stored, asker.who) })
+    const edit: OverlayEdit = (overlay, disk) =>
+      editPluginVersion(stored, store.latest(), asker.who)(overlay, disk)
+    // Where they give that version, its files count, and nothing is held back.
+    return this.#changeLive(cause, asker, { edit, filesOf: plugin })
   }
 
   #switch(plugin: string, isEnabled: boolean, asker: Asker): Promise<ChangeReport> {

@@ -13,6 +13,7 @@ import { type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
 import type { Pin, Quarantine, StoredGeneration, StoredPlugin } from './store/types.ts'
 
 const FOLDER = '/site/plugins/watch'
+const MOVED = '/site/plugins/moved'
 const CONFIG = { kind: 'target', url: 'http://a', port: 1, directory: '/site' } as const
 
 function version(number: number): StoredPlugin {
@@ -30,12 +31,12 @@ function version(number: number): StoredPlugin {
   }
 }
 
-function diskWith(number: number): DiskState {
-  const { folder, name, fingerprint } = version(number)
+function diskWith(number: number, folder = FOLDER): DiskState {
+  const { name, fingerprint } = version(number)
   return { config: CONFIG, plugins: [{ folder, name, fingerprint, isIdle: false }] }
 }
 
-function serving(number: number): StoredGeneration {
+function serving(number: number, folder = FOLDER): StoredGeneration {
   return {
     number: 9,
     at: 0,
@@ -43,7 +44,7 @@ function serving(number: number): StoredGeneration {
     who: 'gateway',
     changes: [],
     config: CONFIG,
-    plugins: [version(number)],
+    plugins: [{ ...version(number), folder }],
     controls: NO_OVERLAY.controls,
     pins: [],
   }
@@ -65,11 +66,38 @@ test('editTakeBack() does not hold back files that were mended before it came to
 })
 
 test('editTakeBack() of a version that somebody rolled back to holds back what that did', async () => {
-  const rolledBack = await editPluginVersion(version(2), 'root')(NO_OVERLAY, diskWith(3))
+  const rolledBack = await editPluginVersion(version(2), serving(3), 'root')(NO_OVERLAY, diskWith(3))
   const { pins } = await editTakeBack(version(1), serving(2))(rolledBack, diskWith(3))
   assert.equal(pins.length, 1)
   assert.deepEqual(pins[0]?.runs, { kind: 'plugin', contentHash: 'content 1' })
   assert.equal(holding(pins, diskWith(3)), 1)
+})
+
+test('editTakeBack() holds back a version that failed in a folder of another name', async () => {
+  const { pins } = await editTakeBack(version(1), serving(2, MOVED))(NO_OVERLAY, diskWith(2, MOVED))
+  assert.deepEqual(
+    pins.map(({ unit }) => unit),
+    [MOVED],
+  )
+  assert.equal(holding(pins, diskWith(2, MOVED)), 1)
+  assert.equal(holding(pins, diskWith(3, MOVED)), 0)
+})
+
+test('editPluginVersion() holds back what stands in a folder of another name by now', async () => {
+  const { pins } = await editPluginVersion(
+    version(1),
+    serving(2, MOVED),
+    'root',
+  )(NO_OVERLAY, diskWith(2, MOVED))
+  assert.equal(holding(pins, diskWith(2, MOVED)), 1)
+  assert.equal(holding(pins, diskWith(3, MOVED)), 0)
+})
+
+test('editPluginVersion() holds nothing back where the files give that version, and no more', async () => {
+  const held = await editPluginVersion(version(1), serving(2), 'root')(NO_OVERLAY, diskWith(2))
+  assert.equal(held.pins.length, 1)
+  const freed = await editPluginVersion(version(2), serving(1), 'root')(held, diskWith(2))
+  assert.deepEqual(freed.pins, [])
 })
 
 const quarantine = (key: string, plugin = 'watch'): Quarantine => ({

@@ -1,14 +1,23 @@
 import type { Overlay, OverlayEdit } from './gather.ts'
-import { pinsForRollback, withoutReleased, withPluginPinned } from './store/pins.ts'
+import {
+  folderNow,
+  pinsForRollback,
+  pinsForVersion,
+  withoutReleased,
+  withPluginPinned,
+} from './store/pins.ts'
 import type { PluginControls, Quarantine, StoredGeneration, StoredPlugin } from './store/types.ts'
 
 /** What commands and the gateway's own decisions do to the overlay. */
 
-export function editPluginVersion(version: StoredPlugin, who: string): OverlayEdit {
+/** `live`: the generation that serves. */
+export function editPluginVersion(
+  version: StoredPlugin,
+  live: StoredGeneration | null,
+  who: string,
+): OverlayEdit {
   return (overlay, disk) => {
-    const standing = disk.plugins.find(({ folder }) => folder === version.folder)
-    const rejected = standing?.fingerprint ?? null
-    const pins = withPluginPinned(overlay.pins, version, rejected, { who, since: Date.now() })
+    const pins = pinsForVersion(overlay.pins, version, disk, live, { who, since: Date.now() })
     return { ...overlay, pins }
   }
 }
@@ -18,12 +27,13 @@ export function editPluginVersion(version: StoredPlugin, who: string): OverlayEd
  * that were mended since then must not be held with it.
  */
 export function editTakeBack(version: StoredPlugin, live: StoredGeneration | null): OverlayEdit {
-  return (overlay) => {
-    const { folder } = version
+  return (overlay, disk) => {
+    const failed = live?.plugins.find(({ name }) => name === version.name)
+    const folder = folderNow(failed ?? version, disk)
     const pin = overlay.pins.find(({ unit }) => unit === folder)
-    const failed = live?.plugins.find((plugin) => plugin.folder === folder)
     const rejected = pin === undefined ? (failed?.fingerprint ?? null) : pin.rejected
-    const pins = withPluginPinned(overlay.pins, version, rejected, { who: 'gateway', since: Date.now() })
+    const held = { unit: folder, rejected }
+    const pins = withPluginPinned(overlay.pins, version, held, { who: 'gateway', since: Date.now() })
     return { ...overlay, pins }
   }
 }

@@ -51,16 +51,49 @@ describe('pinsForRollback()', () => {
     ])
   })
 
-  test('holds both folders of a plugin that was moved', () => {
+  test('holds a plugin that was moved where it stands now: the first change there lifts that', () => {
     const moved = onDisk(two, { folder: '/srv/plugins/moved' })
     const pins = pinsForRollback(generationOf(1, [one]).record, diskOf([moved]), null, AUTHOR)
+    assert.deepEqual(pins, [
+      {
+        unit: '/srv/plugins/moved',
+        name: 'auth',
+        rejected: two.plugin.fingerprint,
+        runs: runsOne,
+        ...AUTHOR,
+      },
+    ])
+  })
+
+  test('holds a plugin that was moved and what stands in its place', () => {
+    const moved = onDisk(two, { folder: '/srv/plugins/moved' })
+    const other = onDisk(pluginFor('other'), { folder: one.plugin.folder })
+    const pins = pinsForRollback(generationOf(1, [one]).record, diskOf([moved, other]), null, AUTHOR)
     assert.deepEqual(
-      pins.map(({ unit, runs }) => [unit, runs.kind]),
+      pins.map(({ unit, name, runs }) => [unit, name, runs.kind]),
       [
-        ['/srv/plugins/auth', 'plugin'],
-        ['/srv/plugins/moved', 'absent'],
+        ['/srv/plugins/moved', 'auth', 'plugin'],
+        ['/srv/plugins/auth', 'other', 'absent'],
       ],
     )
+  })
+
+  test('holds two plugins whose folders were exchanged, each where the other stood', () => {
+    const other = pluginFor('other')
+    const target = generationOf(1, [one, other]).record
+    const disk = diskOf([
+      onDisk(two, { folder: other.plugin.folder }),
+      onDisk(other, { folder: one.plugin.folder }),
+    ])
+    const pins = pinsForRollback(target, disk, null, AUTHOR)
+    assert.equal(new Set(pins.map(({ unit }) => unit)).size, 2)
+    const hashes = pins.map(({ runs }) => (runs.kind === 'plugin' ? runs.contentHash : ''))
+    assert.deepEqual(hashes.sort(), [one, other].map(({ plugin }) => plugin.contentHash).sort())
+  })
+
+  test('holds nothing where a plugin was moved and is what it was', () => {
+    const moved = onDisk(one, { folder: '/srv/plugins/moved' })
+    assert.deepEqual(pinsForRollback(generationOf(1, [one]).record, diskOf([moved]), null, AUTHOR), [])
   })
 
   test('holds the config', () => {
@@ -152,7 +185,7 @@ describe('withPluginPinned()', () => {
     const other: Pin = { unit: '/b', name: 'b', rejected: 'x', runs: { kind: 'absent' }, ...AUTHOR }
     const earlier: Pin = { ...other, unit: one.folder, name: 'auth' }
     const runs = { kind: 'plugin', contentHash: one.contentHash } as const
-    assert.deepEqual(withPluginPinned([earlier, other], one, 'now', AUTHOR), [
+    assert.deepEqual(withPluginPinned([earlier, other], one, { unit: one.folder, rejected: 'now' }, AUTHOR), [
       other,
       { unit: one.folder, name: 'auth', rejected: 'now', runs, ...AUTHOR },
     ])

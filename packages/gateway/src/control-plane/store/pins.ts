@@ -69,34 +69,64 @@ export function pinsForRollback(
   if (config !== fingerprintOfConfig(target.config)) {
     pin(CONFIG_UNIT, CONFIG_UNIT, config, { kind: 'generation', number: target.number })
   }
-  const onDisk = new Map(disk.plugins.map((plugin) => [plugin.folder, plugin]))
-  for (const plugin of target.plugins) {
-    const standing = onDisk.get(plugin.folder)
-    if (standing !== undefined && givesSame(standing, plugin, live)) continue
-    const runs = { kind: 'plugin', contentHash: plugin.contentHash } as const
-    pin(plugin.folder, plugin.name, standing?.fingerprint ?? null, runs)
-  }
   const wanted = new Set(target.plugins.map(({ folder }) => folder))
+  const settled = new Set<string>()
+  for (const plugin of target.plugins) {
+    const others = disk.plugins.filter(({ folder }) => folder === plugin.folder || !wanted.has(folder))
+    const standing = whereItStands(plugin, others)
+    settled.add(standing?.folder ?? plugin.folder)
+    if (standing !== null && givesSame(standing, plugin, live)) continue
+    const runs = { kind: 'plugin', contentHash: plugin.contentHash } as const
+    pin(standing?.folder ?? plugin.folder, plugin.name, standing?.fingerprint ?? null, runs)
+  }
   for (const { folder, name, fingerprint, isIdle } of disk.plugins) {
     // What does not run need not be held back. Making it run is a change of its files or of the config, and to that one it
     // must be there: held back, a built-in could not be put on a route any more.
-    if (!isIdle && !wanted.has(folder)) pin(folder, name, fingerprint, { kind: 'absent' })
+    if (!isIdle && !settled.has(folder)) pin(folder, name, fingerprint, { kind: 'absent' })
   }
   return pins
 }
 
 /**
- * The pins after one plugin was rolled back to a stored version.
+ * Where the plugin stands now. A pin is for that folder, where somebody will mend it: held in the one that it was moved from, the
+ * version would stay beside what was mended. Its own folder where it stands nowhere under its name.
+ */
+function whereItStands({ name, folder }: StoredPlugin, plugins: readonly DiskPlugin[]): DiskPlugin | null {
+  const own = plugins.find((plugin) => plugin.folder === folder)
+  if (own?.name === name) return own
+  return plugins.find((plugin) => plugin.name === name) ?? own ?? null
+}
+
+/** Where a pin for that plugin belongs. */
+export function folderNow(plugin: StoredPlugin, { plugins }: DiskState): string {
+  return whereItStands(plugin, plugins)?.folder ?? plugin.folder
+}
+
+/** The pins after one plugin was rolled back to a stored version. `live`: as for `pinsForRollback`. */
+export function pinsForVersion(
+  pins: readonly Pin[],
+  version: StoredPlugin,
+  disk: DiskState,
+  live: StoredGeneration | null,
+  author: PinAuthor,
+): Pin[] {
+  const standing = whereItStands(version, disk.plugins)
+  const unit = standing?.folder ?? version.folder
+  if (standing !== null && givesSame(standing, version, live)) return pins.filter((pin) => pin.unit !== unit)
+  return withPluginPinned(pins, version, { unit, rejected: standing?.fingerprint ?? null }, author)
+}
+
+/**
+ * The pins with one more, in place of an earlier one of its folder.
  *
- * @param rejected what stands in its folder now, null for nothing
+ * @param held where it is to run, and what stands there now; null for nothing
  */
 export function withPluginPinned(
   pins: readonly Pin[],
-  version: StoredPlugin,
-  rejected: string | null,
+  { name, contentHash }: StoredPlugin,
+  { unit, rejected }: Pick<Pin, 'unit' | 'rejected'>,
   author: PinAuthor,
 ): Pin[] {
-  const { folder: unit, name, contentHash } = version
   const others = pins.filter((pin) => pin.unit !== unit)
   return [...others, { unit, name, rejected, runs: { kind: 'plugin', contentHash }, ...author }]
 }
@@ -125,7 +155,7 @@ function describeContent(runs: PinnedContent, labels: ReadonlyMap<string, string
 
 function givesSame(standing: DiskPlugin, wanted: StoredPlugin, live: StoredGeneration | null): boolean {
   if (standing.fingerprint !== wanted.fingerprint) return false
-  const running = live?.plugins.find(({ folder }) => folder === wanted.folder)
+  const running = live?.plugins.find(({ folder }) => folder === standing.folder)
   const builtFromDisk = running?.fingerprint === standing.fingerprint ? running : undefined
   return builtFromDisk === undefined || builtFromDisk.contentHash === wanted.contentHash
 }

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
+import type { GatewayStatus, PluginVersion } from '../packages/gateway/src/protocol/control.ts'
+import { runCommand } from './support/cardea-command.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+import { waitFor } from './support/wait-for.ts'
+
+/** A plugin is known by its name: that its folder is called otherwise by now hinders no way back. */
+
+const sourceOf = (label: string): string => `export const PluginMain = () => ({
+  name: 'greeter',
+  handle(ctx) {
+    ctx.response.headers.set('x-label', '${label}')
+    if (ctx.request.path === '/block') for (;;);
+    return true
+  },
+})
+`
+
+interface Site {
+  readonly gateway: TestGateway
+  readonly directory: string
+  /** Runs a command that must succeed. Returns what it prints. */
+  done(...args: string[]): Promise<string>
+  status(): Promise<GatewayStatus>
+  /** Waits until requests are answered with that label. */
+  answers(label: string): Promise<void>
+  save(folder: string, label: string): Promise<void>
+  /** Saves one more plugin, and waits until it runs: a change that looks at all that stands on disk. */
+  addAnother(): Promise<void>
+  /** Content hash of the version that is meant. */
+  hash(isMeant: (version: PluginVersion) => boolean): Promise<string>
+}
+
+/** The version `one` of a plugin has served, then `two`, whose folder was given another name, and was changed there or not. */
+async function startMoved(t: TestContext, label: string): Promise<Site> {
+  const gateway = await startGateway(t, {
+    config: {
+      workers: 1,
+      faults: { stall: '300ms', probation: '1h' },
+      routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }],
+    },
+    plugins: {
+      greeter: { 'plugin.json': { name: 'greeter', version: '1.0.0' }, 'plugin.ts': sourceOf('one') },
+    },
+  })
+  const directory = gateway.dir.path
+  const status = () => askGateway({ command: 'status' }, { directory, who: 'a test' })
+  const shown = async (name = 'x-label'): Promise<string | null> => {
+    const response = await fetch(gateway.url, { headers: { connection: 'close' } })
+    return response.headers.get(name)
+  }
+  const site: Site = {
+    gateway,
+    directory,
+    status,
+    done: async (...args) => {
+      const { code, stdout, stderr } = await runCommand(t, args, { cwd: directory })
+      assert.equal(code, 0, stdout + stderr)
+      return stdout
+    },
+    answers: async (wanted) => {
+      await waitFor(async () => (await shown()) === wanted, `the label ${wanted}`)
+    },
+    addAnother: async () => {
+      await gateway.dir.write({
+        'plugins/another/plugin.json': '{ "name": "another", "version": "1.0.0" }',
+        'plugins/another/plugin.ts': sourceOf('there')
+          .replace('greeter', 'another')
+          .replace('x-label', 'x-another'),
+      })
+      await waitFor(async () => (await shown('x-another')) === 'there', 'the other plugin')
+    },
+    hash: async (isMeant) => {
+      const versions: readonly PluginVersion[] = await askGateway(
+        { command: 'plugin-versions', plugin: 'greeter' },
+        { directory, who: 'a test' },
+      )
+      const found = versions.find(isMeant)
+      assert.ok(found !== undefined)
+      return found.contentHash
+    },
+    save: (folder, text) => gateway.dir.write({ [`plugins/${folder}/plugin.ts`]: sourceOf(text) }),
+  }
+  await site.save('greeter', 'two')
+  await site.answers('two')
+  await rename(join(directory, 'plugins/greeter'), join(directory, 'plugins/moved'))
+  if (label === 'two') return site
+  await site.save('moved', label)
+  await site.answers(label)
+  return site
+}
+
+for (const [what, label] of [
+  ['renamed', 'two'],
+  ['renamed and changed', 'more'],
+] as const) {
+  test(`plugin rollback brings back a version from before its folder was ${what}, until that is mended`, async (t) => {
+    const site = await startMoved(t, label)
+    await site.done(
+      'plugin',
+      'rollback',
+      'greeter',
+      await site.hash(({ generations }) => generations[0]?.first === 1),
+    )
+    await site.answers('one')
+    await site.addAnother()
+    await site.answers('one')
+    await site.save('moved', 'three')
+    await site.answers('three')
+    assert.deepEqual((await site.status()).pins, [])
+  })
+
+  test(`rollback brings back a generation from before a folder was ${what}, until that is mended`, async (t) => {
+    const site = await startMoved(t, label)
+    await site.done('rollback', '1')
+    await site.answers('one')
+    await site.done('release', 'greeter')
+    await site.answers(label)
+    await site.done('rollback', '1')
+    await site.answers('one')
+    await site.save('moved', 'three')
+    await site.answers('three')
+  })
+
+  test(`a version that fails on probation is taken back, though its folder was ${what}`, async (t) => {
+    const site = await startMoved(t, label)
+    await fetch(`${site.gateway.url}/block`, { headers: { connection: 'close' } })
+    const before = label === 'two' ? 'one' : 'two'
+    await site.answers(before)
+    await site.addAnother()
+    await site.answers(before)
+    await site.save('moved', 'three')
+    await site.answers('three')
+  })
+
+  test(`plugin rollback to what stands on disk holds nothing back, though its folder was ${what}`, async (t) => {
+    const site = await startMoved(t, label)
+    const live = await site.hash(({ isLive }) => isLive)
+    await site.done(
+      'plugin',
+      'rollback',
+      'greeter',
+      await site.hash(({ generations }) => generations[0]?.first === 1),
+    )
+    await site.answers('one')
+    await site.done('plugin', 'rollback', 'greeter', live)
+    await site.answers(label)
+    assert.deepEqual((await site.status()).pins, [])
+  })
+}
