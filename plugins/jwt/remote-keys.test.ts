@@ -268,6 +268,27 @@ test('the log says why the URL could not be asked', async (t) => {
   ])
 })
 
+test('the log says whether there are keys left while the URL is down', async (t) => {
+  await using at = await issuer(t, { max_age: '10m', stale_max: '15m' })
+  const known = await token(one)
+  at.answer = down
+  await at.refuses(known, UNAVAILABLE)
+  at.publish(one)
+  await at.pass(1_000)
+  assert.deepEqual(await at.ask(known), LET_IN)
+  at.answer = down
+  await at.pass(600_000)
+  assert.deepEqual(await at.ask(known), LET_IN)
+  await at.pass(300_000)
+  await at.refuses(known, UNAVAILABLE)
+  const left = at.gateway.logs.map(({ message }) => message.split('; ')[1])
+  assert.deepEqual(left, [
+    'there are none yet',
+    'those from before are used on',
+    'those from before are older than `keys.stale_max`, so requests with a token get 503',
+  ])
+})
+
 test('the log names the URL without its query', async (t) => {
   await using at = await issuer(t)
   at.answer = () => new Response('', { status: 500 })

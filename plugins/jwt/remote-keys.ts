@@ -158,10 +158,17 @@ export class RemoteKeys implements KeySource {
       if (this.#host.signal.aborted) remote.triedAt = 0
       else {
         const { origin, pathname } = this.#url
-        const kept = remote.set === null ? 'there are none yet' : 'those from before are used on'
-        this.#host.log.warn(`Cannot fetch the keys from ${origin}${pathname}: ${reasonOf(error)}; ${kept}`)
+        const reason = `${reasonOf(error)}; ${this.#leftOf(remote)}`
+        this.#host.log.warn(`Cannot fetch the keys from ${origin}${pathname}: ${reason}`)
       }
     }
+  }
+
+  /** What tokens are checked with when the URL did not help. */
+  #leftOf(remote: RemoteSet): string {
+    if (remote.set === null) return 'there are none yet'
+    if (this.#usable(remote, Date.now()) !== null) return 'those from before are used on'
+    return 'those from before are older than `keys.stale_max`, so requests with a token get 503'
   }
 
   async #download(): Promise<{ readonly text: string; readonly headers: Headers }> {
