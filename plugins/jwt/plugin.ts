@@ -7,6 +7,7 @@ import {
   defineConsumer,
   type Host,
   type Middleware,
+  type Refusal,
 } from '@cardea/sdk'
 import { holds } from './claims.ts'
 import { type Bounds, boundsOf, type Config, keyKindOf } from './config.ts'
@@ -44,11 +45,17 @@ export async function PluginMain(config: Config, host: Host): Promise<Middleware
   const decide = (ctx: Context, verdict: Verdict): boolean =>
     verdict.refusal === null ? gate.admit(ctx, verdict) : gate.refuse(ctx, verdict.refusal)
 
+  const refuse = (ctx: Context, refusal: Refusal, reason: string | null): boolean => {
+    // Not to the client: see TOKEN_INVALID.
+    if (reason !== null) ctx.log.debug(`A token is refused: ${reason}`, { code: refusal.code })
+    return gate.refuse(ctx, refusal)
+  }
+
   const verify = async (ctx: Context, token: string, digest: string): Promise<boolean> => {
     const outcome = await verifier.verify(token)
     if (!outcome.ok) {
       known.delete(digest)
-      return gate.refuse(ctx, outcome.refusal)
+      return refuse(ctx, outcome.refusal, outcome.reason)
     }
     known.set(digest, outcome.verdict)
     return decide(ctx, outcome.verdict)
@@ -70,7 +77,9 @@ export async function PluginMain(config: Config, host: Host): Promise<Middleware
       const token = gate.read(ctx.request)
       if (token === AMBIGUOUS) return gate.refuse(ctx, TOKEN_AMBIGUOUS)
       if (token === null) return withoutToken(ctx)
-      if (token === '' || token.length > bounds.tokenBytesMax) return gate.refuse(ctx, TOKEN_INVALID)
+      if (token === '' || token.length > bounds.tokenBytesMax) {
+        return refuse(ctx, TOKEN_INVALID, 'it is empty, or longer than `token_bytes_max`')
+      }
       const now = Date.now()
       // Tokens are not kept, only what tells whether one is the same: who reads our memory shall find no way in.
       const digest = host.hash('sha256', token, 'base64url')

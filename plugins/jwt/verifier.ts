@@ -28,7 +28,8 @@ export interface Verdict extends Admission {
 
 export type Outcome =
   | { readonly ok: true; readonly verdict: Verdict }
-  | { readonly ok: false; readonly refusal: Refusal }
+  /** `reason`: what is wrong with the token, in no words of its own; null: nothing that is known. */
+  | { readonly ok: false; readonly refusal: Refusal; readonly reason: string | null }
 
 const CREDENTIAL_LENGTH_MAX = 200
 /**
@@ -67,12 +68,13 @@ export class Verifier {
   /** Never rejects for what a client sent. */
   async verify(token: string): Promise<Outcome> {
     const form = readForm(token, this.#config.typ ?? null)
-    if (form === null || !this.#config.algorithms.includes(form.alg)) return refused(TOKEN_INVALID)
+    if (form === null) return invalid('it is no JWS in compact form, or its typ, kid or crit is not taken')
+    if (!this.#config.algorithms.includes(form.alg)) return invalid('its alg is not among `algorithms`')
     let candidates: readonly Key[]
     try {
       candidates = await this.#keys.find(form.alg, form.kid)
     } catch (error) {
-      if (error instanceof KeysUnavailable) return refused(KEYS_UNAVAILABLE)
+      if (error instanceof KeysUnavailable) return refused(KEYS_UNAVAILABLE, null)
       throw error
     }
     for (const key of candidates.slice(0, CANDIDATES_MAX)) {
@@ -80,7 +82,11 @@ export class Verifier {
       if (outcome !== null) return outcome
     }
     if (candidates.length > CANDIDATES_MAX) this.#tellOfMore(candidates.length, form.alg)
-    return refused(TOKEN_INVALID)
+    return invalid(
+      candidates.length === 0
+        ? 'no key is of its alg and kid'
+        : 'its signature is by none of the keys that fit',
+    )
   }
 
   /** Once: whoever makes up tokens must not fill the log. */
@@ -102,8 +108,8 @@ export class Verifier {
       return this.#judge(payload, key, now)
     } catch (error) {
       if (error instanceof errors.JWSSignatureVerificationFailed) return null
-      if (error instanceof errors.JWTExpired) return refused(TOKEN_EXPIRED)
-      if (error instanceof errors.JOSEError) return refused(TOKEN_INVALID)
+      if (error instanceof errors.JWTExpired) return refused(TOKEN_EXPIRED, error.message)
+      if (error instanceof errors.JOSEError) return invalid(error.message)
       // A key that the runtime cannot import, such as a point that is not on its curve: the source's fault, not a pass.
       if (error instanceof TypeError || error instanceof DOMException) return null
       throw error
@@ -113,8 +119,13 @@ export class Verifier {
   #judge(claims: JWTPayload, key: Key, now: number): Outcome {
     const config = this.#config
     const id = consumerId(claims, config)
+    if (id === null) {
+      return invalid(
+        `its claim "${config.consumer.id}" (\`consumer.id\`) is missing, or not a text that can be an id`,
+      )
+    }
     // 1e999 is a number to JSON, and for ever.
-    if (id === null || claims.exp === Number.POSITIVE_INFINITY) return refused(TOKEN_INVALID)
+    if (claims.exp === Number.POSITIVE_INFINITY) return invalid('its exp is no time')
     const groups = groupsOf(claims, config)
     const expiresAt = claims.exp === undefined ? null : claims.exp * 1_000
     const { jti } = claims
@@ -149,6 +160,10 @@ export class Verifier {
   }
 }
 
-function refused(refusal: Refusal): Outcome {
-  return { ok: false, refusal }
+function refused(refusal: Refusal, reason: string | null): Outcome {
+  return { ok: false, refusal, reason }
+}
+
+function invalid(reason: string): Outcome {
+  return refused(TOKEN_INVALID, reason)
 }
