@@ -127,6 +127,18 @@ test('`cardea plugin test` fails the same where several files run, each in a pro
   }
 })
 
+test('`cardea plugin test` names the files that pass because no test is in them', async (t) => {
+  await using dir = await withTempDir()
+  const run = (...args: string[]) => runCommand(t, ['plugin', 'test', ...args], { cwd: dir.path })
+  await dir.write({ 'plugins/empty/plugin.json': '{}', 'plugins/empty/plugin.test.ts': '// test(…)\n' })
+  const note = 'No test is in empty/plugin.test.ts (docs/guides/test-a-plugin.md).\n'
+  const alone = await run('empty')
+  assert.deepEqual([alone.code, alone.stderr], [0, note])
+  await dir.write({ 'plugins/empty/other.test.ts': passing })
+  const beside = await run('empty')
+  assert.deepEqual([beside.code, beside.stderr], [0, note])
+})
+
 test('`cardea plugin test` gives tests the SDK of the program, by import and by require', async (t) => {
   await using dir = await withTempDir()
   await dir.write({

@@ -116,8 +116,14 @@ async function runTests(cwd: string, files: readonly string[], io: CommandIo): P
   delete process.env.NODE_TEST_CONTEXT
   const [first = ''] = files
   const events = run(files.length === 1 ? await inThisProcess(join(cwd, first)) : inProcesses(cwd, files))
+  const fileOfName = namesOfFiles(files)
+  const empty: string[] = []
   let passed = false
   let isNoted = false
+  events.on('test:pass', ({ name }) => {
+    const file = fileOfName.get(name)
+    if (file !== undefined) empty.push(file)
+  })
   events.on('test:summary', ({ file, success, counts }) => {
     // A file in a process of its own has a summary too, which comes before that of all.
     if (file !== undefined) return
@@ -125,9 +131,17 @@ async function runTests(cwd: string, files: readonly string[], io: CommandIo): P
     isNoted = !success && counts.tests === counts.passed + counts.skipped + counts.todo
   })
   for await (const text of events.compose(spec)) io.out(String(text))
+  if (empty.length > 0) io.err(`No test is in ${empty.join(', ')} (docs/guides/test-a-plugin.md).\n`)
   // Such as a promise that nobody waits for: a note in the report, which is easily missed.
   if (isNoted) io.err('All tests passed, but something beside them failed: the report says what.\n')
   return passed ? 0 : 1
+}
+
+/** A file without a test is a test to Node, of this name, which passes when the file runs to its end. */
+function namesOfFiles(files: readonly string[]): ReadonlyMap<string, string> {
+  const [first = ''] = files
+  if (files.length === 1) return new Map([[childEntryFile('sole-test-file.ts'), first]])
+  return new Map(files.map((file) => [file, file]))
 }
 
 /**
