@@ -136,6 +136,21 @@ describe('secrets are not written', () => {
     })
   })
 
+  test('keys and JWTs in headers that are asked for, also where no list names those', async () => {
+    const key = `ck_${'a'.repeat(43)}`
+    const headers = {
+      'x-key': key,
+      'x-original-url': `/a?k=${key}&b=c`,
+      'x-assertion': 'as eyJhbGciOiJ.eyJz.c2ln',
+    }
+    const fields = Object.keys(headers).map((name) => `request_header.${name}`)
+    assert.deepEqual(await jsonOf({ fields, redact_headers: [] }, '/', { headers }), {
+      'request_header.x-key': '[redacted]',
+      'request_header.x-original-url': '/a?k=[redacted]&b=c',
+      'request_header.x-assertion': 'as [redacted]',
+    })
+  })
+
   test('headers that are asked for, too', async () => {
     const fields = ['authorization', 'cookie', 'x-api-key', 'x-plain'].map((name) => `request_header.${name}`)
     const headers = { authorization: 'Bearer abc', cookie: 'a=b', 'x-api-key': 'abc', 'x-plain': 'abc' }

@@ -17,7 +17,7 @@ const KEY_OR_JWT =
 
 /** What of a request is never written. */
 export interface Redaction {
-  /** The value of a header, or what stands for it. `name` in lower case. */
+  /** The value of a header with what looks like a secret replaced, or what stands for it. `name` in lower case. */
   header(name: string, value: string): string
   /** Path and query, or an absolute address, with the values of secret parameters replaced, and what looks like a secret. */
   url(url: string, ctx: Pick<Context, 'values'>): string
@@ -50,7 +50,7 @@ export function redactionOf(headers: readonly string[], queryWords: readonly str
     return secret
   }
   return {
-    header: (name, value) => (secretHeaders.has(name) ? REDACTED : value),
+    header: (name, value) => (secretHeaders.has(name) ? REDACTED : withoutSecrets(value)),
     path: withoutSecrets,
     url(url, ctx) {
       learn(secretParametersOf(ctx))
