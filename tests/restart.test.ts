@@ -106,6 +106,16 @@ test('a start with broken files serves what served last, says so, and heals; --s
   }
 })
 
+test('a first start with a mistake in its config listens where that says, and goes on with it once it is mended', async (t) => {
+  const gateway = await startGateway(t, { config: { ...SMALL, worker: 3, limits: { connections: 'many' } } })
+  assert.match(gateway.url, /^http:\/\/127\.0\.0\.1:/)
+  assert.equal((await answerOf(gateway)).status, 503)
+  assert.equal(gateway.pids('cardea: worker').length, 1)
+  await gateway.dir.write({ 'cardea.yaml': SMALL })
+  await waitFor(async () => (await answerOf(gateway)).status === 200, 'the mended config')
+  assert.doesNotMatch(gateway.stderr, /restart/)
+})
+
 test('a security plugin that went while the gateway was down is missed: its start is held until approve', async (t) => {
   const first = await served(t)
   await rm(join(first.dir.path, 'plugins/guard'), { recursive: true })

@@ -16,6 +16,7 @@ import type { PluginLifecycle } from './lifecycle.ts'
 import { type PreparedGeneration, type PrepareResult, prepareGeneration } from './prepare.ts'
 import { remembered } from './quarantine.ts'
 import { type FindRouteProblems, routeProblems } from './route-problems.ts'
+import { loadStartKeys } from './start-keys.ts'
 import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
@@ -201,11 +202,15 @@ function standingFolders(
   return new Set(own.filter((folder) => !held.has(folder)))
 }
 
-/** A config for a start that has nothing to serve: the file's own if it is valid, else one that only listens. */
+/**
+ * A config for a start that has nothing to serve: the file's own if it is valid, else one that listens where the file says, if
+ * so much of it is valid.
+ */
 export async function loadForListeners({ source }: Pick<Workshop, 'source'>): Promise<LoadedConfig> {
   if (source.kind === 'file') {
     const loaded = await loadConfigFile(source.file)
-    if (loaded.ok) return loaded.config
+    const config = loaded.ok ? loaded.config : await loadStartKeys(source.file)
+    if (config !== null) return config
   }
   const { port = null } = source.kind === 'target' ? source : {}
   return accept(configForTarget('http://127.0.0.1', { port }), { debug: false, quiet: false })
