@@ -35,6 +35,15 @@ exports.PluginMain = async (config, host) => {
   if (config.once) host.once('task', () => new Promise(() => {}))
   if (config.throws) setImmediate(() => { throw new Error('too late') })
   if (config.blocks) setImmediate(() => { for (;;); })
+  if (config.blocksInTimer) {
+    const dueAt = performance.now() + 2
+    setTimeout(() => { for (;;); }, 1)
+    // It is due when this turn ends: what is staged goes on in the same turn, after it was ended.
+    while (performance.now() < dueAt);
+  }
+  const harms = { blocks: () => { for (;;); }, throws: () => { throw new Error('too late') } }
+  const harm = harms[config.harms]
+  if (harm) process.on('message', ({ message }) => { if (message?.kind === 'tracing') setImmediate(harm) })
   if (config.exits) setImmediate(() => process.exit(0))
   if (config.says) setImmediate(() => process.emit('message', { kind: 'relay', message: config.says }))
   return {
@@ -197,6 +206,34 @@ test('a stage fails where a plugin blocks when its instances have started', asyn
   const staged = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   assert.match(staged.kind === 'stage-failed' ? staged.failure.message : '', /blocked the event loop/)
 })
+
+test('a stage fails where a timer of a new plugin blocked in the turn in which it ends', async (t) => {
+  const worker = await start(t)
+  const plan = generation(1, { answer: 'one', blocksInTimer: true })
+  const staged = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
+  assert.match(staged.kind === 'stage-failed' ? staged.failure.message : '', /blocked the event loop/)
+  await logged(worker, 'stopped one')
+})
+
+for (const [harms, expected] of [
+  ['blocks', /blocked the event loop/],
+  ['throws', /threw where nobody catches it: too late/],
+] as const) {
+  test(`a staged generation whose new plugin ${harms} is stopped, and no commit makes it serve`, async (t) => {
+    const live = { ...generation(1, { answer: '' }), routes: BASE.routes, instances: [], bundles: [] }
+    const worker = await start(t, live)
+    const plan = generation(2, { answer: 'two', harms })
+    const stage = () => worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
+    assert.equal((await stage()).kind, 'staged')
+    worker.send({ kind: 'tracing', on: true })
+    await waitFor(() => worker.told.some(({ kind }) => kind === 'fault'), 'the fault to be told')
+    const commit = await worker.request((id) => ({ kind: 'commit', id, generation: 2 }))
+    assert.match(commit.kind === 'stage-failed' ? commit.failure.message : '', expected)
+    await logged(worker, 'stopped two')
+    assert.equal((await fetch(`http://127.0.0.1:${worker.port}/`)).status, 404)
+    assert.equal(worker.exitCode, null)
+  })
+}
 
 test('a generation retires when its last exchange has ended and what only it used is stopped', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))

@@ -252,6 +252,18 @@ test('catchUp() does nothing any more when a change has brought the worker furth
   )
 })
 
+test('commit() tells why a worker does not: what it had staged did harm meanwhile', async () => {
+  const { workers, idFor } = withWorkers(1)
+  workers.started(1, 0)
+  const staged = workers.stage(plan)
+  workers.answered(1, { kind: 'staged', id: idFor(1) })
+  await staged
+  const committed = workers.commit(plan)
+  const failure = { code: 'PLUGIN_STALLED', message: 'It blocked', plugin: 'a', stack: null } as const
+  workers.answered(1, { kind: 'stage-failed', id: idFor(1), failure })
+  assert.deepEqual(await committed, { swappedAt: [], failed: [{ worker: 1, reason: 'It blocked' }] })
+})
+
 test('missedBy() tells of a commit from its begin: one that starts meanwhile with what was live before catches up', async () => {
   const { workers, sent, idFor } = withWorkers(2)
   const live = planOf(6)

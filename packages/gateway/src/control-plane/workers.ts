@@ -344,6 +344,7 @@ export class Workers {
       id,
       generation,
     }))
+    if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
     if (answer.kind !== 'committed') {
       throw new GatewayError('WORKER_LOST', `Worker ${worker} did not commit generation ${generation}`)
     }

@@ -24,6 +24,7 @@ interface Seized {
   readonly stall: Stall
   readonly blamed: ReadonlySet<string>
   readonly suspects: readonly Suspect[]
+  readonly recovered: PromiseWithResolvers<void>
   mend(error: GatewayError): void
 }
 
@@ -38,6 +39,11 @@ export class StallRecovery {
     this.#options = options
   }
 
+  /** Resolves when `onRecovered` has been told of what is seized; null when nothing is. */
+  get recovering(): Promise<void> | null {
+    return this.#seized?.recovered.promise ?? null
+  }
+
   /** For `WatchdogOptions.onSeized`. */
   seize(stall: Stall, stack: readonly StackEntry[]): void {
     const suspects = this.#options.suspects()
@@ -46,7 +52,8 @@ export class StallRecovery {
       blamed = this.#blame(stall, suspects, called)
       return blamed
     })
-    this.#seized = { stall, blamed, suspects, mend }
+    const { recovered = Promise.withResolvers<void>() } = this.#seized ?? {}
+    this.#seized = { stall, blamed, suspects, recovered, mend }
   }
 
   /** For `WatchdogOptions.onEnded`. */
@@ -78,6 +85,7 @@ export class StallRecovery {
     }
     seized.mend(error)
     this.#options.onRecovered(error, blamed)
+    seized.recovered.resolve()
   }
 
   /** For `WatchdogOptions.onPassed`. */

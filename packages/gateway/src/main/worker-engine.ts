@@ -61,7 +61,9 @@ export class WorkerEngine {
   #hasStalled = false
   /** The one that is being staged, and what gives it up. */
   #staging: Staging | null = null
-  #staged: StagedGeneration | null = null
+  #staged: (StagedGeneration & { readonly staging: Staging }) | null = null
+  /** Why the generation that was staged last is not to be committed, where an instance that it started did harm since. */
+  #spoiled: { readonly generation: number; readonly error: GatewayError } | null = null
   /** What was committed here and is not retired yet. */
   readonly #unretired = new Set<number>()
   #generation = 0
@@ -146,7 +148,8 @@ export class WorkerEngine {
       await this.#node.prepare(plan.settings.state)
       await turn()
       // Until the last step: what has started may fail of its own accord while routes are compiled.
-      this.#staged = await Promise.race([this.#make(plan, giveUp.signal), failed])
+      const staged = await Promise.race([this.#make(plan, giveUp.signal), failed])
+      this.#staged = { ...staged, staging }
     } finally {
       if (this.#staging === staging) {
         this.#staging = null
@@ -158,7 +161,19 @@ export class WorkerEngine {
 
   /** Its instances, then its routes. Nothing is held when it throws, also when nobody waits for it any more. */
   async #make(plan: GenerationPlan, signal: AbortSignal): Promise<StagedGeneration> {
-    const held = await this.#pool.stage(plan, signal)
+    const staged = await this.#compile(plan, await this.#pool.stage(plan, signal), signal)
+    // Whose fault it is that something was ended a moment ago is told in a later turn.
+    await this.#recovery.recovering
+    if (!signal.aborted) return staged
+    this.#dataPlane.discard(staged)
+    throw signal.reason
+  }
+
+  async #compile(
+    plan: GenerationPlan,
+    held: StagedInstances,
+    signal: AbortSignal,
+  ): Promise<StagedGeneration> {
     try {
       await turn()
       const steps = this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
@@ -176,6 +191,11 @@ export class WorkerEngine {
 
   #retire(generation: number): void {
     if (this.#unretired.delete(generation)) this.#onRetired(generation)
+  }
+
+  /** Why that generation cannot be committed although it was staged; null for any other. */
+  spoiledBy(generation: number): GatewayError | null {
+    return this.#spoiled?.generation === generation ? this.#spoiled.error : null
   }
 
   /**
@@ -330,13 +350,24 @@ export class WorkerEngine {
       this.#dataPlane.quarantine(key)
       this.#tell({ kind: 'fault', event: { kind, key, instance, plugin, failure } })
     }
-    const { before = null } = this.#staging ?? {}
-    if (before === null || culprits.every(({ plan }) => before.has(plan.key))) this.#onHarmed(error)
-    else {
-      this.#staging?.fail(error)
-      // Whoever staged hears first why that failed.
-      setImmediate(() => this.#onHarmed(error))
+    this.#harmed(error, new Set(culprits.map(({ plan }) => plan.key)))
+  }
+
+  /** `keys`: of the instances that did it. What they were started for must not go live. */
+  #harmed(error: GatewayError, keys: ReadonlySet<string>): void {
+    const staging = this.#staging ?? this.#staged?.staging
+    // Also one that has started, while others do or routes are compiled.
+    if (!staging?.plan.instances.some(({ key }) => keys.has(key) && !staging.before.has(key))) {
+      this.#onHarmed(error)
+      return
     }
+    if (staging === this.#staging) staging.fail(error)
+    else {
+      this.#giveUpStaging(error.message)
+      this.#spoiled = { generation: staging.plan.number, error }
+    }
+    // Whoever staged hears first why that failed.
+    setImmediate(() => this.#onHarmed(error))
   }
 
   reportFailure(failure: Failure): void {
@@ -354,15 +385,13 @@ export class WorkerEngine {
 
   #onRecovered(error: GatewayError, blamed: ReadonlySet<string>): void {
     this.#hasStalled = true
-    const { plan, before, fail } = this.#staging ?? {}
-    // Also one that has started, while others do or routes are compiled.
-    if (plan?.instances.some(({ key }) => blamed.has(key) && before?.has(key) === false)) fail?.(error)
-    this.#onHarmed(error)
+    this.#harmed(error, blamed)
   }
 
   #giveUpStaging(reason: string): void {
     this.#staging?.giveUp.abort(new Error(`Given up: ${reason}`))
     this.#staging = null
+    this.#spoiled = null
     const staged = this.#staged
     this.#staged = null
     this.#node.discard()

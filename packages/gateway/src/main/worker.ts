@@ -99,8 +99,7 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
     case 'stage':
       return stage(message.id, message.plan)
     case 'commit':
-      relay({ kind: 'committed', id: message.id, at: theWorker().commit(message.generation) })
-      return master.send({ kind: 'serving', generation: message.generation })
+      return commit(message.id, message.generation)
     case 'discard':
       return theWorker().discard(message.generation)
     case 'census':
@@ -125,6 +124,16 @@ async function stage(id: number, packed: PackedPlan): Promise<void> {
     relay({ kind: 'staged', id })
   } catch (thrown) {
     relay({ kind: 'stage-failed', id, failure: failureOf(thrown) })
+  }
+}
+
+function commit(id: number, generation: number): void {
+  const spoiled = theWorker().spoiledBy(generation)
+  // It goes on with what it serves until its successor is there.
+  if (spoiled !== null) relay({ kind: 'stage-failed', id, failure: failureOf(spoiled) })
+  else {
+    relay({ kind: 'committed', id, at: theWorker().commit(generation) })
+    master.send({ kind: 'serving', generation })
   }
 }
 

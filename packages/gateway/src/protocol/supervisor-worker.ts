@@ -10,7 +10,10 @@ import type { ExchangeTrace } from './trace.ts'
  */
 export type SupervisorToWorker =
   | { readonly kind: 'stage'; readonly id: number; readonly plan: PackedPlan }
-  /** Only for the generation staged last. Answers `committed`, also when it is committed already. */
+  /**
+   * Only for the generation staged last. Answers `committed`, also when it is committed already; `stage-failed` where an
+   * instance that was started for it has done harm since it was staged, such as to block the event loop.
+   */
   | { readonly kind: 'commit'; readonly id: number; readonly generation: number }
   /** Not a request: the staged generation will not be committed. Nothing happens when another one is staged. */
   | { readonly kind: 'discard'; readonly generation: number }
