@@ -18,7 +18,7 @@ export const WATCHDOG_LIMITS = {
   looksMax: 20,
   /** Of a process with less CPU time than this in all these looks the machine is short of cores, unless it sleeps … */
   stuckCpuMs: 350,
-  /** … which is less than this; then it gets so many times as many looks. */
+  /** … which is less than this without a wait for a core (thread-load.ts). Short of cores it gets so many times as many looks. */
   sleepingCpuMs: 30,
   starvedFactor: 5,
   /** The same where nobody can say that a plugin runs: it could be a long garbage collection. */

@@ -13,6 +13,7 @@ import {
   type WatchdogReport,
 } from '../protocol/watchdog.ts'
 import { MainThreadProbe, type ProbeArgument, type ProbedFrame } from './main-thread-probe.ts'
+import { mainThreadLoad, type ThreadLoad, waitedMostly } from './thread-load.ts'
 
 /**
  * The thread that notices when a worker's event loop stands still: it looks at a counter of the main thread, and only
@@ -140,23 +141,30 @@ async function stopped(
   paused: Promise<readonly ProbedFrame[]>,
   isGrowing: boolean,
 ): Promise<readonly ProbedFrame[] | null> {
-  const cpuBefore = process.cpuUsage()
+  const since = { at: performance.now(), cpu: process.cpuUsage(), load: mainThreadLoad() }
   for (let waits = 1; ; waits++) {
     const frames = await Promise.race([paused, sleep(LIMITS.lookAgainMs, null)])
     if (frames !== null) return frames
     if (loop.poll()) return null
     const waitsMax = isGrowing || mark[0] === NOBODY ? LIMITS.unknownLooksMax : LIMITS.looksMax
-    if (waits < waitsMax || (isStarved(cpuBefore) && waits < waitsMax * LIMITS.starvedFactor)) continue
+    if (waits < waitsMax || (isStarved(since) && waits < waitsMax * LIMITS.starvedFactor)) continue
     kill('its main thread is in a native call that does not return')
   }
 }
 
+interface Since {
+  readonly at: number
+  readonly cpu: NodeJS.CpuUsage
+  readonly load: ThreadLoad | null
+}
+
 /**
  * The process has had a part of a core since then: neither enough to collect garbage between two places where it could be
- * stopped, nor so little that it sleeps.
+ * stopped, nor so little that it sleeps. One that had next to none may have waited for it, where the kernel tells that.
  */
-function isStarved(cpuBefore: NodeJS.CpuUsage): boolean {
-  const cpuMs = cpuMsSince(cpuBefore)
+function isStarved({ at, cpu, load }: Since): boolean {
+  if (waitedMostly(load, mainThreadLoad(), performance.now() - at)) return true
+  const cpuMs = cpuMsSince(cpu)
   return cpuMs > LIMITS.sleepingCpuMs && cpuMs < LIMITS.stuckCpuMs
 }
 
