@@ -93,6 +93,16 @@ test('editPluginVersion() holds back what stands in a folder of another name by 
   assert.equal(holding(pins, diskWith(3, MOVED)), 0)
 })
 
+test('editPluginVersion() takes no folder from a plugin that serves from it, whatever stands there now', async () => {
+  const other = { ...version(7), name: 'other', folder: MOVED }
+  const live = { ...serving(2), plugins: [version(2), other] }
+  const { pins } = await editPluginVersion(version(1), live, 'root')(NO_OVERLAY, diskWith(2, MOVED))
+  assert.deepEqual(
+    pins.map(({ unit }) => unit),
+    [FOLDER],
+  )
+})
+
 test('editPluginVersion() holds nothing back where the files give that version, and no more', async () => {
   const held = await editPluginVersion(version(1), serving(2), 'root')(NO_OVERLAY, diskWith(2))
   assert.equal(held.pins.length, 1)

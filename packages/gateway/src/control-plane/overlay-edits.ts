@@ -29,7 +29,7 @@ export function editPluginVersion(
 export function editTakeBack(version: StoredPlugin, live: StoredGeneration | null): OverlayEdit {
   return (overlay, disk) => {
     const failed = live?.plugins.find(({ name }) => name === version.name)
-    const folder = folderNow(failed ?? version, disk)
+    const folder = folderNow(failed ?? version, disk, live)
     const pin = overlay.pins.find(({ unit }) => unit === folder)
     const rejected = pin === undefined ? (failed?.fingerprint ?? null) : pin.rejected
     const held = { unit: folder, rejected }

@@ -97,9 +97,23 @@ function whereItStands({ name, folder }: StoredPlugin, plugins: readonly DiskPlu
   return plugins.find((plugin) => plugin.name === name) ?? own ?? null
 }
 
-/** Where a pin for that plugin belongs. */
-export function folderNow(plugin: StoredPlugin, { plugins }: DiskState): string {
-  return whereItStands(plugin, plugins)?.folder ?? plugin.folder
+/** The same, but for folders that another plugin serves from: what stands there under this name is not live yet, or never will be. */
+function whereItMayRun(
+  plugin: StoredPlugin,
+  disk: DiskState,
+  live: StoredGeneration | null,
+): DiskPlugin | null {
+  const others = live?.plugins.filter(({ name }) => name !== plugin.name) ?? []
+  const taken = new Set(others.map(({ folder }) => folder))
+  return whereItStands(
+    plugin,
+    disk.plugins.filter(({ folder }) => folder === plugin.folder || !taken.has(folder)),
+  )
+}
+
+/** Where a pin for that plugin belongs. `live`: as for `pinsForRollback`. */
+export function folderNow(plugin: StoredPlugin, disk: DiskState, live: StoredGeneration | null): string {
+  return whereItMayRun(plugin, disk, live)?.folder ?? plugin.folder
 }
 
 /** The pins after one plugin was rolled back to a stored version. `live`: as for `pinsForRollback`. */
@@ -110,7 +124,7 @@ export function pinsForVersion(
   live: StoredGeneration | null,
   author: PinAuthor,
 ): Pin[] {
-  const standing = whereItStands(version, disk.plugins)
+  const standing = whereItMayRun(version, disk, live)
   const unit = standing?.folder ?? version.folder
   if (standing !== null && givesSame(standing, version, live)) return pins.filter((pin) => pin.unit !== unit)
   return withPluginPinned(pins, version, { unit, rejected: standing?.fingerprint ?? null }, author)
