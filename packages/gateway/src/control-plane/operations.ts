@@ -192,12 +192,20 @@ export class Operations {
     })
   }
 
-  /** From a stored generation (null: the one that serves) to what stands on disk. */
+  /**
+   * From a stored generation (null: the one that serves) to what stands on disk. Nothing but its config need be kept of it:
+   * that it cannot be brought back any more is no reason not to show what it said.
+   */
   async #diff(number: number | null): Promise<ConfigDiff> {
     const { store } = this.#options
-    const from = number === null ? store.latest() : await store.find(number)
-    if (from === null)
-      throw new GatewayError('GENERATION_UNKNOWN', 'There is no generation yet to compare with.')
+    const from = number === null ? store.latest() : await store.get(number)
+    if (from === null) {
+      const message =
+        number === null
+          ? 'There is no generation yet to compare with.'
+          : `Generation ${number} is not kept, so there is nothing to compare with. "cardea history" lists those that are.`
+      throw new GatewayError('GENERATION_UNKNOWN', message)
+    }
     const fromName = `generation ${from.number}`
     const to = await this.#options.configText()
     const toName = to === null ? 'no config file' : 'the file on disk'
