@@ -20,7 +20,7 @@ import { type Former, NO_OVERLAY } from './recollect.ts'
 import { recordOf } from './record.ts'
 import { awaitRoom } from './room.ts'
 import type { RouteMove } from './security-loss.ts'
-import { StageTimes } from './stage-times.ts'
+import { roundedMs, StageTimes } from './stage-times.ts'
 import { orStandIn, type StandIn } from './stand-in.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import { SilentWorker } from './worker-state.ts'
@@ -314,5 +314,5 @@ async function commit(candidate: Candidate, { master, workers, log }: ChangeGrou
   const { swappedAt, failed } = await workers.commit(plan)
   for (const { worker, reason } of failed) master.replaceWorker(worker, reason)
   lifecycle.committed(plan, overlay.controls.quarantined)
-  return swappedAt.length < 2 ? null : Math.max(...swappedAt) - Math.min(...swappedAt)
+  return swappedAt.length < 2 ? null : roundedMs(Math.max(...swappedAt) - Math.min(...swappedAt))
 }

@@ -13,15 +13,16 @@ export class StageTimes {
 
   passed(stageName: string): void {
     const now = performance.now()
-    this.#timings.push({ stage: stageName, ms: round(now - this.#lastAt) })
+    this.#timings.push({ stage: stageName, ms: roundedMs(now - this.#lastAt) })
     this.#lastAt = now
   }
 
   get timings(): readonly StageTiming[] {
-    return [...this.#timings, { stage: 'total', ms: round(this.#lastAt - this.#startedAt) }]
+    return [...this.#timings, { stage: 'total', ms: roundedMs(this.#lastAt - this.#startedAt) }]
   }
 }
 
-function round(ms: number): number {
+/** As precise as times of a change are told. */
+export function roundedMs(ms: number): number {
   return Math.round(ms * 10) / 10
 }
