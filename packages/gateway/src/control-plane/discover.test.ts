@@ -114,3 +114,20 @@ test('discover() finds a plugin once where both directories are one folder', asy
     ['built-in'],
   )
 })
+
+test('discover() says of a link whose folder is gone where it points to, and what to do', async (t) => {
+  const base = await folderOf(t, { 'user/a/plugin.json': {} })
+  await symlink('../elsewhere/gone', join(base, 'between'))
+  await symlink('../between', join(base, 'user/link'))
+  const { found, problems } = await look(t, {}, base)
+  assert.deepEqual(found, ['user: user/a'])
+  assert.equal(problems.length, 1)
+  const [problem] = problems
+  assert.equal(problem?.code, 'PLUGIN_MANIFEST_INVALID')
+  // Relative to where the link stands that says it.
+  assert.equal(
+    problem?.message,
+    `${join(base, 'user/link')} is a link that points to nothing: ${join(base, '../elsewhere/gone')} is not there. ` +
+      "Bring that back, let the link point to a plugin's folder, or remove the link.",
+  )
+})

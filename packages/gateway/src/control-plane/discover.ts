@@ -1,5 +1,14 @@
-import { accessSync, constants, type Dirent, readdirSync, realpathSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  accessSync,
+  constants,
+  type Dirent,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { messageOf } from '../base/errors.ts'
 import { systemErrorCode } from '../base/system-error.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
@@ -26,6 +35,9 @@ export interface Discovery {
   readonly found: readonly FoundPlugin[]
   readonly problems: readonly PluginProblem[]
 }
+
+/** As the kernel follows at most. */
+const LINKS_MAX = 40
 
 /** The names of entry files, the first that is there counts. */
 export const ENTRY_FILES = ['plugin.ts', 'plugin.js', 'plugin.mjs'] as const
@@ -127,9 +139,28 @@ function look(folder: string, entry: Dirent): Look {
     const message = `${folder} holds ${entryFile} but no plugin.json; add one with name and version, or move the folder away.`
     return { problem: problemAt(join(folder, 'plugin.json'), 'PLUGIN_MANIFEST_INVALID', message, { folder }) }
   } catch (error) {
-    const message = `Cannot read the plugin folder ${folder}: ${messageOf(error)}`
+    const lost = entry.isSymbolicLink() && systemErrorCode(error) === 'ENOENT' ? lostEndOf(folder) : null
+    const message =
+      lost === null
+        ? `Cannot read the plugin folder ${folder}: ${messageOf(error)}`
+        : `${folder} is a link that points to nothing: ${lost} is not there. Bring that back, let the link point to a plugin's folder, or remove the link.`
     return { problem: problemAt(folder, 'PLUGIN_MANIFEST_INVALID', message, { folder }) }
   }
+}
+
+/** Where a link leads to, over others if need be, that is not there; null where that cannot be told. */
+function lostEndOf(link: string): string | null {
+  let end = link
+  try {
+    for (let links = 0; links < LINKS_MAX; links++) {
+      const stats = lstatSync(end, { throwIfNoEntry: false })
+      if (stats === undefined) return end
+      end = resolve(dirname(end), readlinkSync(end))
+    }
+  } catch {
+    // It is there by now, or may not be looked at.
+  }
+  return null
 }
 
 /** The name of the folder's entry file, or null when there is none. Throws when the folder cannot be read. */
