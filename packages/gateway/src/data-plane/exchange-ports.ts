@@ -8,7 +8,6 @@ export interface PortOwner {
   readonly requestFields: FieldLines
   readonly responseFields: FieldLines
   readonly gatheredBytesMax: number
-  onBodyWaiting(waiting: boolean): void
   continueRequest(): void
   discardRequest(): void
   /** Sends the upstream what waits for more. */
@@ -30,7 +29,6 @@ export function requestPortOf(owner: PortOwner): BodyPort {
     contentEncoding: () => owner.requestFields.get('content-encoding'),
     pauseSource: () => owner.client.pauseBody(),
     resumeSource: () => owner.client.resumeBody(),
-    onWaiting: (waiting) => owner.onBodyWaiting(waiting),
     onRead: () => owner.continueRequest(),
     onUnwanted: () => owner.discardRequest(),
     deliver: (chunk) => {
@@ -50,7 +48,6 @@ export function responsePortOf(owner: PortOwner): BodyPort {
     contentEncoding: () => owner.responseFields.get('content-encoding'),
     pauseSource: () => owner.pauseResponse(),
     resumeSource: () => owner.resumeResponse(),
-    onWaiting: (waiting) => owner.onBodyWaiting(waiting),
     onRead() {},
     onUnwanted: () => owner.resumeResponse(),
     deliver: (chunk) => {

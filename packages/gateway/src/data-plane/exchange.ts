@@ -261,10 +261,6 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
     return this.generation.settings.limits.bodyBytesMax
   }
 
-  onBodyWaiting(waiting: boolean): void {
-    this.run?.onWaiting(waiting)
-  }
-
   pauseResponse(): void {
     this.leg?.pause()
   }

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { systemClock } from '../sweeper.ts'
 import { BodyFlow } from './body-flow.ts'
 import type { BodyPort } from './body-port.ts'
+import { BodyWait } from './body-wait.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -15,7 +17,6 @@ const PORT: BodyPort = {
   contentEncoding: () => null,
   pauseSource: nothing,
   resumeSource: nothing,
-  onWaiting: nothing,
   onRead: nothing,
   onUnwanted: nothing,
   deliver: nothing,
@@ -28,7 +29,7 @@ test('gather() of content that comes byte by byte takes memory in proportion to 
   const content = Buffer.alloc(length)
   for (let at = 0; at < length; at++) content[at] = at % 251
   const flow = new BodyFlow(PORT)
-  const gathered = flow.gather(false)
+  const gathered = flow.gather(false, new BodyWait(systemClock))
   const before = memoryBytes()
   for (let at = 0; at < length; at++) flow.push(content, at, at + 1)
   const taken = memoryBytes() - before

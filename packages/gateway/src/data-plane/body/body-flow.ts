@@ -1,6 +1,7 @@
 import { GatewayError } from '../../base/errors.ts'
 import type { FieldLines } from '../fields.ts'
 import type { Before, BodyPort } from './body-port.ts'
+import type { BodyWait } from './body-wait.ts'
 import { decodeStages } from './decode.ts'
 import { Gathering } from './gathering.ts'
 import { asBuffer, NOTHING, type Stage } from './stage.ts'
@@ -72,27 +73,31 @@ export class BodyFlow implements LineEnd {
 
   // The plugins' side.
 
-  async gather(decode: boolean): Promise<Buffer> {
+  /** `wait`: of the hook that reads, whose clock stands while bytes are to come. */
+  async gather(decode: boolean, wait: BodyWait): Promise<Buffer> {
     if (this.#failure !== null) throw this.#failure.error
-    const whole = this.whole ?? (await this.#gatherWhole())
+    const whole = this.whole ?? (await this.#gatherWhole(wait))
     if (!decode || this.#decodes) return whole
     this.#readDecoded = true
     this.#wholeDecoded ??= await this.#decodeWhole(whole)
     return this.#wholeDecoded
   }
 
-  #gatherWhole(): Promise<Buffer> {
-    return (this.#gathering ?? this.#startGathering()).promise
+  #gatherWhole(wait: BodyWait): Promise<Buffer> {
+    const gathering = this.#gathering ?? this.#startGathering()
+    // It may have come to its end at once.
+    if (gathering === this.#gathering) gathering.addWait(wait)
+    return gathering.promise
   }
 
   #startGathering(): Gathering {
     if (this.#opened) {
       throw new TypeError('The body is on its way; read it in handle (request) or onResponse (response)')
     }
-    const gathering = new Gathering()
+    const known = this.#whole
+    const gathering = new Gathering(known === null)
     // Set first: the source may deliver before `resumeSource` returns.
     this.#gathering = gathering
-    const known = this.#whole
     if (known !== null) {
       this.#whole = null
       // The stages of earlier plugins turn what is known into what this plugin reads.
@@ -100,7 +105,6 @@ export class BodyFlow implements LineEnd {
       queueMicrotask(() => content === this.#line.content && this.#line.take(known, true))
     } else {
       this.#port.onRead()
-      this.#port.onWaiting(true)
       this.#port.resumeSource()
     }
     return gathering
@@ -132,7 +136,7 @@ export class BodyFlow implements LineEnd {
   #endGathering(): Gathering | null {
     const gathering = this.#gathering
     this.#gathering = null
-    if (gathering !== null) this.#port.onWaiting(false)
+    gathering?.endWaits()
     return gathering
   }
 

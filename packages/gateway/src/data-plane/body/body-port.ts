@@ -11,8 +11,6 @@ export interface BodyPort {
   contentEncoding(): string | null
   pauseSource(): void
   resumeSource(): void
-  /** A plugin waits for bytes (true), or has got them (false): its hook's clock stands meanwhile. */
-  onWaiting(waiting: boolean): void
   /** A plugin is about to read: a client that waits for 100 Continue must be told to go on. */
   onRead(): void
   /** What the source still has is of no use any more. */

@@ -1,3 +1,5 @@
+import type { BodyWait } from './body-wait.ts'
+
 /** As many chunks are kept one by one: a client that sends single bytes would have each cost us a Buffer of its own. */
 const LOOSE_CHUNKS_MAX = 1024
 
@@ -5,14 +7,29 @@ const LOOSE_CHUNKS_MAX = 1024
 export class Gathering {
   readonly promise: Promise<Buffer>
   bytes = 0
+  /** Whether its bytes are still to come, so that whoever reads it waits for the peer. */
+  readonly #isAwaited: boolean
+  readonly #waits: BodyWait[] = []
   readonly #pieces: Buffer[] = []
   #chunks: Buffer[] = []
   readonly #resolvers = Promise.withResolvers<Buffer>()
 
-  constructor() {
+  constructor(isAwaited: boolean) {
+    this.#isAwaited = isAwaited
     this.promise = this.#resolvers.promise
     // Whoever waits sees the rejection; nobody may be waiting any more when an exchange is aborted.
     this.promise.catch(() => {})
+  }
+
+  /** Of one more that reads it. */
+  addWait(wait: BodyWait): void {
+    if (!this.#isAwaited) return
+    this.#waits.push(wait)
+    wait.begin()
+  }
+
+  endWaits(): void {
+    for (const wait of this.#waits.splice(0)) wait.end()
   }
 
   add(chunk: Buffer): void {

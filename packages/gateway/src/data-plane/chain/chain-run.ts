@@ -303,23 +303,14 @@ export class ChainRun implements WaitingRun {
     else this.#runErrors()
   }
 
-  get #waits(): HookWait {
-    this.#wait ??= new HookWait(this, this.entered, this.#user, this.#sweeper)
-    return this.#wait
-  }
-
   #await(context: HookContext, promise: Promise<unknown>, startMs: number): void {
-    this.#waits.await(context, this.entered.hook, promise, startMs)
+    this.#wait ??= new HookWait(this, this.entered, this.#user, this.#sweeper)
+    this.#wait.await(context, this.entered.hook, promise, startMs)
   }
 
   /** A hook has returned a promise that has not settled. */
   get isWaiting(): boolean {
     return this.#wait !== null && this.#wait.pendingContext !== null
-  }
-
-  /** See `HookWait.onWaiting`. */
-  onWaiting(waiting: boolean): void {
-    this.#waits.onWaiting(waiting)
   }
 
   // What the watchdog ended: no catch and no finally of ours has run.

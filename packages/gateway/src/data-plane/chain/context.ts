@@ -1,11 +1,13 @@
 import type { Cloneable, Context, Log, RouteInfo, StreamPair } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { pluginAbortController } from '../../base/plugin-signal.ts'
+import { BodyWait } from '../body/body-wait.ts'
 import type { ChainEntry } from './chain.ts'
 import { EnteredPlugins } from './entered-plugins.ts'
 import { type ChainUser, type ExchangeView, Phase, type SavedMessage } from './exchange-view.ts'
 import { GuardState } from './guard.ts'
 import { noteListenerFailure } from './hook-failure.ts'
+import type { Hook } from './hook-wait.ts'
 import { PairTransform } from './pair-transform.ts'
 import { RequestView } from './request-view.ts'
 import { ResponseView } from './response-view.ts'
@@ -51,6 +53,7 @@ export class HookContext implements Context {
   #abort: AbortController | 'aborted' | null = null
   #pairs: PairTransform[] | null = null
   #own: unknown
+  #reading: { readonly hook: Hook; readonly wait: BodyWait } | null = null
 
   constructor(entered: EnteredPlugins, entry: ChainEntry, previous: HookContext | null) {
     this.#entered = entered
@@ -199,6 +202,19 @@ export class HookContext implements Context {
     if (this.outcome !== 'overtaken') return false
     promise?.catch(() => {})
     return true
+  }
+
+  /** Of the hook that runs, for a body that its plugin reads. */
+  get bodyWait(): BodyWait {
+    const { hook } = this.#entered
+    if (this.#reading?.hook !== hook)
+      this.#reading = { hook, wait: new BodyWait(this.exchange.sweeper.clock) }
+    return this.#reading.wait
+  }
+
+  /** Null: `hook` has not read a body. */
+  bodyWaitOf(hook: Hook): BodyWait | null {
+    return this.#reading?.hook === hook ? this.#reading.wait : null
   }
 
   get revoked(): boolean {

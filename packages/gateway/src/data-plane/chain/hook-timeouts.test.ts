@@ -210,6 +210,53 @@ test('time before and after the wait for bytes counts', async (t) => {
   assert.equal((await client.response.head).status, 503)
 })
 
+/** It goes on before the body that it asked for is there. */
+const forgetful: readonly (readonly [string, Hooks])[] = [
+  [
+    'has returned',
+    {
+      handle(ctx) {
+        ctx.request.bytes().catch(() => {})
+        return true
+      },
+    },
+  ],
+  [
+    'has settled',
+    {
+      async handle(ctx) {
+        ctx.request.bytes().catch(() => {})
+        return true
+      },
+    },
+  ],
+]
+
+for (const [how, reader] of forgetful) {
+  test(`a hook that hangs times out, also while one that ${how} has asked for a body that is to come`, async (t) => {
+    const { open, clock, logs } = exchangeBench(t, { chain: [reader, { handle: never }] })
+    const client = open({ method: 'POST', streamed: true })
+    client.write(Buffer.from('some'))
+    await clock.advance(1_000 + SWEEP_MS)
+    assert.deepEqual(
+      logs.map(({ fields }) => fields.code),
+      ['HOOK_TIMEOUT'],
+    )
+    assert.equal((await client.response.head).status, 503)
+  })
+
+  test(`waiting for bytes that one which ${how} asked for first does not count`, async (t) => {
+    const second: Hooks = { handle: async (ctx) => ctx.response.send(await ctx.request.text()) }
+    const { open, clock } = exchangeBench(t, { chain: [reader, second] })
+    const client = open({ method: 'POST', streamed: true })
+    client.write(Buffer.from('one '))
+    await clock.advance(20_000)
+    client.write(Buffer.from('two'))
+    client.end()
+    assert.equal((await client.response.content).toString(), 'one two')
+  })
+}
+
 test("waiting for the upstream's bytes does not count either", async (t) => {
   const { open, clock } = exchangeBench(t, {
     chain: [

@@ -11,7 +11,7 @@ export type Hook = 'handle' | 'onResponse' | 'onError' | 'onFinish'
 interface PendingHook {
   readonly context: HookContext
   readonly hook: Hook
-  /** By the sweeper's clock. It moves on while the hook waits for bytes of a body. */
+  /** By the sweeper's clock, without what the hook has waited for bytes of a body. */
   deadlineMs: number
 }
 
@@ -32,8 +32,6 @@ export class HookWait implements Swept {
   readonly #user: ChainUser
   readonly #sweeper: Sweeper
   #pending: PendingHook | null = null
-  #waitingSinceMs = 0
-  #waiting = 0
 
   constructor(run: WaitingRun, entered: EnteredPlugins, user: ChainUser, sweeper: Sweeper) {
     this.#run = run
@@ -85,7 +83,6 @@ export class HookWait implements Swept {
   }
 
   abandonPending(): void {
-    this.#waiting = 0
     if (this.#pending === null) return
     this.#pending = null
     this.#sweeper.remove(this)
@@ -101,20 +98,12 @@ export class HookWait implements Swept {
     return renewed
   }
 
-  /** The pending hook waits for bytes of a body: its clock stands meanwhile. */
-  onWaiting(waiting: boolean): void {
-    if (waiting) {
-      if (this.#waiting++ === 0) this.#waitingSinceMs = this.#sweeper.clock.nowMs()
-    } else if (this.#waiting > 0 && --this.#waiting === 0) {
-      if (this.#pending === null) return
-      this.#pending.deadlineMs += this.#sweeper.clock.nowMs() - this.#waitingSinceMs
-    }
-  }
-
   sweep(nowMs: number): void {
     const pending = this.#pending
-    if (pending === null || this.#waiting > 0 || nowMs < pending.deadlineMs) return
-    const { context, hook } = pending
+    if (pending === null || nowMs < pending.deadlineMs) return
+    const { context, hook, deadlineMs } = pending
+    const wait = context.bodyWaitOf(hook)
+    if (wait !== null && (wait.isOn || nowMs < deadlineMs + wait.endedMs)) return
     this.#run.onRejected(this.#giveUp(context), hook, new HookTimeout(hook, context.entry.plan.timeoutMs))
   }
 

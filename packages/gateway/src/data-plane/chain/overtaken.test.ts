@@ -222,6 +222,37 @@ test('an onResponse() that is called when the upstream turns out to be broken ch
 
 const never = () => new Promise<never>(() => {})
 
+test('a hook that hangs times out, also while an onResponse() that was overtaken waits for a body', async (t) => {
+  const reads = Promise.withResolvers<void>()
+  const { open, clock, logs } = exchangeBench(t, {
+    chain: [
+      { onResponse: never },
+      {
+        plan: { timeoutMs: 60_000 },
+        // The body does not come before the other's time is over.
+        onResponse: (ctx) => ctx.response.transformBody(never),
+      },
+      {
+        async onResponse(ctx) {
+          await ctx.response.bytes().catch(() => {})
+          reads.resolve()
+          await ctx.response.bytes()
+        },
+      },
+    ],
+    upstream: { body: ['some', { pauseMs: 10 }], ends: 'cut' },
+  })
+  const client = open()
+  await clock.advance(20)
+  await reads.promise
+  await clock.advance(1_100)
+  assert.deepEqual(
+    logs.filter(({ level }) => level === 'error').map(({ fields }) => fields.code),
+    ['HOOK_TIMEOUT'],
+  )
+  assert.equal((await client.response.head).status, 503)
+})
+
 for (const onFailure of ['closed', 'open'] as const) {
   test(`after a timeout of handle() under ${onFailure}: onFinish() gets a context with the same own, and writes its line`, async (t) => {
     const { open, clock, logs } = exchangeBench(t, {

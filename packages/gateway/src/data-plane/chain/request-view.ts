@@ -77,11 +77,11 @@ export class RequestView implements Request {
   }
 
   async bytes(options?: BodyOptions): Promise<Uint8Array> {
-    return copyOf(await this.#body.gather(options?.decode === true))
+    return copyOf(await this.#gather(options))
   }
 
   async text(options?: BodyOptions): Promise<string> {
-    return textOf(await this.#body.gather(options?.decode === true))
+    return textOf(await this.#gather(options))
   }
 
   async json(options?: BodyOptions): Promise<unknown> {
@@ -110,6 +110,10 @@ export class RequestView implements Request {
   #changeableBody({ requestBody }: ExchangeView): BodyFlow {
     if (this.#context.saved !== null) requestBody.tryOut()
     return requestBody
+  }
+
+  #gather(options: BodyOptions | undefined): Promise<Buffer> {
+    return this.#body.gather(options?.decode === true, this.#context.bodyWait)
   }
 
   get #body(): BodyFlow {

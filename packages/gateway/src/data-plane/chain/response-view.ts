@@ -101,11 +101,11 @@ export class ResponseView implements Response {
   }
 
   async bytes(options?: BodyOptions): Promise<Uint8Array> {
-    return copyOf(await this.#body.gather(options?.decode === true))
+    return copyOf(await this.#gather(options))
   }
 
   async text(options?: BodyOptions): Promise<string> {
-    return textOf(await this.#body.gather(options?.decode === true))
+    return textOf(await this.#gather(options))
   }
 
   setBody(body: string | Uint8Array | null): void {
@@ -143,6 +143,10 @@ export class ResponseView implements Response {
     // A part of the old content would be no part of the new (RFC 9110, 14): the upstream is asked for the whole.
     exchange.requestFields.delete('range')
     exchange.requestFields.delete('if-range')
+  }
+
+  #gather(options: BodyOptions | undefined): Promise<Buffer> {
+    return this.#body.gather(options?.decode === true, this.#context.bodyWait)
   }
 
   get #body(): BodyFlow {
