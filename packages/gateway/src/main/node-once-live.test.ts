@@ -9,7 +9,7 @@ import type { LoadedBundle } from '../plugin-host/load.ts'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import { planOf, SimulatedNode } from './test-node.ts'
 
-/** `host.once` of instances that are staged, go live, are carried, and are followed by others, in one worker. */
+/** `host.once` and `host.sink` of instances that are staged, go live, are carried, and are followed by others, in one worker. */
 
 type Host = Parameters<PluginMain>[1]
 type Config = Readonly<Record<string, unknown>> & { readonly as: string }
@@ -53,6 +53,14 @@ function worker(t: TestContext, main: Main) {
     node,
     pool,
     stage: (...configs: readonly Config[]) => pool.stage(generation(configs)),
+    /** Gives the stage up after `begun`. */
+    async stageInVain(config: Config, begun: Promise<void>): Promise<void> {
+      const giveUp = new AbortController()
+      const staging = pool.stage(generation([config]), giveUp.signal)
+      await begun
+      giveUp.abort(new Error('given up'))
+      await assert.rejects(staging, /given up/)
+    },
     stageQuarantined: (...configs: readonly Config[]) => pool.stage(generation(configs, true)),
     /** Messages arrive, and what waits for them has its turn. */
     async pass(): Promise<void> {
@@ -219,4 +227,95 @@ test('host.once ends in an instance that is quarantined, until a generation says
   assert.deepEqual(await live(stagedBefore), [])
   assert.deepEqual(await live(stageQuarantined(one)), [])
   assert.deepEqual(await live(stage(one)), ['one'])
+})
+
+test('host.once runs nothing of an updateConfig() that goes on after it was given up, or its change has failed', async (t) => {
+  const tasks = new Tasks()
+  const begun = Promise.withResolvers<void>()
+  const late = Promise.withResolvers<void>()
+  const { stage, stageInVain, pass } = worker(t, (config, host) => {
+    const updatable = ({ as }: Config): Partial<Middleware> => ({
+      async updateConfig(next) {
+        const to = next as Config
+        const asked = late.promise.then(() => {
+          host.once('same', tasks.task(`same ${to.as}`))
+          host.once(to.as, tasks.task(to.as))
+        })
+        begun.resolve()
+        if (to.waits === true) await asked
+        return middleware(updatable(to))
+      },
+      healthCheck() {
+        if (as === 'ill') throw new Error('ill')
+      },
+    })
+    host.once('same', tasks.task(`same ${config.as}`))
+    return updatable(config)
+  })
+  const first = await stage({ as: 'one' })
+  first.commit()
+  await stageInVain({ as: 'given up', waits: true }, begun.promise)
+  await assert.rejects(stage({ as: 'ill' }), { code: 'PLUGIN_START_FAILED' })
+  const discarded = await stage({ as: 'discarded' })
+  await discarded.release()
+  const coming = await stage({ as: 'coming' })
+  late.resolve()
+  await pass()
+  assert.deepEqual(tasks.started, ['same one'])
+  coming.commit()
+  await pass()
+  assert.deepEqual(tasks.now.toSorted(), ['coming', 'same coming'])
+  assert.deepEqual(tasks.started.toSorted(), ['coming', 'same coming', 'same one'])
+})
+
+test('host.once runs what an updateConfig() asks for after its instance has gone live, and others have followed', async (t) => {
+  const tasks = new Tasks()
+  const late = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const { stage, pass } = worker(t, (_, host) => {
+    const updatable = (): Partial<Middleware> => ({
+      updateConfig(next) {
+        const { as, part } = next as Config
+        const { promise } = late[part === 0 ? 0 : 1] ?? Promise.withResolvers<void>()
+        promise.then(() => host.once(as, tasks.task(as)))
+        return middleware(updatable())
+      },
+    })
+    return updatable()
+  })
+  for (const config of [{ as: 'one' }, { as: 'two', part: 0 }, { as: 'three', part: 1 }]) {
+    const staged = await stage(config)
+    staged.commit()
+  }
+  late[1]?.resolve()
+  await pass()
+  assert.deepEqual(tasks.now, ['three'])
+  late[0]?.resolve()
+  await pass()
+  assert.deepEqual(tasks.now, ['three', 'two'])
+})
+
+test('an updateConfig() that goes on after it was given up has no say in the rotation of files', async (t) => {
+  const begun = Promise.withResolvers<void>()
+  const late = Promise.withResolvers<void>()
+  const { node, stage, stageInVain, pass } = worker(t, (_, host) => {
+    host.sink('a.log', { keep: 100 })
+    return {
+      async updateConfig() {
+        begun.resolve()
+        await late.promise
+        host.sink('a.log', { keep: 0 })
+        return middleware({})
+      },
+    }
+  })
+  const first = await stage({ as: 'one' })
+  first.commit()
+  await stageInVain({ as: 'given up' }, begun.promise)
+  late.resolve()
+  await pass()
+  const wishes = node.said
+    .map(({ message }) => message)
+    .filter((message) => message.kind === 'sink-rotation')
+    .map((message) => message.wishes.map(({ keep }) => keep))
+  assert.deepEqual(wishes, [[100]])
 })

@@ -3,6 +3,7 @@ import { GatewayError, messageOf } from '../base/errors.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
+import { type ConfigUpdate, runUpdate } from './config-update.ts'
 import { deepFreeze } from './deep-freeze.ts'
 import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
 import { entryPointOf, type LoadedBundle, withMappedStack } from './load.ts'
@@ -93,9 +94,16 @@ class Family {
   }
 
   async #update(from: Middleware, plan: InstancePlan, options: UpdateOptions): Promise<StartedInstance> {
+    const update: ConfigUpdate = { plan, wentLive: false }
+    const make = (config: Readonly<Record<string, unknown>>): unknown => from.updateConfig?.(config)
     this.#host.beginUpdate(plan)
     try {
-      return await this.#bring(plan, 'updateConfig', (config) => from.updateConfig?.(config), options)
+      const made = await runUpdate(update, () => this.#bring(plan, 'updateConfig', make, options))
+      const goLive = (): void => {
+        update.wentLive = true
+        made.goLive()
+      }
+      return { ...made, goLive }
     } finally {
       this.#host.endUpdate()
     }

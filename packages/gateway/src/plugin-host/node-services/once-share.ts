@@ -1,6 +1,7 @@
 import type { Log } from '@cardea/sdk'
 import { ONCE_LIMITS } from '../../config/limits.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
+import { planInUpdate } from '../config-update.ts'
 import { checkTask, type OnceClient, type TaskFunction } from './once-client.ts'
 
 interface Task {
@@ -47,13 +48,19 @@ export class OnceShare {
   /** See `Host.once`. Throws TypeError or RangeError on what cannot be. */
   ask(name: string, run: TaskFunction): void {
     checkTask(name, run)
-    const asked = this.#coming ?? this.#present
+    const asked = this.#askedByUpdate ?? this.#coming ?? this.#present
     const tasks = [...asked.tasks, { name, run }]
     if (tasksOf({ ...asked, tasks }).length > ONCE_LIMITS.tasksMax) {
       throw new RangeError(`An instance has at most ${ONCE_LIMITS.tasksMax} tasks of host.once`)
     }
     asked.tasks = tasks
-    if (this.#coming === null) this.#settle()
+    if (asked === this.#present) this.#settle()
+  }
+
+  /** What an update asks for that has not gone live, and may never; null: no such code runs. */
+  get #askedByUpdate(): Asked | null {
+    const plan = planInUpdate()
+    return plan === null ? null : (this.#asked.get(plan) ?? null)
   }
 
   beginUpdate(plan: InstancePlan): void {

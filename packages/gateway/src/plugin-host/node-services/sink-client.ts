@@ -3,6 +3,7 @@ import type { NodeClock } from '../../base/node-clock.ts'
 import { SINK_LIMITS } from '../../config/limits.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { NodeRequest, SinkWish } from '../../protocol/node-services.ts'
+import { planInUpdate } from '../config-update.ts'
 import { type LineFiles, STDOUT } from './line-file.ts'
 import { SinkFile } from './sink-file.ts'
 import { checkName, NO_WISH, wishOf } from './sink-options.ts'
@@ -176,7 +177,7 @@ export class SinkShare {
   /** See `Host.sink`. Throws TypeError or RangeError on what cannot be. */
   open(name: string, options: SinkOptions = {}): Sink {
     checkName(name)
-    const wishes = this.#coming ?? this.#present
+    const wishes = this.#wishesOfUpdate ?? this.#coming ?? this.#present
     const wish = wishOf(options, wishes.get(name) ?? NO_WISH)
     let sink = this.#sinks.get(name)
     if (sink === undefined) {
@@ -186,6 +187,12 @@ export class SinkShare {
     wishes.set(name, wish)
     if (wishes === this.#present && this.#life !== 'staged') this.#client.changed()
     return sink
+  }
+
+  /** Those of an update that has not gone live, and may never; null: no such code runs. */
+  get #wishesOfUpdate(): Wishes | null {
+    const plan = planInUpdate()
+    return plan === null ? null : (this.#wishes.get(plan) ?? null)
   }
 
   beginUpdate(plan: InstancePlan): void {
