@@ -41,7 +41,8 @@ exports.PluginMain = async (config, host) => {
     // It is due when this turn ends: what is staged goes on in the same turn, after it was ended.
     while (performance.now() < dueAt);
   }
-  const harms = { blocks: () => { for (;;); }, throws: () => { throw new Error('too late') } }
+  const says = () => process.send({ kind: 'relay', message: { kind: 'skipped', traces: 7 } })
+  const harms = { blocks: () => { says(); for (;;); }, throws: () => { throw new Error('too late') } }
   const harm = harms[config.harms]
   if (harm) process.on('message', ({ message }) => { if (message?.kind === 'tracing') setImmediate(harm) })
   if (config.exits) setImmediate(() => process.exit(0))
@@ -234,6 +235,20 @@ for (const [harms, expected] of [
     assert.equal(worker.exitCode, null)
   })
 }
+
+test('a staged generation whose new plugin is ended while a commit is on its way is not committed', async (t) => {
+  const live = { ...generation(1, { answer: '' }), routes: BASE.routes, instances: [], bundles: [] }
+  const worker = await start(t, live)
+  const plan = generation(2, { answer: 'two', harms: 'blocks' })
+  const staged = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
+  assert.equal(staged.kind, 'staged')
+  worker.send({ kind: 'tracing', on: true })
+  await waitFor(() => worker.told.some(({ kind }) => kind === 'skipped'), 'the plugin to block')
+  const commit = await worker.request((id) => ({ kind: 'commit', id, generation: 2 }))
+  assert.match(commit.kind === 'stage-failed' ? commit.failure.message : '', /blocked the event loop/)
+  await logged(worker, 'stopped two')
+  assert.equal((await fetch(`http://127.0.0.1:${worker.port}/`)).status, 404)
+})
 
 test('a generation retires when its last exchange has ended and what only it used is stopped', async (t) => {
   const worker = await start(t, generation(1, { answer: 'one' }))

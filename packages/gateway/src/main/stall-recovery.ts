@@ -34,9 +34,15 @@ export class StallRecovery {
   /** Keys of all instances that were to blame so far. */
   readonly #known = new Set<string>()
   #seized: Seized | null = null
+  #hasEndedAny = false
 
   constructor(options: StallRecoveryOptions) {
     this.#options = options
+  }
+
+  /** A plugin was ended: promises of ours may never settle. */
+  get hasEndedAny(): boolean {
+    return this.#hasEndedAny
   }
 
   /** Resolves when `onRecovered` has been told of what is seized; null when nothing is. */
@@ -61,6 +67,7 @@ export class StallRecovery {
     const seized = this.#seized
     this.#seized = null
     if (seized === null) return
+    this.#hasEndedAny = true
     const { stall, blamed, suspects } = seized
     const frames = mapped(stall, suspects)
     const blocked = suspects.filter(({ plan }) => blamed.has(plan.key)).map(({ plan }) => plan)

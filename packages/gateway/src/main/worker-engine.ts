@@ -57,8 +57,6 @@ export class WorkerEngine {
   #hasRefusedUnknown = false
   /** Hashes of code that threw where nobody catches it, or was refused the end of the process, as far as frames show them. */
   readonly #uncaught = new Set<string>()
-  /** A plugin was ended: promises of ours may never settle. */
-  #hasStalled = false
   /** The one that is being staged, and what gives it up. */
   #staging: Staging | null = null
   #staged: (StagedGeneration & { readonly staging: Staging }) | null = null
@@ -107,7 +105,7 @@ export class WorkerEngine {
       dataPlane: this.#dataPlane,
       suspects: () => this.#suspects,
       onFault: (event) => tell({ kind: 'fault', event }),
-      onRecovered: (error, blamed) => this.#onRecovered(error, blamed),
+      onRecovered: (error, blamed) => this.#harmed(error, blamed),
     })
     this.#watchdog = new Watchdog({
       log: this.#log,
@@ -194,7 +192,9 @@ export class WorkerEngine {
   }
 
   /** Why that generation cannot be committed although it was staged; null for any other. */
-  spoiledBy(generation: number): GatewayError | null {
+  async spoiledBy(generation: number): Promise<GatewayError | null> {
+    // What was read while a plugin blocked, such as a commit, comes before the word of the watchdog that it has ended it.
+    await this.#recovery.recovering
     return this.#spoiled?.generation === generation ? this.#spoiled.error : null
   }
 
@@ -283,7 +283,7 @@ export class WorkerEngine {
   async stopInstances(flushMs: number): Promise<void> {
     this.#giveUpStaging('the worker ends')
     const closed = this.#pool.close()
-    if (this.#hasStalled) await within(closed, PLUGIN_LIMITS.stopTimeoutMs)
+    if (this.#recovery.hasEndedAny) await within(closed, PLUGIN_LIMITS.stopTimeoutMs)
     else await closed
     await this.#node.close(flushMs)
     for (const generation of this.#unretired) this.#retire(generation)
@@ -381,11 +381,6 @@ export class WorkerEngine {
 
   get #suspects(): readonly Suspect[] {
     return suspectsOf(this.#pool.living, this.#staging)
-  }
-
-  #onRecovered(error: GatewayError, blamed: ReadonlySet<string>): void {
-    this.#hasStalled = true
-    this.#harmed(error, blamed)
   }
 
   #giveUpStaging(reason: string): void {

@@ -127,8 +127,8 @@ async function stage(id: number, packed: PackedPlan): Promise<void> {
   }
 }
 
-function commit(id: number, generation: number): void {
-  const spoiled = theWorker().spoiledBy(generation)
+async function commit(id: number, generation: number): Promise<void> {
+  const spoiled = await theWorker().spoiledBy(generation)
   // It goes on with what it serves until its successor is there.
   if (spoiled !== null) relay({ kind: 'stage-failed', id, failure: failureOf(spoiled) })
   else {
