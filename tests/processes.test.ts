@@ -105,6 +105,27 @@ test('a supervisor that follows another knows which breakers are open', async (t
   await waitFor(async () => (await state()) === 'breaker-open', 'the next supervisor to know of it')
 })
 
+test('what a breaker does is in the log', async (t) => {
+  await using upstream = await RecordingUpstream.start()
+  const faults = { breaker_calls_min: 1, breaker_open: '10ms' }
+  const once = `let calls = 0
+    export const PluginMain = () => ({ name: 'idler', handle: () => calls++ > 0 || new Promise(() => {}) })`
+  const gateway = await startGateway(t, {
+    config: { ...configFor(upstream, 1), log: { level: 'info', format: 'json' }, faults },
+    plugins: { idler: { ...IDLER, 'plugin.ts': once } },
+  })
+  const ask = async (): Promise<number> => (await fetch(gateway.url)).status
+  assert.equal(await ask(), 503)
+  const { level, plugin, worker } = await logged(
+    gateway,
+    /^The breaker of "idler" is open: 1 of 1 call timed out\. Its on_failure decides until a probe/,
+  )
+  assert.deepEqual([level, plugin, worker], ['error', 'idler', 1])
+  await logged(gateway, /^The breaker of "idler" is half-open/)
+  await waitFor(async () => (await ask()) === 200, 'the probe')
+  assert.equal((await logged(gateway, /^The breaker of "idler" is closed/)).level, 'info')
+})
+
 test('a worker killed while no supervisor answers serves the committed generation again', async (t) => {
   await using upstream = await RecordingUpstream.start()
   const gateway = await startWith(t, upstream)

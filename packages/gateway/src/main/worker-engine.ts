@@ -20,6 +20,7 @@ import type { MasterToWorker } from '../protocol/master-worker.ts'
 import type { NodeAnswer } from '../protocol/node-services.ts'
 import type { SlimPlan } from '../protocol/slim-plan.ts'
 import type { PluginStateCopy, WorkerCensus, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
+import { logBreaker } from './breaker-log.ts'
 import { LooseFailures } from './loose-failures.ts'
 import { openFilesMax } from './open-files.ts'
 import { StallRecovery } from './stall-recovery.ts'
@@ -78,7 +79,10 @@ export class WorkerEngine {
       log: this.#log,
       workerNumber: number,
       openFilesMax: openFilesMax(),
-      onFault: (event) => tell({ kind: 'fault', event }),
+      onFault: (event) => {
+        logBreaker(event, this.#log.events)
+        tell({ kind: 'fault', event })
+      },
       onTrace: (trace) => tell({ kind: 'trace', trace }),
     })
     this.#node = new NodeClient({
