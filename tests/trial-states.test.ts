@@ -39,6 +39,16 @@ test('TrialRunner.try() fails for a migration that throws, though the state coul
   await runner.try({ plan, states: [] })
 })
 
+test('TrialRunner.try() fails for a migration that edits the old value and returns nothing', async (t) => {
+  const { runner } = startTrialRunner(t)
+  const plan = trialPlan({ limit: uses(2, "(previous) => { previous.value.set('client', 8) }") })
+  await assert.rejects(runner.try({ plan, states }), {
+    code: 'PLUGIN_START_FAILED',
+    plugin: 'limit',
+    message: /of version 1 for plugin "limit": create returned nothing; it must return the value$/,
+  })
+})
+
 test('TrialRunner.try() ends a migration that blocks the event loop, and names it', async (t) => {
   const runner = startTrialRunner(t, { stallMs: 300 })
   const failure = await failureOf(runner, { good: uses(1, '() => 1'), limit: uses(1, '() => { for (;;); }') })

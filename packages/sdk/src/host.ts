@@ -32,8 +32,12 @@ export interface Host {
    * the newest living version (`previous`, to be read, not changed) or of nothing (null). It runs in the very turn in
    * which the first generation using it goes live, so `previous` is complete; before that, in the trial process, on a
    * copy if there can be one: a value with functions or instances of classes is not tried on. Should it throw all the
-   * same, it is asked again with null. It must be synchronous. Asked for in a hook, a value is made at once. It dies with
-   * the last instance using it.
+   * same, it is asked again with null. It must be synchronous, and return something. Asked for in a hook, a value is made at
+   * once. It dies with the last instance using it.
+   *
+   * A rollback is no exception: `create` of the older code gets a `previous` of a version higher than its own, which it did not
+   * know when it was written. One that finds no way to read that may begin anew. Where exchanges still run on the older code,
+   * its value lives and is taken as it is.
    */
   state<T>(name: string, version: number, create: (previous: PreviousState | null) => T): State<T>
   /** Data shared by all workers of the node, kept on disk, under the plugin's own name. Needs the permission `kv`. */
@@ -85,8 +89,8 @@ export interface Host {
    */
   emit(event: string, data?: Cloneable): void
   /**
-   * Listens to `PLUGIN/event`, of this plugin or one in `dependencies`, while this instance is live. A listener that
-   * throws is logged.
+   * Listens to `PLUGIN/event`, of this plugin or one in `dependencies`, from when this instance is live until it stops: while
+   * exchanges run on a generation that was replaced, the instances of both hear each event once. A listener that throws is logged.
    */
   on(event: string, listener: (data: unknown) => void): void
 }

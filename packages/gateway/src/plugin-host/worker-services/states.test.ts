@@ -192,6 +192,24 @@ test('goLive() never throws: a state that cannot be made at all throws where it 
   assert.equal(good.value, 1)
 })
 
+test('goLive() makes a state of nothing where a migration returns nothing, and none where create never returns one', () => {
+  const { store, user } = bench()
+  const old = user()
+  old.state('hits', 1, () => ({ count: 7 }))
+  store.goLive([old])
+  const next = user()
+  const migrated = next.state('hits', 2, (previous) => (previous === null ? { count: 0 } : undefined))
+  const never = next.state('never', 1, () => {})
+  const messages = store.goLive([next]).map(({ message }) => message)
+  const why = 'create returned nothing; it must return the value'
+  assert.deepEqual(messages, [
+    `Cannot make state "hits" version 2 of version 1 for plugin "limit": ${why}`,
+    `Cannot make state "never" version 1 for plugin "limit": ${why}`,
+  ])
+  assert.deepEqual(migrated.value, { count: 0 })
+  assert.throws(() => never.value, { code: 'STATE_NOT_LIVE' })
+})
+
 test('state() asked for in a hook is made at once, and throws there', () => {
   const { store, user, lines } = bench()
   const one = user()

@@ -181,7 +181,8 @@ export class StateUser {
   state<T>(name: string, version: number, create: (previous: PreviousState | null) => T): State<T> {
     checkName(name)
     if (!Number.isSafeInteger(version) || version < 0) {
-      throw new RangeError(`The version of state "${name}" is a whole number from 0, not ${version}`)
+      const given = typeof version === 'string' ? `the text "${version}"` : String(version)
+      throw new RangeError(`The version of state "${name}" is a whole number from 0, not ${given}`)
     }
     if (typeof create !== 'function') {
       throw new TypeError(`State "${name}" needs a function that makes it, not ${typeof create}`)
@@ -293,13 +294,17 @@ class StateHandle implements State<unknown> {
     return (this.cell ?? this.#user.late(this)).value
   }
 
-  /** Throws what the plugin's function throws, and for a promise: nobody can wait for one in the turn of the swap. */
+  /**
+   * Throws what the plugin's function throws, and for a promise: nobody can wait for one in the turn of the swap. For nothing
+   * too: no hook could put anything there, so each would fail, and the version that comes next would find nothing either.
+   */
   create(previous: PreviousState | null): unknown {
     const value = this.#create(previous)
     if (value instanceof Promise) {
       value.catch(() => {})
       throw new TypeError('create returned a promise; it must be synchronous')
     }
+    if (value === undefined) throw new TypeError('create returned nothing; it must return the value')
     return value
   }
 }
