@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { type CommandResult, runCommand } from './support/cardea-command.ts'
-import { startGateway, type TestGateway } from './support/gateway.ts'
+import { startGateway, startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { logged, logLines } from './support/log-lines.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -140,4 +140,33 @@ test('a plugin that is switched off and on again is quarantined no longer', asyn
   assert.equal(await running.ask('/'), 'none 200')
   assert.equal((await running.cardea('plugin', 'enable', 'hello')).code, 0)
   assert.equal(await running.ask('/'), 'one 200')
+})
+
+test('a gateway that is started again says what is quarantined, held back and switched off', async (t) => {
+  const running = await start(t, SOUND, '0s')
+  const { gateway, cardea, save } = running
+  await save(blocking('two'), 'two')
+  assert.equal(await running.ask('/block'), 'none 503')
+  await logged(gateway, /^Generation 3 is live/)
+  await save(SOUND.replaceAll('sound', 'three'), 'three')
+  const [, hash = ''] = /([0-9a-f]{8}) +2–3/.exec((await cardea('plugin', 'versions', 'hello')).stdout) ?? []
+  const back = await cardea('plugin', 'rollback', 'hello', hash)
+  assert.match(back.stdout, /hello quarantined as before: this code and config harmed a worker/)
+  await gateway.stop()
+
+  const second = await startGatewayIn(t, gateway.dir)
+  const { level, plugin } = await logged(
+    second,
+    /^"hello" is quarantined: it blocked the event loop\. Its on_failure decides .* "cardea plugin reload hello"$/,
+  )
+  assert.deepEqual([level, plugin], ['warn', 'hello'])
+  const held = await logged(
+    second,
+    /^Plugin "hello" runs as 1\.0\.0 \([0-9a-f]{8}\), not as it stands on disk: /,
+  )
+  assert.equal(held.level, 'warn')
+  assert.match(second.stdout, /all: \/\* {2}hello \(quarantined\) → answer 200/)
+  assert.equal((await cardea('plugin', 'disable', 'hello')).code, 0)
+  await second.stop()
+  await logged(await startGatewayIn(t, gateway.dir), /^Plugin "hello" is switched off by command: /)
 })

@@ -57,6 +57,18 @@ test('describeChanges() tells new config, new settings, quarantine and what is m
   assert.deepEqual(one({}), [])
 })
 
+test('describeChanges() tells that code or config which comes back is quarantined as before', () => {
+  const again = 'a quarantined as before: this code and config harmed a worker'
+  const one = (before: InstancePlan[], changes: Partial<InstancePlan>) =>
+    described({ instances: before }, { instances: [instance('a', { ...changes, quarantined: true })] })
+  const quarantined = instance('a', { quarantined: true })
+  assert.deepEqual(one([], {}), ['plugin a 1.0.0 added', again])
+  assert.deepEqual(one([instance('a')], { codeHash: 'b' }), ['plugin a 1.0.0: new code', again])
+  assert.deepEqual(one([quarantined], { codeHash: 'b' }), ['plugin a 1.0.0: new code', again])
+  assert.deepEqual(one([instance('a')], { config: { x: 1 } }), ['a: new config', again])
+  assert.deepEqual(one([quarantined], { timeoutMs: 5 }), ['a: new settings'])
+})
+
 test('describeChanges() tells routes by what they match and by what they run', () => {
   const instances = [instance('a'), instance('b', { id: 2 })]
   const before = { instances, routes: [route('x', { chain: [1] }), route('y'), route('z')] }

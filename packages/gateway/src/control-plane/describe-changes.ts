@@ -91,23 +91,40 @@ function versionsOf({ instances }: GenerationPlan): Map<string, { version: strin
   return new Map(instances.map(({ plugin, version, codeHash }) => [plugin, { version, codeHash }]))
 }
 
-/** Of instances whose code stayed: their config and how they are called. */
+/** Of instances whose code stayed: their config and how they are called. Of all: whether they are called at all. */
 function describeInstances(previous: GenerationPlan, next: GenerationPlan): string[] {
   const before = Map.groupBy(previous.instances, ({ name }) => name)
   const changes: string[] = []
   for (const [name, instances] of Map.groupBy(next.instances, (instance) => instance.name)) {
     const old = before.get(name)
-    if (old === undefined || old[0]?.codeHash !== instances[0]?.codeHash) continue
-    if (!isDeepStrictEqual(old.map(configOf), instances.map(configOf))) changes.push(`${name}: new config`)
-    else if (!isDeepStrictEqual(old.map(callsOf), instances.map(callsOf)))
-      changes.push(`${name}: new settings`)
-    const wasQuarantined = old.some(({ quarantined }) => quarantined)
-    const isQuarantined = instances.some(({ quarantined }) => quarantined)
-    if (isQuarantined && !wasQuarantined) changes.push(`${name} quarantined`)
-    if (!isQuarantined && wasQuarantined) changes.push(`${name} no longer quarantined`)
-    if (old[0]?.incarnation !== instances[0]?.incarnation) changes.push(`${name} made anew`)
+    if (old !== undefined && old[0]?.codeHash === instances[0]?.codeHash) {
+      changes.push(...describeInstance(name, old, instances))
+    } else if (instances.some(({ quarantined }) => quarantined)) changes.push(backInQuarantine(name))
   }
   return changes
+}
+
+function describeInstance(
+  name: string,
+  old: readonly InstancePlan[],
+  instances: readonly InstancePlan[],
+): string[] {
+  const changes: string[] = []
+  const isSameConfig = isDeepStrictEqual(old.map(configOf), instances.map(configOf))
+  if (!isSameConfig) changes.push(`${name}: new config`)
+  else if (!isDeepStrictEqual(old.map(callsOf), instances.map(callsOf))) changes.push(`${name}: new settings`)
+  const wasQuarantined = old.some(({ quarantined }) => quarantined)
+  const isQuarantined = instances.some(({ quarantined }) => quarantined)
+  if (isQuarantined && !isSameConfig) changes.push(backInQuarantine(name))
+  else if (isQuarantined && !wasQuarantined) changes.push(`${name} quarantined`)
+  if (!isQuarantined && wasQuarantined) changes.push(`${name} no longer quarantined`)
+  if (old[0]?.incarnation !== instances[0]?.incarnation) changes.push(`${name} made anew`)
+  return changes
+}
+
+/** Nothing befell it now: whoever saved it, or went back to it, has to learn that no hook of it is called. */
+function backInQuarantine(name: string): string {
+  return `${name} quarantined as before: this code and config harmed a worker`
 }
 
 const configOf = ({ config, permissions, entryPoint }: InstancePlan): unknown => [

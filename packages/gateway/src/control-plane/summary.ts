@@ -1,4 +1,4 @@
-import type { GenerationPlan, RoutePlan } from '../protocol/generation.ts'
+import type { GenerationPlan, InstancePlan, RoutePlan } from '../protocol/generation.ts'
 import type { ReadySummary, RouteSummary } from '../protocol/master-supervisor.ts'
 
 /** What the start output shows of a generation. */
@@ -14,11 +14,15 @@ function summariseRoute(plan: GenerationPlan, route: RoutePlan): RouteSummary {
   const instances = new Map(plan.instances.map((instance) => [instance.id, instance]))
   const chain = route.chain.flatMap((id) => {
     const instance = instances.get(id)
-    if (instance === undefined) return []
-    return instance.name === instance.plugin ? [instance.name] : [`${instance.name} (${instance.plugin})`]
+    return instance === undefined ? [] : [describeInstance(instance)]
   })
   const { name, hosts, paths, methods } = route
   return { name, hosts, paths, methods, action: describeAction(plan, route), chain }
+}
+
+function describeInstance({ name, plugin, quarantined }: InstancePlan): string {
+  const notes = [...(name === plugin ? [] : [plugin]), ...(quarantined ? ['quarantined'] : [])]
+  return notes.length === 0 ? name : `${name} (${notes.join(', ')})`
 }
 
 function describeAction(plan: GenerationPlan, { action }: RoutePlan): string {

@@ -20,6 +20,7 @@ import { Operations } from '../control-plane/operations.ts'
 import { type Recollection, recollect } from '../control-plane/recollect.ts'
 import { outlineOf } from '../control-plane/record.ts'
 import { logReport } from '../control-plane/report.ts'
+import { logStanding } from '../control-plane/standing.ts'
 import { settingsForStart } from '../control-plane/start-settings.ts'
 import { StatusBoard } from '../control-plane/status-board.ts'
 import { EventLog } from '../control-plane/store/event-log.ts'
@@ -181,11 +182,12 @@ export class ControlRoom {
     const asked = this.#engine.request(gatewayRequest({ kind: 'start' }))
     await this.#outcome.known(asked, () => this.#engine.live)
     await workers.haveReached('listening', settings.workers)
-    const plan = this.#engine.isServing ? this.#engine.reference?.candidate.plan : undefined
+    const serving = this.#engine.isServing ? this.#engine.reference?.candidate : undefined
+    if (serving !== undefined) logStanding(serving, this.#store.latest(), this.#options.log)
     master.ready(
-      plan === undefined
+      serving === undefined
         ? { generation: 0, workers: settings.workers, routes: [] }
-        : { ...summarise(plan), workers: settings.workers },
+        : { ...summarise(serving.plan), workers: settings.workers },
     )
   }
 
