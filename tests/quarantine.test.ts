@@ -89,6 +89,12 @@ test('two versions that block are not taken back to each other, but to the one t
   const blamed = taken.map((text) => /\(([0-9a-f]{8})\) is on probation/.exec(text)?.[1])
   // Newest first; each take-back names the version that it is from, whatever pruning leaves of the generations between.
   assert.deepEqual(failed.toReversed(), blamed)
+  const info = await running.cardea('plugin', 'info', 'hello')
+  assert.match(
+    info.stdout,
+    /^ {2}Held back: plugin hello runs as 1\.0\.0 \([0-9a-f]{8}\), not as it stands on disk, /m,
+  )
+  for (const hash of blamed) assert.match(info.stdout, new RegExp(`  ${hash} +failed +`))
   // Nor is one of them picked for somebody who names none.
   const refused = await running.cardea('plugin', 'rollback', 'hello')
   assert.match(
@@ -149,7 +155,8 @@ test('a gateway that is started again says what is quarantined, held back and sw
   assert.equal(await running.ask('/block'), 'none 503')
   await logged(gateway, /^Generation 3 is live/)
   await save(SOUND.replaceAll('sound', 'three'), 'three')
-  const [, hash = ''] = /([0-9a-f]{8}) +2–3/.exec((await cardea('plugin', 'versions', 'hello')).stdout) ?? []
+  const [, hash = ''] =
+    /([0-9a-f]{8}) +failed +2–3/.exec((await cardea('plugin', 'versions', 'hello')).stdout) ?? []
   const back = await cardea('plugin', 'rollback', 'hello', hash)
   assert.match(back.stdout, /hello quarantined as before: this code and config harmed a worker/)
   await gateway.stop()

@@ -119,6 +119,7 @@ test('status and plugin info tell what stands on disk from what runs', async (t)
     description: '',
     folder: '',
     state: { kind: 'built' },
+    pin: null,
     category: null,
     dependencies: {},
     permissions: [],
@@ -131,6 +132,14 @@ test('status and plugin info tell what stands on disk from what runs', async (t)
     ).out.split('\n')[0]
   assert.equal(await shown(info), 'Plugin auth 1.0.0: runs; on disk it is built')
   assert.equal(await shown({ ...info, instances: [] }), 'Plugin auth 1.0.0: built')
+  const pin = { unit: 'auth', runs: '1.0.0 (3f2a91c0)', since: NOW - 5_000, who: 'gateway' }
+  const held = await runWithAnswers(t, { 'plugin-info': { ...info, pin } }, (context) =>
+    pluginInfoCommand('auth', context),
+  )
+  assert.match(
+    held.out,
+    /^ {2}Held back: plugin auth runs as 1\.0\.0 \(3f2a91c0\), not as it stands on disk, since 5 s ago \(gateway\); "cardea release auth" /m,
+  )
 })
 
 test('status says loudly that nothing serves, and not of a start that nothing serves yet', () => {
@@ -199,6 +208,7 @@ const VERSION: PluginVersion = {
   generations: [{ first: 12, last: 14 }],
   at: NOW - 5_000,
   isLive: true,
+  hasFailed: false,
 }
 
 test('plugin versions shows each with the beginning of its hash', async (t) => {
@@ -225,6 +235,7 @@ test('plugin info shows where a plugin runs, and where each value is from', asyn
     description: 'Limits requests',
     folder: '/srv/shop/plugins/rate-limit',
     state: { kind: 'active', generation: 12 },
+    pin: null,
     category: 'traffic',
     dependencies: { session: '^1.0.0' },
     permissions: ['kv'],

@@ -1,6 +1,7 @@
 import { describePointer, readPointer } from '../config/pointer.ts'
 import { printable } from '../config/render-problems.ts'
 import type { PluginInfo } from '../protocol/control.ts'
+import { pinText } from './change-text.ts'
 import { type GatewayCommandContext, runGatewayCommand } from './gateway-command.ts'
 import { pluginStateText } from './plugin-state-text.ts'
 import { versionsText } from './plugin-versions.ts'
@@ -17,13 +18,13 @@ export async function pluginInfoCommand(plugin: string, context: GatewayCommandC
 
 export function pluginInfoText(info: PluginInfo, directory: string, now: number): string {
   const { instances } = info
-  const sections = [headOf(info, directory), ...instances.map(instanceText)]
+  const sections = [headOf(info, directory, now), ...instances.map(instanceText)]
   if (instances.length === 0) sections.push('It runs on no route.\n')
   if (info.versions.length > 0) sections.push(`Versions\n${versionsText(info.versions, now)}`)
   return sections.join('\n')
 }
 
-function headOf(info: PluginInfo, directory: string): string {
+function headOf(info: PluginInfo, directory: string, now: number): string {
   const { name, version, description, folder, category, dependencies, permissions, state } = info
   const title = [name, ...(version === null ? [] : [version])].join(' ')
   const text = pluginStateText(name, state)
@@ -31,6 +32,7 @@ function headOf(info: PluginInfo, directory: string): string {
   const isOlder = info.instances.length > 0 && state.kind !== 'active' && state.kind !== 'quarantined'
   const lines = [`Plugin ${title}: ${isOlder ? `runs; on disk it is ${text}` : text}`]
   if (description !== '') lines.push(`  ${description}`)
+  if (info.pin !== null) lines.push(`  Held back: ${pinText(info.pin, now)}`)
   const ranges = Object.entries(dependencies).map(([plugin, range]) => `${plugin} ${range}`)
   const facts: [string, string][] = [
     ['from', folderText(directory, folder)],

@@ -10,6 +10,7 @@ test('versionsText() shows the generations that a version ran in; of many the fi
     generations: ranges.map(([first, last]) => ({ first, last })),
     at: NOW - 5_000,
     isLive: false,
+    hasFailed: false,
   })
   const versions = [
     { ...version('1.1.0', [2, 7], [10, 10]), isLive: true },
@@ -24,6 +25,30 @@ test('versionsText() shows the generations that a version ran in; of many the fi
   1.0.0    3f2a91c0        1, 8–9                5 s ago
   0.9.0    3f2a91c0        1, 3, 5, 12–14        5 s ago
   0.8.0    3f2a91c0        1–2, …, 8, 11, 15–20  5 s ago
+`,
+  )
+})
+
+test('versionsText() says which versions failed, so that a rollback passes them over', () => {
+  const version = (number: string, isLive: boolean, hasFailed: boolean) => ({
+    version: number,
+    contentHash: '3f2a91c0'.repeat(8),
+    generations: [{ first: 1, last: 1 }],
+    at: NOW - 5_000,
+    isLive,
+    hasFailed,
+  })
+  const versions = [
+    version('3.0.0', true, true),
+    version('2.0.0', false, true),
+    version('1.0.0', false, false),
+  ]
+  assert.equal(
+    versionsText(versions, NOW),
+    `  version  content                 generations  since
+  3.0.0    3f2a91c0  live, failed  1            5 s ago
+  2.0.0    3f2a91c0  failed        1            5 s ago
+  1.0.0    3f2a91c0                1            5 s ago
 `,
   )
 })

@@ -17,10 +17,10 @@ export async function pluginVersionsCommand(plugin: string, context: GatewayComm
 
 export function versionsText(versions: readonly PluginVersion[], now: number): string {
   if (versions.length === 0) return 'No version of it is stored.\n'
-  const rows = versions.map(({ version, contentHash, generations, at, isLive }) => [
+  const rows = versions.map(({ version, contentHash, generations, at, isLive, hasFailed }) => [
     version,
     contentHash.slice(0, HASH_SHOWN_LENGTH),
-    isLive ? 'live' : '',
+    [...(isLive ? ['live'] : []), ...(hasFailed ? ['failed'] : [])].join(', '),
     generationsText(generations),
     agoText(at, now),
   ])

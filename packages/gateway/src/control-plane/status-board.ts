@@ -82,6 +82,7 @@ export class StatusBoard {
       description: built?.manifest.description ?? '',
       folder: status?.folder ?? built?.manifest.folder ?? '',
       state: status?.state ?? { kind: 'stopped', generation: 0 },
+      pin: this.#pins().find(({ unit }) => unit === name) ?? null,
       category: built?.manifest.category ?? null,
       dependencies: built?.manifest.dependencies ?? {},
       permissions: [

@@ -231,6 +231,8 @@ export interface PluginVersion {
   /** When it ran for the first time. */
   readonly at: number
   readonly isLive: boolean
+  /** It was taken back on its probation or quarantined, and nobody let it in again since: only its number or hash brings it back. */
+  readonly hasFailed: boolean
 }
 
 /** Numbers that follow on one another, both ends included. */
@@ -245,6 +247,8 @@ export interface PluginInfo {
   readonly description: string
   readonly folder: string
   readonly state: PluginStatus['state']
+  /** What runs is not what stands in `folder`; null: it is. */
+  readonly pin: PinStatus | null
   readonly category: string | null
   readonly dependencies: Readonly<Record<string, string>>
   readonly permissions: readonly string[]

@@ -93,11 +93,14 @@ export class Catalog {
         else known.ranIn.push(record)
       }
     }
+    const failed = this.failed(name)
     return Array.from(versions.values(), ({ plugin, ranIn }) => {
       const { version, contentHash } = plugin
       const generations = rangesOf(ranIn.map(({ number }) => number).reverse())
       const isLive = live?.plugins.some((other) => isSameVersion(other, plugin)) ?? false
-      return { plugin, summary: { version, contentHash, generations, at: ranIn.at(-1)?.at ?? 0, isLive } }
+      const at = ranIn.at(-1)?.at ?? 0
+      const hasFailed = failed.has(contentHash)
+      return { plugin, summary: { version, contentHash, generations, at, isLive, hasFailed } }
     })
   }
 

@@ -175,10 +175,8 @@ export class GenerationStore {
    * `badCode` is (hashes); null when there is none.
    */
   async soundVersion(plugin: string, badCode: ReadonlySet<string>): Promise<StoredPlugin | null> {
-    const catalog = await this.#read()
-    const failed = catalog.failed(plugin)
-    const isSound = ({ plugin: { contentHash, codeHash }, summary }: KnownVersion): boolean =>
-      !summary.isLive && !failed.has(contentHash) && !badCode.has(codeHash)
+    const isSound = ({ plugin: { codeHash }, summary: { isLive, hasFailed } }: KnownVersion): boolean =>
+      !isLive && !hasFailed && !badCode.has(codeHash)
     return (await this.#versionsOf(plugin)).find(isSound)?.plugin ?? null
   }
 

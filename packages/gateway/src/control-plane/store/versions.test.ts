@@ -83,6 +83,7 @@ describe('GenerationStore.versionsOf()', () => {
     version: plugin.version,
     contentHash: plugin.contentHash,
     generations: [before, after].map(([first, last]) => ({ first, last })),
+    hasFailed: false,
     ...rest,
   })
 
@@ -115,6 +116,9 @@ describe('GenerationStore.soundVersion()', () => {
     await decide(store, one, { cause: cause('probation') })
     assert.equal(await store.soundVersion('auth', NO_CODE), null)
     assert.equal(await store.soundVersion('other', NO_CODE), null)
+    const known = await store.versionsOf('auth')
+    const failed = known.filter(({ hasFailed }) => hasFailed).map(({ version }) => version)
+    assert.deepEqual(failed.toSorted(), ['2.0.0', '3.0.0'])
   })
 
   test('lays a failure to no other version where the generation that failed is pruned', async () => {
