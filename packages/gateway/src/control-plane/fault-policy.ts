@@ -27,8 +27,10 @@ interface InstanceFaults {
   failures: number
   /** By worker; one that is not here has it closed. */
   readonly breakers: Map<number, BreakerState>
-  /** In a row, without a closed breaker between. */
-  opened: number
+  /** By worker: how often in a row, without closing between. A fault that all workers share opens as many breakers at once. */
+  readonly opened: Map<number, number>
+  /** The version before is asked for. */
+  isTakenBack: boolean
   /** It blocked a worker, or threw where nobody catches it, and is about to be quarantined. */
   hasHarmed: boolean
 }
@@ -65,10 +67,8 @@ export class FaultPolicy {
     const keys = new Set(instances.map(({ key }) => key))
     const names = new Set(instances.map(({ name }) => name))
     for (const key of this.#faults.keys()) if (!keys.has(key)) this.#faults.delete(key)
-    for (const [name, { timer }] of this.#restarts) {
-      if (names.has(name)) continue
-      clearTimeout(timer ?? undefined)
-      this.#restarts.delete(name)
+    for (const name of this.#restarts.keys()) {
+      if (!names.has(name)) this.#forgetRestart(name)
     }
     const early = [...this.#early.values()]
     this.#early.clear()
@@ -93,7 +93,10 @@ export class FaultPolicy {
   }
 
   workerEnded(worker: number): void {
-    for (const { breakers } of this.#faults.values()) breakers.delete(worker)
+    for (const { breakers, opened } of this.#faults.values()) {
+      breakers.delete(worker)
+      opened.delete(worker)
+    }
   }
 
   onFault(worker: number, fault: FaultEvent): void {
@@ -127,7 +130,13 @@ export class FaultPolicy {
   #faultsOf(key: string): InstanceFaults {
     const known = this.#faults.get(key)
     if (known !== undefined) return known
-    const faults: InstanceFaults = { failures: 0, breakers: new Map(), opened: 0, hasHarmed: false }
+    const faults = {
+      failures: 0,
+      breakers: new Map(),
+      opened: new Map(),
+      isTakenBack: false,
+      hasHarmed: false,
+    }
     this.#faults.set(key, faults)
     return faults
   }
@@ -135,16 +144,18 @@ export class FaultPolicy {
   #onBreaker(worker: number, state: BreakerState, faults: InstanceFaults, instance: InstancePlan): void {
     if (state === 'closed') {
       faults.breakers.delete(worker)
-      if (faults.breakers.size === 0) faults.opened = 0
+      faults.opened.delete(worker)
+      if (faults.breakers.size === 0) this.#forgetRestart(instance.name)
       return
     }
     faults.breakers.set(worker, state)
     if (state !== 'open') return
-    faults.opened += 1
-    this.#runLogged(() => this.#onOpen(instance, faults))
+    const opened = (faults.opened.get(worker) ?? 0) + 1
+    faults.opened.set(worker, opened)
+    this.#runLogged(() => this.#onOpen(instance, opened))
   }
 
-  async #onOpen(instance: InstancePlan, { opened }: InstanceFaults): Promise<void> {
+  async #onOpen(instance: InstancePlan, opened: number): Promise<void> {
     const way = await this.#wayBack(instance)
     if (way !== null) return this.#takeBack(instance, way, 'its breaker opened')
     // The first time it may be what the plugin waits for; when probes fail too, a new instance may help.
@@ -198,17 +209,25 @@ export class FaultPolicy {
 
   async #takeBack({ plugin, key }: InstancePlan, { from, to }: WayBack, why: string): Promise<void> {
     // People save again and again without another number.
+    const faults = this.#faultsOf(key)
+    // The breakers of several workers, or a breaker and a quarantine, lead to the same.
+    if (faults.isTakenBack) return
+    faults.isTakenBack = true
     const isSameNumber = from.version === to.version
     const nameOf = (one: Labelled): string => (isSameNumber ? versionLabel(one) : one.version)
     const text = `plugin "${plugin}" ${nameOf(from)} is on probation and is taken back to ${nameOf(to)}: ${why}`
     this.#decided(plugin, text)
     const { engine, store } = this.#options
-    await engine.request({
-      ...gatewayRequest({ kind: 'probation', plugin, version: nameOf(to), failed: from.contentHash }),
-      base: 'live',
-      edit: (overlay, disk) =>
-        this.#isLive(key) ? editTakeBack(to, store.latest())(overlay, disk) : overlay,
-    })
+    try {
+      await engine.request({
+        ...gatewayRequest({ kind: 'probation', plugin, version: nameOf(to), failed: from.contentHash }),
+        base: 'live',
+        edit: (overlay, disk) =>
+          this.#isLive(key) ? editTakeBack(to, store.latest())(overlay, disk) : overlay,
+      })
+    } finally {
+      faults.isTakenBack = false
+    }
   }
 
   #restartLater({ name, plugin, key }: InstancePlan): void {
@@ -229,6 +248,12 @@ export class FaultPolicy {
       })
     }, delayMs)
     this.#restarts.set(name, { timer, delayMs })
+  }
+
+  /** What it waited for answers again. */
+  #forgetRestart(name: string): void {
+    clearTimeout(this.#restarts.get(name)?.timer ?? undefined)
+    this.#restarts.delete(name)
   }
 
   /**
