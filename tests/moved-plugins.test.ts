@@ -94,19 +94,20 @@ async function startMoved(t: TestContext, label: string): Promise<Site> {
   return site
 }
 
+/** To the version of the first generation. */
+async function rollBackToOne(site: Site): Promise<void> {
+  const one = await site.hash(({ generations }) => generations[0]?.first === 1)
+  await site.done('plugin', 'rollback', 'greeter', one)
+  await site.answers('one')
+}
+
 for (const [what, label] of [
   ['renamed', 'two'],
   ['renamed and changed', 'more'],
 ] as const) {
   test(`plugin rollback brings back a version from before its folder was ${what}, until that is mended`, async (t) => {
     const site = await startMoved(t, label)
-    await site.done(
-      'plugin',
-      'rollback',
-      'greeter',
-      await site.hash(({ generations }) => generations[0]?.first === 1),
-    )
-    await site.answers('one')
+    await rollBackToOne(site)
     await site.addAnother()
     await site.answers('one')
     await site.save('moved', 'three')
@@ -140,13 +141,7 @@ for (const [what, label] of [
   test(`plugin rollback to what stands on disk holds nothing back, though its folder was ${what}`, async (t) => {
     const site = await startMoved(t, label)
     const live = await site.hash(({ isLive }) => isLive)
-    await site.done(
-      'plugin',
-      'rollback',
-      'greeter',
-      await site.hash(({ generations }) => generations[0]?.first === 1),
-    )
-    await site.answers('one')
+    await rollBackToOne(site)
     await site.done('plugin', 'rollback', 'greeter', live)
     await site.answers(label)
     assert.deepEqual((await site.status()).pins, [])
