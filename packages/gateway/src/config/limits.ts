@@ -360,6 +360,11 @@ export const ONCE_LIMITS = {
 export const PROCESS_LIMITS = {
   /** From fork to the first answer: loading our code. Longer means that the process hangs. */
   childStartTimeoutMs: 20_000,
+  /**
+   * A supervisor that leaves so many questions in a row unanswered hangs, and is killed: after half a minute. The longest
+   * turns of its event loop that are known take 0.8 s (to read a config of 10,000 consumers).
+   */
+  supervisorPulse: { periodMs: 5_000, missedMax: 6 },
   /** A master's or worker's answer that takes no plugin code. */
   answerTimeoutMs: 10_000,
   /** A worker's count of what it holds; one whose event loop is blocked is told of without. */

@@ -17,6 +17,7 @@ import { ChildSlot } from './child-slot.ts'
 import { drainShares } from './drain-shares.ts'
 import { ListenerSet } from './listener-set.ts'
 import { LooseRelay } from './loose-relay.ts'
+import { Pulse, type PulseLimits } from './pulse.ts'
 import { directoryOf } from './serve-source.ts'
 import { hasLostTerminal } from './terminal.ts'
 import { within } from './within.ts'
@@ -31,6 +32,8 @@ export interface MasterOptions {
   readonly serve: ServeOptions
   /** Every worker serves. Called once. */
   onReady(addresses: readonly ListenAddress[], summary: ReadySummary): void
+  /** Of the supervisor; `PROCESS_LIMITS.supervisorPulse` if it is not here. */
+  readonly pulse?: PulseLimits
 }
 
 type Supervisor = ChildSlot<MasterToSupervisor, SupervisorToMaster>
@@ -47,6 +50,7 @@ export class Master {
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
   readonly #listeners = new ListenerSet()
   readonly #workers: WorkerSet
+  readonly #pulse: Pulse
   /** Unix time, milliseconds. */
   readonly #startedAt = Date.now()
   #state: State = 'starting'
@@ -63,6 +67,7 @@ export class Master {
       log: () => this.#log,
       onSpawn: () => {
         this.#loose.reset()
+        this.#pulse.start()
         void this.#startSupervisor()
       },
       onMessage: (message) => this.#onSupervisorMessage(message),
@@ -78,6 +83,14 @@ export class Master {
       committed: () => this.#committed,
       sockets: () => this.#listeners.sockets,
       tellSupervisor: (message) => this.#tellSupervisor(message),
+    })
+    this.#pulse = new Pulse({
+      limits: options.pulse ?? PROCESS_LIMITS.supervisorPulse,
+      ask: () => this.#supervisor.send({ kind: 'ping' }),
+      onSilence: (silentMs) => {
+        this.#log.error('The supervisor says nothing and is killed', { silentMs })
+        this.#supervisor.kill()
+      },
     })
   }
 
@@ -102,6 +115,7 @@ export class Master {
     this.#state = 'draining'
     const drainMs = this.#settings?.timeouts.drainMs ?? TIMEOUT_DEFAULTS.drainMs
     this.#log.info(`${why}: draining; a second signal ends at once`, { drainMs })
+    this.#pulse.stop()
     this.#listeners.close()
     this.#supervisor.send({ kind: 'draining' })
     void this.#drainAll(drainMs)
@@ -196,6 +210,7 @@ export class Master {
   }
 
   #onSupervisorEnd(reason: string): void {
+    this.#pulse.stop()
     if (!this.#isServing) return
     if (this.#state === 'running') {
       this.#log.error(`The supervisor ended: ${reason}`)
@@ -206,7 +221,10 @@ export class Master {
   }
 
   #onSupervisorMessage(message: SupervisorToMaster): void {
+    this.#pulse.heard()
     switch (message.kind) {
+      case 'pong':
+        break
       case 'started':
         this.#supervisor.answer(message.id, message)
         break

@@ -87,6 +87,9 @@ class Supervisor {
       case 'relay':
         this.#relayed(message.worker, message.message)
         break
+      case 'ping':
+        this.#master.send({ kind: 'pong' })
+        break
       case 'draining':
         this.#room?.drain()
         break

@@ -45,12 +45,15 @@ export type MasterToSupervisor =
   | { readonly kind: 'worker-retiring'; readonly worker: number; readonly as: number }
   | { readonly kind: 'worker-ended'; readonly worker: number; readonly reason: string }
   | { readonly kind: 'relay'; readonly worker: number; readonly message: WorkerToSupervisor }
+  /** Is it there? Whatever it says next is the answer, `pong` if nothing else. */
+  | { readonly kind: 'ping' }
   /** The gateway ends: the workers finish what is in flight. `stop` follows when they are gone. */
   | { readonly kind: 'draining' }
   | { readonly kind: 'stop' }
 
 export type SupervisorToMaster =
   | { readonly kind: 'started'; readonly id: number }
+  | { readonly kind: 'pong' }
   /** Open the listeners and start the workers. Asked once, at the first start. */
   | { readonly kind: 'open'; readonly id: number; readonly settings: GatewaySettings }
   /** Open what of these listeners is not open yet, beside the others. Answered by `opened`. */
