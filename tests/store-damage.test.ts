@@ -176,6 +176,30 @@ test('a start that can read nothing of its last generation waits for approve, wh
   assert.doesNotMatch(stdout.split('\n')[1] ?? '', /first generation/)
 })
 
+test('a command acts on what serves although its stored files were damaged since, and they are whole again', async (t) => {
+  const gateway = await startGateway(t, { config: CONFIG })
+  await gateway.dir.write({
+    ...GUARD,
+    'plugins/guard/plugin.json': { name: 'guard', version: '1.0.0' },
+    'plugins/other/plugin.json': { name: 'other', version: '1.0.0' },
+    'plugins/other/plugin.ts': "export const PluginMain = () => ({ name: 'other', handle: () => true })\n",
+  })
+  await meets(gateway, 'guard')
+  // What it serves now comes out of the store itself.
+  for (const command of ['disable', 'enable']) await cardea(gateway, t, 'plugin', command, 'other')
+  const blobs = join(gateway.dir.path, '.cardea/blobs')
+  for (const name of await readdir(blobs)) await truncate(join(blobs, name), 3)
+  const disabled = await cardea(gateway, t, 'plugin', 'disable', 'guard')
+  assert.equal(disabled.code, 0, disabled.stdout + disabled.stderr)
+  assert.equal(await met(gateway), 'nothing')
+  assert.match(gateway.stderr, /What generation \d+ is made of was stored anew, from memory: Cannot load/)
+  await cardea(gateway, t, 'plugin', 'enable', 'guard')
+  await gateway.stop()
+  const next = await again(t, gateway)
+  assert.doesNotMatch(next.stderr, /Cannot bring back/)
+  assert.equal(await met(next), 'guard')
+})
+
 test('a gateway whose whole store is gone begins anew', async (t) => {
   const first = await served(t, 2)
   await rm(join(first.dir.path, '.cardea'), { recursive: true })

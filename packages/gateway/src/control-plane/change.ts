@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
+import { GatewayError } from '../base/errors.ts'
 import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
@@ -9,6 +10,7 @@ import { compare, refuseLosses } from './compare.ts'
 import { type FormerConfigs, formerConfigs } from './former-configs.ts'
 import {
   type Candidate,
+  type GatherOptions,
   gather,
   gatherLive,
   type Overlay,
@@ -22,6 +24,7 @@ import { awaitRoom } from './room.ts'
 import type { RouteMove } from './security-loss.ts'
 import { roundedMs, StageTimes } from './stage-times.ts'
 import { orStandIn, type StandIn } from './stand-in.ts'
+import type { StoredGeneration } from './store/types.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import { SilentWorker } from './worker-state.ts'
 import type { Workers } from './workers.ts'
@@ -184,19 +187,42 @@ async function waitForRoom(
 }
 
 async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
-  const lifecycle = ground.newLifecycle()
-  const number = ground.store.nextNumber()
-  const { edit, filesOf } = request
-  const options = { number, overlay: overlayOf(ground), edit, filesOf, lifecycle }
   const live = ground.store.latest()
-  if (live === null || !isOnLive(request, ground)) return gather(ground, options)
+  if (live === null || !isOnLive(request, ground)) return gather(ground, optionsOf(request, ground))
   try {
-    const candidate = await gatherLive(ground, live, options)
-    if (ground.reference !== null) lifecycle.inherit(ground.reference.candidate.lifecycle)
-    return candidate
+    return await gatherOnLive(request, ground, live).catch(async (thrown: unknown) => {
+      if (!(await isMended(thrown, live, ground))) throw thrown
+      return gatherOnLive(request, ground, live)
+    })
   } catch (thrown) {
     throw failedByThrow('config', null, thrown)
   }
+}
+
+async function gatherOnLive(
+  request: ChangeRequest,
+  ground: ChangeGround,
+  live: StoredGeneration,
+): Promise<Candidate> {
+  const options = optionsOf(request, ground)
+  const candidate = await gatherLive(ground, live, options)
+  if (ground.reference !== null) options.lifecycle.inherit(ground.reference.candidate.lifecycle)
+  return candidate
+}
+
+/** A stored file of what serves is damaged: that must be in no command's way, since all of it is in memory. */
+async function isMended(thrown: unknown, live: StoredGeneration, ground: ChangeGround): Promise<boolean> {
+  const { reference, store, log } = ground
+  const isDamage = thrown instanceof GatewayError && thrown.code === 'STORE_DAMAGED'
+  if (!isDamage || reference?.candidate.plan.number !== live.number) return false
+  await store.mendLatest(recordOf(reference.candidate, live, ground).blobs)
+  log.warn(`What generation ${live.number} is made of was stored anew, from memory: ${thrown.message}`)
+  return true
+}
+
+function optionsOf({ edit, filesOf }: ChangeRequest, ground: ChangeGround): GatherOptions {
+  const number = ground.store.nextNumber()
+  return { number, overlay: overlayOf(ground), edit, filesOf, lifecycle: ground.newLifecycle() }
 }
 
 /** Whether it is made of what serves. As long as nothing does, there are only the files. */

@@ -10,7 +10,7 @@ interface Story {
   readonly backTo?: number | undefined
 }
 
-/** What is kept of a generation: enough to make it again without what stands on disk. */
+/** What is kept of a generation: enough to make it again without what stands on disk. `blobs`: all that the record refers to. */
 export function recordOf(
   candidate: Candidate,
   { changes, cause, who, backTo }: Story,
@@ -20,16 +20,16 @@ export function recordOf(
   const { config, blobs } = configOf(candidate, workshop)
   const plugins = built.map(({ manifest, origin, bundle }) => {
     const restored = candidate.restored.get(manifest.folder)
-    if (restored !== undefined) return { plugin: restored, blobs: [] }
-    return storablePlugin({
+    const stored = storablePlugin({
       name: manifest.name,
       version: manifest.version,
       origin,
       folder: manifest.folder,
       manifestText: manifest.text,
       bundle,
-      fingerprint: workshop.builds.fingerprintOf(manifest.folder),
+      fingerprint: restored?.fingerprint ?? workshop.builds.fingerprintOf(manifest.folder),
     })
+    return { plugin: restored ?? stored.plugin, blobs: stored.blobs }
   })
   const record: StoredGeneration = {
     number: plan.number,

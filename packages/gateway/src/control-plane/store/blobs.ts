@@ -58,6 +58,12 @@ export class BlobStore {
     }
   }
 
+  /** The same, and believes nothing of what it saw of them before: one of them is damaged since. */
+  async mend(blobs: readonly Blob[]): Promise<void> {
+    for (const { hash } of blobs) this.#intact.delete(hash)
+    await this.write(blobs)
+  }
+
   /** Throws `STORE_DAMAGED` when the file is not there, or does not hold what its name says. */
   async read(hash: string, what: string): Promise<string> {
     const file = join(this.#folder, hash)

@@ -135,6 +135,18 @@ export class GenerationStore {
     return this.#inTurn(() => this.#decide(record, blobs))
   }
 
+  /**
+   * Has whole again what the latest generation is made of, of which something was found damaged: whoever serves it still has
+   * the texts. Throws `STORE_WRITE_FAILED`.
+   */
+  async mendLatest(blobs: readonly Blob[]): Promise<void> {
+    try {
+      await this.#inTurn(() => this.#blobs.mend(blobs))
+    } catch (cause) {
+      throw writeFailed('Cannot store anew what serves, of which a stored file is damaged', cause)
+    }
+  }
+
   /** The generation of that number, or null when it is not kept. Throws `STORE_DAMAGED`. */
   async get(number: number): Promise<StoredGeneration | null> {
     if (this.#latest?.number === number) return this.#latest
