@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
 import { startCommand } from './support/cardea-command.ts'
 import { startGateway } from './support/gateway.ts'
+import { sayings } from './support/log-lines.ts'
 import { answerEach, RecordingUpstream } from './support/recording-upstream.ts'
 import { TestConnection } from './support/test-connection.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -25,16 +26,18 @@ const plugin = (value: string) => `export const PluginMain = () => ({
 async function start(t: TestContext) {
   const upstream = await RecordingUpstream.start(answerEach(() => STREAM))
   t.after(() => upstream[Symbol.asyncDispose]())
+  const configWith = (changes: Readonly<Record<string, unknown>>) => ({
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    workers: 1,
+    changes: { generations_live_max: 2, ...changes },
+    upstreams: { events: { targets: [upstream.url] } },
+    routes: [
+      { name: 'events', path: '/events', upstream: 'events' },
+      { name: 'all', path: '/*', respond: { status: 200, body: 'here' } },
+    ],
+  })
   const gateway = await startGateway(t, {
-    config: {
-      workers: 1,
-      changes: { generations_live_max: 2 },
-      upstreams: { events: { targets: [upstream.url] } },
-      routes: [
-        { name: 'events', path: '/events', upstream: 'events' },
-        { name: 'all', path: '/*', respond: { status: 200, body: 'here' } },
-      ],
-    },
+    config: configWith({}),
     plugins: { hello: { 'plugin.json': { name: 'hello', version: '1.0.0' }, 'plugin.ts': plugin('1') } },
   })
   const directory = gateway.dir.path
@@ -54,6 +57,8 @@ async function start(t: TestContext) {
   await streaming()
   return {
     gateway,
+    configure: (changes: Readonly<Record<string, unknown>>) =>
+      gateway.dir.write({ 'cardea.yaml': configWith(changes) }),
     first,
     hello,
     save,
@@ -125,4 +130,27 @@ test('what is saved while another save waits for room takes its place', async (t
   await waits('files')
   first.socket.destroy()
   await says('4')
+})
+
+for (const changes of [{ generations_live_max: 3 }, { stream_deadline: '10s' }]) {
+  test(`a save that makes room by ${Object.keys(changes)} does not wait, and takes along what waits`, async (t) => {
+    const { save, configure, says, waits } = await start(t)
+    await save('3')
+    await waits('files')
+    await configure(changes)
+    await says('3')
+  })
+}
+
+test('a save that is broken, or changes nothing, says so although there is no room', async (t) => {
+  const { gateway, save, waits } = await start(t)
+  const said = sayings(gateway)
+  const status = () => askGateway({ command: 'status' }, { directory: gateway.dir.path, who: 'a test' })
+  await gateway.dir.write({ 'plugins/hello/plugin.ts': 'export const PluginMain = (' })
+  await said(/The change failed at build/)
+  await save('2')
+  await waitFor(async () => (await status()).pending === null, 'the failure to be over', 30_000)
+  assert.doesNotMatch(gateway.stderr, /The change waits/)
+  await save('3')
+  await waits('files')
 })

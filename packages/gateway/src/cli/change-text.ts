@@ -86,7 +86,8 @@ export function waitText(wait: ChangeWait, directory: string): string {
   const held = streams.length === 0 ? '' : ` (${someOf(streams, 3)})`
   return printable(
     `"${causeText(cause, directory)}" waits for ${what} to end${held}: ${generationsLiveMax} generations are alive ` +
-      '(changes.generations_live_max). What runs on it ends when its client or upstream ends it, or by changes.stream_deadline.',
+      '(changes.generations_live_max). What runs on it ends when its client or upstream ends it, or by changes.stream_deadline: ' +
+      'a save that sets that, or raises the other, does not wait.',
   )
 }
 

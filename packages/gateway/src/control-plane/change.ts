@@ -2,7 +2,13 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
 import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss } from '../protocol/control.ts'
-import type { GatewaySettings, GenerationPlan, ListenerPlan, RoutePlan } from '../protocol/generation.ts'
+import type {
+  ChangeSettings,
+  GatewaySettings,
+  GenerationPlan,
+  ListenerPlan,
+  RoutePlan,
+} from '../protocol/generation.ts'
 import { neighboursIn } from '../protocol/neighbours.ts'
 import { lastKnown, noticesOf, startedAndCarried } from './change-account.ts'
 import { failedByThrow } from './change-result.ts'
@@ -17,7 +23,7 @@ import {
   type OverlayEdit,
   type Workshop,
 } from './gather.ts'
-import type { PluginLifecycle } from './lifecycle.ts'
+import { PluginLifecycle } from './lifecycle.ts'
 import { type Former, NO_OVERLAY } from './recollect.ts'
 import { recordOf } from './record.ts'
 import { awaitRoom } from './room.ts'
@@ -177,13 +183,24 @@ export async function serveReference(
   await commit(candidate, ground)
 }
 
-async function waitForRoom(
-  { cause, who }: ChangeRequest,
-  { workers, reference, log, onWait }: ChangeGround,
-  signal: AbortSignal,
-): Promise<void> {
-  const generationsLiveMax = reference?.settings.changes.generationsLiveMax ?? Number.POSITIVE_INFINITY
-  await awaitRoom({ cause, who, generationsLiveMax, workers, log, onWait }, signal)
+async function waitForRoom(request: ChangeRequest, ground: ChangeGround, signal: AbortSignal): Promise<void> {
+  const { workers, reference, log, onWait } = ground
+  const { cause, who } = request
+  const settings = reference?.settings.changes ?? null
+  const foresee = (): Promise<ChangeSettings | null> => foreseen(request, ground)
+  await awaitRoom({ cause, who, settings, workers, log, onWait, foresee }, signal)
+}
+
+/** The settings that would come; null where nothing would. What stands against it the change itself tells. */
+async function foreseen(request: ChangeRequest, ground: ChangeGround): Promise<ChangeSettings | null> {
+  const unseen = { ...ground, newLifecycle: () => new PluginLifecycle() }
+  try {
+    const candidate = await gatherNext(request, unseen)
+    const isSame = compare(candidate, ground, request.approved ?? []) === null
+    return isSame ? null : candidate.plan.settings.changes
+  } catch {
+    return null
+  }
 }
 
 async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {

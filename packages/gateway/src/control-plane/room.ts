@@ -1,27 +1,37 @@
 import type { Log } from '@cardea/sdk'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import type { ChangeCause, ChangeWait } from '../protocol/control.ts'
+import type { ChangeSettings } from '../protocol/generation.ts'
 import type { Workers } from './workers.ts'
 
 export interface RoomOptions {
   readonly cause: ChangeCause
   readonly who: string
-  /** Generations that may be alive before the next one comes. */
-  readonly generationsLiveMax: number
+  /** Of what serves; null for nothing. */
+  readonly settings: ChangeSettings | null
   readonly workers: Workers
   readonly log: Log
   /** Again and again while it lasts, and null at its end. */
   onWait(wait: ChangeWait | null): void
+  /** Of the generation that would come; null when none would: the change is not good, is held, or changes nothing. */
+  foresee(): Promise<ChangeSettings | null>
 }
+
+/** What is done against a plugin that fails must not wait for somebody's streams. */
+const URGENT: ReadonlySet<ChangeCause['kind']> = new Set(['quarantine', 'probation'])
 
 /**
  * A generation that streams still run on stays alive; past the bound the next one waits for the oldest. Throws the signal's
  * reason: nobody must wait for streams of others who has left, or saved something else.
  */
 export async function awaitRoom(options: RoomOptions, signal: AbortSignal): Promise<void> {
-  const { generationsLiveMax, workers, onWait } = options
+  const { cause, settings, workers, onWait } = options
   signal.throwIfAborted()
+  if (settings === null || URGENT.has(cause.kind)) return
+  const { generationsLiveMax } = settings
   if (workers.generationsLive < generationsLiveMax) return
+  if (needsNone(await options.foresee(), settings, workers)) return
+  signal.throwIfAborted()
   const { promise: aborted, resolve } = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => resolve(), { once: true })
   const since = Date.now()
@@ -29,10 +39,10 @@ export async function awaitRoom(options: RoomOptions, signal: AbortSignal): Prom
   try {
     while (workers.generationsLive >= generationsLiveMax) {
       const retired = workers.nextRetirement(CHANGE_LIMITS.roomPollMs)
-      const wait = await Promise.race([waitOf(options, since), aborted])
+      const wait = await Promise.race([waitOf(options, generationsLiveMax, since), aborted])
       signal.throwIfAborted()
       if (wait !== undefined) onWait(wait)
-      if (!hasSaid && wait !== undefined) say(options, wait)
+      if (!hasSaid && wait !== undefined) say(options.log, wait)
       hasSaid = true
       await Promise.race([retired, aborted])
       signal.throwIfAborted()
@@ -42,8 +52,15 @@ export async function awaitRoom(options: RoomOptions, signal: AbortSignal): Prom
   }
 }
 
+/** Whoever waits to hear that the files are broken hears it at once; and the settings that make room must not wait for it. */
+function needsNone(next: ChangeSettings | null, settings: ChangeSettings, workers: Workers): boolean {
+  if (next === null || workers.generationsLive < next.generationsLiveMax) return true
+  return settings.streamDeadlineMs === 0 && next.streamDeadlineMs > 0
+}
+
 async function waitOf(
-  { cause, who, generationsLiveMax, workers }: RoomOptions,
+  { cause, who, workers }: RoomOptions,
+  generationsLiveMax: number,
   since: number,
 ): Promise<ChangeWait> {
   const oldest = await workers.oldestGenerations()
@@ -54,7 +71,7 @@ async function waitOf(
   return { cause, who, since, generation: known, streams, generationsLiveMax }
 }
 
-function say({ log, generationsLiveMax }: RoomOptions, { streams }: ChangeWait): void {
+function say(log: Log, { generationsLiveMax, streams }: ChangeWait): void {
   log.warn(
     `The change waits: ${generationsLiveMax} generations are alive, and streams still run on the oldest`,
     {
