@@ -153,3 +153,74 @@ test('`cardea plugin test` gives tests the SDK of the program, by import and by 
   assert.equal(code, 0, stdout + stderr)
   assert.match(stdout, /^ℹ pass 2$/m)
 })
+
+/** What keeps a process running by the kind and place that the message has for it. */
+const leftOpen = {
+  timer: ['', 'setInterval(() => {}, 1000)', 'a timer, begun at .*timer.test.ts:2:27'],
+  server: [
+    "import { createServer } from 'node:net'",
+    'createServer().listen(0)',
+    'a server, begun at .*server.test.ts:2:42',
+  ],
+  plugin: [
+    "import { pluginFolder, testGateway } from '@cardea/sdk/testing'",
+    'return testGateway({ plugins: [pluginFolder(import.meta.dirname)] }).then((gateway) => gateway.close())',
+    'a timer, begun at .*sample/plugin.ts:2:3',
+  ],
+} as const
+
+const openingPlugin = `export function PluginMain() {
+  setInterval(() => {}, 1000)
+  return { name: 'sample', handle: () => true }
+}
+`
+
+function openingTest(name: keyof typeof leftOpen): string {
+  const [before, text] = leftOpen[name]
+  return `${before};import { test } from 'node:test'\ntest('it passes', () => { ${text} })\n`
+}
+
+/** The time between its tests is longer than anyone waits for what was left open. */
+const slowBetween = `import { test } from 'node:test'
+test('the first', () => {})
+await new Promise((resolve) => setTimeout(resolve, 13_000))
+test('the last', () => {})
+`
+
+test('`cardea plugin test` ends, and fails, where a test leaves something open, and says what and where', async (t) => {
+  await using dir = await withTempDir()
+  const names = ['timer', 'server', 'plugin'] as const
+  const manifest = '{ "name": "sample", "version": "1.0.0" }'
+  for (const name of names) {
+    await dir.write({
+      [`${name}/sample/plugin.json`]: manifest,
+      [`${name}/sample/plugin.ts`]: openingPlugin,
+      [`${name}/sample/${name}.test.ts`]: openingTest(name),
+    })
+  }
+  await dir.write({
+    'slow/sample/plugin.json': manifest,
+    'slow/sample/slow.test.ts': slowBetween,
+    'both/sample/plugin.json': manifest,
+    'both/sample/slow.test.ts': slowBetween,
+    'both/sample/timer.test.ts': openingTest('timer'),
+  })
+  const run = (folder: string) =>
+    runCommand(t, ['plugin', 'test', 'sample', '--dir', folder], { cwd: dir.path })
+  const [both, slow, ...alone] = await Promise.all([run('both'), run('slow'), ...names.map(run)])
+  for (const [index, name] of names.entries()) {
+    const { code, stdout = '', stderr = '' } = alone[index] ?? {}
+    assert.equal(code, 1, stdout)
+    assert.match(stderr, messageFor(name))
+    assert.match(stdout, /pass 1\n.*fail 0/)
+  }
+  assert.deepEqual([slow.code, slow.stderr], [0, ''])
+  assert.match(slow.stdout, /pass 2/)
+  assert.equal(both.code, 1)
+  assert.match(both.stdout, messageFor('timer'))
+  assert.match(both.stdout, /pass 3\n.*fail 1/)
+})
+
+function messageFor(name: keyof typeof leftOpen): RegExp {
+  return new RegExp(`The tests of .*${name}\\.test\\.ts are done, .*:\n  ${leftOpen[name][2]}\n`)
+}

@@ -156,8 +156,9 @@ function addPlugin(program: Command, options: ProgramOptions): void {
       'after',
       '\nIt runs every *.test.ts (.mts, .js, .mjs) in the folder with node:test and the Node that runs the gateway;\n' +
         'several files run in a process each. TypeScript needs no build, and what they import of @cardea/sdk comes with\n' +
-        'this program. A test that takes longer than a minute fails, unless it has a `timeout` of its own. The exit code\n' +
-        'is 0 when all of them passed, 1 when one failed or there are none.' +
+        'this program. A test that takes longer than a minute fails, unless it has a `timeout` of its own, and so does a\n' +
+        'file that leaves timers or sockets open: ten seconds after its last test it is ended, and told what they are. The\n' +
+        'exit code is 0 when all of them passed, 1 when one failed or there are none.' +
         '\n\nExamples:\n  cardea plugin test\n  cardea plugin test hello',
     )
     .action(async (name: string | undefined, given: { dir: string }) => {

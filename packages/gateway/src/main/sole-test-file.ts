@@ -1,6 +1,7 @@
 import { relative } from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { LeftOpen } from './left-open.ts'
 import { soleTestFile } from './test-imports.ts'
 
 /**
@@ -9,6 +10,7 @@ import { soleTestFile } from './test-imports.ts'
  */
 
 const file = soleTestFile()
+const watch = new LeftOpen(relative('', file))
 try {
   await import(pathToFileURL(file).href)
 } catch (error) {
@@ -16,3 +18,4 @@ try {
     throw error
   })
 }
+watch.evaluated()

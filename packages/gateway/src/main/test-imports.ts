@@ -1,6 +1,8 @@
+import { realpathSync } from 'node:fs'
 import { registerHooks } from 'node:module'
-import { extname, join } from 'node:path'
+import { extname, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { LeftOpen } from './left-open.ts'
 
 /**
  * Loaded before the tests of a plugin: leads what they import of the SDK to that of the gateway which runs them, wherever
@@ -39,6 +41,17 @@ process.once('exit', (code) => {
   )
   process.exitCode = 1
 })
+
+/** With several files each has a process, whose main module it is; main/sole-test-file.ts stands for a single one. */
+if (process.env.NODE_TEST_CONTEXT === 'child-v8') watchMain(process.argv[1])
+
+function watchMain(file: string | undefined): void {
+  if (file === undefined) return
+  const watch = new LeftOpen(relative('', file))
+  const evaluated = (): void => watch.evaluated()
+  // By then Node has begun with it, and this only waits for the same module.
+  setImmediate(() => import(pathToFileURL(realpathSync(file)).href).then(evaluated, evaluated))
+}
 
 let soleFile = ''
 

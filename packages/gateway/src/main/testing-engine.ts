@@ -16,6 +16,7 @@ import { InstancePool } from '../plugin-host/instance-pool.ts'
 import { type LoadedBundle, loadBundle } from '../plugin-host/load.ts'
 import { logLooseFailure } from '../plugin-host/loose-failure.ts'
 import type { BundlePlan, GenerationPlan } from '../protocol/generation.ts'
+import { keepTestFrames } from './test-frames.ts'
 import { LogRecorder } from './testing-log.ts'
 import { TestNode } from './testing-node.ts'
 
@@ -220,6 +221,7 @@ function loadFor(
           mapStack: (error) => error.stack ?? error.message,
           frameOf: () => null,
         }
+  if (inline === undefined) keepTestFrames(bundle.codeHash, loaded.mapStack)
   const main: unknown = Reflect.get(loaded.exports, entryPoint)
   // What is no function is refused by the start, in its own words.
   if (typeof main !== 'function') return loaded
