@@ -17,13 +17,15 @@ export class HookTimeout extends GatewayError {
 
 /** What is wrong with what `handle` returned. */
 export function returnFault(result: unknown): GatewayError {
-  const how =
-    result === true
-      ? 'handle returned true after send()'
-      : result === false
-        ? 'handle returned false without a status'
-        : 'handle returned neither true nor false'
-  return new GatewayError('HOOK_RETURN_INVALID', how)
+  return new GatewayError('HOOK_RETURN_INVALID', `handle returned ${returnFaultText(result)}`)
+}
+
+function returnFaultText(result: unknown): string {
+  if (result === true) return 'true after send(); return what send() returns'
+  if (result === false)
+    return 'false without a status; set ctx.response.status, or return ctx.response.send(…)'
+  const what = result === null || result === undefined ? String(result) : `a value of type ${typeof result}`
+  return `${what}, neither true nor false; return true to go on, or false when ctx.response is the answer`
 }
 
 /** Codes that a hook's failure keeps. Those of body trouble have their own status although a hook stumbled over them. */

@@ -6,18 +6,18 @@ import { type ExchangeSetup, exchangeBench, type Hooks } from '../test-exchange.
 type Handle = (ctx: Context) => boolean | Promise<boolean>
 
 const broken: readonly (readonly [string, (ctx: Context) => unknown, RegExp])[] = [
-  ['undefined', () => undefined, /neither true nor false/],
+  ['undefined', () => undefined, /handle returned undefined, neither true nor false; return true to go on/],
   ['null', () => null, /neither true nor false/],
   ['1', () => 1, /neither true nor false/],
   ['0', () => 0, /neither true nor false/],
-  ['"true"', () => 'true', /neither true nor false/],
+  ['"true"', () => 'true', /returned a value of type string, neither true nor false/],
   ['an object', () => ({}), /neither true nor false/],
   ['a promise of a string', async () => 'true', /neither true nor false/],
   ['a promise of undefined', async () => {}, /neither true nor false/],
   ['a promise of a boxed true', async () => new Boolean(true), /neither true nor false/],
-  ['false without a status', () => false, /false without a status/],
+  ['false without a status', () => false, /false without a status; set ctx\.response\.status/],
   ['a promise of false without a status', async () => false, /false without a status/],
-  ['true after send()', (ctx) => !ctx.response.send('x'), /true after send/],
+  ['true after send()', (ctx) => !ctx.response.send('x'), /true after send\(\); return what/],
   ['a promise of true after json()', async (ctx) => !ctx.response.json({}), /true after send/],
   ['true after redirect()', (ctx) => !ctx.response.redirect('/'), /true after send/],
 ]
