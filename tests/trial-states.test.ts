@@ -49,6 +49,14 @@ test('TrialRunner.try() fails for a migration that edits the old value and retur
   })
 })
 
+test('TrialRunner.try() says in which line of the plugin a state was asked for whose create returns no value', async (t) => {
+  const runner = startTrialRunner(t)
+  for (const create of ['async () => 1', '() => {}']) {
+    const { stack } = await failureOf(runner, { limit: uses(1, create) })
+    assert.match(stack, /^TypeError: create returned .*\n.*PluginMain \(.*limit\/plugin\.ts:2:8\)/s)
+  }
+})
+
 test('TrialRunner.try() ends a migration that blocks the event loop, and names it', async (t) => {
   const runner = startTrialRunner(t, { stallMs: 300 })
   const failure = await failureOf(runner, { good: uses(1, '() => 1'), limit: uses(1, '() => { for (;;); }') })

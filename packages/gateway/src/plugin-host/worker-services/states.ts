@@ -282,12 +282,15 @@ class StateHandle implements State<unknown> {
   failure: GatewayError | null = null
   readonly #user: StateUser
   readonly #create: Create
+  /** The frames of the call that asked for it. As text: frames themselves would keep alive what was there then. */
+  readonly #askedAt: string
 
   constructor(user: StateUser, name: string, version: number, create: Create) {
     this.#user = user
     this.name = name
     this.version = version
     this.#create = create
+    this.#askedAt = new Error('asked').stack?.replace(/^.*\n/, '') ?? ''
   }
 
   get value(): unknown {
@@ -302,10 +305,17 @@ class StateHandle implements State<unknown> {
     const value = this.#create(previous)
     if (value instanceof Promise) {
       value.catch(() => {})
-      throw new TypeError('create returned a promise; it must be synchronous')
+      throw this.#returnFault('create returned a promise; it must be synchronous')
     }
-    if (value === undefined) throw new TypeError('create returned nothing; it must return the value')
+    if (value === undefined) throw this.#returnFault('create returned nothing; it must return the value')
     return value
+  }
+
+  /** Nothing of the plugin runs any more; its author looks for the line that has the function. */
+  #returnFault(message: string): TypeError {
+    const error = new TypeError(message)
+    error.stack = `TypeError: ${message}\n${this.#askedAt}`
+    return error
   }
 }
 
