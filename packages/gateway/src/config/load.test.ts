@@ -126,6 +126,7 @@ for (const [what, text, key] of [
   ['an unknown key', manifest({ entrypoint: 'x' }), 'entrypoint'],
   ['an unknown category', manifest({ category: 'secruity' }), 'category'],
   ['a range that is none', manifest({ dependencies: { b: 'newest' } }), 'dependencies.b'],
+  ['a permission that nothing asks for', manifest({ permissions: ['kvs'] }), 'permissions[0]'],
   ['a network permission without a port', manifest({ permissions: ['net:example.com'] }), 'permissions[0]'],
   ['a network permission of no key', manifest({ permissions: ['net:config/'] }), 'permissions[0]'],
   ['a network permission of a path', manifest({ permissions: ['net:a.example/x:80'] }), 'permissions[0]'],

@@ -79,15 +79,15 @@ const MANIFEST_SCHEMA = Type.Object(
       Type.Array(
         Type.String({
           pattern:
-            '^(?!net:)[a-z][a-z_-]*(:[^\\s:]+)*$|^net:(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/\\[\\]]+):[0-9]{1,5}$|^net:config(/[^\\s/]+)+$',
+            '^(kv|sink|request:body)$|^net:(\\[[0-9A-Fa-f:.]+\\]|[^\\s:/\\[\\]]+):[0-9]{1,5}$|^net:config(/[^\\s/]+)+$',
           patternErrorMessage:
-            'a permission such as "kv", "request:body", "net:HOST:PORT" or "net:config/KEY"',
+            'one of the permissions "kv", "sink", "request:body", "net:HOST:PORT" and "net:config/KEY"',
         }),
         {
           default: [],
           uniqueItems: true,
           description:
-            'What the plugin may use, such as "net:api.example.com:443", or "net:config/auth/url": the host of the URL (or URLs) that the instance\'s own config has at that key, which whoever writes the config grants. Danger: grant no more than it needs.',
+            'What the plugin may use of `host`: "kv"; "sink"; `fetch` by "net:api.example.com:443", or by "net:config/auth/url": the host of the URL (or URLs) that the instance\'s own config has at that key, which whoever writes the config grants. "request:body" may stand here and is not asked for yet: bodies can be read without it. Danger: grant no more than it needs.',
         },
       ),
     ),

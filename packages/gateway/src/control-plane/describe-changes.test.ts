@@ -51,6 +51,8 @@ test('describeChanges() tells new config, new settings, quarantine and what is m
   const one = (changes: Partial<InstancePlan>) =>
     described({ instances: [instance('a')] }, { instances: [instance('a', changes)] })
   assert.deepEqual(one({ config: { x: 1 } }), ['a: new config'])
+  assert.deepEqual(one({ permissions: ['kv'] }), ['a: new permissions'])
+  assert.deepEqual(one({ entryPoint: 'Other', config: { x: 1 } }), ['a: new config, entry point'])
   assert.deepEqual(one({ timeoutMs: 5 }), ['a: new settings'])
   assert.deepEqual(one({ quarantined: true }), ['a quarantined'])
   assert.deepEqual(one({ incarnation: 1 }), ['a made anew'])

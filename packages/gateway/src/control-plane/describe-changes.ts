@@ -110,8 +110,9 @@ function describeInstance(
   instances: readonly InstancePlan[],
 ): string[] {
   const changes: string[] = []
-  const isSameConfig = isDeepStrictEqual(old.map(configOf), instances.map(configOf))
-  if (!isSameConfig) changes.push(`${name}: new config`)
+  const differing = MADE_OF.filter(([key]) => !isSameIn(key, old, instances)).map(([, word]) => word)
+  const isSameConfig = differing.length === 0
+  if (!isSameConfig) changes.push(`${name}: new ${differing.join(', ')}`)
   else if (!isDeepStrictEqual(old.map(callsOf), instances.map(callsOf))) changes.push(`${name}: new settings`)
   const wasQuarantined = old.some(({ quarantined }) => quarantined)
   const isQuarantined = instances.some(({ quarantined }) => quarantined)
@@ -127,11 +128,23 @@ function backInQuarantine(name: string): string {
   return `${name} quarantined as before: this code and config harmed a worker`
 }
 
-const configOf = ({ config, permissions, entryPoint }: InstancePlan): unknown => [
-  config,
-  permissions,
-  entryPoint,
-]
+/** What an instance is made of, beside its code. */
+const MADE_OF = [
+  ['config', 'config'],
+  ['permissions', 'permissions'],
+  ['entryPoint', 'entry point'],
+] as const
+
+function isSameIn(
+  key: (typeof MADE_OF)[number][0],
+  old: readonly InstancePlan[],
+  instances: readonly InstancePlan[],
+): boolean {
+  return isDeepStrictEqual(
+    old.map((instance) => instance[key]),
+    instances.map((instance) => instance[key]),
+  )
+}
 
 const callsOf = ({ category, priority, timeoutMs, onFailure }: InstancePlan): unknown => [
   category,
