@@ -140,7 +140,12 @@ test('checkPluginConfig() blames plugin.json for a default that its schema refus
 })
 
 for (const [what, schema, at, said = /is not valid at/] of [
-  ['an unknown type', { type: 'strin' }, 'config_schema.type'],
+  [
+    'an unknown type',
+    { type: 'strin' },
+    'config_schema.type',
+    /"config_schema\.type": must be one of array, boolean, .*string\./,
+  ],
   ['an unknown keyword', { properties: { a: { typ: 'string' } } }, 'config_schema'],
   [
     'an unknown format',

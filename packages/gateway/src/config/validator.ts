@@ -129,7 +129,7 @@ export function compileSchema(given: JsonSchema): CompileResult {
   try {
     const [first] = metaSchemaErrors(schema)
     if (first !== undefined) {
-      return { ok: false, pointer: first.instancePath, reason: first.message ?? 'it is not a schema' }
+      return { ok: false, pointer: first.instancePath, reason: metaReasonOf(first) }
     }
     const validate = createCompiler().compile(schema) as ValidateFunction
     if ('$async' in validate) return { ok: false, pointer: '/$async', reason: 'it is asynchronous' }
@@ -137,6 +137,12 @@ export function compileSchema(given: JsonSchema): CompileResult {
   } catch (error) {
     return { ok: false, pointer: '', reason: reasonOf(error) }
   }
+}
+
+/** In the words of the schema of schemas, and of what a word may be one of: which. */
+function metaReasonOf({ message = 'it is not a schema', params }: SchemaError): string {
+  const allowed: unknown = params.allowedValues
+  return Array.isArray(allowed) ? `must be one of ${allowed.join(', ')}` : message
 }
 
 /** In the compiler's words, but where they say what another program would do. */
