@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from 'node:util'
 import { messageOf } from '../../base/errors.ts'
 import type { RoutePlan } from '../../protocol/generation.ts'
 import { parseHostPattern, parsePathPattern } from './pattern.ts'
+import { RouteTies } from './route-ties.ts'
 import { compileRouter } from './router.ts'
 
 export interface RouteProblem {
@@ -41,19 +41,22 @@ export function findRouteConflicts(routes: readonly RoutePlan[]): RouteProblem[]
     for (const place of placesOf(route, index)) {
       const there = byPlace.get(place.key)
       if (there === undefined) byPlace.set(place.key, [place])
-      else if (!there.some((known) => known.route === route)) there.push(place)
+      else if (there.at(-1)?.index !== index) there.push(place)
     }
   }
   const problems: RouteProblem[] = []
-  const told = new Map<RoutePlan, Set<RoutePlan>>()
+  const told = new Map<number, Set<number>>()
   for (const places of byPlace.values()) {
+    const ties = new RouteTies()
     for (const place of places) {
-      const known = told.get(place.route) ?? new Set()
-      told.set(place.route, known)
-      for (const other of places) {
-        if (other === place || known.size >= CONFLICTS_TOLD_MAX) break
-        if (known.has(other.route) || !tied(place.route, other.route)) continue
-        known.add(other.route)
+      const known = told.get(place.index) ?? new Set()
+      told.set(place.index, known)
+      // One more for each that was told of another place.
+      for (const position of ties.add(place.route, CONFLICTS_TOLD_MAX + known.size)) {
+        const other = places[position]
+        if (known.size >= CONFLICTS_TOLD_MAX) break
+        if (other === undefined || known.has(other.index)) continue
+        known.add(other.index)
         problems.push(describe(place, other))
       }
     }
@@ -79,31 +82,6 @@ function placesOf(route: RoutePlan, index: number): Place[] {
       return { key: JSON.stringify([name, wildcard, port, segments, prefix]), route, index, host, path }
     }),
   )
-}
-
-function tied(one: RoutePlan, other: RoutePlan): boolean {
-  return methodsMeet(one.methods, other.methods) && headersTie(one.headers, other.headers)
-}
-
-function methodsMeet(one: readonly string[], other: readonly string[]): boolean {
-  if (one.length === 0 || other.length === 0) return one.length === other.length
-  return one.some((method) => other.includes(method))
-}
-
-type Headers = RoutePlan['headers']
-
-/** As specific as each other, and no field whose value lets only one of them match. */
-function headersTie(one: Headers, other: Headers): boolean {
-  if (!isDeepStrictEqual(specificity(one), specificity(other))) return false
-  return Object.entries(one).every(([name, value]) => {
-    const otherValue = other[name]
-    return value === null || otherValue === undefined || otherValue === null || value === otherValue
-  })
-}
-
-function specificity(headers: Headers): readonly number[] {
-  const values = Object.values(headers)
-  return [values.length, values.filter((value) => value !== null).length]
 }
 
 function describe(place: Place, other: Place): RouteProblem {
