@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { stopBuildService } from './build.ts'
 import { ChangeEngine, type EngineOptions } from './change-engine.ts'
@@ -52,4 +54,47 @@ test('a change that is committed stays so, and the next one is made, whoever thr
   assert.equal(said.filter((line) => line.endsWith('which stays as it is: Deaf')).length, 2)
   const next = await engine.request(gatewayRequest({ kind: 'recovery' }))
   assert.deepEqual([next.outcome, engine.isChanging], ['unchanged', false])
+})
+
+test('plugins are what was known before, until a change knows all of its own', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
+  })
+  const workshop = await workshopIn(root)
+  const shown: (readonly string[])[] = []
+  const look = (): void => {
+    const found = engine.plugins.plugins.filter(({ name }) => name === 'hello')
+    shown.push(found.map(({ state }) => state.kind))
+  }
+  const engine = new ChangeEngine({
+    workshop,
+    log: workshop.log,
+    hasFallback: true,
+    trials: { try: async () => look() },
+    workers: {
+      generationsLive: 1,
+      stage: async () => undefined,
+      commit: async () => ({ swappedAt: [], failed: [] }),
+      discardUnfinished: () => undefined,
+    },
+    master: { stageListeners: async () => undefined, commit: async () => undefined },
+    onReport: () => undefined,
+    onCommitted: () => undefined,
+    lookAtFiles: () => undefined,
+    findMoves: () => [],
+    newLifecycle: () => {
+      queueMicrotask(look)
+      return new PluginLifecycle()
+    },
+  } as unknown as EngineOptions)
+  await engine.request(gatewayRequest({ kind: 'start' }))
+  look()
+  assert.deepEqual(shown, [[], ['validated'], ['active']])
+  await engine.request(gatewayRequest({ kind: 'recovery' }))
+  await writeFile(join(root, 'plugins/hello/plugin.js'), 'exports.PluginMain = (')
+  const { outcome } = await engine.request(gatewayRequest({ kind: 'recovery' }))
+  look()
+  assert.deepEqual([outcome, shown.slice(3)], ['failed', [['active'], ['active'], ['failed']]])
 })

@@ -16,8 +16,9 @@ import {
 import { begunNow, ChangeQueue, gatewayRequest, isOfFiles, mayGiveWay, type Waiting } from './change-queue.ts'
 import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
 import type { Overlay, Workshop } from './gather.ts'
-import { PluginLifecycle } from './lifecycle.ts'
+import type { PluginLifecycle } from './lifecycle.ts'
 import { isDecision, type Pending, PendingChanges } from './pending-changes.ts'
+import { PluginProgress } from './plugin-progress.ts'
 import type { Former, Recollection } from './recollect.ts'
 import { reportOf, tell } from './report.ts'
 import { RetryTimer } from './retry-timer.ts'
@@ -69,7 +70,7 @@ export class ChangeEngine {
   readonly #pending = new PendingChanges()
   #wait: ChangeWait | null = null
   /** Of the latest change, whatever became of it. */
-  #lifecycle = new PluginLifecycle()
+  readonly #progress = new PluginProgress()
   /** The change that is being made, as long as it can be given up. */
   #current: {
     readonly request: ChangeRequest
@@ -140,7 +141,7 @@ export class ChangeEngine {
 
   /** As far as the newest change of what stands on disk got them. */
   get plugins(): PluginLifecycle {
-    return this.#pending.files?.lifecycle ?? this.#lifecycle
+    return this.#pending.files?.lifecycle ?? this.#progress.shown
   }
 
   /** What was committed last here. Before the first `request` of a gateway that serves nothing yet. */
@@ -162,7 +163,7 @@ export class ChangeEngine {
     this.#isServing = reference !== null
     this.#adopted = reference === null ? live : null
     this.#workerCount = workerCount
-    if (reference !== null) this.#lifecycle = reference.candidate.lifecycle
+    if (reference !== null) this.#progress.show(reference.candidate.lifecycle)
   }
 
   /** Makes a change, after those before it. Never rejects, and never resolves when `close` comes first. */
@@ -262,12 +263,12 @@ export class ChangeEngine {
 
   /** What was asked for may have been all that files waited for: to be without a plugin that fails, or to be looked at. */
   #noteLive(request: ChangeRequest, report: ChangeReport): void {
-    this.#pending.noteLive({ request, report, lifecycle: this.#lifecycle })
+    this.#pending.noteLive({ request, report, lifecycle: this.#progress.shown })
     if (report.outcome === 'committed' && !isDecision(request)) this.#options.lookAtFiles()
   }
 
   #noteFiles(request: ChangeRequest, report: ChangeReport): void {
-    this.#pending.noteFiles({ request, report, lifecycle: this.#lifecycle })
+    this.#pending.noteFiles({ request, report, lifecycle: this.#progress.shown })
     const isUnkept = report.problems.some(({ stage }) => stage === 'decide')
     if (this.pending === null) this.#decideRetry.reset()
     // The files say something else by now, which has been looked at.
@@ -293,7 +294,7 @@ export class ChangeEngine {
     try {
       const outcome = await applyChange(request, this.#ground(), AbortSignal.any(signals))
       if (outcome.kind === 'unchanged') {
-        if (this.#reference !== null) this.#lifecycle = this.#reference.candidate.lifecycle
+        if (this.#reference !== null) this.#progress.show(this.#reference.candidate.lifecycle)
         return reportOf(base, { kind: 'unchanged' })
       }
       const { candidate, report } = outcome
@@ -303,6 +304,7 @@ export class ChangeEngine {
       if (request.signal?.aborted === true) return 'abandoned'
       if (thrown instanceof StoodIn) return 'stood in'
       if (giveUp.signal.aborted) return 'superseded'
+      this.#progress.showBegun()
       const number = this.#options.workshop.store.nextNumber()
       if (thrown instanceof ChangeHeld) return reportOf(base, { kind: 'held', number, held: thrown })
       const failed = failedByThrow('config', null, thrown)
@@ -369,7 +371,7 @@ export class ChangeEngine {
     this.#former = null
     this.#adopted = null
     this.#isServing = true
-    this.#lifecycle = candidate.lifecycle
+    this.#progress.show(candidate.lifecycle)
     tell(this.#options, ({ onCommitted }) => onCommitted(reference, previous))
   }
 
@@ -391,10 +393,8 @@ export class ChangeEngine {
       onWait: (wait) => {
         this.#wait = wait
       },
-      newLifecycle: () => {
-        this.#lifecycle = newLifecycle()
-        return this.#lifecycle
-      },
+      newLifecycle: () => this.#progress.begin(newLifecycle()),
+      onPrepared: () => this.#progress.showBegun(),
     }
   }
 }

@@ -70,6 +70,7 @@ async function guarded(t: TestContext, parts: Partial<ChangeGround> = {}) {
     trials: { try: async () => undefined },
     master: { stageListeners: async () => undefined, discardListeners: () => undefined },
     newLifecycle: () => new PluginLifecycle(),
+    onPrepared: () => undefined,
     findMoves: (_: unknown, to: readonly { readonly name: string }[]) =>
       to.map(({ name }) => ({ from: 'api', to: name, example: '' })),
     ...parts,

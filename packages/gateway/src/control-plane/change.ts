@@ -83,7 +83,9 @@ export interface ChangeGround extends Workshop {
   readonly standIn: StandIn | null
   /** The number of workers, which no change can change. */
   readonly workerCount: number
+  /** Called when the change looks for its plugins; `onPrepared` follows once it knows them all, and something changes. */
   newLifecycle(): PluginLifecycle
+  onPrepared(): void
   /** It waits for room; null: not any more. */
   onWait(wait: ChangeWait | null): void
   /** Where the requests of the first routes go when the second ones serve: the data plane knows how routes match. */
@@ -140,6 +142,7 @@ export async function applyChange(
   const comparison = compare(candidate, ground, request.approved ?? [])
   if (comparison === null) return { kind: 'unchanged' }
   const { changes, held } = comparison
+  ground.onPrepared()
   stages.passed('compare')
   const fresh = freshPart(candidate.plan, lastKnown(ground))
   const trial = (until: AbortSignal): Promise<void> => tryOut(candidate, fresh, ground, until)
