@@ -87,6 +87,11 @@ test('generationBefore() passes over what is the same: made anew, quarantined, s
   assert.equal(before([saved(1, A), saved(2, B), back(3, A, 1), saved(4, A, reload)]), null)
 })
 
+test('generationBefore() passes over what is the same in other folders: those of a gateway that was moved', () => {
+  const moved = { ...B, plugin: { ...B.plugin, folder: '/elsewhere/plugins/hello' } }
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, moved)]), 1)
+})
+
 test('generationBefore() brings back no version that failed, was quarantined, or is held back', () => {
   const takenBack: Rest = { cause: { kind: 'probation', plugin: 'hello', version: '1.0.0' } }
   assert.equal(before([saved(1, A), saved(2, B), saved(3, A, takenBack)], [B]), null)

@@ -57,9 +57,12 @@ function isWayBack(
     .every((plugin) => !holding.some((one) => isRejected(plugin, one)) && !hasFailed(plugin, live, kept))
 }
 
-/** Equal for generations that are made of the same; what was made anew or quarantined in one of them is no difference. */
+/**
+ * Equal for generations that are made of the same; what was made anew or quarantined in one of them is no difference, nor is where
+ * folders stood: the whole gateway may have been moved since.
+ */
 function contentOf({ config, plugins, controls }: StoredGeneration): string {
-  const versions = plugins.map(({ folder, contentHash }) => `${folder} ${contentHash}`)
+  const versions = plugins.map(({ contentHash }) => contentHash)
   return JSON.stringify([fingerprintOfConfig(config), versions.toSorted(), controls.disabled])
 }
 
