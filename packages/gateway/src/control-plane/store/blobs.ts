@@ -1,7 +1,7 @@
 import { hash as digest } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { GatewayError } from '../../base/errors.ts'
+import { GatewayError, messageOf } from '../../base/errors.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
 import { durableNames, syncFolder, writeDurably } from './durable-file.ts'
 import type { Blob } from './types.ts'
@@ -72,7 +72,8 @@ export class BlobStore {
       content = await readFile(file)
     } catch (cause) {
       this.#intact.delete(hash)
-      const reason = systemErrorCode(cause) === 'ENOENT' ? 'is missing' : 'cannot be read'
+      const reason =
+        systemErrorCode(cause) === 'ENOENT' ? 'is missing' : `cannot be read: ${messageOf(cause)}`
       throw damaged(`Cannot load ${what}: its file ${file} ${reason}.`, cause)
     }
     if (sha256(content) !== hash) {

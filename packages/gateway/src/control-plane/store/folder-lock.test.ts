@@ -54,6 +54,16 @@ describe('lockFolder()', () => {
     assert.deepEqual(await locksIn(dir.path), ['lock.1'])
   })
 
+  test('names the ways out where it cannot be written', async () => {
+    await using dir = await withTempDir()
+    const file = join(dir.path, 'file')
+    await writeFile(file, '')
+    await assert.rejects(lockFolder(join(file, 'below'), process.pid), {
+      code: 'STORE_WRITE_FAILED',
+      message: /ENOTDIR: .*\. Make room or mend the permissions, or start from a folder that may be written/,
+    })
+  })
+
   test('lets a gateway have it again, as its supervisor is started anew', async () => {
     await using dir = await withTempDir()
     for (let time = 0; time < 3; time++) await lockFolder(dir.path, process.pid)

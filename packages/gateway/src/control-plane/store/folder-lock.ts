@@ -32,7 +32,7 @@ export async function lockFolder(directory: string, masterPid: number): Promise<
     }
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause
-    const message = `Cannot lock ${directory}: ${messageOf(cause)}. Mend the permissions, or start from a folder that may be written: the config in it may be a link.`
+    const message = `Cannot lock ${directory}: ${messageOf(cause)}. Make room or mend the permissions, or start from a folder that may be written: the config in it may be a link.`
     throw new GatewayError('STORE_WRITE_FAILED', message, { cause })
   }
   throw new GatewayError('STORE_LOCKED', `Cannot use ${directory}: too many gateways start there at once.`)

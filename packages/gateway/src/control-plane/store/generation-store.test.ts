@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { withTempDir } from '../../../../../tests/support/temp-dir.ts'
@@ -210,6 +210,9 @@ describe('GenerationStore.loadPlugin()', () => {
     await writeFile(file, text)
     await rm(env.blobFile(auth.plugin.manifestHash))
     await assert.rejects(env.store.loadPlugin(auth.plugin), { code: 'STORE_DAMAGED', message: /is missing/ })
+    // Stands for all that the system has against reading it: whoever is told mends that.
+    await mkdir(env.blobFile(auth.plugin.manifestHash))
+    await assert.rejects(env.store.loadPlugin(auth.plugin), { message: /cannot be read: EISDIR/ })
   })
 })
 
