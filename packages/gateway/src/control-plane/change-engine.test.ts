@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { stopBuildService } from './build.ts'
 import { ChangeEngine, type EngineOptions } from './change-engine.ts'
 import { gatewayRequest } from './change-queue.ts'
+import type { Overlay } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { folderOf } from './test-support.ts'
 import { workshopIn } from './test-workshop.ts'
@@ -98,3 +100,61 @@ test('plugins are what was known before, until a change knows all of its own', a
   look()
   assert.deepEqual([outcome, shown.slice(3)], ['failed', [['active'], ['active'], ['failed']]])
 })
+
+for (const end of ['is given up', 'fails'] as const) {
+  test(`plugins are what they were before once a command ${end}`, async (t) => {
+    const root = await folderOf(t, {
+      'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+      'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+      'plugins/hello/plugin.ts': "export const PluginMain = () => ({ name: 'hello', handle: () => true })",
+    })
+    const workshop = await workshopIn(root)
+    const leaving = new AbortController()
+    const triesOut = [
+      async () => undefined,
+      async () => {
+        if (end === 'is given up') leaving.abort(new Error('Left'))
+        throw new Error('Not started')
+      },
+    ]
+    const engine = new ChangeEngine({
+      workshop,
+      log: workshop.log,
+      hasFallback: true,
+      trials: { try: async () => triesOut.shift()?.() },
+      workers: {
+        generationsLive: 1,
+        stage: async () => undefined,
+        states: async () => [],
+        commit: async () => ({ swappedAt: [], failed: [] }),
+        discardUnfinished: () => undefined,
+      },
+      master: { stageListeners: async () => undefined, commit: async () => undefined },
+      onReport: () => undefined,
+      onCommitted: () => undefined,
+      findMoves: () => [],
+      newLifecycle: () => new PluginLifecycle(),
+    } as unknown as EngineOptions)
+    const states = () =>
+      engine.plugins.plugins.filter(({ name }) => name === 'hello').map(({ state }) => state)
+    await engine.request(gatewayRequest({ kind: 'start' }))
+    const before = states()
+    assert.deepEqual(before, [{ kind: 'active', generation: 1 }])
+    const reload = {
+      ...gatewayRequest({ kind: 'reload', plugin: 'hello' }),
+      base: 'live',
+      edit: ({ pins, controls }: Overlay) => ({
+        pins,
+        controls: { ...controls, incarnations: { hello: 1 } },
+      }),
+      signal: leaving.signal,
+    } as const
+    const outcome = await engine.requestAndWait(reload).then(
+      (report) => report.outcome,
+      ({ code }) => code,
+    )
+    assert.equal(outcome, end === 'fails' ? 'failed' : 'CONTROL_LOST')
+    await waitFor(() => !engine.isChanging, 'the end of the change')
+    assert.deepEqual([triesOut, states()], [[], before])
+  })
+}

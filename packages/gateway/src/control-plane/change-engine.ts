@@ -13,7 +13,7 @@ import {
   type Reference,
   serveReference,
 } from './change.ts'
-import { begunNow, ChangeQueue, gatewayRequest, isOfFiles, mayGiveWay, type Waiting } from './change-queue.ts'
+import { begunNow, ChangeQueue, gatewayRequest, isOfFiles, mayGiveWay } from './change-queue.ts'
 import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
 import type { Overlay, Workshop } from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
@@ -69,7 +69,7 @@ export class ChangeEngine {
   #workerCount = 0
   readonly #pending = new PendingChanges()
   #wait: ChangeWait | null = null
-  /** Of the latest change, whatever became of it. */
+  /** Of the latest change, unless it came to nothing: then of what serves. */
   readonly #progress = new PluginProgress()
   /** The change that is being made, as long as it can be given up. */
   #current: {
@@ -207,12 +207,13 @@ export class ChangeEngine {
   async #run(): Promise<void> {
     if (this.#isRunning) return
     this.#isRunning = true
+    const { log } = this.#options
     for (let next = this.#queue.take(); next !== null && !this.#isClosed; next = this.#queue.take()) {
       const report = await this.#make(next.request)
-      if (report === 'superseded') this.#putBack(next)
+      if (report === 'superseded')
+        log.info(`A change that took long has given way to what was ${this.#queue.putBack(next)} since`)
       else if (report === 'stood in') this.#queue.putFirst(next)
-      else if (report === 'abandoned')
-        this.#options.log.info('A change is not made: whoever asked for it has left')
+      else if (report === 'abandoned') log.info('A change is not made: whoever asked for it has left')
       else for (const resolve of next.callers) resolve(report)
     }
     this.#isRunning = false
@@ -234,14 +235,6 @@ export class ChangeEngine {
     this.#supersedeTimer = setTimeout(giveUp, Math.max(0, current.startedAt + supersedeAfterMs - now))
   }
 
-  #putBack(given: Waiting): void {
-    const { next } = this.#queue
-    if (next === null) throw new Error('A change gave way to nothing')
-    const since = isOfFiles(next) ? 'saved' : 'asked for'
-    this.#options.log.info(`A change that took long has given way to what was ${since} since`)
-    this.#queue.putBack(given)
-  }
-
   async #make(request: ChangeRequest): Promise<ChangeReport | GivenUp> {
     const isLive = isOnLive(request, this.#ground())
     let report = await this.#try(request)
@@ -250,6 +243,7 @@ export class ChangeEngine {
     }
     // The last repeat never says so.
     if (report === 'again') throw new Error('A change was to be tried again once too often')
+    if (typeof report === 'string' || (isLive && report.outcome === 'failed')) this.#showServing()
     if (typeof report === 'string') return report
     const wasPending = this.pending !== null
     if (isLive) this.#noteLive(request, report)
@@ -294,7 +288,7 @@ export class ChangeEngine {
     try {
       const outcome = await applyChange(request, this.#ground(), AbortSignal.any(signals))
       if (outcome.kind === 'unchanged') {
-        if (this.#reference !== null) this.#progress.show(this.#reference.candidate.lifecycle)
+        this.#showServing()
         return reportOf(base, { kind: 'unchanged' })
       }
       const { candidate, report } = outcome
@@ -314,6 +308,11 @@ export class ChangeEngine {
       this.#current = null
       clearTimeout(this.#supersedeTimer)
     }
+  }
+
+  /** Of a change that nothing is left of: plugins are what they were before. */
+  #showServing(): void {
+    if (this.#reference !== null) this.#progress.show(this.#reference.candidate.lifecycle)
   }
 
   /** A start whose files cannot be served: what served last does, or nothing, and then it is tried again later. */

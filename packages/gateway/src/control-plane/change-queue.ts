@@ -34,15 +34,18 @@ export class ChangeQueue {
     this.#waiting.unshift({ ...given, request: begunNow(given.request) })
   }
 
-  /** What was given up is part of the next change of files, or else comes right after what it gave way to. */
-  putBack(given: Waiting): void {
+  /** What was given up is part of the next change of files, or else comes right after what it gave way to: says what that was. */
+  putBack(given: Waiting): 'saved' | 'asked for' {
+    const { next } = this
+    if (next === null) throw new Error('A change gave way to nothing')
     const saved = this.#waiting.find(({ request }) => isOfFiles(request))
     if (saved === undefined) {
       this.#waiting.splice(1, 0, given)
-      return
+    } else {
+      saved.request = merge(given.request, saved.request)
+      saved.callers.unshift(...given.callers)
     }
-    saved.request = merge(given.request, saved.request)
-    saved.callers.unshift(...given.callers)
+    return isOfFiles(next) ? 'saved' : 'asked for'
   }
 }
 
