@@ -254,7 +254,7 @@ export interface StreamPair {
 export interface BodyOptions {
   /**
    * Open gzip, deflate, br or zstd content first. Default false. Reading leaves the body as it is; a transform sends
-   * it on decoded, and Content-Encoding is removed.
+   * it on decoded, and Content-Encoding is removed at once. Plugins that have their turn later see content without it.
    */
   decode?: boolean
 }
@@ -269,7 +269,8 @@ export interface Body {
   text(options?: BodyOptions): Promise<string>
   /**
    * Replaces the body; Content-Length, digests and ETag are put right. Null removes it. After a read with `decode` the
-   * new body counts as decoded and Content-Encoding is removed; otherwise it has the encoding of the old one.
+   * new body counts as decoded and Content-Encoding is removed, unless it was changed meanwhile; otherwise it has the
+   * encoding of the old one. Whoever encodes the new one says so by setting the field after this.
    */
   setBody(body: string | Uint8Array | null): void
   /**

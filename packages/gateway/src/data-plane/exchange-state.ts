@@ -331,7 +331,6 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
   protected settleRequestFields(flow: BodyFlow): void {
     flow.keepTrailers((trailers) => this.requestTrailersToSend(trailers))
     if (!flow.changed) return
-    if (flow.decoded) this.head.fields.delete('content-encoding')
     for (const name of DESCRIBE_CONTENT) this.head.fields.delete(name)
   }
 
@@ -342,7 +341,6 @@ export abstract class ExchangeState implements ExchangeView, UpstreamRequest {
     if (!flow.absent) this.#settleResponseLength(flow)
     else if (flow.changed) this.responseLength = -1
     if (!flow.changed) return
-    if (flow.decoded) fields.delete('content-encoding')
     for (const name of DESCRIBE_CONTENT) fields.delete(name)
     // The same resource, other bytes: no byte-for-byte validator any more (RFC 9110, 8.8.1).
     const etag = fields.get('etag')

@@ -15,6 +15,7 @@ const PORT: BodyPort = {
   gatheredBytesMax: 1_000_000,
   tooLarge: 'REQUEST_BODY_TOO_LARGE',
   contentEncoding: () => null,
+  removeContentEncoding: nothing,
   pauseSource: nothing,
   resumeSource: nothing,
   onRead: nothing,

@@ -26,11 +26,10 @@ export class BodyFlow implements LineEnd {
   #absent = false
   #trailers: FieldLines | null = null
   #sinkFull = false
-  /** What `setBody` after a decoded read replaces is the decoded form. */
-  #readDecoded = false
+  /** The Content-Encoding that was opened for a read: what `setBody` then replaces is the decoded form. */
+  #readDecoded: string | null = null
   #replaced = false
   #transformed = false
-  #decodes = false
   #before: Before | null = null
 
   constructor(port: BodyPort) {
@@ -50,11 +49,6 @@ export class BodyFlow implements LineEnd {
   /** Whether the message has no body, and no plugin gave it one. */
   get absent(): boolean {
     return this.#absent && !this.#replaced
-  }
-
-  /** Whether Content-Encoding does not describe what goes on. */
-  get decoded(): boolean {
-    return this.#decodes
   }
 
   get trailers(): FieldLines | null {
@@ -77,9 +71,10 @@ export class BodyFlow implements LineEnd {
   async gather(decode: boolean, wait: BodyWait): Promise<Buffer> {
     if (this.#failure !== null) throw this.#failure.error
     const whole = this.whole ?? (await this.#gatherWhole(wait))
-    if (!decode || this.#decodes) return whole
-    this.#readDecoded = true
-    this.#wholeDecoded ??= await this.#decodeWhole(whole)
+    if (!decode) return whole
+    const encoding = this.#port.contentEncoding()
+    this.#readDecoded = encoding
+    this.#wholeDecoded ??= await this.#decodeWhole(whole, encoding)
     return this.#wholeDecoded
   }
 
@@ -110,9 +105,9 @@ export class BodyFlow implements LineEnd {
     return gathering
   }
 
-  async #decodeWhole(whole: Buffer): Promise<Buffer> {
+  async #decodeWhole(whole: Buffer, encoding: string | null): Promise<Buffer> {
     let content: Buffer = whole
-    for (const stage of this.#decoders()) {
+    for (const stage of this.#decoders(encoding)) {
       content = asBuffer(await stage.push(content, true))
       if (content.length > this.#port.gatheredBytesMax) throw this.#tooLarge()
     }
@@ -127,7 +122,7 @@ export class BodyFlow implements LineEnd {
     this.#whole = content ?? NOTHING
     this.#wholeDecoded = null
     this.#replaced = true
-    if (this.#readDecoded) this.#decodes = true
+    this.#forgetEncoding()
     this.#trailers = null
     this.#endGathering()?.resolve(this.#whole)
     if (!this.#sourceEnded && this.#before === null) this.#port.onUnwanted()
@@ -140,12 +135,18 @@ export class BodyFlow implements LineEnd {
     return gathering
   }
 
+  /** At once, for what plugins say of the new content from now on is true of it; unless one has done so already. */
+  #forgetEncoding(): void {
+    const encoding = this.#readDecoded
+    this.#readDecoded = null
+    if (encoding !== null && encoding === this.#port.contentEncoding()) this.#port.removeContentEncoding()
+  }
+
   addTransform(transform: Stage, decode: boolean): void {
-    if (decode && !this.#decodes) {
-      const decoders = this.#decoders()
-      for (const decoder of decoders) this.#line.add(decoder)
-      if (decoders.length > 0) this.#decodes = true
-    }
+    const decoders = decode ? this.#decoders(this.#port.contentEncoding()) : []
+    for (const decoder of decoders) this.#line.add(decoder)
+    // What a later plugin encodes anew, and says so, is not what is opened here.
+    if (decoders.length > 0) this.#port.removeContentEncoding()
     this.#transformed = true
     this.#line.add(transform)
   }
@@ -161,7 +162,6 @@ export class BodyFlow implements LineEnd {
       readDecoded: this.#readDecoded,
       replaced: this.#replaced,
       transformed: this.#transformed,
-      decodes: this.#decodes,
     }
   }
 
@@ -207,7 +207,6 @@ export class BodyFlow implements LineEnd {
     this.#readDecoded = before.readDecoded
     this.#replaced = before.replaced
     this.#transformed = before.transformed
-    this.#decodes = before.decodes
     return true
   }
 
@@ -283,9 +282,9 @@ export class BodyFlow implements LineEnd {
     if (this.#opened) this.#line.take(whole, true)
   }
 
-  #decoders(): Stage[] {
+  #decoders(encoding: string | null): Stage[] {
     const { gatheredBytesMax, tooLarge } = this.#port
-    return decodeStages(this.#port.contentEncoding(), gatheredBytesMax, tooLarge)
+    return decodeStages(encoding, gatheredBytesMax, tooLarge)
   }
 
   #tooLarge(): GatewayError {

@@ -9,6 +9,8 @@ export interface BodyPort {
   readonly tooLarge: ErrorCode
   /** The message's Content-Encoding. */
   contentEncoding(): string | null
+  /** It does not describe the content any more. */
+  removeContentEncoding(): void
   pauseSource(): void
   resumeSource(): void
   /** A plugin is about to read: a client that waits for 100 Continue must be told to go on. */
@@ -36,8 +38,7 @@ export interface Before {
   } | null
   /** Content has passed the plugin's transforms, or is gone. */
   isLost: boolean
-  readonly readDecoded: boolean
+  readonly readDecoded: string | null
   readonly replaced: boolean
   readonly transformed: boolean
-  readonly decodes: boolean
 }

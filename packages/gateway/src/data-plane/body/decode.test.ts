@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import {
+  brotliCompressSync,
+  brotliDecompressSync,
+  deflateSync,
+  gunzipSync,
+  gzipSync,
+  zstdCompressSync,
+} from 'node:zlib'
 import type { Context } from '@cardea/sdk'
 import { exchangeBench, type Hooks } from '../test-exchange.ts'
 
@@ -220,4 +227,66 @@ test('a stream that decodes to more than may be gathered passes a transform', as
   const { text } = await send()
   assert.equal(text.length, content.length)
   assert.equal(bytes, content.length)
+})
+
+/** An earlier plugin of the chain, whose `onResponse` is the later one. */
+const packing: Hooks = {
+  onResponse({ response }) {
+    assert.equal(response.headers.has('content-encoding'), false)
+    response.headers.set('content-encoding', 'gzip')
+    response.stream(new CompressionStream('gzip'))
+  },
+}
+
+const codingsOf = (fields: readonly (readonly [string, string])[]): string[] =>
+  fields.flatMap(([name, value]) => (name === 'content-encoding' ? [value] : []))
+
+const rewriters: Readonly<Record<string, Hooks>> = {
+  'setBody() after a decoded read': {
+    async onResponse({ response }) {
+      response.setBody((await response.text({ decode: true })).toUpperCase())
+    },
+  },
+  'transformBody({ decode: true })': {
+    onResponse({ response }) {
+      response.transformBody((chunk) => Buffer.from(Buffer.from(chunk).toString().toUpperCase()), {
+        decode: true,
+      })
+    },
+  },
+}
+
+for (const [what, rewriter] of Object.entries(rewriters)) {
+  for (const [coding, compress] of CODINGS) {
+    test(`what a plugin encodes behind another one's ${what} of ${coding} says so`, async (t) => {
+      const { open } = exchangeBench(t, {
+        chain: [packing, rewriter],
+        upstream: {
+          headers: coding === 'identity' ? {} : { 'content-encoding': coding },
+          body: compress(CONTENT),
+        },
+      })
+      const { response } = open()
+      assert.deepEqual(codingsOf((await response.head).fields), ['gzip'])
+      assert.equal(gunzipSync(await response.content).toString(), CONTENT.toUpperCase())
+    })
+  }
+}
+
+test('a plugin that reads decoded, and says how it encoded what it makes of that, is believed', async (t) => {
+  const { open } = exchangeBench(t, {
+    chain: [
+      {
+        async onResponse({ response }) {
+          const text = await response.text({ decode: true })
+          response.headers.set('content-encoding', 'br')
+          response.setBody(brotliCompressSync(text.toUpperCase()))
+        },
+      },
+    ],
+    upstream: { headers: { 'content-encoding': 'gzip' }, body: gzipSync(CONTENT) },
+  })
+  const { response } = open()
+  assert.deepEqual(codingsOf((await response.head).fields), ['br'])
+  assert.equal(brotliDecompressSync(await response.content).toString(), CONTENT.toUpperCase())
 })
