@@ -4,6 +4,7 @@ import { FieldRole, roleOf } from '../http1/field-names.ts'
 import { isHost } from '../http1/syntax.ts'
 import type { HookContext } from './context.ts'
 import { type ExchangeView, Phase } from './exchange-view.ts'
+import { kindOf } from './given.ts'
 
 /** Fields that frame the message or belong to one connection: the gateway's own to write. */
 function refuseFraming(name: string): void {
@@ -72,9 +73,17 @@ class EditableField {
   /** The value as it is written. Throws TypeError. */
   checked(value: string): string {
     if (value === this.#value) return value
+    if (typeof value !== 'string') this.#checkText(value)
     const text = checkedFieldValue(this.name, value)
     if (text.length <= VALUE_KEPT_MAX) this.#value = text
     return text
+  }
+
+  /** What nobody checked is taken where it has one obvious text. Anything else would go out as "[object Promise]". */
+  #checkText(value: unknown): void {
+    if (['number', 'bigint', 'boolean'].includes(typeof value)) return
+    const wayOut = value instanceof Promise ? '; await it' : ''
+    throw new TypeError(`The value of field "${this.name}" is a string, not ${kindOf(value)}${wayOut}`)
   }
 }
 

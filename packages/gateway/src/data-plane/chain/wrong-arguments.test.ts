@@ -67,6 +67,16 @@ const MISTAKES: readonly (readonly [string, (ctx: Context) => unknown, RegExp])[
     /^The value of field "a" is a string or a list of strings, not undefined$/,
   ],
   [
+    'a promise as the value of a field',
+    ({ response }) => response.headers.set('a', Promise.resolve('b') as never),
+    /^The value of field "a" is a string, not an object \(Promise\); await it$/,
+  ],
+  [
+    'nothing as the value of a field of the request',
+    ({ request }) => request.headers.append('a', undefined as never),
+    /^The value of field "a" is a string, not undefined$/,
+  ],
+  [
     'a status as text',
     ({ response }) => Reflect.set(response, 'status', '200'),
     /^Status "200" is not a final status/,
