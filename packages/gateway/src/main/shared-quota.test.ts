@@ -259,3 +259,16 @@ test('SharedQuotas takes no answer for missing that came while the process itsel
   assert.equal(quotas.takeOne('p', REQUEST)?.allowed, true)
   assert.deepEqual(silences, [])
 })
+
+test('SharedQuotas refuses what is no request in words that say what it is', () => {
+  const { ask } = stage()
+  assert.throws(
+    () => ask({ key: undefined as never }),
+    /^TypeError: The key of a quota is a string, not undefined$/,
+  )
+  assert.throws(
+    () => ask({ rate: '5' as never }),
+    /cannot be filled at the text "5" tokens per second; use a number/,
+  )
+  assert.throws(() => ask({ burst: '5' as never }), /cannot hold the text "5" tokens; use a number/)
+})

@@ -44,15 +44,20 @@ export function overdueMsOf(spent: SpentTokens | null, cost: number, ratePerMs: 
 export function checked({ key, rate, burst, window = null }: QuotaRequest): QuotaShape {
   if (typeof key !== 'string') throw new TypeError(`The key of a quota is a string, not ${typeof key}`)
   if (!(rate > 0 && Number.isFinite(rate))) {
-    throw new RangeError(`A quota cannot be filled at ${rate} tokens per second; use a number above 0`)
+    throw new RangeError(`A quota cannot be filled at ${shown(rate)} tokens per second; use a number above 0`)
   }
   if (!(burst >= 1 && Number.isFinite(burst))) {
-    throw new RangeError(`A quota cannot hold ${burst} tokens; use a number from 1`)
+    throw new RangeError(`A quota cannot hold ${shown(burst)} tokens; use a number from 1`)
   }
   if (window !== null && window !== 'fixed' && window !== 'sliding') {
     throw new RangeError(`A quota has no window "${window}"; use "fixed" or "sliding"`)
   }
   return { rate, burst, window }
+}
+
+/** Text that looks like a number is none. */
+function shown(given: unknown): string {
+  return typeof given === 'string' ? `the text "${given}"` : String(given)
 }
 
 /** What a bucket goes by: a table must not keep whatever a client sent. */

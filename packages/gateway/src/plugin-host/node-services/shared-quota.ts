@@ -162,7 +162,11 @@ export class SharedQuotas {
     if (!(cost >= 0)) throw new RangeError(`A quota cannot be charged ${cost} tokens; use 0 or more`)
     const key = boundedKey(request.key)
     const lease = this.#leases.get(`${plugin} ${key}`)
-    if (lease === undefined) return this.#add(plugin, unshared(key), checked(request), now)
+    if (lease === undefined) {
+      // First: what is no key has no text.
+      const shape = checked(request)
+      return this.#add(plugin, unshared(key), shape, now)
+    }
     if (!lease.isShaped(rate, burst, window)) lease.shape = checked(request)
     return lease
   }
