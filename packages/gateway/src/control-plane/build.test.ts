@@ -45,6 +45,12 @@ test('buildPlugins() reports what cannot be resolved, in whatever file', async (
     'plugin.ts': `import './lib/a.ts'\nimport 'left-pad'`,
     'lib/a.ts': `\n  import './gone.ts'`,
   })
+  const messages = problems.map(({ message }) => message.replace(folder, 'FOLDER')).sort()
+  assert.match(messages[0] ?? '', /Could not resolve ".\/gone\.ts"$/)
+  assert.match(
+    messages[1] ?? '',
+    /Could not resolve "left-pad"; install it there: npm install --prefix FOLDER left-pad$/,
+  )
   assert.deepEqual(
     problems.map(({ file, line, column }) => [file, line, column]).sort(),
     [

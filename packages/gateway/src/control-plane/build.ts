@@ -214,9 +214,7 @@ function isBuildFailure(error: unknown): error is esbuild.BuildFailure {
 }
 
 function asProblem(plugin: VerifiedPlugin, folder: string, message: esbuild.Message): PluginProblem {
-  const reason = message.text.startsWith('Top-level await')
-    ? 'top-level await is not possible, since bundles are CommonJS: await inside of PluginMain, which may be async.'
-    : message.text
+  const reason = reasonOf(message.text, folder)
   const sentence = `Cannot build plugin "${plugin.manifest.name}": ${reason}`
   const at = message.location
   if (at === null) return problemAt(plugin.entryFile, 'PLUGIN_BUILD_FAILED', sentence, { folder })
@@ -224,4 +222,14 @@ function asProblem(plugin: VerifiedPlugin, folder: string, message: esbuild.Mess
   const column = Buffer.from(at.lineText).subarray(0, at.column).toString().length + 1
   const place = { file: resolve(folder, at.file), line: at.line, column }
   return problemAt(place, 'PLUGIN_BUILD_FAILED', sentence, { folder })
+}
+
+/** In esbuild's words, but where they say no way out. */
+function reasonOf(text: string, folder: string): string {
+  if (text.startsWith('Top-level await')) {
+    return 'top-level await is not possible, since bundles are CommonJS: await inside of PluginMain, which may be async.'
+  }
+  // A path is that of a file; anything else is a package's name, and what follows is a path in it.
+  const [, name] = /^Could not resolve "(?![./#])((?:@[^/"]+\/)?[^/"]+)/.exec(text) ?? []
+  return name === undefined ? text : `${text}; install it there: npm install --prefix ${folder} ${name}`
 }

@@ -13,7 +13,7 @@ async function failed(t: TestContext, texts: Readonly<Record<string, string | nu
   const folder = await folderOf(t, { 'plugin.ts': 'what stands there now\n', 'lib.ts': 'and there\n' })
   const sourceMap = { sources: Object.keys(texts), sourcesContent: Object.values(texts) }
   const plan = {
-    instances: [{ name: 'my-one', plugin: 'one', codeHash: 'one' }],
+    instances: [{ name: 'my-one', plugin: 'one', codeHash: 'one', entryPoint: 'PluginMain' }],
     bundles: [
       {
         codeHash: 'one',
@@ -41,6 +41,18 @@ test('a plugin whose fault has no line is shown by its entry file as it was comp
     place: 'plugin.ts:1:1',
     frame: '1 | first\n  | ^',
   })
+})
+
+test('a plugin whose fault has no line is shown where it exports its entry point', async (t) => {
+  for (const before of ['export const ', 'export function ', 'export async function ', 'export let ']) {
+    const text = `import PluginMainly from 'x'\n// export PluginMain\n${before}PluginMain`
+    const { place } = await failed(t, { 'plugin.ts': `${text} = () => {}\n` })
+    assert.equal(place, `plugin.ts:3:${before.length + 1}`)
+  }
+  assert.equal(
+    (await failed(t, { 'plugin.ts': '\nexport function PluginMainly() {}' })).place,
+    'plugin.ts:1:1',
+  )
 })
 
 test('a plugin that fails in a library of its folder is shown where it called that', async (t) => {

@@ -19,8 +19,8 @@ export interface StartFault {
 
 /**
  * What a worker threw when it started the plan's instances, as a fault of a plugin; null when it was none's. Its place
- * is the topmost line of the stack that is the plugin's own, or the entry file as such: a deadline that passed has no
- * line.
+ * is the topmost line of the stack that is the plugin's own, or where its entry point is exported: a deadline that passed,
+ * and what is wrong with what a function returned, have no line.
  */
 export function startFaultOf(plan: GenerationPlan, thrown: unknown): StartFault | null {
   if (!(thrown instanceof GatewayError) || thrown.plugin === null) return null
@@ -34,10 +34,25 @@ export function startFaultOf(plan: GenerationPlan, thrown: unknown): StartFault 
   const texts = textsOf(bundle, folder)
   const lines = linesIn(cause instanceof Error ? (cause.stack ?? '') : '', folder)
   // A library of the plugin's is in its folder too, and its text is not kept.
-  const place = lines.find(({ file }) => texts.has(file)) ??
-    lines[0] ?? { file: bundle.entryFile, line: 1, column: 1 }
+  const place =
+    lines.find(({ file }) => texts.has(file)) ??
+    lines[0] ??
+    entryPointIn(bundle.entryFile, texts.get(bundle.entryFile), instance?.entryPoint)
   const frame = codeFrame(place, (file) => texts.get(file) ?? null)
   return { folder, fault: { code, message, ...place }, frame: frame?.join('\n') ?? null }
+}
+
+/** The first line of a file that exports nothing of this name, or in another way. */
+function entryPointIn(file: string, text: string | undefined, name: string | undefined): Position {
+  const start = { file, line: 1, column: 1 }
+  if (text === undefined || name === undefined) return start
+  const found = new RegExp(
+    `^export (?:default )?(?:async )?(?:function|const|let|var|class)\\*? +(?=${name}\\b)`,
+    'm',
+  ).exec(text)
+  if (found === null) return start
+  const line = text.slice(0, found.index).split('\n').length
+  return { file, line, column: found[0].length + 1 }
 }
 
 function textsOf({ sourceMap }: BundlePlan, folder: string): ReadonlyMap<string, string> {
