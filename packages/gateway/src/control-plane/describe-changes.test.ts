@@ -59,6 +59,15 @@ test('describeChanges() tells new config, new settings, quarantine and what is m
   assert.deepEqual(one({}), [])
 })
 
+test('describeChanges() tells of a config that another route has or had, and of nothing else', () => {
+  const [both, one] = [
+    { instances: [instance('a'), instance('a', { id: 2, config: { x: 1 } })] },
+    { instances: [instance('a')] },
+  ]
+  assert.deepEqual(described(both, one), ['a: new config'])
+  assert.deepEqual(described(one, both), ['a: new config'])
+})
+
 test('describeChanges() tells that code or config which comes back is quarantined as before', () => {
   const again = 'a quarantined as before: this code and config harmed a worker'
   const one = (before: InstancePlan[], changes: Partial<InstancePlan>) =>

@@ -110,7 +110,9 @@ function describeInstance(
   instances: readonly InstancePlan[],
 ): string[] {
   const changes: string[] = []
-  const differing = MADE_OF.filter(([key]) => !isSameIn(key, old, instances)).map(([, word]) => word)
+  const differing = MADE_OF.filter(([, of]) => !isDeepStrictEqual(of(old), of(instances))).map(
+    ([word]) => word,
+  )
   const isSameConfig = differing.length === 0
   if (!isSameConfig) changes.push(`${name}: new ${differing.join(', ')}`)
   else if (!isDeepStrictEqual(old.map(callsOf), instances.map(callsOf))) changes.push(`${name}: new settings`)
@@ -130,21 +132,11 @@ function backInQuarantine(name: string): string {
 
 /** What an instance is made of, beside its code. */
 const MADE_OF = [
-  ['config', 'config'],
-  ['permissions', 'permissions'],
-  ['entryPoint', 'entry point'],
+  ['config', (instances: readonly InstancePlan[]) => instances.map(({ config }) => config)],
+  // Of the manifest, and so the same for all of them: there may be more or fewer than before.
+  ['permissions', ([first]: readonly InstancePlan[]) => first?.permissions],
+  ['entry point', ([first]: readonly InstancePlan[]) => first?.entryPoint],
 ] as const
-
-function isSameIn(
-  key: (typeof MADE_OF)[number][0],
-  old: readonly InstancePlan[],
-  instances: readonly InstancePlan[],
-): boolean {
-  return isDeepStrictEqual(
-    old.map((instance) => instance[key]),
-    instances.map((instance) => instance[key]),
-  )
-}
 
 const callsOf = ({ category, priority, timeoutMs, onFailure }: InstancePlan): unknown => [
   category,
