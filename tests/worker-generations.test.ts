@@ -4,13 +4,8 @@ import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Workers } from '../packages/gateway/src/control-plane/workers.ts'
 import type { BundlePlan, GenerationPlan } from '../packages/gateway/src/protocol/generation.ts'
-import {
-  PlanPacker,
-  packPlan,
-  type SlimPlan,
-  slimPlan,
-  unpackPlan,
-} from '../packages/gateway/src/protocol/slim-plan.ts'
+import { PlanPacker, packPlan, unpackPlan } from '../packages/gateway/src/protocol/packed-plan.ts'
+import { type SlimPlan, slimPlan } from '../packages/gateway/src/protocol/slim-plan.ts'
 import { instancePlan } from '../packages/gateway/src/protocol/test-plans.ts'
 import { planOf, respond } from './support/data-plane.ts'
 import { LoneWorker } from './support/lone-worker.ts'

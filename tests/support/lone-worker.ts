@@ -7,7 +7,7 @@ import type { WorkerAnswer } from '../../packages/gateway/src/control-plane/work
 import { openListeningSocket } from '../../packages/gateway/src/main/listening-socket.ts'
 import type { GatewaySettings, GenerationPlan } from '../../packages/gateway/src/protocol/generation.ts'
 import type { MasterToWorker, WorkerToMaster } from '../../packages/gateway/src/protocol/master-worker.ts'
-import { packPlan } from '../../packages/gateway/src/protocol/slim-plan.ts'
+import { packPlan } from '../../packages/gateway/src/protocol/packed-plan.ts'
 import type {
   SupervisorToWorker,
   WorkerToSupervisor,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
-import { PlanPacker, unpackPlan } from '../protocol/slim-plan.ts'
+import { PlanPacker, unpackPlan } from '../protocol/packed-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
 
@@ -23,7 +23,7 @@ function planOf(number: number, bundles: readonly BundlePlan[], quarantined: rea
   const instances = bundles.map(
     ({ codeHash }) => ({ codeHash, quarantined: quarantined.includes(codeHash) }) as InstancePlan,
   )
-  return { number, instances, bundles } as unknown as GenerationPlan
+  return { number, upstreams: [], routes: [], instances, bundles } as unknown as GenerationPlan
 }
 
 type Answer = (message: SupervisorToWorker & { readonly id: number }) => WorkerToSupervisor['kind']

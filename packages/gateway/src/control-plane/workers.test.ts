@@ -4,13 +4,20 @@ import { setImmediate } from 'node:timers/promises'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import { PlanPacker } from '../protocol/slim-plan.ts'
+import { PlanPacker } from '../protocol/packed-plan.ts'
 import type { SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import { Workers } from './workers.ts'
 
 /** All that is read of a plan here. */
 function planOf(number: number, parts: Partial<GenerationPlan> = {}): GenerationPlan {
-  return { number, instances: [], bundles: [], ...parts } as unknown as GenerationPlan
+  return {
+    number,
+    upstreams: [],
+    routes: [],
+    instances: [],
+    bundles: [],
+    ...parts,
+  } as unknown as GenerationPlan
 }
 
 const plan = planOf(7)

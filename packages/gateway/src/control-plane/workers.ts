@@ -2,7 +2,7 @@ import { GatewayError } from '../base/errors.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
-import type { PackedPlan, PlanPacker } from '../protocol/slim-plan.ts'
+import type { PackedPlan, PlanPacker } from '../protocol/packed-plan.ts'
 import type { PluginStateCopy, SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import {
   inTurn,

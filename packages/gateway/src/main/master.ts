@@ -12,7 +12,8 @@ import type {
   ServeOptions,
   SupervisorToMaster,
 } from '../protocol/master-supervisor.ts'
-import { type PackedPlan, unpackPlan, wholePlan } from '../protocol/slim-plan.ts'
+import { type PackedPlan, unpackPlan } from '../protocol/packed-plan.ts'
+import { wholePlan } from '../protocol/slim-plan.ts'
 import { ChildSlot } from './child-slot.ts'
 import { drainShares } from './drain-shares.ts'
 import { ListenerSet } from './listener-set.ts'

@@ -1,10 +1,13 @@
 import { GatewayError } from '../base/errors.ts'
+import { inSlices } from '../base/steps.ts'
+import { PROCESS_LIMITS } from '../config/limits.ts'
 import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { failureOf } from '../protocol/failure.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
-import { type PackedPlan, unpackPlan } from '../protocol/slim-plan.ts'
+import { type PackedPlan, unpackInSteps } from '../protocol/packed-plan.ts'
+import type { SlimPlan } from '../protocol/slim-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childOfMaster } from './child-of-master.ts'
 import { endProcess, exitRefused, guardExits } from './exit-guard.ts'
@@ -16,6 +19,7 @@ import { WorkerEngine } from './worker-engine.ts'
  * This file is its way to the other processes; its parts stand in worker-engine.ts.
  */
 
+const NEVER = new AbortController().signal
 const master = childOfMaster<WorkerToMaster>('worker')
 /** For traces, so that a master which is busy costs no memory here. */
 const traces = master.lossy(tellSkipped)
@@ -23,6 +27,8 @@ let skippedTraces = 0
 let worker: WorkerEngine | null = null
 /** Until then what concerns changes is meant for the process that this one replaces. */
 let hasStarted = false
+/** A plan that is to be staged, which may take many turns: what concerns changes and comes after it waits. */
+let reading: Promise<SlimPlan> | null = null
 
 process.on('message', (message: MasterToWorker, handle: unknown) => {
   answer(message, handle).catch((thrown) => {
@@ -94,7 +100,10 @@ function begin(id: number, generation: number): void {
 }
 
 async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
-  if (!hasStarted && ['stage', 'commit', 'discard'].includes(message.kind)) return
+  if (['stage', 'commit', 'discard'].includes(message.kind)) {
+    if (!hasStarted) return
+    while (reading !== null) await reading
+  }
   switch (message.kind) {
     case 'stage':
       return stage(message.id, message.plan)
@@ -117,7 +126,10 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
 }
 
 async function stage(id: number, packed: PackedPlan): Promise<void> {
-  const plan = theWorker().whole(unpackPlan(packed))
+  reading = inSlices(unpackInSteps(packed), PROCESS_LIMITS.stageSliceMs, NEVER)
+  const slim = await reading
+  reading = null
+  const plan = theWorker().whole(slim)
   if (plan === null) return relay({ kind: 'bundles-missing', id })
   try {
     await theWorker().stage(plan)

@@ -2,7 +2,7 @@ import type { Failure } from './failure.ts'
 import type { FaultEvent } from './faults.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan } from './generation.ts'
 import type { ListenAddress } from './listen-address.ts'
-import type { PackedPlan } from './slim-plan.ts'
+import type { PackedPlan } from './packed-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from './supervisor-worker.ts'
 
 /**

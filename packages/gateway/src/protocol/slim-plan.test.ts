@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { deserialize, serialize } from 'node:v8'
 import type { BundlePlan, GenerationPlan } from './generation.ts'
-import { PlanPacker, slimPlan, unpackPlan, wholePlan } from './slim-plan.ts'
+import { slimPlan, wholePlan } from './slim-plan.ts'
 
 const BUNDLES = ['a', 'b'].map(
   (codeHash): BundlePlan => ({
@@ -56,17 +56,4 @@ test('slimPlan() sends a bundle that no instance runs where the receiver is', ()
     slimPlan(PLAN, given).bundles.map(({ code }) => code === null),
     [false, true],
   )
-})
-
-test('PlanPacker.pack() writes a plan once for all who have the same, and anew for others', () => {
-  const packer = new PlanPacker()
-  const named = packer.pack(PLAN, PLAN)
-  assert.equal(packer.pack(PLAN, PLAN), named)
-  assert.deepEqual(unpackPlan(named), slimPlan(PLAN, PLAN))
-  assert.deepEqual(unpackPlan(packer.pack(PLAN, null)), PLAN)
-  const whole = packer.pack(PLAN, null)
-  packer.forget()
-  assert.notEqual(packer.pack(PLAN, null), whole)
-  const next = { ...PLAN, number: 4 }
-  assert.deepEqual(unpackPlan(packer.pack(next, PLAN)), slimPlan(next, PLAN))
 })

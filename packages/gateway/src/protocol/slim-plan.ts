@@ -1,4 +1,3 @@
-import { deserialize, serialize } from 'node:v8'
 import type { BundlePlan, GenerationPlan } from './generation.ts'
 
 /**
@@ -50,37 +49,4 @@ export function wholePlan(
     bundles.push(found)
   }
   return { ...plan, bundles }
-}
-
-/** A slim plan as bytes: what passes on a message does not read it. */
-export type PackedPlan = Uint8Array
-
-/** Packs plans. As a rule all processes have the same and get the same, so what was packed last is kept for a while. */
-export class PlanPacker {
-  #last: {
-    readonly plan: GenerationPlan
-    readonly given: GenerationPlan | null
-    readonly packed: PackedPlan
-  } | null = null
-
-  /** For a receiver that has `given`; see `slimPlan`. */
-  pack(plan: GenerationPlan, given: GenerationPlan | null): PackedPlan {
-    if (this.#last?.plan === plan && this.#last.given === given) return this.#last.packed
-    const packed = packPlan(slimPlan(plan, given))
-    this.#last = { plan, given, packed }
-    return packed
-  }
-
-  /** The change is over: it has weight, and the secrets of a config. */
-  forget(): void {
-    this.#last = null
-  }
-}
-
-export function packPlan(plan: SlimPlan): PackedPlan {
-  return serialize(plan)
-}
-
-export function unpackPlan(packed: PackedPlan): SlimPlan {
-  return deserialize(packed) as SlimPlan
 }

@@ -1,7 +1,7 @@
 import type { Failure } from './failure.ts'
 import type { FaultEvent } from './faults.ts'
 import type { NodeAnswer, NodeRequest } from './node-services.ts'
-import type { PackedPlan } from './slim-plan.ts'
+import type { PackedPlan } from './packed-plan.ts'
 import type { ExchangeTrace } from './trace.ts'
 
 /**

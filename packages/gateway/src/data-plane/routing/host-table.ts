@@ -1,3 +1,4 @@
+import type { Steps } from '../../base/steps.ts'
 import { canonicalIpv6Host, type HostPattern, portColon } from './pattern.ts'
 
 /**
@@ -11,23 +12,16 @@ import { canonicalIpv6Host, type HostPattern, portColon } from './pattern.ts'
 export class HostTable<Bound> {
   readonly #anyPort: PortTable<Bound>
   readonly #byPort: ReadonlyMap<string, PortTable<Bound>> | null
+  readonly #bindsEveryHostOnly: boolean
   /** Most connections ask for one host again and again. */
   #lastHost = ''
   #lastFound: readonly Bound[]
 
-  constructor(entries: readonly (readonly [HostPattern, Bound])[]) {
-    this.#anyPort = new PortTable(entries.filter(([pattern]) => pattern.port === ''))
-    const ports = new Set(entries.map(([pattern]) => pattern.port).filter((port) => port !== ''))
-    this.#byPort =
-      ports.size === 0
-        ? null
-        : new Map(
-            Array.from(ports, (port) => [
-              port,
-              new PortTable(entries.filter(([pattern]) => pattern.port === port || pattern.port === '')),
-            ]),
-          )
-    this.#lastFound = this.#anyPort.find('')
+  constructor(anyPort: PortTable<Bound>, byPort: ReadonlyMap<string, PortTable<Bound>>) {
+    this.#anyPort = anyPort
+    this.#byPort = byPort.size === 0 ? null : byPort
+    this.#bindsEveryHostOnly = byPort.size === 0 && anyPort.bindsEveryHostOnly
+    this.#lastFound = anyPort.find('')
   }
 
   /**
@@ -42,7 +36,7 @@ export class HostTable<Bound> {
   }
 
   #lookUp(host: string): readonly Bound[] {
-    if (this.#byPort === null && this.#anyPort.bindsEveryHostOnly) return this.#anyPort.find('')
+    if (this.#bindsEveryHostOnly) return this.#anyPort.find('')
     const colon = portColon(host)
     const table = (colon !== -1 && this.#byPort?.get(canonicalPort(host, colon + 1))) || this.#anyPort
     return table.find(canonicalName(colon === -1 ? host : host.slice(0, colon)))
@@ -63,24 +57,66 @@ function canonicalPort(host: string, start: number): string {
   return host.slice(at)
 }
 
+type Entry<Bound> = readonly [HostPattern, Bound]
+
+/** There may be very many hosts: a step for each, and as many for each port. */
+export function* hostTableInSteps<Bound>(entries: readonly Entry<Bound>[]): Steps<HostTable<Bound>> {
+  const anyPort: Entry<Bound>[] = []
+  const byPort = new Map<string, Entry<Bound>[]>()
+  for (const entry of entries) {
+    const [{ port }] = entry
+    const there = port === '' ? anyPort : byPort.get(port)
+    if (there === undefined) byPort.set(port, [entry])
+    else there.push(entry)
+    yield
+  }
+  const tables = new Map<string, PortTable<Bound>>()
+  for (const [port, own] of byPort) tables.set(port, yield* portTableInSteps([own, anyPort]))
+  return new HostTable(yield* portTableInSteps([anyPort]), tables)
+}
+
+/** `lists`: what is more specific for the same name stands in the first. */
+function* portTableInSteps<Bound>(lists: readonly (readonly Entry<Bound>[])[]): Steps<PortTable<Bound>> {
+  const groups = new Map<string, Bound[]>()
+  for (const list of lists) {
+    for (const [pattern, bound] of list) {
+      const key = keyOf(pattern)
+      const there = groups.get(key)
+      if (there === undefined) groups.set(key, [bound])
+      else there.push(bound)
+      yield
+    }
+  }
+  const own = (key: string): readonly Bound[] => groups.get(key) ?? []
+  const table = new PortTable(own(''))
+  for (const list of lists) {
+    for (const [pattern] of list) {
+      const { name, wildcard } = pattern
+      if (name === '') continue
+      const wider = suffixesOf(name).flatMap((suffix) => own(`*${suffix}`))
+      table.bind(name, wildcard, [...own(keyOf(pattern)), ...wider, ...own('')])
+      yield
+    }
+  }
+  return table
+}
+
 class PortTable<Bound> {
   readonly #exact = new Map<string, readonly Bound[]>()
   readonly #wildcard = new Map<string, readonly Bound[]>()
   readonly #any: readonly Bound[]
-  readonly bindsEveryHostOnly: boolean
 
-  constructor(entries: readonly (readonly [HostPattern, Bound])[]) {
-    const withPortFirst = entries.toSorted(([one], [other]) => other.port.length - one.port.length)
-    const groups = Map.groupBy(withPortFirst, ([pattern]) => keyOf(pattern))
-    const own = (key: string): Bound[] => (groups.get(key) ?? []).map(([, bound]) => bound)
-    this.#any = own('')
-    for (const [{ name, wildcard }] of withPortFirst) {
-      if (name === '') continue
-      const wider = suffixesOf(name).flatMap((suffix) => own(`*${suffix}`))
-      if (wildcard) this.#wildcard.set(name, [...own(`*${name}`), ...wider, ...this.#any])
-      else this.#exact.set(name, [...own(name), ...wider, ...this.#any])
-    }
-    this.bindsEveryHostOnly = this.#exact.size === 0 && this.#wildcard.size === 0
+  constructor(any: readonly Bound[]) {
+    this.#any = any
+  }
+
+  bind(name: string, wildcard: boolean, found: readonly Bound[]): void {
+    if (wildcard) this.#wildcard.set(name, found)
+    else this.#exact.set(name, found)
+  }
+
+  get bindsEveryHostOnly(): boolean {
+    return this.#exact.size === 0 && this.#wildcard.size === 0
   }
 
   find(name: string): readonly Bound[] {

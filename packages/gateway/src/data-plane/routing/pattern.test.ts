@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { allSteps } from '../../base/steps.ts'
 import { hostFault } from '../../config/rules-path.ts'
 import { isHost } from '../http1/syntax.ts'
-import { HostTable } from './host-table.ts'
+import { hostTableInSteps } from './host-table.ts'
 import { type HostPattern, parseHostPattern } from './pattern.ts'
 
 /** Of all kinds: names, wildcards, addresses, ports, Unicode, and what is none of them. */
@@ -52,7 +53,7 @@ describe('host patterns', () => {
       const pattern = parseHostPattern(text)
       const host = hostFor(pattern)
       assert.ok(isHost(host), `${text}: a request cannot have the host "${host}"`)
-      assert.deepEqual(new HostTable([[pattern, text]]).find(host), [text])
+      assert.deepEqual(allSteps(hostTableInSteps([[pattern, text]])).find(host), [text])
     }
     assert.ok(taken > 50, `${taken} patterns`)
   })

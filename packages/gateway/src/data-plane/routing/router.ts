@@ -1,7 +1,7 @@
 import { GatewayError } from '../../base/errors.ts'
 import { allSteps, type Steps } from '../../base/steps.ts'
 import type { RoutePlan } from '../../protocol/generation.ts'
-import { HostTable } from './host-table.ts'
+import { type HostTable, hostTableInSteps } from './host-table.ts'
 import { decodeSegment, foldReservedEscapes, pathOddityMask, pathOddityNames } from './path.ts'
 import { type FieldReader, type HeaderCondition, type Leaf, PathTree } from './path-tree.ts'
 import { type HostPattern, parseHostPattern, parsePathPattern } from './pattern.ts'
@@ -58,7 +58,7 @@ export class Router {
   }
 }
 
-/** Throws `CONFIG_INVALID` for a route that does not compile; conflicts are for `findRouteConflicts`. A step for each route. */
+/** Throws `CONFIG_INVALID` for a route that does not compile; conflicts are for `findRouteConflicts`. A step for each route and each host. */
 export function* routerInSteps(plans: readonly RoutePlan[]): Steps<Router> {
   const routes: CompiledRoute[] = []
   const trees = new Map<string, readonly [HostPattern, PathTree<CompiledRoute>]>()
@@ -74,7 +74,7 @@ export function* routerInSteps(plans: readonly RoutePlan[]): Steps<Router> {
     }
     yield
   }
-  return new Router(routes, new HostTable([...trees.values()]))
+  return new Router(routes, yield* hostTableInSteps([...trees.values()]))
 }
 
 export function compileRouter(routes: readonly RoutePlan[]): Router {
