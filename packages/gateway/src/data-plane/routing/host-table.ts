@@ -1,5 +1,5 @@
 import type { Steps } from '../../base/steps.ts'
-import { canonicalIpv6Host, type HostPattern, portColon } from './pattern.ts'
+import { canonicalIpv6Host, type HostPattern, portColon, suffixesOf } from './pattern.ts'
 
 /**
  * Finds what is bound to a host. For one host there may be several answers, most specific first:
@@ -134,13 +134,4 @@ class PortTable<Bound> {
 
 function keyOf({ name, wildcard }: HostPattern): string {
   return wildcard ? `*${name}` : name
-}
-
-/** What wildcards that cover the name end in, the longest first. A label before it is required. */
-function suffixesOf(name: string): string[] {
-  const suffixes: string[] = []
-  for (let dot = name.indexOf('.', 1); dot !== -1; dot = name.indexOf('.', dot + 1)) {
-    suffixes.push(name.slice(dot))
-  }
-  return suffixes
 }

@@ -149,3 +149,12 @@ export function portColon(host: string): number {
   const colon = host.lastIndexOf(':')
   return colon === -1 || host.indexOf(']', colon) !== -1 ? -1 : colon
 }
+
+/** What wildcards that cover the name end in, the longest first. A label before it is required. */
+export function suffixesOf(name: string): string[] {
+  const suffixes: string[] = []
+  for (let dot = name.indexOf('.', 1); dot !== -1; dot = name.indexOf('.', dot + 1)) {
+    suffixes.push(name.slice(dot))
+  }
+  return suffixes
+}

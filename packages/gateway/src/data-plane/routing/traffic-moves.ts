@@ -1,4 +1,5 @@
 import type { RoutePlan } from '../../protocol/generation.ts'
+import { HostIndex } from './host-index.ts'
 import { normalizePath, PathFindings } from './path.ts'
 import { type Budget, pathCells } from './path-cells.ts'
 import { type HostPattern, type PathPattern, parseHostPattern, parsePathPattern } from './pattern.ts'
@@ -66,12 +67,16 @@ class Comparison {
 
   run(): void {
     const seen = new Set<string>()
-    for (const host of hostCells(this.#places.map((place) => place.host))) {
-      const places = this.#places.filter((place) => covers(place.host, host))
-      // Hosts that are listed together have the same places.
-      const id = places.map(({ id }) => id).join(' ')
-      if (!seen.has(id)) this.#compareHost(host, places)
-      seen.add(id)
+    const index = new HostIndex(this.#places.map(({ host }) => host))
+    for (const name of hostNames(this.#places.map(({ host }) => host))) {
+      const near = index.covering(name).flatMap((position) => this.#places[position] ?? [])
+      for (const port of new Set(['', ...near.map(({ host }) => host.port)])) {
+        const places = near.filter(({ host }) => host.port === '' || host.port === port)
+        // Hosts that are listed together have the same places.
+        const id = places.map(({ id }) => id).join(' ')
+        if (!seen.has(id)) this.#compareHost({ name, port }, places)
+        seen.add(id)
+      }
     }
   }
 
@@ -149,26 +154,16 @@ interface HostCell {
   readonly port: string
 }
 
-function hostCells(patterns: readonly HostPattern[]): HostCell[] {
+/** One for each that some pattern names, one below each wildcard, and one that none covers by its name. */
+function hostNames(patterns: readonly HostPattern[]): string[] {
   const taken = new Set(patterns.map(({ name }) => name))
+  const labels = new Set([...taken].flatMap((name) => name.split('.')))
   let label = 'x'
-  while ([...taken].some((name) => name.split('.').includes(label))) label += 'x'
-  const names = Array.from(new Set([...taken, '']), (name) => {
+  while (labels.has(label)) label += 'x'
+  return Array.from(new Set([...taken, '']), (name) => {
     if (name === '') return label
     return name.startsWith('.') ? `${label}${name}` : name
   })
-  return names.flatMap((name) => {
-    const near = patterns.filter((pattern) => covers({ ...pattern, port: '' }, { name, port: '' }))
-    return Array.from(new Set(['', ...near.map(({ port }) => port)]), (port) => ({ name, port }))
-  })
-}
-
-function covers(pattern: HostPattern, { name, port }: HostCell): boolean {
-  if (pattern.port !== '' && pattern.port !== port) return false
-  if (pattern.name === '') return true
-  return pattern.wildcard
-    ? name.length > pattern.name.length && name.endsWith(pattern.name)
-    : name === pattern.name
 }
 
 function textOf({ name, port }: HostCell): string {
