@@ -74,6 +74,24 @@ test('changeText() says that nothing changed', () => {
   )
 })
 
+test('changeText() says of a switch that changes nothing that runs why it does not', () => {
+  const headline = (outcome: 'committed' | 'unchanged', kind: 'disable' | 'enable') =>
+    text(report({ outcome, generation: 14, changes: [], cause: { kind, plugin: 'auth' } })).split('\n')[0]
+  assert.match(headline('committed', 'disable') ?? '', /: plugin "auth" ran nowhere, and will not until/)
+  assert.match(
+    headline('committed', 'enable') ?? '',
+    /: plugin "auth" is not disabled any more, and runs nowhere$/,
+  )
+  assert.equal(
+    headline('unchanged', 'disable'),
+    'Nothing changed: plugin "auth" is disabled already, and generation 14 serves on',
+  )
+  assert.equal(
+    headline('unchanged', 'enable'),
+    'Nothing changed: plugin "auth" was not disabled, and generation 14 serves on',
+  )
+})
+
 test('changeText() shows each problem with its place, code and frame, and what serves on', () => {
   assert.equal(
     text(failedReport()),

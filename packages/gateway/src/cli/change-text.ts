@@ -105,11 +105,11 @@ export function headlineOf(report: ChangeReport, { paint, serving }: ChangeTextO
     case 'committed': {
       const total = report.stages.find(({ stage }) => stage === 'total')
       const time = total === undefined ? '' : ` after ${millisecondsText(total.ms)}`
-      const what = report.changes.length === 0 ? 'nothing to be seen differs' : someOf(report.changes, 1)
+      const what = report.changes.length === 0 ? unseenText(report) : someOf(report.changes, 1)
       return `${paint('green', `Generation ${report.generation} is live`)}${time}: ${printable(what)}`
     }
     case 'unchanged':
-      return `Nothing changed: generation ${report.generation} serves on`
+      return `Nothing changed: ${alreadyText(report)}generation ${report.generation} serves on`
     case 'failed': {
       const stage = report.problems[0]?.stage ?? 'config'
       return `${paint('red', `The change failed at ${stage}`)}: ${servingText(serving)}`
@@ -117,6 +117,20 @@ export function headlineOf(report: ChangeReport, { paint, serving }: ChangeTextO
     case 'held':
       return `${paint('yellow', 'The change is held')}: ${servingText(serving)}`
   }
+}
+
+/** What a generation is for that runs as the one before did. */
+function unseenText({ cause }: ChangeReport): string {
+  if (cause.kind === 'disable')
+    return `plugin "${cause.plugin}" ran nowhere, and will not until it is enabled`
+  if (cause.kind === 'enable') return `plugin "${cause.plugin}" is not disabled any more, and runs nowhere`
+  return 'nothing to be seen differs'
+}
+
+function alreadyText({ cause }: ChangeReport): string {
+  if (cause.kind === 'disable') return `plugin "${printable(cause.plugin)}" is disabled already, and `
+  if (cause.kind === 'enable') return `plugin "${printable(cause.plugin)}" was not disabled, and `
+  return ''
 }
 
 function causeOf({ cause, who }: ChangeReport, { directory }: ChangeTextOptions): string {

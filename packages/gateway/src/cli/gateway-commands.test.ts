@@ -160,6 +160,7 @@ const ENTRY: HistoryEntry = {
   changes: ['a', 'b', 'c', 'd', 'e', 'f'],
   isLive: true,
   isStored: true,
+  isWayBack: false,
 }
 
 test('history lists generations with cause and changes', async (t) => {
@@ -173,6 +174,7 @@ test('history lists generations with cause and changes', async (t) => {
       who: 'ann',
       changes: ['g'],
       isLive: false,
+      isWayBack: true,
     },
     { ...ENTRY, number: 2, at: NOW, cause: { kind: 'start' }, changes: [], isLive: false, isStored: false },
   ]
@@ -195,6 +197,18 @@ test('history lists generations with cause and changes', async (t) => {
 "cardea rollback 13" brings one back.
 `,
   )
+})
+
+test('history names the generation that a rollback goes to, and not simply the newest', async (t) => {
+  const entries: HistoryEntry[] = [
+    ENTRY,
+    { ...ENTRY, number: 13, isLive: false },
+    { ...ENTRY, number: 12, isLive: false, isWayBack: true },
+  ]
+  const show = async (some: readonly HistoryEntry[]) =>
+    (await runWithAnswers(t, { history: some }, (context) => historyCommand(3, context))).out
+  assert.match(await show(entries), /\n"cardea rollback 12" brings one back\.\n$/)
+  assert.doesNotMatch(await show(entries.slice(0, 2)), /cardea rollback/)
 })
 
 test('history says that there is none', async (t) => {

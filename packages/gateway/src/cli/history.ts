@@ -17,8 +17,9 @@ export async function historyCommand(limit: number, context: GatewayCommandConte
 export function historyText(entries: readonly HistoryEntry[], directory: string, now: number): string {
   if (entries.length === 0) return 'There is no generation yet.\n'
   const rows = entries.flatMap((entry) => rowsOf(entry, directory, now))
-  const newest = entries.find(({ isLive, isStored }) => isStored && !isLive)
-  const hint = newest === undefined ? '' : `\n"cardea rollback ${newest.number}" brings one back.\n`
+  // Not simply the newest: that may run what is in quarantine, or be what somebody went back from.
+  const wayBack = entries.find(({ isWayBack }) => isWayBack)
+  const hint = wayBack === undefined ? '' : `\n"cardea rollback ${wayBack.number}" brings one back.\n`
   return table(['generation', '', 'when', 'who', 'why', 'what changed'], rows) + hint
 }
 

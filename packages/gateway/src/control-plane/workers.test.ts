@@ -34,6 +34,13 @@ function withWorkers(count: number) {
   }
 }
 
+test('numbers are in order, also when one was started anew', () => {
+  const { workers } = withWorkers(3)
+  workers.ended(1, 'it was killed')
+  workers.spawned(1)
+  assert.deepEqual(workers.numbers, [1, 2, 3])
+})
+
 test('haveReached() rejects when a worker ends before it is there', async () => {
   const { workers } = withWorkers(2)
   const listening = workers.haveReached('listening', 2)

@@ -46,8 +46,9 @@ export class Workers {
     this.#packer = packer
   }
 
+  /** Ascending, whichever was started last. */
   get numbers(): readonly number[] {
-    return [...this.#workers.keys()]
+    return [...this.#workers.keys()].sort((a, b) => a - b)
   }
 
   /** A process exists. Also for those that a predecessor of this supervisor left. */

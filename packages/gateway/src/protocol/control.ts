@@ -182,6 +182,8 @@ export interface HistoryEntry {
   /** Whether it serves now, and whether it can be rolled back to. */
   readonly isLive: boolean
   readonly isStored: boolean
+  /** Whether a rollback that names no generation goes to it. */
+  readonly isWayBack: boolean
 }
 
 export interface GatewayStatus {

@@ -64,14 +64,15 @@ export class Catalog {
 
   history(
     limit: number,
-    live: number | null,
+    { live, wayBack }: { readonly live: number | null; readonly wayBack: number | null },
     isStored: (record: StoredGeneration) => boolean,
   ): HistoryEntry[] {
     return this.#newestFirst()
       .slice(0, Math.max(0, limit))
       .map((record) => {
         const { number, at, cause, who, changes } = record
-        return { number, at, cause, who, changes, isLive: number === live, isStored: isStored(record) }
+        const is = { isLive: number === live, isStored: isStored(record), isWayBack: number === wayBack }
+        return { number, at, cause, who, changes, ...is }
       })
   }
 

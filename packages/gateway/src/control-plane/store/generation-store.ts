@@ -174,7 +174,9 @@ export class GenerationStore {
   /** Newest first. */
   async history(limit: number): Promise<readonly HistoryEntry[]> {
     const catalog = await this.#read()
-    return catalog.history(limit, this.#latest?.number ?? null, (record) => this.#isWhole(record))
+    const live = this.#latest
+    const wayBack = live === null ? null : this.#wayBack(live, catalog)
+    return catalog.history(limit, { live: live?.number ?? null, wayBack }, (record) => this.#isWhole(record))
   }
 
   /** The versions that can be brought back, the one that ran last first. Empty for a plugin that is not known. */
@@ -301,18 +303,10 @@ export class GenerationStore {
 
   async #before(): Promise<number> {
     const live = this.#latest
-    const { numbers } = this.#records
-    if (live === null || numbers.every((number) => number >= live.number)) {
+    if (live === null || this.#records.numbers.every((number) => number >= live.number)) {
       throw new GatewayError('GENERATION_UNKNOWN', 'There is no generation before this one to roll back to.')
     }
-    const catalog = await this.#read()
-    const records = new Map(catalog.records.map((record) => [record.number, record]))
-    const before = generationBefore(live, {
-      numbers,
-      get: (number) => records.get(number),
-      isWhole: (record) => this.#isWhole(record),
-      failed: (plugin) => catalog.failed(plugin),
-    })
+    const before = this.#wayBack(live, await this.#read())
     if (before !== null) return before
     const reason =
       'each one before it is the same, was gone back from already, runs code that failed, or is not whole any more'
@@ -321,6 +315,16 @@ export class GenerationStore {
       'ROLLBACK_EXHAUSTED',
       `There is nothing left to roll back to from generation ${live.number}: ${reason}. ${wayOut}`,
     )
+  }
+
+  #wayBack(live: StoredGeneration, catalog: Catalog): number | null {
+    const records = new Map(catalog.records.map((record) => [record.number, record]))
+    return generationBefore(live, {
+      numbers: this.#records.numbers,
+      get: (number) => records.get(number),
+      isWhole: (record) => this.#isWhole(record),
+      failed: (plugin) => catalog.failed(plugin),
+    })
   }
 
   /** The nearest before and after that number that can be brought back. */

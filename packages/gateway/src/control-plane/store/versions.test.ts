@@ -174,6 +174,24 @@ describe('GenerationStore.soundVersion()', () => {
   })
 })
 
+describe('GenerationStore.history()', () => {
+  test('marks where a rollback goes to: past what failed, and nowhere when nothing is left', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
+    assert.ok(one && two)
+    const wayBack = async () =>
+      (await store.history(10)).flatMap(({ number, isWayBack }) => (isWayBack ? number : []))
+    assert.deepEqual(await wayBack(), [1])
+    await decide(store, two, { controls: quarantining(two) })
+    await decide(store, pluginFor('auth', '3.0.0'))
+    assert.deepEqual(await wayBack(), [1])
+    assert.equal((await store.find(null)).number, 1)
+    await store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, new Set())
+    assert.deepEqual(await wayBack(), [])
+  })
+})
+
 describe('GenerationStore.versionBefore()', () => {
   test('passes over versions that failed, and says so when no other one is left', async () => {
     await using dir = await withTempDir()
