@@ -20,7 +20,7 @@ export interface WatchdogOptions {
   readonly log: Log
   /** A plugin is about to be ended. The main thread stands still within it: nothing may be done but take notes. */
   onSeized: SeizeFunction
-  /** It has been ended, and with it all that called it. */
+  /** It has been ended, and with it all that called it; or nobody knows, for the thread ended in between. */
   onEnded(): void
   /** The event loop stood still for longer than the limit and went on by itself. */
   onPassed(stall: Stall): void
@@ -36,13 +36,18 @@ export class Watchdog {
     healthyMs: PROCESS_LIMITS.respawnHealthyMs,
   })
   #thread: Worker | null = null
+  /** A plugin was seized, and the thread has not said yet that it is ended. */
+  #isSeized = false
   #beat: NodeJS.Timeout | undefined
   #restart: NodeJS.Timeout | undefined
 
   constructor(options: WatchdogOptions) {
     this.#options = options
     Object.defineProperty(globalThis, Symbol.for(WATCHDOG_SYMBOL), {
-      value: options.onSeized,
+      value: ((...seized) => {
+        this.#isSeized = true
+        options.onSeized(...seized)
+      }) satisfies SeizeFunction,
       configurable: true,
     })
   }
@@ -86,6 +91,8 @@ export class Watchdog {
     thread.on('error', (error) => this.#options.log.error(`The watchdog failed: ${messageOf(error)}`))
     thread.on('exit', () => {
       resolve()
+      // It takes its word with it, and what waits for that would wait for ever. The event loop runs, so the plugin does not.
+      this.#onEnded()
       this.#onExit(thread, performance.now() - startedAt)
     })
     // After the listeners: they would keep the process alive.
@@ -100,8 +107,14 @@ export class Watchdog {
   }
 
   #onMessage(message: WatchdogMessage): void {
-    if (message.kind === 'ended') this.#options.onEnded()
+    if (message.kind === 'ended') this.#onEnded()
     else if (message.kind === 'passed') this.#options.onPassed(message.stall)
+  }
+
+  #onEnded(): void {
+    if (!this.#isSeized) return
+    this.#isSeized = false
+    this.#options.onEnded()
   }
 
   #onExit(thread: Worker, livedMs: number): void {
