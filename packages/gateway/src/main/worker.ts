@@ -127,8 +127,13 @@ async function answerSupervisor(message: SupervisorToWorker): Promise<void> {
 
 async function stage(id: number, packed: PackedPlan): Promise<void> {
   reading = inSlices(unpackInSteps(packed), PROCESS_LIMITS.stageSliceMs, NEVER)
-  const slim = await reading
-  reading = null
+  let slim: SlimPlan
+  try {
+    slim = await reading
+  } finally {
+    // Whatever came meanwhile waits for it.
+    reading = null
+  }
   const plan = theWorker().whole(slim)
   if (plan === null) return relay({ kind: 'bundles-missing', id })
   try {
