@@ -49,6 +49,6 @@ function isHeld({ report }: Pending): boolean {
 }
 
 /** What the gateway decides by itself. */
-export function isDecision({ cause: { kind } }: ChangeRequest): boolean {
+export function isDecision({ cause: { kind } }: Pick<ChangeRequest, 'cause'>): boolean {
   return kind === 'quarantine' || kind === 'probation' || kind === 'restart'
 }

@@ -45,6 +45,7 @@ async function waitsFor(
 
 test('awaitRoom() lets nothing wait that is done against a plugin that fails', async () => {
   assert.equal(await waitsFor({ kind: 'quarantine', plugin: 'hello' }), null)
+  assert.equal(await waitsFor({ kind: 'restart', plugin: 'hello' }), null)
   assert.equal(await waitsFor({ kind: 'probation', plugin: 'hello', version: '1.0.0' }), null)
   assert.equal(await waitsFor({ kind: 'disable', plugin: 'hello' }), 6)
 })

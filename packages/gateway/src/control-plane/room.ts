@@ -2,6 +2,7 @@ import type { Log } from '@cardea/sdk'
 import { CHANGE_LIMITS } from '../config/limits.ts'
 import type { ChangeCause, ChangeWait } from '../protocol/control.ts'
 import type { ChangeSettings } from '../protocol/generation.ts'
+import { isDecision } from './pending-changes.ts'
 import type { Workers } from './workers.ts'
 
 export interface RoomOptions {
@@ -17,17 +18,15 @@ export interface RoomOptions {
   foresee(): Promise<ChangeSettings | null>
 }
 
-/** What is done against a plugin that fails must not wait for somebody's streams. */
-const URGENT: ReadonlySet<ChangeCause['kind']> = new Set(['quarantine', 'probation'])
-
 /**
  * A generation that streams still run on stays alive; past the bound the next one waits for the oldest. Throws the signal's
  * reason: nobody must wait for streams of others who has left, or saved something else.
  */
 export async function awaitRoom(options: RoomOptions, signal: AbortSignal): Promise<void> {
-  const { cause, settings, workers, onWait } = options
+  const { settings, workers, onWait } = options
   signal.throwIfAborted()
-  if (settings === null || URGENT.has(cause.kind)) return
+  // What is done against a plugin that fails must not wait for somebody's streams, and what is saved since not for that.
+  if (settings === null || isDecision(options)) return
   const { generationsLiveMax } = settings
   if (workers.generationsLive < generationsLiveMax) return
   if (needsNone(await options.foresee(), settings, workers)) return
