@@ -177,7 +177,10 @@ function problemLines(problems: readonly ChangeProblem[], options: ChangeTextOpt
   return more > 0 ? [...shown, '', `  and ${more} more problems`] : shown
 }
 
-function problemBlock(problem: ChangeProblem, { paint, directory }: ChangeTextOptions): string[] {
+export function problemBlock(
+  problem: ChangeProblem,
+  { paint, directory }: Pick<ChangeTextOptions, 'paint' | 'directory'>,
+): string[] {
   const { file, line, column, code, message } = problem
   const place = file === '' ? '' : `${printable(`${shortPath(directory, file)}:${line}:${column}`)} `
   const [first = '', ...rest] = printableLines(message)

@@ -230,3 +230,35 @@ test('configCheck() sums up a valid file in one line and exits 0', async () => {
   assert.deepEqual([code, err], [0, ''])
   assert.equal(out, 'cardea.yaml is valid: 1 listener, 1 route, 1 upstream.\n')
 })
+
+test('configCheck() says what only the code of a plugin refuses, with its line and as a change would', async (t) => {
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'cardea-test-')))
+  t.after(() => rm(directory, { recursive: true, force: true }))
+  const folder = join(directory, 'limiter')
+  await mkdir(folder)
+  await writeFile(
+    join(folder, 'plugin.json'),
+    JSON.stringify({ name: 'limiter', version: '1.0.0', config: {} }),
+  )
+  await writeFile(
+    join(folder, 'plugin.ts'),
+    [
+      'export const PluginMain = () => ({',
+      "  name: 'limiter',",
+      '  handle: () => true,',
+      '  validateConfig({ limit, window }) {',
+      "    if (limit !== undefined && window === undefined) throw new Error('a limit needs a window')",
+      '  },',
+      '})',
+    ].join('\n'),
+  )
+  const route = 'routes: [{ name: all, path: /*, respond: { status: 204 } }]'
+  const configOf = (config: string) =>
+    `plugins_dir: ${directory}\nplugins: { limiter: { config: ${config} } }\n${route}\n`
+  const { code, out, err } = await run(configOf('{ limit: 5 }'))
+  assert.deepEqual([code, out], [1, ''])
+  assert.match(err, /plugin\.ts:5:\d+ PLUGIN_START_FAILED .*"limiter": a limit needs a window/)
+  assert.ok(err.endsWith('\n1 problem in cardea.yaml and its plugins.\n'), err)
+  const sound = await run(configOf('{ limit: 5, window: 60s }'))
+  assert.deepEqual([sound.code, sound.err], [0, ''])
+})

@@ -12,6 +12,11 @@ import { PluginLifecycle } from '../control-plane/lifecycle.ts'
 import { prepareGeneration } from '../control-plane/prepare.ts'
 import { routeProblems } from '../control-plane/route-problems.ts'
 import { findRouteProblems } from '../data-plane/routing/conflicts.ts'
+import type { ChangeProblem } from '../protocol/control.ts'
+import type { GenerationPlan } from '../protocol/generation.ts'
+import { problemBlock } from './change-text.ts'
+import { COLORS, PLAIN } from './text.ts'
+import { trialProblems } from './trial-check.ts'
 
 export interface ConfigCheckIo {
   readonly stdout: Writer
@@ -26,7 +31,8 @@ interface Writer {
 
 /**
  * `cardea config check FILE`: prints every problem at once, of the file, of the plugins and of what it sets for them,
- * each with its place, key, value, what was expected and what was probably meant. No plugin's code is run.
+ * each with its place, key, value, what was expected and what was probably meant. Where there are none, the plugins are started
+ * in a trial process, as before a change: only their code knows all that it refuses.
  *
  * @returns the exit code: 0 when the file is valid, else 1.
  */
@@ -48,8 +54,10 @@ export async function configCheck(
       return text
     },
   })
-  const problems = await problemsOf(result)
+  const { problems, plan } = await problemsOf(result)
   if (result.ok && problems.length === 0) {
+    const refusals = plan === null ? [] : await trialProblems(plan)
+    if (refusals.length > 0) return tellRefusals(file, refusals, io)
     io.stdout.write(`${file} is valid: ${summary(result.config)}.\n`)
     return 0
   }
@@ -65,15 +73,35 @@ export async function configCheck(
   return 1
 }
 
+/** As a change would say it. */
+function tellRefusals(file: string, refusals: readonly ChangeProblem[], io: ConfigCheckIo): number {
+  const paint = wantsColor(io.stderr, io.env) ? COLORS : PLAIN
+  const texts = refusals.map((refusal) =>
+    problemBlock(refusal, { paint, directory: process.cwd() })
+      .map((line) => `${line.replace(/^ {2}/, '')}\n`)
+      .join(''),
+  )
+  io.stderr.write(`${texts.join('\n')}\n${plural(refusals.length, 'problem')} in ${file} and its plugins.\n`)
+  return 1
+}
+
+interface Checked {
+  readonly problems: readonly ConfigProblem[]
+  /** Null where there is none because of the problems. */
+  readonly plan: GenerationPlan | null
+}
+
 /** Of a file with problems also those that routes and plugins have as far as it could be read. */
-async function problemsOf(loaded: LoadResult): Promise<readonly ConfigProblem[]> {
+async function problemsOf(loaded: LoadResult): Promise<Checked> {
   try {
-    if (!loaded.ok) return await withFurtherProblems(loaded, findRouteProblems)
+    if (!loaded.ok) return { problems: await withFurtherProblems(loaded, findRouteProblems), plan: null }
     const { config } = loaded
     const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
     const lifecycle = new PluginLifecycle()
     const prepared = await prepareGeneration({ config, number: 1, directories, lifecycle })
-    return alsoProblems(routeProblems(config, findRouteProblems), prepared.ok ? [] : prepared.problems)
+    const ofRoutes = routeProblems(config, findRouteProblems)
+    if (prepared.ok) return { problems: ofRoutes, plan: prepared.plan }
+    return { problems: alsoProblems(ofRoutes, prepared.problems), plan: null }
   } finally {
     await stopBuildService()
   }

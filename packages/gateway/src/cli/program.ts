@@ -124,7 +124,10 @@ function addConfig(program: Command, options: ProgramOptions): void {
   const config = program.command('config').description('work with config files')
   config
     .command('check')
-    .description('report every error of a config file and of its plugins, with its place')
+    .description(
+      'report every error of a config file and of its plugins, with its place; where there is none, the plugins are ' +
+        'started in a trial process, as before a change',
+    )
     .argument('[file]', `the config file (${CONFIG_DEFAULT})`)
     .addHelpText('after', '\nExample:\n  cardea config check cardea.yaml')
     .action(async (file: string | undefined) => {
