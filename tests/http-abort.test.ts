@@ -181,7 +181,7 @@ for (const [where, { request, answer }] of Object.entries(HELD_BACK)) {
     await fill(socket)
     socket.resetAndDestroy()
     await atRest({ plane })
-    assert.deepEqual(records, [answer === '' ? 'CLIENT_ABORTED true' : 'null false'])
+    assert.deepEqual(records, [answer === '' ? 'CLIENT_ABORTED true' : 'null true'])
     assert.deepEqual(logged, [])
   })
 }

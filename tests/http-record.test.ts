@@ -11,6 +11,7 @@ import { waitFor } from './support/wait-for.ts'
 /** The record that onFinish gets: what an access log would say of an exchange, however that ended. */
 
 interface Scene {
+  readonly port: number
   readonly connection: TestConnection
   readonly upstream: RecordingUpstream
   /** The record of the next exchange that ends. */
@@ -32,6 +33,7 @@ async function scene(t: TestContext, script: UpstreamScript, spec: DataPlaneSpec
     plugins: [recorder, ...(spec.plugins ?? [])],
   })
   return {
+    port: gateway.port,
     upstream,
     connection: await TestConnection.open(t, gateway.port),
     async next() {
@@ -208,13 +210,57 @@ test('HEAD and HTTP/1.0', async (t) => {
   )
 })
 
-test('a tunnel', async (t) => {
-  const { connection, next, upstream } = await scene(t, (peer) => {
-    if (peer.take(peer.pending.length).startsWith('GET ')) {
-      peer.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello')
-    }
-    if (peer.ended) peer.end('bye')
+const toTunnel: UpstreamScript = (peer) => {
+  if (peer.take(peer.pending.length).startsWith('GET ')) {
+    peer.write('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello')
+  }
+  if (peer.ended) peer.end('bye')
+}
+
+test('a tunnel that its client resets, which is an abort, unless the upstream has ended it before', async (t) => {
+  const { connection, next } = await scene(t, toTunnel)
+  await connection.request('GET', '/', ['Connection: upgrade', 'Upgrade: x'])
+  await connection.response()
+  connection.socket.resetAndDestroy()
+  const reset = await next()
+  assert.deepEqual([reset.status, reset.error, reset.aborted], [101, null, true])
+
+  const ended = await scene(t, (peer) => {
+    toTunnel(peer)
+    peer.end()
   })
+  await ended.connection.request('GET', '/', ['Connection: upgrade', 'Upgrade: x'])
+  await ended.connection.response()
+  assert.equal(String(await ended.connection.reader.takeRest()), 'hello')
+  ended.connection.socket.resetAndDestroy()
+  assert.equal((await ended.next()).aborted, false)
+})
+
+test('a tunnel that is idle for too long, whichever side of it is looked at first', async (t) => {
+  const plain: UpstreamScript = (peer) => {
+    if (peer.pending.startsWith('GET /plain ')) {
+      peer.take(peer.pending.length)
+      peer.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+    } else toTunnel(peer)
+  }
+  const { connection, port, next, upstream } = await scene(t, plain, { timeouts: { tunnelIdleMs: 100 } })
+  const toIdle = async (client: TestConnection): Promise<void> => {
+    await client.request('GET', '/', ['Connection: upgrade', 'Upgrade: x'])
+    await client.response()
+    const record = await next()
+    assert.deepEqual([record.status, record.aborted], [101, false])
+  }
+  await connection.request('GET', '/plain')
+  await connection.response()
+  await next()
+  // The connection to the upstream is older than this one.
+  await toIdle(await TestConnection.open(t, port))
+  assert.equal(upstream.connections.length, 1)
+  await toIdle(connection)
+})
+
+test('a tunnel', async (t) => {
+  const { connection, next, upstream } = await scene(t, toTunnel)
   await connection.request('GET', '/', ['Connection: upgrade', 'Upgrade: x'])
   await connection.response()
   await connection.write('four')

@@ -36,7 +36,10 @@ export interface FinishRecord {
   readonly plugins: readonly PluginTiming[]
   /** The code of the error that ended the exchange, or null. */
   readonly error: string | null
-  /** True when the client went away before the last byte. */
+  /**
+   * True when the client went away before the last byte; of an upgraded connection (status 101) when it was reset or lost
+   * before either side had ended it.
+   */
   readonly aborted: boolean
 }
 

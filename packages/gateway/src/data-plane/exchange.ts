@@ -15,6 +15,8 @@ import type { ClientFault, ClientStreamUser, UpstreamResponse } from './streams.
  */
 export class Exchange extends ExchangeEnd implements ClientStreamUser {
   #tunnel = false
+  /** One side of the tunnel sends no more. */
+  #tunnelEnds = false
   /** The response's status and the method let content follow the head. */
   #hasContent = true
   /** The upstream's status lets no content follow its head, whatever plugins make of it. */
@@ -180,6 +182,7 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   }
 
   onTunnelEnd(): void {
+    this.#tunnelEnds = true
     this.leg?.endTunnel()
   }
 
@@ -190,6 +193,7 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   }
 
   onUpstreamTunnelEnd(): void {
+    this.#tunnelEnds = true
     this.client.endTunnel()
   }
 
@@ -240,6 +244,8 @@ export class Exchange extends ExchangeEnd implements ClientStreamUser {
   onClientClosed(why: ClientFault): void {
     if (this.ended) return
     if (this.#tunnelOpen) {
+      // What one side has ended the other may close as it likes, by a reset too.
+      this.aborted = why === 'CLIENT_ABORTED' && !this.#tunnelEnds
       this.finish()
       return
     }
