@@ -196,11 +196,13 @@ for (const [how, expected] of [
   })
 }
 
-test('a stage fails where a plugin blocks when its instances have started', async (t) => {
+test('a stage fails where a plugin blocks when its instances have started, and they are stopped', async (t) => {
   const worker = await start(t)
   const plan = generation(1, { answer: 'one', blocks: true })
   const staged = await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
   assert.match(staged.kind === 'stage-failed' ? staged.failure.message : '', /blocked the event loop/)
+  // What waited for the next turn behind it was lost with it.
+  await logged(worker, 'stopped one')
 })
 
 test('a stage fails where a timer of a new plugin blocked in the turn in which it ends', async (t) => {

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { nextTurn } from './next-turn.ts'
 
 /** Work in small steps, between which something else may have its turn. */
 export type Steps<Result> = Generator<undefined, Result, undefined>
@@ -33,7 +33,7 @@ export async function inSlices<Result>(
           if (step.done === true) return step.value
         }
       } while (performance.now() < endsAt)
-      await turn()
+      await nextTurn()
     }
   } finally {
     // Nothing where it came to its end, or threw itself.

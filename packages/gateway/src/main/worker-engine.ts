@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError, messageOf } from '../base/errors.ts'
+import { nextTurn } from '../base/next-turn.ts'
 import { LOGS_FOLDER } from '../base/own-folders.ts'
 import { isMarkOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { inSlices } from '../base/steps.ts'
@@ -148,7 +148,7 @@ export class WorkerEngine {
     try {
       if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
       await this.#node.prepare(plan.settings.state)
-      await turn()
+      await nextTurn()
       // Until the last step: what has started may fail of its own accord while routes are compiled.
       const staged = await Promise.race([this.#make(plan, giveUp.signal), failed])
       this.#staged = { ...staged, staging }
@@ -177,7 +177,7 @@ export class WorkerEngine {
     signal: AbortSignal,
   ): Promise<StagedGeneration> {
     try {
-      await turn()
+      await nextTurn()
       const steps = this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
       return await inSlices(steps, PROCESS_LIMITS.stageSliceMs, signal)
     } catch (thrown) {

@@ -1,6 +1,6 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
+import { nextTurn } from '../base/next-turn.ts'
 import type { BundlePlan, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance, StagedInstances } from '../protocol/instance.ts'
 import { familyKey } from '../protocol/instance-family.ts'
@@ -200,7 +200,7 @@ export class InstancePool {
     const code = this.#bundles.hold(bundlePlan, plan.name)
     try {
       // Whoever else has work in this process goes first: to load and to start are the longest steps.
-      await turn()
+      await nextTurn()
       staging.signal?.throwIfAborted()
       const family = familyKey(plan, (id) => staging.plansById.get(id)?.key)
       const old = this.#updatable(family, staging)
