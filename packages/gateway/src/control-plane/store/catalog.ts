@@ -1,12 +1,8 @@
 import { GatewayError } from '../../base/errors.ts'
-import {
-  firstCause,
-  type GenerationRange,
-  type HistoryEntry,
-  type PluginVersion,
-} from '../../protocol/control.ts'
+import type { GenerationRange, HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import type { RecordRead, RecordStore } from './records.ts'
 import type { StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
+import { verdictsOf } from './verdicts.ts'
 
 const READS_AT_ONCE_MAX = 32
 const HASH_PREFIX = /^[0-9a-f]{4,64}$/
@@ -111,24 +107,14 @@ export class Catalog {
    */
   failed(name: string): ReadonlySet<string> {
     const failed = new Set<string>()
-    let before: string | undefined
-    for (const { cause: asRecorded, plugins, controls } of this.#records.values()) {
-      const cause = firstCause(asRecorded)
-      const plugin = plugins.find((one) => one.name === name)
-      const runs = plugin?.contentHash
-      if ('plugin' in cause && cause.plugin === name) {
-        if (cause.kind === 'probation') {
-          // The generation before that may have been pruned: what is before it here need not be what failed.
-          const taken = cause.failed ?? before
-          if (taken !== undefined) failed.add(taken)
-        }
-        if ((cause.kind === 'reload' || cause.kind === 'enable') && runs !== undefined) failed.delete(runs)
+    let previous: StoredGeneration | undefined
+    for (const record of this.#records.values()) {
+      for (const { plugin, contentHash, hasFailed } of verdictsOf(record, previous)) {
+        if (plugin !== name) continue
+        if (hasFailed) failed.add(contentHash)
+        else failed.delete(contentHash)
       }
-      const isQuarantined = controls.quarantined.some(
-        (one) => one.plugin === name && one.codeHash === plugin?.codeHash,
-      )
-      if (isQuarantined && runs !== undefined) failed.add(runs)
-      before = runs
+      previous = record
     }
     return failed
   }

@@ -1,6 +1,7 @@
 import type { ChangeSettings } from '../../protocol/generation.ts'
 import { blobsOfConfig, blobsOfPlugin } from './stored-plugin.ts'
 import type { StoredGeneration, StoredPlugin } from './types.ts'
+import { verdictsToKeep } from './verdicts.ts'
 
 export type KeepLimits = Pick<ChangeSettings, 'generationsMax' | 'pluginVersionsMax'>
 
@@ -11,8 +12,8 @@ export interface Pruning {
 
 /**
  * What may go. Kept are the newest `generationsMax` records with their configs, and of each plugin the newest
- * `pluginVersionsMax` versions; what is in use comes on top. A record of which a version goes stays in the history, and
- * cannot be rolled back to.
+ * `pluginVersionsMax` versions; what is in use comes on top, with what tells whether its versions failed. A record of
+ * which a version goes stays in the history, and cannot be rolled back to.
  *
  * @param records all there are, ascending
  * @param inUse numbers of generations that must be whole: the live one, those that run somewhere, the last good one
@@ -32,8 +33,10 @@ export function planPruning(
   )
 
   const newest = records.toReversed()
-  const kept = newest.filter(({ number }, index) => index < limits.generationsMax || whole.has(number))
-  const keptNumbers = new Set(kept.map(({ number }) => number))
+  const wanted = newest.filter(({ number }, index) => index < limits.generationsMax || whole.has(number))
+  const wantedNumbers = new Set(wanted.map(({ number }) => number))
+  const keptNumbers = new Set([...wantedNumbers, ...verdictsToKeep(records, wantedNumbers)])
+  const kept = newest.filter(({ number }) => keptNumbers.has(number))
   const versions = versionsOf(kept)
   const needed = new Set(kept.filter(({ number }) => whole.has(number)).flatMap(({ plugins }) => plugins))
   for (const version of versions) if (pinnedContents.has(version.contentHash)) needed.add(version)

@@ -135,6 +135,49 @@ describe('GenerationStore.soundVersion()', () => {
     assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
   })
 
+  test('is one that was taken back and asked for again, also where only what took it back would be left', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
+    assert.ok(one && two)
+    await decide(store, one, { cause: { ...cause('probation'), failed: two.plugin.contentHash } })
+    await decide(store, two, { cause: cause('reload') })
+    await decide(store, two)
+    await decide(store, one)
+    // Streams run on the generation that was taken back to.
+    await store.prune({ generationsMax: 2, pluginVersionsMax: 10 }, new Set([3]))
+    assert.deepEqual(store.numbers(), [3, 4, 5, 6])
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
+    await store.prune({ generationsMax: 2, pluginVersionsMax: 10 }, new Set())
+    assert.deepEqual(store.numbers(), [5, 6])
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
+  })
+
+  test('is one that was quarantined and asked for again, also where only what ran quarantined would be left', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const two = pluginFor('auth', '2.0.0')
+    await decide(store, two, { controls: quarantining(two) })
+    await decide(store, two, { cause: cause('reload') })
+    await decideVersions(store, '3.0.0', '4.0.0', '5.0.0')
+    await store.prune({ generationsMax: 1, pluginVersionsMax: 10 }, new Set([1]))
+    assert.deepEqual(store.numbers(), [1, 2, 5])
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
+  })
+
+  test('is none that failed, also where only a generation from before that would be left', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
+    assert.ok(one && two)
+    await decide(store, one, { cause: { ...cause('probation'), failed: two.plugin.contentHash } })
+    await decideVersions(store, '3.0.0', '4.0.0')
+    // Streams run on the generation that was taken back, later.
+    await store.prune({ generationsMax: 1, pluginVersionsMax: 10 }, new Set([2]))
+    assert.deepEqual(store.numbers(), [2, 3, 5])
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+  })
+
   test('takes an approved command for that command', async () => {
     await using dir = await withTempDir()
     const store = await GenerationStore.open(join(dir.path, '.cardea'))
