@@ -17,7 +17,7 @@ import { begunNow, ChangeQueue, gatewayRequest, isOfFiles, mayGiveWay } from './
 import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
 import type { Overlay, Workshop } from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
-import { isDecision, type Pending, PendingChanges } from './pending-changes.ts'
+import { type CurrentChange, isDecision, type Pending, PendingChanges, targetsOf } from './pending-changes.ts'
 import { PluginProgress } from './plugin-progress.ts'
 import type { Former, Recollection } from './recollect.ts'
 import { reportOf, tell } from './report.ts'
@@ -71,12 +71,7 @@ export class ChangeEngine {
   #wait: ChangeWait | null = null
   /** Of the latest change, unless it came to nothing: then of what serves. */
   readonly #progress = new PluginProgress()
-  /** The change that is being made, as long as it can be given up. */
-  #current: {
-    readonly request: ChangeRequest
-    readonly startedAt: number
-    readonly giveUp: AbortController
-  } | null = null
+  #current: CurrentChange | null = null
   #supersedeTimer: NodeJS.Timeout | undefined
   readonly #startRetry = new RetryTimer({
     firstMs: CHANGE_LIMITS.startRetryMs,
@@ -132,6 +127,11 @@ export class ChangeEngine {
   /** What waits for somebody's word, newest first. */
   get held(): readonly Pending[] {
     return this.#pending.held
+  }
+
+  /** Generations that a change is to bring back that is being made, waits, or is held: until then they must stay whole. */
+  get targets(): ReadonlySet<number> {
+    return targetsOf([this.#current, ...this.#queue.waiting, ...this.held])
   }
 
   /** The change that waits until fewer generations are alive. */

@@ -15,6 +15,11 @@ export class ChangeQueue {
     return this.#waiting[0]?.request ?? null
   }
 
+  /** All, the next one first. */
+  get waiting(): readonly Waiting[] {
+    return this.#waiting
+  }
+
   add(request: ChangeRequest, caller: Waiting['callers'][number]): void {
     const last = this.#waiting.at(-1)
     if (last !== undefined && isOfFiles(last.request) && isOfFiles(request)) {

@@ -14,7 +14,7 @@ function housekeeping(t: TestContext, fault: Error | null = null) {
   const looks: [generationsMax: number, inUse: readonly number[]][] = []
   const warnings: string[] = []
   const draining = { numbers: new Set<number>() }
-  const engine = { isChanging: false }
+  const engine = { isChanging: false, targets: new Set<number>() }
   const keeper = new Housekeeping({
     store: {
       async prune({ generationsMax }, inUse) {
@@ -67,6 +67,14 @@ test('committed() takes nothing away from a change that is under way: its commit
   assert.deepEqual(looks(), [])
   keeper.committed(settings(3))
   assert.deepEqual(looks(), [[3, []]])
+})
+
+test('committed() leaves whole what a change is to bring back that waits behind it', (t) => {
+  const { keeper, draining, engine, looks } = housekeeping(t)
+  draining.numbers.add(1)
+  engine.targets.add(3)
+  keeper.committed(settings(10))
+  assert.deepEqual(looks(), [[10, [1, 3]]])
 })
 
 test('committed() says what cannot be removed, and looks again after the next commit', async (t) => {

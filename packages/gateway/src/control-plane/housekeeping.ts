@@ -11,7 +11,8 @@ export interface HousekeepingOptions {
   readonly log: Pick<Log, 'warn'>
   /** Besides the latest they must stay whole. */
   readonly draining: Pick<DrainingGenerations, 'numbers'>
-  readonly engine: Pick<ChangeEngine, 'isChanging'>
+  /** Its targets must stay whole too. */
+  readonly engine: Pick<ChangeEngine, 'isChanging' | 'targets'>
 }
 
 /**
@@ -52,11 +53,11 @@ export class Housekeeping {
 
   async #prune(limits: ChangeSettings): Promise<void> {
     if (this.#isClosed) return
-    const { store, log, draining } = this.#options
+    const { store, log, draining, engine } = this.#options
     this.#isDue = false
     this.#rest = setTimeout(() => this.#onRested(), CHANGE_LIMITS.pruneRestMs)
     try {
-      await store.prune(limits, draining.numbers)
+      await store.prune(limits, new Set([...draining.numbers, ...engine.targets]))
     } catch (thrown) {
       log.warn(`Cannot remove what is not needed any more: ${messageOf(thrown)}`)
     }

@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import { withTempDir } from '../../../../tests/support/temp-dir.ts'
-import type { ConfigDiff } from '../protocol/control.ts'
-import type { ChangeEngine } from './change-engine.ts'
+import { waitFor } from '../../../../tests/support/wait-for.ts'
+import type { ChangeReport, ConfigDiff, ControlCommand } from '../protocol/control.ts'
+import { stopBuildService } from './build.ts'
+import { ChangeEngine, type EngineOptions } from './change-engine.ts'
+import { gatewayRequest } from './change-queue.ts'
+import { PluginLifecycle } from './lifecycle.ts'
 import { Operations } from './operations.ts'
 import type { StatusBoard } from './status-board.ts'
 import { GenerationStore } from './store/generation-store.ts'
 import { generationOf, pluginFor } from './store/test-support.ts'
+import { folderOf, writeFiles } from './test-support.ts'
+import { workshopIn } from './test-workshop.ts'
+
+after(stopBuildService)
 
 const ASKER = { who: 'ada', signal: new AbortController().signal }
 
@@ -41,4 +49,86 @@ test('config diff shows the config of a generation of which a plugin version is 
     code: 'GENERATION_UNKNOWN',
     message: /^Generation 9 is not kept, .*"cardea history"/,
   })
+})
+
+interface Behind {
+  /** Prunes all that may go while the command waits, then lets its turn come. */
+  pruned(inUse: ReadonlySet<number>): Promise<ChangeReport>
+  readonly engine: ChangeEngine
+}
+
+/** The command is given while another change is being made, over generations 1 and 2 of a plugin; that change makes the third. */
+async function behind(t: TestContext, command: ControlCommand): Promise<Behind> {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+    'plugins/auth/plugin.json': { name: 'auth', version: '1.0.0' },
+  })
+  const save = (value: string) =>
+    writeFiles(root, { 'plugins/auth/plugin.ts': `export const PluginMain = () => '${value}'` })
+  const workshop = await workshopIn(root)
+  const { store } = workshop
+  const staging = Promise.withResolvers<void>()
+  const going = Promise.withResolvers<void>()
+  const engine = new ChangeEngine({
+    workshop,
+    log: workshop.log,
+    hasFallback: true,
+    trials: { try: async () => undefined },
+    workers: {
+      generationsLive: 1,
+      states: async () => [],
+      stage: async ({ number }: { readonly number: number }) => {
+        if (number !== 3) return
+        staging.resolve()
+        await going.promise
+      },
+      commit: async () => ({ swappedAt: [], failed: [] }),
+      discardUnfinished: () => undefined,
+    },
+    master: { stageListeners: async () => undefined, commit: async () => undefined },
+    lookAtFiles: () => undefined,
+    onReport: () => undefined,
+    onCommitted: () => undefined,
+    findMoves: () => [],
+    newLifecycle: () => new PluginLifecycle(),
+  } as unknown as EngineOptions)
+  for (const value of ['one', 'two']) {
+    await save(value)
+    assert.equal((await engine.request(gatewayRequest({ kind: 'start' }))).outcome, 'committed')
+  }
+  await save('three')
+  const third = engine.request(gatewayRequest({ kind: 'release', unit: null }))
+  await staging.promise
+  const operations = new Operations({ store, engine, board: {} as StatusBoard, configText: async () => null })
+  const answer = operations.handle(command, ASKER) as Promise<ChangeReport>
+  return {
+    engine,
+    pruned: async (inUse) => {
+      await store.prune({ generationsMax: 1, pluginVersionsMax: 0 }, inUse)
+      going.resolve()
+      assert.equal((await third).outcome, 'committed')
+      return answer
+    },
+  }
+}
+
+const ROLLBACK = { command: 'rollback', generation: 1 } as const
+
+test('a rollback that waits keeps the generation that it is to bring back', async (t) => {
+  const { engine, pruned } = await behind(t, ROLLBACK)
+  await waitFor(() => engine.targets.size > 0, 'the rollback to wait')
+  const report = await pruned(engine.targets)
+  assert.deepEqual([report.outcome, report.generation, report.heldBack], ['committed', 4, ['auth']])
+  assert.deepEqual([...engine.targets], [])
+})
+
+test('a rollback fails with what can be brought back where its generation is lost while it waits', async (t) => {
+  const { engine, pruned } = await behind(t, ROLLBACK)
+  await waitFor(() => engine.targets.size > 0, 'the rollback to wait')
+  const { outcome, problems } = await pruned(new Set())
+  assert.deepEqual([outcome, problems.map(({ code }) => code)], ['failed', ['GENERATION_UNKNOWN']])
+  assert.match(
+    problems[0]?.message ?? '',
+    /^Generation 1 is not kept\. The nearest that can be brought back /,
+  )
 })

@@ -76,10 +76,11 @@ export class Operations {
 
   async #rollback(number: number | null, asker: Asker): Promise<ChangeReport> {
     const { store } = this.#options
-    const target = await store.find(number)
-    const edit = editRollback(target, store.latest(), asker.who)
-    const cause = { kind: 'rollback', generation: target.number } as const
-    return this.#change(cause, asker, { edit, backTo: target.number })
+    const { number: generation } = await store.find(number)
+    // Another change may come before, and decide what serves then, or that this is not kept any more.
+    const edit: OverlayEdit = async (overlay, disk) =>
+      editRollback(await store.find(generation), store.latest(), asker.who)(overlay, disk)
+    return this.#change({ kind: 'rollback', generation }, asker, { edit, backTo: generation })
   }
 
   async #approve(heldId: string | undefined, asker: Asker): Promise<ChangeReport> {

@@ -2,6 +2,13 @@ import type { ChangeReport } from '../protocol/control.ts'
 import type { ChangeRequest } from './change.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 
+/** The change that is being made, as long as it can be given up. */
+export interface CurrentChange {
+  readonly request: ChangeRequest
+  readonly startedAt: number
+  readonly giveUp: AbortController
+}
+
 /** A change that did not go live, and why. */
 export interface Pending {
   readonly request: ChangeRequest
@@ -51,4 +58,11 @@ function isHeld({ report }: Pending): boolean {
 /** What the gateway decides by itself. */
 export function isDecision({ cause: { kind } }: Pick<ChangeRequest, 'cause'>): boolean {
   return kind === 'quarantine' || kind === 'probation' || kind === 'restart'
+}
+
+/** The numbers of the generations that these changes are to bring back. */
+export function targetsOf(
+  changes: readonly ({ readonly request: ChangeRequest } | null)[],
+): ReadonlySet<number> {
+  return new Set(changes.flatMap((change) => change?.request.backTo ?? []))
 }
