@@ -76,6 +76,8 @@ test('startInstance() gives up on a step that never settles', async () => {
   const hang = 'new Promise<never>(() => {})'
   const main = await failure(`export const PluginMain = () => ${hang}`, 20)
   assert.match(main.message, /PluginMain did not settle within 20 ms$/)
+  assert.ok(main.cause instanceof Error)
+  assert.doesNotMatch(main.cause.stack ?? '', /^ +at /m)
   const health = await failure(
     `export const PluginMain = () => ({ name: 'x', handle: () => true, healthCheck: () => ${hang} })`,
     20,

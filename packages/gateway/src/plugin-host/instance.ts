@@ -221,10 +221,7 @@ async function settleInTime(
       )
       .catch(() => {})
   }
-  const timer = setTimeout(
-    () => giveUp(new Error(`${name} did not settle within ${timeoutMs.toLocaleString('en')} ms`)),
-    timeoutMs,
-  )
+  const timer = setTimeout(() => giveUp(tooLate(name, timeoutMs)), timeoutMs)
   const abort = (): void => giveUp(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
   try {
@@ -233,6 +230,13 @@ async function settleInTime(
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)
   }
+}
+
+/** Without a stack: that would lead to a timer of the gateway's, and to no line of the plugin. */
+function tooLate(name: string, timeoutMs: number): Error {
+  const error = new Error(`${name} did not settle within ${timeoutMs.toLocaleString('en')} ms`)
+  delete error.stack
+  return error
 }
 
 function checkShape(returned: unknown, entryPoint: string): Middleware {
