@@ -148,7 +148,7 @@ test('status says loudly that nothing serves, and not of a start that nothing se
   assert.match(text, /: no generation can be served: every request is answered 503\n/)
   assert.match(
     statusText(status({ generation: 0 }), options),
-    /: nothing serves yet: every request is answered 503\n/,
+    /: nothing serves yet: the gateway is starting\n/,
   )
 })
 

@@ -54,7 +54,7 @@ function servesText(generation: number, hasFailed: boolean): Parameters<Paint> {
   if (generation > 0) return ['green', `generation ${generation} serves`]
   return hasFailed
     ? ['red', 'no generation can be served: every request is answered 503']
-    : ['yellow', 'nothing serves yet: every request is answered 503']
+    : ['yellow', 'nothing serves yet: the gateway is starting']
 }
 
 function waitingText({ waiting, directory }: GatewayStatus, now: number, paint: Paint): string {
