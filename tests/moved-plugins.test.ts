@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { rename } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
@@ -147,3 +147,19 @@ for (const [what, label] of [
     assert.deepEqual((await site.status()).pins, [])
   })
 }
+
+test('what runs by rollback in place of a deleted plugin makes room for one that is made anew in another folder', async (t) => {
+  const site = await startMoved(t, 'more')
+  const live = await site.hash(({ isLive }) => isLive)
+  await rm(join(site.directory, 'plugins/moved'), { recursive: true })
+  const isGone = async () => (await site.status()).plugins.every(({ name }) => name !== 'greeter')
+  await waitFor(isGone, 'the deletion')
+  await site.done('plugin', 'rollback', 'greeter', live)
+  await site.answers('more')
+  await site.gateway.dir.write({
+    'plugins/anew/plugin.json': '{ "name": "greeter", "version": "3.0.0" }',
+    'plugins/anew/plugin.ts': sourceOf('anew'),
+  })
+  await site.answers('anew')
+  assert.deepEqual((await site.status()).pins, [])
+})

@@ -20,7 +20,7 @@ import { loadStartKeys } from './start-keys.ts'
 import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
-import { CONFIG_UNIT, type DiskPlugin, type DiskState, fingerprintsOf, pinsThatHold } from './store/pins.ts'
+import { CONFIG_UNIT, type DiskPlugin, type DiskState, pinsOnDisk, pinsThatHold } from './store/pins.ts'
 import type { Pin, PluginControls, StoredGeneration, StoredPlugin } from './store/types.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
@@ -223,7 +223,7 @@ async function editedOverlay(
   // Nearly every change: nothing is pinned, and nobody asks what stands on disk.
   if (overlay.pins.length === 0 && edit === undefined) return overlay
   const disk = await readDisk(source, fingerprints)
-  const holding = { ...overlay, pins: pinsThatHold(overlay.pins, fingerprintsOf(disk)) }
+  const holding = { ...overlay, pins: pinsOnDisk(overlay.pins, disk) }
   return edit === undefined ? holding : edit(holding, disk)
 }
 

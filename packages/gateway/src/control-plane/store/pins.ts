@@ -34,7 +34,23 @@ export interface PinAuthor {
 }
 
 /**
- * Those that hold: the disk is still what was rejected. `fingerprints` has the units that are there, by `Pin.unit`;
+ * Those that hold on that disk. A plugin is known by its name: what runs by a pin makes room for a plugin of its name
+ * that stands elsewhere and is not held back. Two of one name would fail every change until somebody releases them.
+ */
+export function pinsOnDisk(pins: readonly Pin[], disk: DiskState): Pin[] {
+  const fingerprints = fingerprintsOf(disk)
+  let holding = pinsThatHold(pins, fingerprints)
+  for (let before = -1; before !== holding.length; ) {
+    before = holding.length
+    const held = new Set(holding.map(({ unit }) => unit))
+    const free = new Set(disk.plugins.filter(({ folder }) => !held.has(folder)).map(({ name }) => name))
+    holding = holding.filter(({ name, runs }) => runs.kind !== 'plugin' || !free.has(name))
+  }
+  return holding
+}
+
+/**
+ * Those whose unit is as it was when it was rejected: the disk is still what was rejected. `fingerprints` has the units that are there, by `Pin.unit`;
  * what is not in it is not there.
  */
 export function pinsThatHold(pins: readonly Pin[], fingerprints: ReadonlyMap<string, string>): Pin[] {
