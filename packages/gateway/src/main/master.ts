@@ -68,7 +68,6 @@ export class Master {
       log: () => this.#log,
       onSpawn: () => {
         this.#loose.reset()
-        this.#pulse.start()
         void this.#startSupervisor()
       },
       onMessage: (message) => this.#onSupervisorMessage(message),
@@ -227,6 +226,8 @@ export class Master {
       case 'pong':
         break
       case 'started':
+        // Until then `childStartTimeoutMs` counts.
+        this.#pulse.start()
         this.#supervisor.answer(message.id, message)
         break
       case 'open':

@@ -25,7 +25,7 @@ export class Pulse {
     this.#options = options
   }
 
-  /** A process has just started. */
+  /** A process has just said that it is there. */
   start(): void {
     this.stop()
     this.#missed = 0

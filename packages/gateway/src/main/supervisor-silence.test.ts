@@ -23,12 +23,13 @@ test('a supervisor that hangs is killed, and its successor takes changes', {
   const master = new Master({
     serve: { ...SERVE_OPTIONS_DEFAULT, source: { kind: 'file', file: join(dir.path, 'cardea.yaml') } },
     // Long enough for one that works, on a machine that has other things to do.
-    pulse: { periodMs: 250, missedMax: 8 },
+    pulse: { periodMs: 500, missedMax: 10 },
     onReady: ([address]) => ready.resolve(address?.port ?? 0),
   })
   const ended = master.run()
   try {
-    const url = `http://127.0.0.1:${await ready.promise}`
+    const failed = ended.then((code) => assert.fail(`The gateway ended with ${code}`))
+    const url = `http://127.0.0.1:${await Promise.race([ready.promise, failed])}`
     const [hanging] = supervisors()
     assert.ok(hanging !== undefined)
     signalProcesses([hanging], 'SIGSTOP')
