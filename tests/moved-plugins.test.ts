@@ -148,6 +148,21 @@ for (const [what, label] of [
   })
 }
 
+test('a version that is held back stays so in a folder of another name, until it is released', async (t) => {
+  const site = await startMoved(t, 'more')
+  await rollBackToOne(site)
+  await rename(join(site.directory, 'plugins/moved'), join(site.directory, 'plugins/again'))
+  await site.addAnother()
+  await site.answers('one')
+  assert.deepEqual(
+    (await site.status()).pins.map(({ unit }) => unit),
+    ['greeter'],
+  )
+  await site.done('release', 'greeter')
+  await site.answers('more')
+  assert.deepEqual((await site.status()).pins, [])
+})
+
 test('what runs by rollback in place of a deleted plugin makes room for one that is made anew in another folder', async (t) => {
   const site = await startMoved(t, 'more')
   const live = await site.hash(({ isLive }) => isLive)

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../base/errors.ts'
+import { CHANGE_LIMITS } from '../config/limits.ts'
 import type { ChangeCause, ChangeReport, ChangeWait, HeldLoss } from '../protocol/control.ts'
 import type {
   ChangeSettings,
@@ -19,6 +20,7 @@ import {
   type GatherOptions,
   gather,
   gatherLive,
+  isHeldAsRead,
   type Overlay,
   type OverlayEdit,
   type Workshop,
@@ -208,7 +210,7 @@ async function foreseen(request: ChangeRequest, ground: ChangeGround): Promise<C
 
 async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
   const live = ground.store.latest()
-  if (live === null || !isOnLive(request, ground)) return gather(ground, optionsOf(request, ground))
+  if (live === null || !isOnLive(request, ground)) return gatherFiles(request, ground)
   try {
     return await gatherOnLive(request, ground, live).catch(async (thrown: unknown) => {
       if (!(await isMended(thrown, live, ground))) throw thrown
@@ -216,6 +218,16 @@ async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise
     })
   } catch (thrown) {
     throw failedByThrow('config', null, thrown)
+  }
+}
+
+/** Again where somebody renamed what is held back meanwhile; not for ever, for the next look at the files follows. */
+async function gatherFiles(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
+  for (let repeat = 0; ; repeat++) {
+    const options = optionsOf(request, ground)
+    const candidate = await gather(ground, options)
+    if (repeat === CHANGE_LIMITS.repeatsMax || (await isHeldAsRead(ground, options, candidate)))
+      return candidate
   }
 }
 

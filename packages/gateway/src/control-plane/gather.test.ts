@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
+import { renameSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { stopBuildService } from './build.ts'
 import { ChangeFailed } from './change-result.ts'
-import { gather, restore } from './gather.ts'
+import { type Candidate, type GatherOptions, gather, isHeldAsRead, restore } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { NO_OVERLAY } from './recollect.ts'
 import { sha256 } from './store/blobs.ts'
+import type { Fingerprints } from './store/fingerprint.ts'
 import { CONFIG_UNIT } from './store/pins.ts'
 import { folderOf, writeFiles } from './test-support.ts'
 import { commitIn, workshopIn } from './test-workshop.ts'
@@ -132,4 +135,33 @@ test('restore() and gather() refuse routes that only the router can tell are wro
       [['CONFIG_INVALID', 2, 'Not so.']],
     )
   }
+})
+
+test('isHeldAsRead() finds that a folder was renamed between the look at what is held back and the one at plugins', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
+  })
+  const [folder, renamed] = [join(root, 'plugins/hello'), join(root, 'plugins/renamed')]
+  const workshop = await workshopIn(root)
+  const rejected = workshop.fingerprints.ofFolder(folder)
+  const runs = { kind: 'absent' } as const
+  const pin = { unit: folder, name: 'hello', rejected, runs, since: 0, who: 'ada' }
+  const held = (): GatherOptions => ({ ...options(), overlay: { ...NO_OVERLAY, pins: [pin] } })
+  const renaming = {
+    ofFolder(asked: string) {
+      if (asked === folder) renameSync(folder, renamed)
+      return workshop.fingerprints.ofFolder(asked)
+    },
+  } as Fingerprints
+  const ran = ({ plan }: Candidate) => plan.instances.map(({ plugin }) => plugin)
+  const torn = await gather({ ...workshop, fingerprints: renaming }, held())
+  assert.deepEqual([ran(torn), await isHeldAsRead(workshop, held(), torn)], [['hello'], false])
+  const whole = await gather(workshop, held())
+  assert.deepEqual([ran(whole), await isHeldAsRead(workshop, held(), whole)], [[], true])
+  assert.deepEqual(
+    whole.overlay.pins.map(({ unit }) => unit),
+    [renamed],
+  )
 })

@@ -1,4 +1,5 @@
 import { join, relative } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { GatewayError } from '../base/errors.ts'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { configForTarget, loadConfigFile, readManifest } from '../config/load.ts'
@@ -20,7 +21,14 @@ import { loadStartKeys } from './start-keys.ts'
 import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { GenerationStore } from './store/generation-store.ts'
-import { CONFIG_UNIT, type DiskPlugin, type DiskState, pinsOnDisk, pinsThatHold } from './store/pins.ts'
+import {
+  CONFIG_UNIT,
+  type DiskPlugin,
+  type DiskState,
+  followMoves,
+  pinsOnDisk,
+  pinsThatHold,
+} from './store/pins.ts'
 import type { Pin, PluginControls, StoredGeneration, StoredPlugin } from './store/types.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
@@ -96,6 +104,20 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
   }
 }
 
+/**
+ * Whether what `gather` held back is held back by what stands on disk now. A folder that was renamed after it was looked for
+ * stood nowhere then, and nothing would hold back what `gather` found in it a moment later.
+ */
+export async function isHeldAsRead(
+  { source, fingerprints }: Workshop,
+  { overlay, edit }: GatherOptions,
+  candidate: Candidate,
+): Promise<boolean> {
+  if (edit !== undefined || overlay.pins.length === 0) return true
+  const pins = pinsOnDisk(overlay.pins, await readDisk(source, fingerprints))
+  return isDeepStrictEqual(pins, candidate.overlay.pins)
+}
+
 /** The generation as it is kept, whatever stands on disk. Throws ChangeFailed, STORE_DAMAGED. */
 export function restore(
   workshop: Workshop,
@@ -117,7 +139,8 @@ export async function gatherLive(
 ): Promise<Candidate> {
   const { overlay, edit } = options
   const disk = await readDisk(workshop.source, workshop.fingerprints)
-  const edited = edit === undefined ? overlay : await edit(overlay, disk)
+  const moved = { ...overlay, pins: followMoves(overlay.pins, disk) }
+  const edited = edit === undefined ? moved : await edit(moved, disk)
   return remake(workshop, record, { ...options, overlay: edited })
 }
 

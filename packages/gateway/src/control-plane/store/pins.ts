@@ -34,12 +34,13 @@ export interface PinAuthor {
 }
 
 /**
- * Those that hold on that disk. A plugin is known by its name: what runs by a pin makes room for a plugin of its name
- * that stands elsewhere and is not held back. Two of one name would fail every change until somebody releases them.
+ * Those that hold on that disk, each at the place where what it rejects stands by now. A plugin is known by its name: what
+ * runs by a pin makes room for a plugin of its name that stands elsewhere and is not held back. Two of one name would fail
+ * every change until somebody releases them.
  */
 export function pinsOnDisk(pins: readonly Pin[], disk: DiskState): Pin[] {
   const fingerprints = fingerprintsOf(disk)
-  let holding = pinsThatHold(pins, fingerprints)
+  let holding = pinsThatHold(followMoves(pins, disk), fingerprints)
   for (let before = -1; before !== holding.length; ) {
     before = holding.length
     const held = new Set(holding.map(({ unit }) => unit))
@@ -49,9 +50,23 @@ export function pinsOnDisk(pins: readonly Pin[], disk: DiskState): Pin[] {
   return holding
 }
 
+/** What was rejected may stand in a folder of another name by now: it is held back there. */
+export function followMoves(pins: readonly Pin[], { plugins }: Pick<DiskState, 'plugins'>): Pin[] {
+  const fingerprints = new Map(plugins.map(({ folder, fingerprint }) => [folder, fingerprint]))
+  const units = new Set(pins.map(({ unit }) => unit))
+  return pins.map((pin) => {
+    if (pin.unit === CONFIG_UNIT || fingerprints.get(pin.unit) === pin.rejected) return pin
+    const [only, ...others] = plugins.filter(
+      ({ folder, name, fingerprint }) =>
+        name === pin.name && fingerprint === pin.rejected && !units.has(folder),
+    )
+    return only !== undefined && others.length === 0 ? { ...pin, unit: only.folder } : pin
+  })
+}
+
 /**
- * Those whose unit is as it was when it was rejected: the disk is still what was rejected. `fingerprints` has the units that are there, by `Pin.unit`;
- * what is not in it is not there.
+ * Those whose unit is still what was rejected. `fingerprints` has the units that are there, by `Pin.unit`; what is not in
+ * it is not there.
  */
 export function pinsThatHold(pins: readonly Pin[], fingerprints: ReadonlyMap<string, string>): Pin[] {
   return pins.filter(({ unit, rejected }) => (fingerprints.get(unit) ?? null) === rejected)
