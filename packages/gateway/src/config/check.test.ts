@@ -222,6 +222,18 @@ test('loadConfigFile() reports all problems at once, in the order of the file', 
   )
 })
 
+test('loadConfigFile() counts what comes after the first thousand problems', async () => {
+  const lines = Array.from(
+    { length: 1_205 },
+    (_, index) => `  - { name: r${index}, path: /${index}, respond: {}, respnd: {} }\n`,
+  )
+  const problems = await problemsOf(`routes:\n${lines.join('')}`)
+  const last = problems.at(-1)
+  assert.equal(problems.length, 1_001)
+  assert.match(problems[999]?.message ?? '', /^"routes\[999\]\.respnd" is not a known key/)
+  assert.deepEqual([last?.line, last?.message], [1_002, '205 more problems are not listed.'])
+})
+
 test('loadConfigFile() shortens a long value', async () => {
   const problem = await problemOf(`log: { level: "${'x'.repeat(500)}" }`)
   assert.equal(problem.given.length, 60)

@@ -2,7 +2,7 @@ import type { ErrorCode } from '../base/errors.ts'
 import { describeSchema, oneOf } from './describe.ts'
 import { nearestOf } from './nearest.ts'
 import { describePointer, isObject, joinPointer } from './pointer.ts'
-import { shorten, valueProblem } from './problem.ts'
+import { leftOut, PROBLEMS_TOLD_MAX, shorten, valueProblem } from './problem.ts'
 import { reduceErrors } from './reduce.ts'
 import { inPlaceParts } from './schema-walk.ts'
 import { isSecretAt, secretsIn } from './secret-schema.ts'
@@ -24,9 +24,11 @@ export interface CheckContext {
 export function schemaProblems(errors: readonly SchemaError[], context: CheckContext): ConfigProblem[] {
   if (errors.length === 0) return []
   const secrets = secretsIn(context.schema, context.source.written(context.pointer))
-  const problems = reduceErrors(errors, (schema) => knownKeys(schema, context.schema)).map((error) =>
-    explain(error, context, secrets),
-  )
+  const reduced = reduceErrors(errors, (schema) => knownKeys(schema, context.schema))
+  const problems = reduced.slice(0, PROBLEMS_TOLD_MAX).map((error) => explain(error, context, secrets))
+  const next = reduced[PROBLEMS_TOLD_MAX]
+  if (next !== undefined)
+    problems.push(leftOut(explain(next, context, secrets), reduced.length - PROBLEMS_TOLD_MAX))
   return besideSecrets(
     problems,
     secrets.map((pointer) => context.source.locate(context.pointer + pointer)),

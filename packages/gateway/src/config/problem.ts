@@ -4,6 +4,9 @@ import type { ConfigProblem, Position, SourceMap } from './types.ts'
 
 const GIVEN_LENGTH_MAX = 60
 
+/** A file that a program wrote may be wrong in very many places by one mistake. Nobody reads more of them than this. */
+export const PROBLEMS_TOLD_MAX = 1_000
+
 /** Stands for a secret. */
 const HIDDEN = '(hidden)'
 
@@ -96,4 +99,12 @@ export function sortProblems<Problem extends ConfigProblem>(problems: readonly P
   return [...seen.values()].sort(
     (a, b) => a.file.localeCompare(b.file) || a.line - b.line || a.column - b.column,
   )
+}
+
+/** Stands at the end for those that come after `PROBLEMS_TOLD_MAX`, where the first of them is. */
+export function leftOut<Problem extends { readonly message: string }>(
+  first: Problem,
+  count: number,
+): Problem {
+  return { ...first, message: `${count} more ${count === 1 ? 'problem is' : 'problems are'} not listed.` }
 }

@@ -25,19 +25,18 @@ export function wantsColor(
 
 /** All problems, an empty line between two; ends with a line break, or is '' for none. */
 export function renderProblems(problems: readonly ConfigProblem[], options: RenderOptions = {}): string {
-  return problems.map((problem) => renderProblem(problem, options)).join('\n')
+  const lines = new LineFinder()
+  return problems.map((problem) => renderProblem(problem, options, lines)).join('\n')
 }
 
-function renderProblem(problem: ConfigProblem, options: RenderOptions): string {
+function renderProblem(problem: ConfigProblem, options: RenderOptions, finder: LineFinder): string {
   const paint = (code: string, text: string) =>
     options.color === true ? `\u001b[${code}m${text}\u001b[0m` : text
   const file = options.directory === undefined ? problem.file : shortPath(options.directory, problem.file)
   const place = `${file}:${problem.line}:${problem.column}`
   const lines = [`${paint('1', printable(place))} ${paint('31', problem.code)} ${printable(problem.message)}`]
-  const frame = codeFrame(problem, options.textOf, {
-    gutter: (text) => paint('2', text),
-    mark: (text) => paint('31', text),
-  })
+  const framePaint = { gutter: (text: string) => paint('2', text), mark: (text: string) => paint('31', text) }
+  const frame = codeFrame(problem, options.textOf, framePaint, finder)
   for (const line of frame ?? []) lines.push(`  ${line}`)
   const facts: [string, string | null][] = [
     ['key', problem.key],
@@ -62,17 +61,50 @@ const UNPAINTED: FramePaint = { gutter: (text) => text, mark: (text) => text }
 
 type FramePlace = Position & Partial<Pick<ConfigProblem, 'code' | 'hidden' | 'secretColumn'>>
 
-/** The line of the place with a caret below it, a text a line; null when there is no text to show. */
+/**
+ * Finds lines of texts that are asked for one after the other: a file may have very many problems. A text may be a library's,
+ * and is not split into all of its lines.
+ */
+export class LineFinder {
+  #text = ''
+  #line = 1
+  /** Of that line. */
+  #start = 0
+
+  /** Without its line break; undefined when the text has fewer. */
+  find(text: string, number: number): string | undefined {
+    if (text !== this.#text || number < this.#line) {
+      this.#text = text
+      this.#line = 1
+      this.#start = 0
+    }
+    for (; this.#line < number; this.#line += 1) {
+      const end = text.indexOf('\n', this.#start)
+      if (end < 0) return undefined
+      this.#start = end + 1
+    }
+    const end = text.indexOf('\n', this.#start)
+    return text.slice(this.#start, end < 0 ? undefined : end).replace(/\r$/, '')
+  }
+}
+
+/**
+ * The line of the place with a caret below it, a text a line; null when there is no text to show. `lines`: for who has many
+ * places of one file.
+ */
 export function codeFrame(
   place: FramePlace,
   textOf: RenderOptions['textOf'],
   paint: FramePaint = UNPAINTED,
+  lines = new LineFinder(),
 ): string[] | null {
-  const excerpt = excerptOf(place, textOf)
+  const excerpt = excerptOf(place, textOf, lines)
   if (excerpt === null) return null
-  const { lines, caretIndent } = excerpt
-  const width = `${lines.at(-1)?.number ?? ''}`.length
-  const shown = lines.map(({ number, text }) => `${paint.gutter(`${`${number}`.padStart(width)} |`)} ${text}`)
+  const { caretIndent } = excerpt
+  const width = `${excerpt.lines.at(-1)?.number ?? ''}`.length
+  const shown = excerpt.lines.map(
+    ({ number, text }) => `${paint.gutter(`${`${number}`.padStart(width)} |`)} ${text}`,
+  )
   return [...shown, `${paint.gutter(`${' '.repeat(width)} |`)} ${caretIndent}${paint.mark('^')}`]
 }
 
@@ -83,27 +115,15 @@ interface Excerpt {
   readonly caretIndent: string
 }
 
-function excerptOf(place: FramePlace, textOf: RenderOptions['textOf']): Excerpt | null {
+function excerptOf(place: FramePlace, textOf: RenderOptions['textOf'], lines: LineFinder): Excerpt | null {
   const text = textOf?.(place.file) ?? null
-  const written = text === null ? undefined : lineOf(text, place.line)
+  const written = text === null ? undefined : lines.find(text, place.line)
   if (text === null || written === undefined) return null
   const end = Math.min(place.hidden === true ? place.column : Infinity, place.secretColumn ?? Infinity)
   if (written.trim() === '') return end === Infinity ? endBefore(text, place) : null
   if (end < place.column) return null
   const line = end === Infinity ? written : `${written.slice(0, end - 1)}…`
   return cutAround(place.column, [{ number: place.line, text: line }])
-}
-
-/** The text may be a library's: it is not split into all of its lines. */
-function lineOf(text: string, number: number): string | undefined {
-  let start = 0
-  for (let line = 1; line < number; line += 1) {
-    const end = text.indexOf('\n', start)
-    if (end < 0) return undefined
-    start = end + 1
-  }
-  const end = text.indexOf('\n', start)
-  return text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '')
 }
 
 /** A bracket that nobody closed is missed at the end of the file: shown are the last lines that hold anything. */

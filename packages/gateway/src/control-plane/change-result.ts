@@ -1,5 +1,6 @@
 import { GatewayError, messageOf } from '../base/errors.ts'
-import { codeFrame } from '../config/render-problems.ts'
+import { leftOut, PROBLEMS_TOLD_MAX } from '../config/problem.ts'
+import { codeFrame, LineFinder } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
 import type { ConfigProblem } from '../config/types.ts'
 import type { ChangeProblem, HeldLoss } from '../protocol/control.ts'
@@ -53,9 +54,17 @@ export function failedByFiles(
   problems: readonly (ConfigProblem & Partial<Pick<ChangeProblem, 'stage' | 'plugin'>>)[],
   stored: StoredTexts = new Map(),
 ): ChangeFailed {
-  const textOf = (file: string): string | null => stored.get(file) ?? sourceTextOf(file)
+  const texts = new Map<string, string | null>(stored)
+  const textOf = (file: string): string | null => {
+    if (!texts.has(file)) texts.set(file, sourceTextOf(file))
+    return texts.get(file) ?? null
+  }
+  const lines = new LineFinder()
+  const next = problems[PROBLEMS_TOLD_MAX]
+  const told = problems.slice(0, PROBLEMS_TOLD_MAX)
+  if (next !== undefined) told.push(leftOut(next, problems.length - told.length))
   return new ChangeFailed(
-    problems.map((problem) => {
+    told.map((problem) => {
       const { code, message, file, line, column } = problem
       return {
         stage: problem.stage ?? 'config',
@@ -65,7 +74,7 @@ export function failedByFiles(
         line,
         column,
         plugin: problem.plugin ?? null,
-        frame: codeFrame(problem, textOf)?.join('\n') ?? null,
+        frame: codeFrame(problem, textOf, undefined, lines)?.join('\n') ?? null,
         stack: null,
       }
     }),

@@ -69,6 +69,9 @@ export function tell<Told extends { readonly log: Pick<Log, 'error'> }>(
   }
 }
 
+/** Of one change: the log is no list of all that a program wrote wrong. */
+const PROBLEMS_LOGGED_MAX = 20
+
 /** One line for each change: what became of it, and what serves. `live`: the generation that serves now; 0 for none. */
 export function logReport(log: Log, report: ChangeReport, live: number): void {
   const { outcome, generation, cause, who } = report
@@ -89,7 +92,7 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
   } else if (outcome === 'unchanged') {
     log.info(`The files are in order again, ${serving}`, { cause: cause.kind })
   } else if (outcome === 'failed') {
-    for (const problem of report.problems) {
+    for (const problem of report.problems.slice(0, PROBLEMS_LOGGED_MAX)) {
       const { code, message, stage, plugin, file, line, column, frame, stack } = problem
       const place = file === '' ? {} : { file, line, column }
       log.error(`The change failed at ${stage}, ${serving}: ${message}`, {
@@ -101,6 +104,11 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
         frame,
         stack,
       })
+    }
+    const more = report.problems.length - PROBLEMS_LOGGED_MAX
+    if (more > 0) {
+      const wayOut = '"cardea config check" lists them'
+      log.error(`The change failed, ${serving}: ${more} more problems; ${wayOut}`, { cause: cause.kind })
     }
   } else if (outcome === 'held') {
     for (const loss of report.held) {
