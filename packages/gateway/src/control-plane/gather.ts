@@ -139,7 +139,7 @@ export async function gatherLive(
 ): Promise<Candidate> {
   const { overlay, edit } = options
   const disk = await readDisk(workshop.source, workshop.fingerprints)
-  const moved = { ...overlay, pins: followMoves(overlay.pins, disk) }
+  const moved = { ...overlay, pins: followMoves(overlay.pins, disk, record.plugins) }
   const edited = edit === undefined ? moved : await edit(moved, disk)
   return remake(workshop, record, { ...options, overlay: edited })
 }

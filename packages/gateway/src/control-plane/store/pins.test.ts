@@ -6,6 +6,7 @@ import {
   type DiskPlugin,
   type DiskState,
   fingerprintsOf,
+  followMoves,
   labelsOf,
   pinStatus,
   pinsForRollback,
@@ -176,6 +177,45 @@ describe('pinsThatHold()', () => {
         }
       }),
     )
+  })
+})
+
+describe('followMoves()', () => {
+  const [auth, extra] = [onDisk(pluginFor('auth')), onDisk(pluginFor('extra'))]
+  const pinOf = ({ folder, name, fingerprint }: DiskPlugin): Pin => ({
+    unit: folder,
+    name,
+    rejected: fingerprint,
+    runs: { kind: 'absent' },
+    ...AUTHOR,
+  })
+  const pins = [pinOf(auth), pinOf(extra)]
+  const unitsOn = (...plugins: readonly DiskPlugin[]) =>
+    followMoves(pins, { plugins }).map(({ unit }) => unit)
+
+  test('follows what is held back into a folder of another name, also into one whose own is gone, and an exchange of two', () => {
+    const moved = '/srv/plugins/moved'
+    assert.deepEqual(unitsOn({ ...auth, folder: moved }, extra), [moved, extra.folder])
+    assert.deepEqual(unitsOn({ ...auth, folder: extra.folder }), [extra.folder, extra.folder])
+    const exchanged = unitsOn({ ...auth, folder: extra.folder }, { ...extra, folder: auth.folder })
+    assert.deepEqual(exchanged, [extra.folder, auth.folder])
+  })
+
+  test('follows nothing that was changed, that stands where it was, or whose copies are several', () => {
+    const units = [auth.folder, extra.folder]
+    assert.deepEqual(unitsOn({ ...auth, folder: '/srv/plugins/moved', fingerprint: 'other' }, extra), units)
+    assert.deepEqual(unitsOn(auth, { ...auth, folder: '/srv/plugins/copy' }, extra), units)
+    const copies = ['/srv/plugins/copy', '/srv/plugins/again'].map((folder) => ({ ...auth, folder }))
+    assert.deepEqual(unitsOn(...copies, extra), units)
+  })
+
+  test('takes no folder from another plugin that serves from it', () => {
+    const other = pluginFor('other').plugin
+    const plugins = [{ ...auth, folder: other.folder }]
+    const [pin] = pins
+    assert.ok(pin !== undefined)
+    assert.deepEqual(followMoves([pin], { plugins }, [other]), [pin])
+    assert.equal(followMoves([pin], { plugins }, [])[0]?.unit, other.folder)
   })
 })
 

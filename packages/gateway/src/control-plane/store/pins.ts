@@ -50,17 +50,32 @@ export function pinsOnDisk(pins: readonly Pin[], disk: DiskState): Pin[] {
   return holding
 }
 
-/** What was rejected may stand in a folder of another name by now: it is held back there. */
-export function followMoves(pins: readonly Pin[], { plugins }: Pick<DiskState, 'plugins'>): Pin[] {
+/**
+ * What was rejected may stand in a folder of another name by now: it is held back there.
+ *
+ * @param running what serves from folders of its own, whatever stands in them by now: none of these is taken from another plugin
+ */
+export function followMoves(
+  pins: readonly Pin[],
+  { plugins }: Pick<DiskState, 'plugins'>,
+  running: readonly StoredPlugin[] = [],
+): Pin[] {
   const fingerprints = new Map(plugins.map(({ folder, fingerprint }) => [folder, fingerprint]))
-  const units = new Set(pins.map(({ unit }) => unit))
+  // Two folders may have changed names: one whose own pin does not hold there any more is free.
+  const holding = new Set(pinsThatHold(pins, fingerprints))
+  const taken = new Set([...holding].map(({ unit }) => unit))
   return pins.map((pin) => {
-    if (pin.unit === CONFIG_UNIT || fingerprints.get(pin.unit) === pin.rejected) return pin
+    if (pin.unit === CONFIG_UNIT || holding.has(pin)) return pin
     const [only, ...others] = plugins.filter(
       ({ folder, name, fingerprint }) =>
-        name === pin.name && fingerprint === pin.rejected && !units.has(folder),
+        name === pin.name &&
+        fingerprint === pin.rejected &&
+        !taken.has(folder) &&
+        !running.some((plugin) => plugin.folder === folder && plugin.name !== name),
     )
-    return only !== undefined && others.length === 0 ? { ...pin, unit: only.folder } : pin
+    if (only === undefined || others.length > 0) return pin
+    taken.add(only.folder)
+    return { ...pin, unit: only.folder }
   })
 }
 
