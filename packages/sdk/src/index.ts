@@ -268,9 +268,9 @@ export interface Body {
   bytes(options?: BodyOptions): Promise<Uint8Array>
   text(options?: BodyOptions): Promise<string>
   /**
-   * Replaces the body; Content-Length, digests and ETag are put right. Null removes it. After a read with `decode` the
-   * new body counts as decoded and Content-Encoding is removed, unless it was changed meanwhile; otherwise it has the
-   * encoding of the old one. Whoever encodes the new one says so by setting the field after this.
+   * Replaces the body; Content-Length, digests and ETag are put right. Null removes it. After a read with `decode` in the
+   * same hook the new body counts as decoded and Content-Encoding is removed, unless it was changed meanwhile; otherwise
+   * it has the encoding of the old one. Whoever encodes the new one says so by setting the field after this.
    */
   setBody(body: string | Uint8Array | null): void
   /**

@@ -1,6 +1,6 @@
 import { GatewayError } from '../../base/errors.ts'
 import type { FieldLines } from '../fields.ts'
-import type { Before, BodyPort } from './body-port.ts'
+import type { Before, BodyPort, DecodedRead } from './body-port.ts'
 import type { BodyWait } from './body-wait.ts'
 import { decodeStages } from './decode.ts'
 import { Gathering } from './gathering.ts'
@@ -26,8 +26,8 @@ export class BodyFlow implements LineEnd {
   #absent = false
   #trailers: FieldLines | null = null
   #sinkFull = false
-  /** The Content-Encoding that was opened for a read: what `setBody` then replaces is the decoded form. */
-  #readDecoded: string | null = null
+  /** The Content-Encoding that was opened for a read, and for whose: what that hook replaces is the decoded form. */
+  #readDecoded: DecodedRead | null = null
   #replaced = false
   #transformed = false
   #before: Before | null = null
@@ -73,7 +73,7 @@ export class BodyFlow implements LineEnd {
     const whole = this.whole ?? (await this.#gatherWhole(wait))
     if (!decode) return whole
     const encoding = this.#port.contentEncoding()
-    this.#readDecoded = encoding
+    this.#readDecoded = encoding === null ? null : { encoding, by: wait }
     this.#wholeDecoded ??= await this.#decodeWhole(whole, encoding)
     return this.#wholeDecoded
   }
@@ -114,7 +114,8 @@ export class BodyFlow implements LineEnd {
     return content
   }
 
-  replace(content: Buffer | null): void {
+  /** `wait`: of the hook that replaces; null when it has read nothing. */
+  replace(content: Buffer | null, wait: BodyWait | null): void {
     if (this.#before === null) this.#line.drop(0)
     else this.#putAside(this.#before)
     this.#line.restart()
@@ -122,7 +123,7 @@ export class BodyFlow implements LineEnd {
     this.#whole = content ?? NOTHING
     this.#wholeDecoded = null
     this.#replaced = true
-    this.#forgetEncoding()
+    this.#forgetEncoding(wait)
     this.#trailers = null
     this.#endGathering()?.resolve(this.#whole)
     if (!this.#sourceEnded && this.#before === null) this.#port.onUnwanted()
@@ -136,17 +137,21 @@ export class BodyFlow implements LineEnd {
   }
 
   /** At once, for what plugins say of the new content from now on is true of it; unless one has done so already. */
-  #forgetEncoding(): void {
-    const encoding = this.#readDecoded
+  #forgetEncoding(wait: BodyWait | null): void {
+    const read = this.#readDecoded
     this.#readDecoded = null
-    if (encoding !== null && encoding === this.#port.contentEncoding()) this.#port.removeContentEncoding()
+    if (read === null || read.by !== wait) return
+    if (read.encoding === this.#port.contentEncoding()) this.#port.removeContentEncoding()
   }
 
   addTransform(transform: Stage, decode: boolean): void {
     const decoders = decode ? this.#decoders(this.#port.contentEncoding()) : []
     for (const decoder of decoders) this.#line.add(decoder)
     // What a later plugin encodes anew, and says so, is not what is opened here.
-    if (decoders.length > 0) this.#port.removeContentEncoding()
+    if (decoders.length > 0) {
+      this.#readDecoded = null
+      this.#port.removeContentEncoding()
+    }
     this.#transformed = true
     this.#line.add(transform)
   }

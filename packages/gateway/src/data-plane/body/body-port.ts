@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../base/errors.ts'
 import type { FieldLines } from '../fields.ts'
+import type { BodyWait } from './body-wait.ts'
 import type { Stage } from './stage.ts'
 
 /** What a flow needs of the exchange, one object per direction. */
@@ -38,7 +39,13 @@ export interface Before {
   } | null
   /** Content has passed the plugin's transforms, or is gone. */
   isLost: boolean
-  readonly readDecoded: string | null
+  readonly readDecoded: DecodedRead | null
   readonly replaced: boolean
   readonly transformed: boolean
+}
+
+/** A hook has read the content as it was before this encoding. */
+export interface DecodedRead {
+  readonly encoding: string
+  readonly by: BodyWait
 }

@@ -290,3 +290,26 @@ test('a plugin that reads decoded, and says how it encoded what it makes of that
   assert.deepEqual(codingsOf((await response.head).fields), ['br'])
   assert.equal(brotliDecompressSync(await response.content).toString(), CONTENT.toUpperCase())
 })
+
+test('a plugin that only looks at the decoded body makes no other one answer for the encoding', async (t) => {
+  const { open } = exchangeBench(t, {
+    chain: [
+      {
+        // It opens and packs the content itself, and leaves the field as it is.
+        async onResponse({ response }) {
+          const text = gunzipSync(await response.bytes()).toString()
+          response.setBody(gzipSync(text.toUpperCase()))
+        },
+      },
+      {
+        async onResponse({ response }) {
+          assert.equal(await response.text({ decode: true }), CONTENT)
+        },
+      },
+    ],
+    upstream: { headers: { 'content-encoding': 'gzip' }, body: gzipSync(CONTENT) },
+  })
+  const { response } = open()
+  assert.deepEqual(codingsOf((await response.head).fields), ['gzip'])
+  assert.equal(gunzipSync(await response.content).toString(), CONTENT.toUpperCase())
+})

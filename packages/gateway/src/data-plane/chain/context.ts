@@ -212,6 +212,11 @@ export class HookContext implements Context {
     return this.#reading.wait
   }
 
+  /** Null: the hook that runs has not read a body. */
+  get bodyWaitSoFar(): BodyWait | null {
+    return this.bodyWaitOf(this.#entered.hook)
+  }
+
   /** Null: `hook` has not read a body. */
   bodyWaitOf(hook: Hook): BodyWait | null {
     return this.#reading?.hook === hook ? this.#reading.wait : null

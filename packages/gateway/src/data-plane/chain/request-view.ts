@@ -90,7 +90,7 @@ export class RequestView implements Request {
 
   setBody(body: string | Uint8Array | null): void {
     const content = body === null ? null : ownBuffer(body)
-    this.#changeableBody(this.#editable).replace(content)
+    this.#changeableBody(this.#editable).replace(content, this.#context.bodyWaitSoFar)
   }
 
   transformBody(transform: BodyTransform, options?: BodyOptions): void {

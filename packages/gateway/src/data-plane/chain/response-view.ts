@@ -116,7 +116,7 @@ export class ResponseView implements Response {
       exchange.answer.content = content
       return
     }
-    this.#changeable(exchange).replace(content)
+    this.#changeable(exchange).replace(content, this.#context.bodyWaitSoFar)
   }
 
   transformBody(transform: BodyTransform, options?: BodyOptions): void {
