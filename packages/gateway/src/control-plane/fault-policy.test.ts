@@ -83,3 +83,12 @@ test('FaultPolicy makes nothing anew that has recovered meanwhile', async (t) =>
   t.mock.timers.tick(FAULT_LIMITS.restartDelayMsMax)
   assert.deepEqual(asked, [])
 })
+
+test('FaultPolicy makes nothing anew whose only open breaker went with its worker', async (t) => {
+  const { policy, asked, breaker } = policyOf(t, 0)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  for (const state of ['open', 'half-open', 'open'] as const) await breaker(1, state)
+  policy.workerEnded(1)
+  t.mock.timers.tick(FAULT_LIMITS.restartDelayMsMax)
+  assert.deepEqual(asked, [])
+})

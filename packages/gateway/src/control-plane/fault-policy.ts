@@ -97,6 +97,7 @@ export class FaultPolicy {
       breakers.delete(worker)
       opened.delete(worker)
     }
+    for (const name of [...this.#restarts.keys()]) this.#forgetIfRecovered(name)
   }
 
   onFault(worker: number, fault: FaultEvent): void {
@@ -145,7 +146,7 @@ export class FaultPolicy {
     if (state === 'closed') {
       faults.breakers.delete(worker)
       faults.opened.delete(worker)
-      if (faults.breakers.size === 0) this.#forgetRestart(instance.name)
+      this.#forgetIfRecovered(instance.name)
       return
     }
     faults.breakers.set(worker, state)
@@ -251,6 +252,12 @@ export class FaultPolicy {
   }
 
   /** What it waited for answers again. */
+  /** Of several configs under one name each has breakers of its own. */
+  #forgetIfRecovered(name: string): void {
+    const keys = this.#instances.filter((instance) => instance.name === name).map(({ key }) => key)
+    if (keys.every((key) => (this.#faults.get(key)?.breakers.size ?? 0) === 0)) this.#forgetRestart(name)
+  }
+
   #forgetRestart(name: string): void {
     clearTimeout(this.#restarts.get(name)?.timer ?? undefined)
     this.#restarts.delete(name)
