@@ -247,7 +247,8 @@ async function isMended(thrown: unknown, live: StoredGeneration, ground: ChangeG
   const { reference, store, log } = ground
   const isDamage = thrown instanceof GatewayError && thrown.code === 'STORE_DAMAGED'
   if (!isDamage || reference?.candidate.plan.number !== live.number) return false
-  await store.mendLatest(recordOf(reference.candidate, live, ground).blobs)
+  // Another generation's file may be what is damaged, of a version that is to be brought back.
+  if (!(await store.mendLatest(recordOf(reference.candidate, live, ground).blobs))) return false
   log.warn(`What generation ${live.number} is made of was stored anew, from memory: ${thrown.message}`)
   return true
 }

@@ -18,7 +18,7 @@ function housekeeping(t: TestContext, fault: Error | null = null) {
   const keeper = new Housekeeping({
     store: {
       async prune({ generationsMax }, inUse) {
-        looks.push([generationsMax, [...inUse]])
+        looks.push([generationsMax, [...inUse()]])
         if (fault !== null) throw fault
       },
     },

@@ -57,7 +57,7 @@ export class Housekeeping {
     this.#isDue = false
     this.#rest = setTimeout(() => this.#onRested(), CHANGE_LIMITS.pruneRestMs)
     try {
-      await store.prune(limits, new Set([...draining.numbers, ...engine.targets]))
+      await store.prune(limits, () => new Set([...draining.numbers, ...engine.targets]))
     } catch (thrown) {
       log.warn(`Cannot remove what is not needed any more: ${messageOf(thrown)}`)
     }

@@ -32,7 +32,7 @@ test('config diff shows the config of a generation of which a plugin version is 
     const { record, blobs } = generationOf(index + 1, [pluginFor('auth', `${index}.0.0`)], { text })
     await store.decide(record, blobs)
   }
-  await store.prune({ generationsMax: 10, pluginVersionsMax: 0 }, new Set())
+  await store.prune({ generationsMax: 10, pluginVersionsMax: 0 }, () => new Set())
   await assert.rejects(store.find(1), { code: 'GENERATION_UNKNOWN' })
 
   const operations = new Operations({
@@ -104,7 +104,7 @@ async function behind(t: TestContext, command: ControlCommand): Promise<Behind> 
   return {
     engine,
     pruned: async (inUse) => {
-      await store.prune({ generationsMax: 1, pluginVersionsMax: 0 }, inUse)
+      await store.prune({ generationsMax: 1, pluginVersionsMax: 0 }, () => inUse)
       going.resolve()
       assert.equal((await third).outcome, 'committed')
       return answer

@@ -37,13 +37,16 @@ export class BlobStore {
     return this.#present
   }
 
-  /** Makes the blobs durable. One that is there already is not written again, unless its file turns out damaged. */
-  async write(blobs: readonly Blob[]): Promise<void> {
+  /**
+   * Makes the blobs durable. One that is there already is not written again, unless its file turns out damaged. Returns whether
+   * any had to be written.
+   */
+  async write(blobs: readonly Blob[]): Promise<boolean> {
     const missing: Blob[] = []
     for (const blob of blobs) {
       if (!this.#intact.has(blob.hash) && !(await this.#isIntact(blob.hash))) missing.push(blob)
     }
-    if (missing.length === 0) return
+    if (missing.length === 0) return false
     const wrong = missing.find(({ hash, text }) => sha256(text) !== hash)
     if (wrong !== undefined)
       throw new Error(`Cannot store a blob under ${wrong.hash}: its text has another hash`)
@@ -56,12 +59,13 @@ export class BlobStore {
       this.#present.add(hash)
       this.#intact.add(hash)
     }
+    return true
   }
 
   /** The same, and believes nothing of what it saw of them before: one of them is damaged since. */
-  async mend(blobs: readonly Blob[]): Promise<void> {
+  async mend(blobs: readonly Blob[]): Promise<boolean> {
     for (const { hash } of blobs) this.#intact.delete(hash)
-    await this.write(blobs)
+    return this.write(blobs)
   }
 
   /** Throws `STORE_DAMAGED` when the file is not there, or does not hold what its name says. */

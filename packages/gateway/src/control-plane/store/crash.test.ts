@@ -89,13 +89,13 @@ test('the first decide() leaves none or the first, whole, whenever the power fai
 test('prune() takes nothing that is in use, and promises nothing that is gone, whenever the power fails', async () => {
   const before = [1, 2, 3, 4].map((number) => generationOf(number, [pluginFor('auth', `${number}.0.0`)]))
   const limits = { generationsMax: 2, pluginVersionsMax: 1 }
-  await using env = await withSteps((store) => store.prune(limits, new Set([1])), before)
+  await using env = await withSteps((store) => store.prune(limits, () => new Set([1])), before)
   await env.afterEachFailure(async (store) => {
     assert.equal(store.latest()?.number, 4)
     await assertWhole(store, 4)
     await assertWhole(store, 1)
     for (const { number, isStored } of await store.history(10)) if (isStored) await assertWhole(store, number)
-    await store.prune(limits, new Set([1]))
+    await store.prune(limits, () => new Set([1]))
     assert.deepEqual(store.numbers(), [1, 3, 4])
   })
 })
@@ -200,7 +200,7 @@ test('a process that is killed while it decides leaves all that it had decided',
       const { record, blobs } = generationOf(number, [pluginFor('auth', number + '.0.0')])
       await store.decide(record, blobs)
       process.stdout.write(number + '\\n')
-      if (number % 5 === 0) await store.prune({ generationsMax: 3, pluginVersionsMax: 2 }, new Set())
+      if (number % 5 === 0) await store.prune({ generationsMax: 3, pluginVersionsMax: 2 }, () => new Set())
     }`
   let decided = 0
   for (let round = 0; round < 4; round++) {

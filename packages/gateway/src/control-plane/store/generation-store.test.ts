@@ -251,7 +251,7 @@ describe('GenerationStore.find()', () => {
     await decide(env.store, generationOf(3, [], { text: 'routes: [] # 3\n' }))
     await decide(env.store, generationOf(4, [pruned]))
     await decide(env.store, generationOf(5, [pluginFor('auth', '1.2.0')]))
-    await env.store.prune({ generationsMax: 100, pluginVersionsMax: 0 }, new Set())
+    await env.store.prune({ generationsMax: 100, pluginVersionsMax: 0 }, () => new Set())
     assert.equal((await env.store.find(null)).number, 3)
     const version = `plugin "auth", 1.1.0 (${pruned.plugin.contentHash.slice(0, 8)})`
     const refused = async (number: number, message: string): Promise<void> =>
@@ -284,7 +284,7 @@ describe('GenerationStore.history()', () => {
   test('lists the newest first, with what serves and what can be brought back', async () => {
     await using env = await withStore()
     await decideVersions(env.store, '1.0.0', '1.1.0', '1.2.0')
-    await env.store.prune({ generationsMax: 100, pluginVersionsMax: 1 }, new Set())
+    await env.store.prune({ generationsMax: 100, pluginVersionsMax: 1 }, () => new Set())
     for (const store of [env.store, await env.reopened()]) {
       const history = await store.history(10)
       assert.deepEqual(
@@ -318,7 +318,28 @@ describe('GenerationStore.history()', () => {
   })
 })
 
+test('GenerationStore.mendLatest() has damaged files whole again, and says whether there were any', async () => {
+  await using env = await withStore()
+  const generation = generationOf(1, [pluginFor('auth')])
+  await decide(env.store, generation)
+  assert.equal(await env.store.mendLatest(generation.blobs), false)
+  for (const { hash } of generation.blobs) await truncate(env.blobFile(hash), 1)
+  assert.equal(await env.store.mendLatest(generation.blobs), true)
+  for (const { hash, text } of generation.blobs)
+    assert.equal(await readFile(env.blobFile(hash), 'utf8'), text)
+})
+
 describe('GenerationStore.prune()', () => {
+  test('asks what is in use when it begins to delete: a rollback may have been asked for meanwhile', async () => {
+    await using env = await withStore()
+    await decideVersions(env.store, '1.0.0', '1.1.0', '1.2.0')
+    const inUse = new Set<number>()
+    const pruned = env.store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, () => inUse)
+    inUse.add(1)
+    await pruned
+    assert.deepEqual(env.store.numbers(), [1, 3])
+  })
+
   test('keeps what is live, pinned or in use, and only the newest of the rest', async () => {
     await using env = await withStore()
     const plugins = await decideVersions(env.store, '1.0.0', '1.1.0', '1.2.0', '1.3.0', '1.4.0')
@@ -335,7 +356,7 @@ describe('GenerationStore.prune()', () => {
       },
     ]
     await decide(env.store, generationOf(6, [pluginFor('auth', '1.5.0')], { pins }))
-    await env.store.prune({ generationsMax: 2, pluginVersionsMax: 1 }, new Set([2, 1]))
+    await env.store.prune({ generationsMax: 2, pluginVersionsMax: 1 }, () => new Set([2, 1]))
     const store = await env.reopened()
     assert.deepEqual(store.numbers(), [1, 2, 5, 6])
     assert.equal((await store.find(2)).number, 2)
@@ -348,7 +369,7 @@ describe('GenerationStore.prune()', () => {
     await decideVersions(env.store, '1.0.0', '1.1.0', '1.2.0')
     await writeFile(env.blobFile('0'.repeat(64)), 'garbage of a crash')
     const store = await env.reopened()
-    await store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, new Set())
+    await store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, () => new Set())
     assert.equal((await readdir(join(env.directory, 'blobs'))).length, 3)
     assert.deepEqual(await readdir(join(env.directory, 'generations')), ['3.record'])
   })
@@ -359,16 +380,16 @@ describe('GenerationStore.prune()', () => {
     assert.ok(one !== undefined)
     await decide(env.store, generationOf(3))
     await Promise.all([
-      env.store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, new Set()),
+      env.store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, () => new Set()),
       decide(env.store, generationOf(4, [one])),
-      env.store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, new Set()),
+      env.store.prune({ generationsMax: 1, pluginVersionsMax: 1 }, () => new Set()),
     ])
     await (await env.reopened()).loadPlugin(one.plugin)
   })
 
   test('does nothing to an empty store', async () => {
     await using env = await withStore()
-    await env.store.prune(LIMITS, new Set())
+    await env.store.prune(LIMITS, () => new Set())
     assert.deepEqual(env.store.numbers(), [])
   })
 })

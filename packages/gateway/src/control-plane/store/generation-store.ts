@@ -137,11 +137,11 @@ export class GenerationStore {
 
   /**
    * Has whole again what the latest generation is made of, of which something was found damaged: whoever serves it still has
-   * the texts. Throws `STORE_WRITE_FAILED`.
+   * the texts. Returns whether something was. Throws `STORE_WRITE_FAILED`.
    */
-  async mendLatest(blobs: readonly Blob[]): Promise<void> {
+  async mendLatest(blobs: readonly Blob[]): Promise<boolean> {
     try {
-      await this.#inTurn(() => this.#blobs.mend(blobs))
+      return await this.#inTurn(() => this.#blobs.mend(blobs))
     } catch (cause) {
       throw writeFailed('Cannot store anew what serves, of which a stored file is damaged', cause)
     }
@@ -227,14 +227,14 @@ export class GenerationStore {
   /**
    * Deletes what need not be kept; to be called after a commit. A crash in the middle leaves what the next call deletes.
    *
-   * @param inUse numbers of generations besides the latest that must stay whole
+   * @param inUse numbers of generations besides the latest that must stay whole; asked for when it begins to delete
    */
-  async prune(limits: KeepLimits, inUse: ReadonlySet<number>): Promise<void> {
+  async prune(limits: KeepLimits, inUse: () => ReadonlySet<number>): Promise<void> {
     const catalog = await this.#read()
     await this.#inTurn(async () => {
       const latest = this.#latest
       if (latest !== null) catalog.add(latest)
-      const whole = new Set(latest === null ? inUse : [...inUse, latest.number])
+      const whole = new Set(latest === null ? inUse() : [...inUse(), latest.number])
       const { records, blobs } = planPruning(catalog.records, whole, limits, this.#blobs.hashes)
       // Records first: one without its blobs would promise a rollback that is not there.
       await inGroups(records, (number) => this.#records.remove(number))
