@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { type LoadOptions, loadConfigFile } from '../config/load.ts'
-import { alsoProblems } from '../config/problem.ts'
+import { alsoProblems, countOf } from '../config/problem.ts'
 import { renderProblems, wantsColor } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
 import { readTextFile, readTextFileOrPipe } from '../config/text-file.ts'
@@ -66,7 +66,7 @@ export async function configCheck(
     textOf: (name) => texts.get(name) ?? sourceTextOf(name),
     directory: process.cwd(),
   })
-  const count = plural(problems.length, 'problem')
+  const count = plural(countOf(problems), 'problem')
   const isOfFile = problems.every(({ code, file }) => file === path && !code.startsWith('PLUGIN_'))
   const where = isOfFile ? file : `${file} and its plugins`
   io.stderr.write(`${rendered}\n${count} in ${where}.\n`)

@@ -102,9 +102,12 @@ export function sortProblems<Problem extends ConfigProblem>(problems: readonly P
 }
 
 /** Stands at the end for those that come after `PROBLEMS_TOLD_MAX`, where the first of them is. */
-export function leftOut<Problem extends { readonly message: string }>(
-  first: Problem,
-  count: number,
-): Problem {
-  return { ...first, message: `${count} more ${count === 1 ? 'problem is' : 'problems are'} not listed.` }
+export function leftOut<Problem extends ConfigProblem>(first: Problem, count: number): Problem {
+  const message = `${count} more ${count === 1 ? 'problem is' : 'problems are'} not listed.`
+  return { ...first, key: '', given: '', expected: '', nearest: null, message, omitted: count }
+}
+
+/** With those that are left out. */
+export function countOf(problems: readonly Pick<ConfigProblem, 'omitted'>[]): number {
+  return problems.reduce((count, { omitted = 1 }) => count + omitted, 0)
 }

@@ -9,7 +9,7 @@ export const CHANGES_SCHEMA = Type.Object(
   {
     generations_live_max: defaulted(
       count(
-        'Generations that may be alive at once because streams still run on them; past it a change waits.',
+        'Generations that may be alive at once because streams still run on them; past it a change waits, but for what the gateway does against a plugin that fails.',
         { default: CHANGE_DEFAULTS.generationsLiveMax, minimum: 2, maximum: 1_000 },
       ),
     ),

@@ -40,6 +40,8 @@ export interface ConfigProblem extends Position {
   readonly conflict?: boolean
   /** Where the first secret begins in the line of this place: an excerpt ends before it. */
   readonly secretColumn?: number
+  /** It stands for so many that are not listed. */
+  readonly omitted?: number
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>

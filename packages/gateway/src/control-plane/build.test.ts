@@ -49,7 +49,7 @@ test('buildPlugins() reports what cannot be resolved, in whatever file', async (
   assert.match(messages[0] ?? '', /Could not resolve ".\/gone\.ts"$/)
   assert.match(
     messages[1] ?? '',
-    /Could not resolve "left-pad"; install it there: npm install --prefix FOLDER left-pad$/,
+    /Could not resolve "left-pad"; install it there: npm install --prefix "FOLDER" left-pad$/,
   )
   assert.deepEqual(
     problems.map(({ file, line, column }) => [file, line, column]).sort(),

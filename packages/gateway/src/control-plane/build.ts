@@ -231,5 +231,5 @@ function reasonOf(text: string, folder: string): string {
   }
   // A path is that of a file; anything else is a package's name, and what follows is a path in it.
   const [, name] = /^Could not resolve "(?![./#])((?:@[^/"]+\/)?[^/"]+)/.exec(text) ?? []
-  return name === undefined ? text : `${text}; install it there: npm install --prefix ${folder} ${name}`
+  return name === undefined ? text : `${text}; install it there: npm install --prefix "${folder}" ${name}`
 }

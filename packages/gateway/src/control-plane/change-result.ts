@@ -1,5 +1,5 @@
 import { GatewayError, messageOf } from '../base/errors.ts'
-import { leftOut, PROBLEMS_TOLD_MAX } from '../config/problem.ts'
+import { countOf, leftOut, PROBLEMS_TOLD_MAX } from '../config/problem.ts'
 import { codeFrame, LineFinder } from '../config/render-problems.ts'
 import { sourceTextOf } from '../config/source-text.ts'
 import type { ConfigProblem } from '../config/types.ts'
@@ -60,9 +60,10 @@ export function failedByFiles(
     return texts.get(file) ?? null
   }
   const lines = new LineFinder()
-  const next = problems[PROBLEMS_TOLD_MAX]
   const told = problems.slice(0, PROBLEMS_TOLD_MAX)
-  if (next !== undefined) told.push(leftOut(next, problems.length - told.length))
+  const others = problems.slice(PROBLEMS_TOLD_MAX)
+  // The first of them may stand for many itself.
+  if (others[0] !== undefined) told.push(leftOut(others[0], countOf(others)))
   return new ChangeFailed(
     told.map((problem) => {
       const { code, message, file, line, column } = problem

@@ -105,10 +105,9 @@ export function logReport(log: Log, report: ChangeReport, live: number): void {
         stack,
       })
     }
-    const more = report.problems.length - PROBLEMS_LOGGED_MAX
-    if (more > 0) {
-      const wayOut = '"cardea config check" lists them'
-      log.error(`The change failed, ${serving}: ${more} more problems; ${wayOut}`, { cause: cause.kind })
+    if (report.problems.length > PROBLEMS_LOGGED_MAX) {
+      const more = `these are the first ${PROBLEMS_LOGGED_MAX} problems; "cardea config check" lists more`
+      log.error(`The change failed, ${serving}: ${more}`, { cause: cause.kind })
     }
   } else if (outcome === 'held') {
     for (const loss of report.held) {

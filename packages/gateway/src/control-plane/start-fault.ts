@@ -47,7 +47,7 @@ function entryPointIn(file: string, text: string | undefined, name: string | und
   const start = { file, line: 1, column: 1 }
   if (text === undefined || name === undefined) return start
   const found = new RegExp(
-    `^export (?:default )?(?:async )?(?:function|const|let|var|class)\\*? +(?=${name}\\b)`,
+    `^export (?:default )?(?:async )?(?:function|const|let|var|class)\\*? +(?=${RegExp.escape(name)}(?![\\w$]))`,
     'm',
   ).exec(text)
   if (found === null) return start

@@ -227,7 +227,7 @@ export class Master {
         break
       case 'started':
         // Until then `childStartTimeoutMs` counts.
-        this.#pulse.start()
+        if (this.#isServing) this.#pulse.start()
         this.#supervisor.answer(message.id, message)
         break
       case 'open':
