@@ -13,6 +13,30 @@ import { workshopIn } from './test-workshop.ts'
 
 after(stopBuildService)
 
+/** Over workers that take every generation, as far as this is about. */
+function engineOver(workshop: Awaited<ReturnType<typeof workshopIn>>, parts: object = {}): ChangeEngine {
+  return new ChangeEngine({
+    workshop,
+    log: workshop.log,
+    hasFallback: true,
+    trials: { try: async () => undefined },
+    workers: {
+      generationsLive: 1,
+      stage: async () => undefined,
+      states: async () => [],
+      commit: async () => ({ swappedAt: [], failed: [] }),
+      discardUnfinished: () => undefined,
+    },
+    master: { stageListeners: async () => undefined, commit: async () => undefined },
+    lookAtFiles: () => undefined,
+    onReport: () => undefined,
+    onCommitted: () => undefined,
+    findMoves: () => [],
+    newLifecycle: () => new PluginLifecycle(),
+    ...parts,
+  } as unknown as EngineOptions)
+}
+
 test('requestAndWait() begins nothing for somebody who has left before', async () => {
   // Whatever it would touch is not there.
   const engine = new ChangeEngine({} as ConstructorParameters<typeof ChangeEngine>[0])
@@ -35,22 +59,7 @@ test('a change that is committed stays so, and the next one is made, whoever thr
   const throws = (): never => {
     throw new Error('Deaf')
   }
-  const engine = new ChangeEngine({
-    workshop,
-    log: workshop.log,
-    hasFallback: true,
-    workers: {
-      generationsLive: 1,
-      stage: async () => undefined,
-      commit: async () => ({ swappedAt: [], failed: [] }),
-      discardUnfinished: () => undefined,
-    },
-    master: { stageListeners: async () => undefined, commit: async () => undefined },
-    onReport: throws,
-    onCommitted: throws,
-    findMoves: () => [],
-    newLifecycle: () => new PluginLifecycle(),
-  } as unknown as EngineOptions)
+  const engine = engineOver(workshop, { onReport: throws, onCommitted: throws })
   const report = await engine.request(gatewayRequest({ kind: 'start' }))
   assert.deepEqual([report.outcome, report.generation, engine.live], ['committed', 1, 1])
   assert.equal(said.filter((line) => line.endsWith('which stays as it is: Deaf')).length, 2)
@@ -70,27 +79,13 @@ test('plugins are what was known before, until a change knows all of its own', a
     const found = engine.plugins.plugins.filter(({ name }) => name === 'hello')
     shown.push(found.map(({ state }) => state.kind))
   }
-  const engine = new ChangeEngine({
-    workshop,
-    log: workshop.log,
-    hasFallback: true,
+  const engine = engineOver(workshop, {
     trials: { try: async () => look() },
-    workers: {
-      generationsLive: 1,
-      stage: async () => undefined,
-      commit: async () => ({ swappedAt: [], failed: [] }),
-      discardUnfinished: () => undefined,
-    },
-    master: { stageListeners: async () => undefined, commit: async () => undefined },
-    onReport: () => undefined,
-    onCommitted: () => undefined,
-    lookAtFiles: () => undefined,
-    findMoves: () => [],
     newLifecycle: () => {
       queueMicrotask(look)
       return new PluginLifecycle()
     },
-  } as unknown as EngineOptions)
+  })
   await engine.request(gatewayRequest({ kind: 'start' }))
   look()
   assert.deepEqual(shown, [[], ['validated'], ['active']])
@@ -117,24 +112,7 @@ for (const end of ['is given up', 'fails'] as const) {
         throw new Error('Not started')
       },
     ]
-    const engine = new ChangeEngine({
-      workshop,
-      log: workshop.log,
-      hasFallback: true,
-      trials: { try: async () => triesOut.shift()?.() },
-      workers: {
-        generationsLive: 1,
-        stage: async () => undefined,
-        states: async () => [],
-        commit: async () => ({ swappedAt: [], failed: [] }),
-        discardUnfinished: () => undefined,
-      },
-      master: { stageListeners: async () => undefined, commit: async () => undefined },
-      onReport: () => undefined,
-      onCommitted: () => undefined,
-      findMoves: () => [],
-      newLifecycle: () => new PluginLifecycle(),
-    } as unknown as EngineOptions)
+    const engine = engineOver(workshop, { trials: { try: async () => triesOut.shift()?.() } })
     const states = () =>
       engine.plugins.plugins.filter(({ name }) => name === 'hello').map(({ state }) => state)
     await engine.request(gatewayRequest({ kind: 'start' }))
