@@ -4,38 +4,14 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { stopBuildService } from './build.ts'
-import { ChangeEngine, type EngineOptions } from './change-engine.ts'
+import { ChangeEngine } from './change-engine.ts'
 import { gatewayRequest } from './change-queue.ts'
 import type { Overlay } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { folderOf } from './test-support.ts'
-import { workshopIn } from './test-workshop.ts'
+import { engineOver, workshopIn } from './test-workshop.ts'
 
 after(stopBuildService)
-
-/** Over workers that take every generation, as far as this is about. */
-function engineOver(workshop: Awaited<ReturnType<typeof workshopIn>>, parts: object = {}): ChangeEngine {
-  return new ChangeEngine({
-    workshop,
-    log: workshop.log,
-    hasFallback: true,
-    trials: { try: async () => undefined },
-    workers: {
-      generationsLive: 1,
-      stage: async () => undefined,
-      states: async () => [],
-      commit: async () => ({ swappedAt: [], failed: [] }),
-      discardUnfinished: () => undefined,
-    },
-    master: { stageListeners: async () => undefined, commit: async () => undefined },
-    lookAtFiles: () => undefined,
-    onReport: () => undefined,
-    onCommitted: () => undefined,
-    findMoves: () => [],
-    newLifecycle: () => new PluginLifecycle(),
-    ...parts,
-  } as unknown as EngineOptions)
-}
 
 test('requestAndWait() begins nothing for somebody who has left before', async () => {
   // Whatever it would touch is not there.

@@ -9,7 +9,7 @@ import { gather } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { NO_OVERLAY } from './recollect.ts'
 import { folderOf, writeFiles } from './test-support.ts'
-import { workshopIn } from './test-workshop.ts'
+import { WILLING_WORKERS, workshopIn } from './test-workshop.ts'
 
 after(stopBuildService)
 
@@ -33,14 +33,6 @@ const configOf = (...open: readonly string[]) => ({
     ],
   },
 })
-
-/** They take every generation. */
-const WILLING_WORKERS = {
-  generationsLive: 1,
-  stage: async () => undefined,
-  states: async () => [],
-  commit: async () => ({ swappedAt: [], failed: [] }),
-}
 
 /** A generation with `auth` on its only route serves; `attempt` makes the change to what stands in the folder by then. */
 async function guarded(t: TestContext, parts: Partial<ChangeGround> = {}) {

@@ -251,13 +251,13 @@ export class FaultPolicy {
     this.#restarts.set(name, { timer, delayMs })
   }
 
-  /** What it waited for answers again. */
   /** Of several configs under one name each has breakers of its own. */
   #forgetIfRecovered(name: string): void {
     const keys = this.#instances.filter((instance) => instance.name === name).map(({ key }) => key)
     if (keys.every((key) => (this.#faults.get(key)?.breakers.size ?? 0) === 0)) this.#forgetRestart(name)
   }
 
+  /** What it waited for answers again. */
   #forgetRestart(name: string): void {
     clearTimeout(this.#restarts.get(name)?.timer ?? undefined)
     this.#restarts.delete(name)

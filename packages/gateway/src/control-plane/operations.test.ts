@@ -5,15 +5,14 @@ import { withTempDir } from '../../../../tests/support/temp-dir.ts'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
 import type { ChangeReport, ConfigDiff, ControlCommand } from '../protocol/control.ts'
 import { stopBuildService } from './build.ts'
-import { ChangeEngine, type EngineOptions } from './change-engine.ts'
+import type { ChangeEngine } from './change-engine.ts'
 import { gatewayRequest } from './change-queue.ts'
-import { PluginLifecycle } from './lifecycle.ts'
 import { Operations } from './operations.ts'
 import type { StatusBoard } from './status-board.ts'
 import { GenerationStore } from './store/generation-store.ts'
 import { generationOf, pluginFor } from './store/test-support.ts'
 import { folderOf, writeFiles } from './test-support.ts'
-import { workshopIn } from './test-workshop.ts'
+import { engineOver, WILLING_WORKERS, workshopIn } from './test-workshop.ts'
 
 after(stopBuildService)
 
@@ -69,29 +68,16 @@ async function behind(t: TestContext, command: ControlCommand): Promise<Behind> 
   const { store } = workshop
   const staging = Promise.withResolvers<void>()
   const going = Promise.withResolvers<void>()
-  const engine = new ChangeEngine({
-    workshop,
-    log: workshop.log,
-    hasFallback: true,
-    trials: { try: async () => undefined },
+  const engine = engineOver(workshop, {
     workers: {
-      generationsLive: 1,
-      states: async () => [],
+      ...WILLING_WORKERS,
       stage: async ({ number }: { readonly number: number }) => {
         if (number !== 3) return
         staging.resolve()
         await going.promise
       },
-      commit: async () => ({ swappedAt: [], failed: [] }),
-      discardUnfinished: () => undefined,
     },
-    master: { stageListeners: async () => undefined, commit: async () => undefined },
-    lookAtFiles: () => undefined,
-    onReport: () => undefined,
-    onCommitted: () => undefined,
-    findMoves: () => [],
-    newLifecycle: () => new PluginLifecycle(),
-  } as unknown as EngineOptions)
+  })
   for (const value of ['one', 'two']) {
     await save(value)
     assert.equal((await engine.request(gatewayRequest({ kind: 'start' }))).outcome, 'committed')

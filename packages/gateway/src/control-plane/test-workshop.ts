@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Log } from '@cardea/sdk'
 import { BuildCache } from './build-cache.ts'
+import { ChangeEngine, type EngineOptions } from './change-engine.ts'
 import { gather, type Overlay, type Workshop } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { NO_OVERLAY } from './recollect.ts'
@@ -39,4 +40,31 @@ export async function commitIn(root: string, overlay: Overlay = NO_OVERLAY): Pro
   const { record, blobs } = recordOf(candidate, story, workshop)
   await workshop.store.decide(record, blobs)
   await workshop.store.keepOutline(outlineOf(candidate, workshop))
+}
+
+/** They take every generation, as far as this is about. */
+export const WILLING_WORKERS = {
+  generationsLive: 1,
+  stage: async () => undefined,
+  states: async () => [],
+  commit: async () => ({ swappedAt: [], failed: [] }),
+  discardUnfinished: () => undefined,
+}
+
+/** Makes changes over those. */
+export function engineOver(workshop: Workshop & { readonly log: Log }, parts: object = {}): ChangeEngine {
+  return new ChangeEngine({
+    workshop,
+    log: workshop.log,
+    hasFallback: true,
+    trials: { try: async () => undefined },
+    workers: WILLING_WORKERS,
+    master: { stageListeners: async () => undefined, commit: async () => undefined },
+    lookAtFiles: () => undefined,
+    onReport: () => undefined,
+    onCommitted: () => undefined,
+    findMoves: () => [],
+    newLifecycle: () => new PluginLifecycle(),
+    ...parts,
+  } as unknown as EngineOptions)
 }
