@@ -72,7 +72,8 @@ class EditableField {
 
   /** The value as it is written. Throws TypeError. */
   checked(value: string): string {
-    if (value === this.#value) return value
+    // The one that is kept: what is written next is compared with what was written last, and is the same object then.
+    if (value === this.#value) return this.#value
     if (typeof value !== 'string') this.#checkText(value)
     const text = checkedFieldValue(this.name, value)
     if (text.length <= VALUE_KEPT_MAX) this.#value = text
