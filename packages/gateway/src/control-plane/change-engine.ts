@@ -23,6 +23,7 @@ import type { Former, Recollection } from './recollect.ts'
 import { reportOf, tell } from './report.ts'
 import { RetryTimer } from './retry-timer.ts'
 import { type Missing, type StandIn, StoodIn } from './stand-in.ts'
+import type { StoredThing } from './store/pruning.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import type { Workers } from './workers.ts'
 
@@ -129,8 +130,8 @@ export class ChangeEngine {
     return this.#pending.held
   }
 
-  /** Generations that a change is to bring back that is being made, waits, or is held: until then they must stay whole. */
-  get targets(): ReadonlySet<number> {
+  /** What a change is to bring back that is being made, waits, or is held: until then it must stay whole. */
+  get targets(): ReadonlySet<StoredThing> {
     return targetsOf([this.#current, ...this.#queue.waiting, ...this.held])
   }
 

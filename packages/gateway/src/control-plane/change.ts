@@ -47,6 +47,8 @@ export interface ChangeRequest {
   readonly base?: 'disk' | 'live'
   /** Of a rollback: the generation whose content it is to have. */
   readonly backTo?: number
+  /** Of a plugin's way back: the content hash of the version that is to run. */
+  readonly runs?: string
   /** With `live`, by name: the plugin whose files count as they stand on disk all the same. */
   readonly filesOf?: string
   /** The losses that somebody was shown and agreed to. */

@@ -6,7 +6,7 @@ import type { GatewayLog } from '../observe/log.ts'
 import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
 import type { BreakerState } from '../protocol/faults.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
-import type { Reference } from './change.ts'
+import type { ChangeRequest, Reference } from './change.ts'
 import type { ChangeEngine } from './change-engine.ts'
 import { FaultPolicy } from './fault-policy.ts'
 import type { GenerationStore } from './store/generation-store.ts'
@@ -17,10 +17,12 @@ const NAMES = { name: 'auth', plugin: 'auth', version: '2.0.0', key: 'k' }
 /** Of a gateway with one instance, whose version came just now. */
 function policyOf(t: TestContext, probationMs: number) {
   const asked: ChangeCause['kind'][] = []
+  const wanted: (string | undefined)[] = []
   const decided: string[] = []
   const { promise: made, resolve: make } = Promise.withResolvers<void>()
-  const request = async ({ cause }: { cause: ChangeCause }): Promise<ChangeReport> => {
+  const request = async ({ cause, runs }: ChangeRequest): Promise<ChangeReport> => {
     asked.push(cause.kind)
+    wanted.push(runs)
     await made
     return {} as ChangeReport
   }
@@ -44,13 +46,15 @@ function policyOf(t: TestContext, probationMs: number) {
     policy.onFault(worker, { kind: 'breaker', key, instance: name, plugin, state, calls: 9, faults: 9 })
     await turn()
   }
-  return { policy, asked, decided, make, breaker }
+  return { policy, asked, wanted, decided, make, breaker }
 }
 
 test('FaultPolicy takes a version back once, however many workers have its breaker open', async (t) => {
-  const { asked, decided, make, breaker } = policyOf(t, 60_000)
+  const { asked, wanted, decided, make, breaker } = policyOf(t, 60_000)
   for (const worker of [1, 2, 3]) await breaker(worker, 'open')
   assert.deepEqual(asked, ['probation'])
+  // What the change needs is not pruned while it waits for its turn.
+  assert.deepEqual(wanted, ['one'])
   assert.deepEqual(decided, [
     'Plugin fault: plugin "auth" 2.0.0 is on probation and is taken back to 1.0.0: its breaker opened',
   ])

@@ -223,6 +223,7 @@ export class FaultPolicy {
       await engine.request({
         ...gatewayRequest({ kind: 'probation', plugin, version: nameOf(to), failed: from.contentHash }),
         base: 'live',
+        runs: to.contentHash,
         edit: (overlay, disk) =>
           this.#isLive(key) ? editTakeBack(to, store.latest())(overlay, disk) : overlay,
       })

@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { CHANGE_DEFAULTS, CHANGE_LIMITS } from '../config/limits.ts'
 import type { ChangeSettings } from '../protocol/generation.ts'
 import { Housekeeping } from './housekeeping.ts'
+import type { StoredThing } from './store/pruning.ts'
 
 function settings(generationsMax: number): ChangeSettings {
   return { ...CHANGE_DEFAULTS, generationsMax }
@@ -11,10 +12,10 @@ function settings(generationsMax: number): ChangeSettings {
 /** With a store that says how it was looked through: by which limit, and what was in use. */
 function housekeeping(t: TestContext, fault: Error | null = null) {
   t.mock.timers.enable({ apis: ['setTimeout'] })
-  const looks: [generationsMax: number, inUse: readonly number[]][] = []
+  const looks: [generationsMax: number, inUse: readonly StoredThing[]][] = []
   const warnings: string[] = []
   const draining = { numbers: new Set<number>() }
-  const engine = { isChanging: false, targets: new Set<number>() }
+  const engine = { isChanging: false, targets: new Set<StoredThing>() }
   const keeper = new Housekeeping({
     store: {
       async prune({ generationsMax }, inUse) {
@@ -73,8 +74,9 @@ test('committed() leaves whole what a change is to bring back that waits behind 
   const { keeper, draining, engine, looks } = housekeeping(t)
   draining.numbers.add(1)
   engine.targets.add(3)
+  engine.targets.add('hash')
   keeper.committed(settings(10))
-  assert.deepEqual(looks(), [[10, [1, 3]]])
+  assert.deepEqual(looks(), [[10, [1, 3, 'hash']]])
 })
 
 test('committed() says what cannot be removed, and looks again after the next commit', async (t) => {

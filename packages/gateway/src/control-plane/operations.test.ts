@@ -10,6 +10,7 @@ import { gatewayRequest } from './change-queue.ts'
 import { Operations } from './operations.ts'
 import type { StatusBoard } from './status-board.ts'
 import { GenerationStore } from './store/generation-store.ts'
+import type { StoredThing } from './store/pruning.ts'
 import { generationOf, pluginFor } from './store/test-support.ts'
 import { folderOf, writeFiles } from './test-support.ts'
 import { engineOver, WILLING_WORKERS, workshopIn } from './test-workshop.ts'
@@ -52,7 +53,7 @@ test('config diff shows the config of a generation of which a plugin version is 
 
 interface Behind {
   /** Prunes all that may go while the command waits, then lets its turn come. */
-  pruned(inUse: ReadonlySet<number>): Promise<ChangeReport>
+  pruned(inUse: ReadonlySet<StoredThing>): Promise<ChangeReport>
   readonly engine: ChangeEngine
 }
 
@@ -105,6 +106,14 @@ test('a rollback that waits keeps the generation that it is to bring back', asyn
   await waitFor(() => engine.targets.size > 0, 'the rollback to wait')
   const report = await pruned(engine.targets)
   assert.deepEqual([report.outcome, report.generation, report.heldBack], ['committed', 4, ['auth']])
+  assert.deepEqual([...engine.targets], [])
+})
+
+test('a rollback of a plugin that waits keeps the version that it is to bring back', async (t) => {
+  const { engine, pruned } = await behind(t, { command: 'plugin-rollback', plugin: 'auth', version: null })
+  await waitFor(() => engine.targets.size > 0, 'the rollback to wait')
+  const { outcome, generation, problems } = await pruned(engine.targets)
+  assert.deepEqual([outcome, generation, problems], ['committed', 4, []])
   assert.deepEqual([...engine.targets], [])
 })
 

@@ -121,7 +121,7 @@ export class Operations {
     const edit: OverlayEdit = (overlay, disk) =>
       editPluginVersion(stored, store.latest(), asker.who)(overlay, disk)
     // Where they give that version, its files count, and nothing is held back.
-    return this.#changeLive(cause, asker, { edit, filesOf: plugin })
+    return this.#changeLive(cause, asker, { edit, filesOf: plugin, runs: stored.contentHash })
   }
 
   #switch(plugin: string, isEnabled: boolean, asker: Asker): Promise<ChangeReport> {
@@ -182,7 +182,7 @@ export class Operations {
   #changeLive(
     cause: ChangeCause,
     asker: Asker,
-    what: Pick<ChangeRequest, 'edit' | 'filesOf'>,
+    what: Pick<ChangeRequest, 'edit' | 'filesOf' | 'runs'>,
   ): Promise<ChangeReport> {
     return this.#options.engine.requestAndWait({
       cause,

@@ -1,6 +1,7 @@
 import type { ChangeReport } from '../protocol/control.ts'
 import type { ChangeRequest } from './change.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
+import type { StoredThing } from './store/pruning.ts'
 
 /** The change that is being made, as long as it can be given up. */
 export interface CurrentChange {
@@ -60,9 +61,10 @@ export function isDecision({ cause: { kind } }: Pick<ChangeRequest, 'cause'>): b
   return kind === 'quarantine' || kind === 'probation' || kind === 'restart'
 }
 
-/** The numbers of the generations that these changes are to bring back. */
+/** What these changes are to bring back. */
 export function targetsOf(
   changes: readonly ({ readonly request: ChangeRequest } | null)[],
-): ReadonlySet<number> {
-  return new Set(changes.flatMap((change) => change?.request.backTo ?? []))
+): ReadonlySet<StoredThing> {
+  const requests = changes.flatMap((change) => change?.request ?? [])
+  return new Set(requests.flatMap(({ backTo, runs }) => [backTo ?? [], runs ?? []].flat()))
 }

@@ -15,7 +15,7 @@ import {
 } from './catalog.ts'
 import { makeFolder, syncFolder } from './durable-file.ts'
 import { OutlineFile } from './outline-file.ts'
-import { type KeepLimits, planPruning } from './pruning.ts'
+import { type KeepLimits, planPruning, type StoredThing } from './pruning.ts'
 import { RecordStore } from './records.ts'
 import { blobsOfConfig, blobsOfPlugin, bundleOf, type LoadedPlugin } from './stored-plugin.ts'
 import type {
@@ -227,9 +227,9 @@ export class GenerationStore {
   /**
    * Deletes what need not be kept; to be called after a commit. A crash in the middle leaves what the next call deletes.
    *
-   * @param inUse numbers of generations besides the latest that must stay whole; asked for when it begins to delete
+   * @param inUse what must stay whole besides the latest generation; asked for when it begins to delete
    */
-  async prune(limits: KeepLimits, inUse: () => ReadonlySet<number>): Promise<void> {
+  async prune(limits: KeepLimits, inUse: () => ReadonlySet<StoredThing>): Promise<void> {
     const catalog = await this.#read()
     await this.#inTurn(async () => {
       const latest = this.#latest

@@ -5,6 +5,9 @@ import { verdictsToKeep } from './verdicts.ts'
 
 export type KeepLimits = Pick<ChangeSettings, 'generationsMax' | 'pluginVersionsMax'>
 
+/** A generation, by its number, or a version of a plugin, by its content hash. */
+export type StoredThing = number | string
+
 export interface Pruning {
   readonly records: readonly number[]
   readonly blobs: readonly string[]
@@ -16,30 +19,35 @@ export interface Pruning {
  * which a version goes stays in the history, and cannot be rolled back to.
  *
  * @param records all there are, ascending
- * @param inUse numbers of generations that must be whole: the live one, those that run somewhere, the last good one
+ * @param inUse generations that must be whole: the live one, those that run somewhere, the last good one; and versions
  * @param blobs hashes of all blobs there are
  */
 export function planPruning(
   records: readonly StoredGeneration[],
-  inUse: ReadonlySet<number>,
+  inUse: ReadonlySet<StoredThing>,
   limits: KeepLimits,
   blobs: Iterable<string>,
 ): Pruning {
   const pinned = records.filter(({ number }) => inUse.has(number)).flatMap(({ pins }) => pins)
   const pinnedNumbers = pinned.flatMap(({ runs }) => (runs.kind === 'generation' ? [runs.number] : []))
   const whole = new Set([...inUse, ...pinnedNumbers])
-  const pinnedContents = new Set(
-    pinned.flatMap(({ runs }) => (runs.kind === 'plugin' ? [runs.contentHash] : [])),
-  )
+  const wantedContents = new Set([
+    ...inUse,
+    ...pinned.flatMap(({ runs }) => (runs.kind === 'plugin' ? [runs.contentHash] : [])),
+  ])
 
   const newest = records.toReversed()
   const wanted = newest.filter(({ number }, index) => index < limits.generationsMax || whole.has(number))
   const wantedNumbers = new Set(wanted.map(({ number }) => number))
-  const keptNumbers = new Set([...wantedNumbers, ...verdictsToKeep(records, wantedNumbers)])
+  const keptNumbers = new Set([
+    ...wantedNumbers,
+    ...verdictsToKeep(records, wantedNumbers),
+    ...newestWith(inUse, newest),
+  ])
   const kept = newest.filter(({ number }) => keptNumbers.has(number))
   const versions = versionsOf(kept)
   const needed = new Set(kept.filter(({ number }) => whole.has(number)).flatMap(({ plugins }) => plugins))
-  for (const version of versions) if (pinnedContents.has(version.contentHash)) needed.add(version)
+  for (const version of versions) if (wantedContents.has(version.contentHash)) needed.add(version)
 
   const referenced = new Set([
     ...kept.flatMap(({ config }) => blobsOfConfig(config)),
@@ -49,6 +57,16 @@ export function planPruning(
     records: records.map(({ number }) => number).filter((number) => !keptNumbers.has(number)),
     blobs: [...blobs].filter((hash) => !referenced.has(hash)),
   }
+}
+
+/** A version is found by a record: of each of these, the number of the newest that has it. */
+function newestWith(
+  contents: ReadonlySet<StoredThing>,
+  newestFirst: readonly StoredGeneration[],
+): readonly number[] {
+  const has = ({ plugins }: StoredGeneration, hash: StoredThing): boolean =>
+    plugins.some(({ contentHash }) => contentHash === hash)
+  return [...contents].flatMap((hash) => newestFirst.find((record) => has(record, hash))?.number ?? [])
 }
 
 /** Each once. Looking at objects before looking into them saves most of the time: generations share them. */
