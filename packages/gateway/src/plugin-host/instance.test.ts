@@ -50,11 +50,31 @@ test('startInstance() refuses whatever is no middleware', async () => {
     ['{ name: "x" }', /a middleware without handle/],
     ['{ name: "x", handle: true }', /a middleware without handle/],
     ['{ name: "x", handle() { return true }, onFinish: {} }', /whose onFinish is not a function but object/],
+    [
+      '{ name: "x", handle: go, onRespone() {} }',
+      /whose onRespone nothing calls; did you mean onResponse\?$/,
+    ],
+    ['{ name: "x", handle: go, onerror() {} }', /whose onerror nothing calls; did you mean onError\?$/],
+    ['{ name: "x", handle: go, validteConfig() {} }', /nothing calls; did you mean validateConfig\?$/],
   ]
   for (const [returned, expected] of cases) {
-    const error = await failure(`export const PluginMain = (): unknown => (${returned})`)
+    const error = await failure(
+      `const go = () => true\nexport const PluginMain = (): unknown => (${returned})`,
+    )
     assert.match(error.message, /^Cannot start plugin "sample": PluginMain returned /)
     assert.match(error.message, expected)
+  }
+})
+
+test('startInstance() takes members of other names, and whatever a class calls its own', async () => {
+  const cases = [
+    '{ name: "x", handle: go, onRequest: go, stopped: go, onErrorRate: 3, health: go, validate: go }',
+    '{ name: "x", handle: go, onResponse() {}, onRespone: go }',
+    'new (class { name = "x"; handle = go; onErrors() {} })()',
+  ]
+  for (const returned of cases) {
+    const { starting } = start(`const go = () => true\nexport const PluginMain = () => (${returned})`)
+    assert.equal((await starting).middleware.name, 'x')
   }
 })
 

@@ -7,6 +7,7 @@ import { type ConfigUpdate, runUpdate } from './config-update.ts'
 import { deepFreeze } from './deep-freeze.ts'
 import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
 import { entryPointOf, type LoadedBundle, withMappedStack } from './load.ts'
+import { checkedMiddleware } from './middleware-shape.ts'
 
 export interface StartOptions {
   /** For each step of the start. Default `PLUGIN_LIMITS.startTimeoutMs`. */
@@ -22,17 +23,6 @@ export interface StartOptions {
   /** For `validateConfig`. Default: on no route, and the only instance of its plugin. */
   readonly placement?: () => Placement
 }
-
-/** The functions that a middleware may have besides `handle`. */
-const OPTIONAL_HOOKS = [
-  'onResponse',
-  'onError',
-  'onFinish',
-  'validateConfig',
-  'healthCheck',
-  'updateConfig',
-  'stop',
-] as const
 
 export type UpdateOptions = Pick<StartOptions, 'signal' | 'placement'>
 
@@ -141,7 +131,7 @@ class Family {
 
   /** Throws TypeError for what is no middleware, or is one already. */
   #join(returned: unknown, maker: string): Middleware {
-    const middleware = checkShape(returned, maker)
+    const middleware = checkedMiddleware(returned, maker)
     if (this.#present.has(middleware)) {
       throw new TypeError(
         `${maker} returned the middleware that it was called on, which stays in use as it is; return a new one`,
@@ -237,31 +227,6 @@ function tooLate(name: string, timeoutMs: number): Error {
   const error = new Error(`${name} did not settle within ${timeoutMs.toLocaleString('en')} ms`)
   delete error.stack
   return error
-}
-
-function checkShape(returned: unknown, entryPoint: string): Middleware {
-  if (typeof returned !== 'object' || returned === null) {
-    throw new TypeError(
-      `${entryPoint} returned ${returned === null ? 'null' : typeof returned} instead of a middleware, ` +
-        'an object with name and handle',
-    )
-  }
-  const middleware = returned as Record<string, unknown>
-  if (typeof middleware.name !== 'string' || middleware.name === '') {
-    throw new TypeError(`${entryPoint} returned a middleware without a name; give it a string`)
-  }
-  if (typeof middleware.handle !== 'function') {
-    throw new TypeError(`${entryPoint} returned a middleware without handle; give it a function handle(ctx)`)
-  }
-  for (const hook of OPTIONAL_HOOKS) {
-    const value = middleware[hook]
-    if (value !== undefined && typeof value !== 'function') {
-      throw new TypeError(
-        `${entryPoint} returned a middleware whose ${hook} is not a function but ${typeof value}`,
-      )
-    }
-  }
-  return returned as Middleware
 }
 
 /** Adds fields to every line. A plugin's own field of the same name does not hide whose line it is. */
