@@ -49,6 +49,12 @@ describe('limits of one name and key', () => {
     })
   }
 
+  test('are found by the name of a header in any case', () => {
+    const key = ['ip', 'header:X-Tenant']
+    const other = placed({ ...SITE, key: ['ip', 'header:x-tenant'] }, ['site'])
+    assert.throws(() => check(placed({ ...LOGIN, key }, ['login']), other), /by ip, header:x-tenant is 5 in/)
+  })
+
   test('with the same numbers are one limit for several routes', () => {
     check(placed(LOGIN, ['a']), placed({ ...LOGIN, window: '60m', headers: false }, ['b']))
   })

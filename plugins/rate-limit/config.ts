@@ -86,6 +86,7 @@ function limitOf(given: LimitConfig, { algorithm: algorithmAbove, key: keyAbove 
     windowMs,
     algorithm,
     burst: burst ?? limit,
-    key: typeof key === 'string' ? [key] : key,
+    // Names of header fields are one in any case: two spellings are no two limits.
+    key: (typeof key === 'string' ? [key] : key).map((part) => part.toLowerCase()),
   }
 }

@@ -5,18 +5,20 @@ import { type AddressPrefixes, networkOf } from './client-address.ts'
 export type KeyOf = (ctx: Context) => string
 
 /**
- * The key of a limit: its name and the parts, none of which can be mistaken for another or for two of them, whatever a
- * client writes into a header.
+ * The key of a limit: its name, what it goes by, and the parts, none of which can be mistaken for another or for two of them,
+ * whatever a client writes into a header. A limit of the same name that goes by something else has other keys, also for
+ * those clients of whom both know the address only.
  */
 export function keyOf(name: string, parts: readonly string[], prefixes: AddressPrefixes): KeyOf {
+  const start = `${name} ${parts.join()}`
   const readers = parts.map((part) => partReader(part, prefixes))
   const [first] = readers
   if (first !== undefined && readers.length === 1) {
-    const whole = keeping((part) => `${name} ${part}`)
+    const whole = keeping((part) => `${start} ${part}`)
     return (ctx) => whole(first(ctx))
   }
   return (ctx) => {
-    let key = name
+    let key = start
     for (const reader of readers) {
       const part = reader(ctx)
       key += ` ${part.length} ${part}`
@@ -71,11 +73,10 @@ function partReader(part: string, prefixes: AddressPrefixes): KeyOf {
       }
     }
     default: {
-      const field = part.slice('header:'.length).toLowerCase()
+      const field = part.slice('header:'.length)
       return (ctx) => {
         const value = ctx.request.headers.get(field)
-        // With its name: the same value of another header is another key.
-        return value === null ? `ip ${address(ctx)}` : `header:${field} ${value}`
+        return value === null ? `ip ${address(ctx)}` : `is ${value}`
       }
     }
   }

@@ -165,6 +165,21 @@ describe('keys', () => {
     assert.equal(await admitted(gateway, 2, both, '/b'), 1)
   })
 
+  test('a client of whom only the address is known has a limit for each thing that limits of one name go by', async () => {
+    const routes = ['consumer', 'header:X-Tenant', 'ip', 'route', ['consumer', 'ip'], ['header:b', 'ip']].map(
+      (key, at) => ({
+        // A route may be called like an address.
+        name: at === 3 ? '192.0.2.1' : `r${at}`,
+        path: `/${at}`,
+        plugins: { 'rate-limit': { config: { key, limit: at + 2 } } },
+      }),
+    )
+    await using gateway = await gatewayWith({ limit: 1, window: '60s' }, { routes })
+    for (const at of routes.keys()) {
+      assert.equal(await admitted(gateway, 10, from('192.0.2.1'), `/${at}`), at + 2, `/${at}`)
+    }
+  })
+
   test('another instance has limits of its own, unless both say one name', async () => {
     const instances = (config: Config): TestGatewayOptions => ({
       routes: [
