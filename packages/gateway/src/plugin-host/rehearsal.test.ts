@@ -73,3 +73,21 @@ test('rehearse() makes by updateConfig what follows on a live instance, and noth
   ])
   assert.deepEqual(await rehearsed(planOf({})), ['main new 0', 'stop new 0'])
 })
+
+test('rehearse() fails by a sink that no worker would open', async () => {
+  const logger = bundleOf(
+    "export const PluginMain = ({ file, ...options }: any, host: any) => (host.sink(file, options), { name: 'logger', handle: () => true })",
+  )
+  const rehearsedWith = (config: InstancePlan['config']): Promise<unknown> =>
+    rehearsed(
+      generationPlan(
+        [logger],
+        [instancePlan({ id: 0, codeHash: logger.codeHash, permissions: ['sink'], config })],
+      ),
+    )
+  await rehearsedWith({ file: 'folder/file.log', rotatePeriodMs: 1_000, keep: 3 })
+  for (const file of ['../up.log', '/tmp/absolute.log', 'access.log.1']) {
+    await assert.rejects(rehearsedWith({ file }), { code: 'PLUGIN_START_FAILED' }, file)
+  }
+  await assert.rejects(rehearsedWith({ file: 'a.log', keep: -1 }), /keep cannot be -1/)
+})

@@ -2,10 +2,11 @@ import type { KeyValueStore, QuotaDecision, QuotaRequest, Sink } from '@cardea/s
 import type { InstancePlan } from '../protocol/generation.ts'
 import { denied, deniedKv, permitted } from './node-services/node-client.ts'
 import { checkTask } from './node-services/once-client.ts'
+import { checkName, NO_WISH, wishOf } from './node-services/sink-options.ts'
 import type { NodeServices, Opened, ServiceSource } from './services.ts'
 
 /**
- * What a trial has in place of the node's services: it behaves like them and touches nothing. A store is empty and
+ * What a trial has in place of the node's services: it behaves like them, refuses what they refuse, and touches nothing. A store is empty and
  * forgotten with its instance, quotas admit, lines go nowhere, and tasks never have their turn.
  */
 export const SCRATCH_NODE: ServiceSource<NodeServices> = {
@@ -14,8 +15,10 @@ export const SCRATCH_NODE: ServiceSource<NodeServices> = {
       services: {
         kv: permitted(plan, 'kv') ? scratchStore() : deniedKv(plan),
         quota: scratchQuota,
-        sink: (): Sink => {
+        sink: (file, options = {}): Sink => {
           if (!permitted(plan, 'sink')) throw denied(plan, 'sink')
+          checkName(file)
+          wishOf(options, NO_WISH)
           return { write: () => true, dropped: 0 }
         },
         once: (name, task) => checkTask(name, task),
