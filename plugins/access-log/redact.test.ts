@@ -136,6 +136,24 @@ describe('secrets are not written', () => {
     })
   })
 
+  test('the name and password in an address', async () => {
+    const addresses: [written: string, redacted: string][] = [
+      ['https://u:p@a.example/b?c=1', 'https://[redacted]@a.example/b?c=1'],
+      ['HTTP://u:p@q@a.example', 'HTTP://[redacted]@a.example'],
+      ['//token@a.example:81/', '//[redacted]@a.example:81/'],
+      ['https://u:p@a.example?token=x#key=y', 'https://[redacted]@a.example?token=[redacted]#key=[redacted]'],
+      ['https://a.example/@b?c=d@e#f@g', 'https://a.example/@b?c=d@e#f@g'],
+      ['https://a.example?c=d@e', 'https://a.example?c=d@e'],
+      ['/a@b', '/a@b'],
+    ]
+    for (const [address, redacted] of addresses) {
+      const upstream = () => ({ status: 302, headers: { location: address } })
+      const fields = ['referer', 'response_header.location']
+      const line = await jsonOf({ fields }, '/', { headers: { referer: address } }, { upstream })
+      assert.deepEqual(line, { referer: redacted, 'response_header.location': redacted })
+    }
+  })
+
   test('keys and JWTs in headers that are asked for, also where no list names those', async () => {
     const key = `ck_${'a'.repeat(43)}`
     const headers = {

@@ -15,11 +15,17 @@ const NOTED_MAX = 100
 const KEY_OR_JWT =
   /(?<=^|[^A-Za-z0-9]|%[0-9A-Fa-f]{2})ck(?:_|%5[Ff])(?:[\w-]|%[0-9A-Fa-f]{2}){20,}|(?<=^|[^\w-]|%[0-9A-Fa-f]{2})eyJ[\w-]{5,}(?:\.|%2[Ee])[\w-]+(?:(?:\.|%2[Ee])[\w-]*)+/g
 
+/** From the scheme, or the two slashes of an address without one, to the last `@` before path, query or fragment. */
+const USERINFO = /^((?:[A-Za-z][A-Za-z0-9+.-]*:)?\/\/)[^/?#]*@/
+
 /** What of a request is never written. */
 export interface Redaction {
   /** The value of a header with what looks like a secret replaced, or what stands for it. `name` in lower case. */
   header(name: string, value: string): string
-  /** Path and query, or an absolute address, with the values of secret parameters replaced, and what looks like a secret. */
+  /**
+   * Path and query, or an absolute address, with the values of secret parameters replaced, what stands before an `@` in its
+   * authority, and what looks like a secret.
+   */
   url(url: string, ctx: Pick<Context, 'values'>): string
   /** A path, with what looks like a secret replaced. */
   path(path: string): string
@@ -57,11 +63,16 @@ export function redactionOf(headers: readonly string[], queryWords: readonly str
       const hash = url.indexOf('#')
       const before = hash === -1 ? url : url.slice(0, hash)
       const at = before.indexOf('?')
-      const text = at === -1 ? before : redactedQuery(before, at + 1, isSecret)
+      const text = withoutUserinfo(at === -1 ? before : redactedQuery(before, at + 1, isSecret))
       // Authorization servers answer by parameters in a fragment too (RFC 6749, 4.2.2).
       return withoutSecrets(hash === -1 ? text : text + redactedQuery(url.slice(hash), 1, isSecret))
     },
   }
+}
+
+/** A name and a password, or a token in the place of the name (RFC 3986, 3.2.1 and 7.5). */
+function withoutUserinfo(url: string): string {
+  return url.includes('@') ? url.replace(USERINFO, `$1${REDACTED}@`) : url
 }
 
 /** Most texts have none, and that is seen fast. */
