@@ -81,7 +81,8 @@ export class KeySet {
 function listedKeys(text: string): readonly unknown[] {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    // Some editors and servers put a byte order mark in front, which readers may ignore (RFC 8259, 8.1).
+    value = JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch {
     throw new Error('it is not JSON')
   }

@@ -92,6 +92,11 @@ test('KeySet gives a key to its own algorithms only, by its kind, curve, use and
   assert.equal(find({ ...rsa.jwk, n: rsa.jwk.n?.repeat(5) }, 'RS256'), 0)
 })
 
+test('KeySet.parse() takes a set with a byte order mark in front', async () => {
+  const one = await signer('ES256', 'one')
+  assert.equal(KeySet.parse(`\uFEFF${jwks(one)}`, null).find('ES256', 'one').length, 1)
+})
+
 test('KeySet.parse() keeps what is still there, and ends what is not', async () => {
   const [one, two] = [await signer('ES256', 'one'), await signer('ES256', 'two')]
   const before = KeySet.parse(jwks(one, two), null)

@@ -93,6 +93,17 @@ test('checkPluginConfig() knows durations and sizes', async () => {
   )
 })
 
+test('checkPluginConfig() knows moments, and days that there are', async () => {
+  const schema = { properties: { at: { type: 'string', format: 'date-time' } } }
+  const days = ['2028-02-29T00:00:00Z', '2027-12-31t23:59:59.5+14:00', '2027-04-30T00:00:00-12:00']
+  for (const at of days) assert.ok((await check({ config_schema: schema }, JSON.stringify({ at }))).ok, at)
+  const others = ['2027-02-29T00:00:00Z', '2027-04-31T00:00:00+01:00', '2027-13-01T00:00:00Z', '2027-01-31']
+  for (const at of others) {
+    const [problem] = await problems({ config_schema: schema }, JSON.stringify({ at }))
+    assert.match(problem?.expected ?? '', /^a date and time such as/, at)
+  }
+})
+
 test('checkPluginConfig() resets with null and checks what is left', async () => {
   const result = await check(
     { config_schema: SCHEMA, config: { limit: 5, window: '1s' } },

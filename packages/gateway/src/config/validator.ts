@@ -31,9 +31,7 @@ export const FORMATS: Readonly<Record<string, { form: string; accepts: (text: st
   },
   'date-time': {
     form: 'a date and time such as "2026-01-31T12:00:00Z" (RFC 3339)',
-    accepts: (text) =>
-      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i.test(text) &&
-      !Number.isNaN(Date.parse(text)),
+    accepts: isDateTime,
   },
   regex: { form: 'a regular expression', accepts: isRegex },
 }
@@ -51,6 +49,13 @@ export function isCidr(text: string): boolean {
   if (family === 0 || rest.length > 0) return false
   if (prefix === undefined) return true
   return /^(0|[1-9]\d{0,2})$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128)
+}
+
+/** To Date.parse 30 February is 2 March: a key would let in for two days longer than somebody has thought. */
+function isDateTime(text: string): boolean {
+  const [, day] = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i.exec(text) ?? []
+  if (day === undefined || Number.isNaN(Date.parse(text))) return false
+  return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day)
 }
 
 function isRegex(text: string): boolean {
