@@ -207,6 +207,29 @@ test('credentialReader() refuses at the start a field that nothing can be taken 
   )
 })
 
+test('credentialReader() refuses at the start two sources that read one place', () => {
+  const pairs: [CredentialSource, CredentialSource][] = [
+    [KEY, { header: 'x-api-key' }],
+    [BEARER, { header: 'authorization', scheme: 'bearer' }],
+    [BEARER, { header: 'Authorization' }],
+    [QUERY, { query: 'api_key' }],
+    [COOKIE, { cookie: 'key' }],
+  ]
+  for (const [one, other] of pairs) {
+    assert.throws(
+      () => credentialReader([{ cookie: 'a' }, one, other]),
+      /^TypeError: The sources .* read one place/,
+    )
+  }
+  credentialReader([
+    BEARER,
+    { header: 'Authorization', scheme: 'ApiKey' },
+    { query: 'key' },
+    COOKIE,
+    { cookie: 'Key' },
+  ])
+})
+
 const REFERERS: [sent: string, received: string][] = [
   ['http://gateway.test/p?api_key=k', 'http://gateway.test/p'],
   ['http://gateway.test/p?a=%7E&api%5Fkey=k&b=c+d', 'http://gateway.test/p?a=%7E&b=c+d'],

@@ -28,9 +28,11 @@ export interface CredentialReader {
 
 /**
  * A reader of these places. Scheme names are compared without case (RFC 9110, 11.1), cookies and parameters with it. Throws
- * TypeError on a field that the gateway writes itself: no credential could be taken off it.
+ * TypeError on a field that the gateway writes itself: no credential could be taken off it; and on two sources that read one
+ * place, since each credential there would be two.
  */
 export function credentialReader(sources: readonly CredentialSource[]): CredentialReader {
+  refuseOverlaps(sources)
   const places = sources.map(placeOf)
   const [first] = places
   // Nearly always there is one place only.
@@ -53,6 +55,26 @@ export function credentialReader(sources: readonly CredentialSource[]): Credenti
       for (const place of places) place.close(request)
     },
   }
+}
+
+function refuseOverlaps(sources: readonly CredentialSource[]): void {
+  for (const [index, source] of sources.entries()) {
+    const other = sources.slice(0, index).find((before) => overlap(before, source))
+    if (other === undefined) continue
+    throw new TypeError(
+      `The sources ${JSON.stringify(other)} and ${JSON.stringify(source)} read one place, so that each credential ` +
+        'there would be two; leave one of them out',
+    )
+  }
+}
+
+function overlap(one: CredentialSource, other: CredentialSource): boolean {
+  if ('query' in one) return 'query' in other && one.query === other.query
+  if ('cookie' in one) return 'cookie' in other && one.cookie === other.cookie
+  if (!('header' in other) || one.header.toLowerCase() !== other.header.toLowerCase()) return false
+  // Without a scheme it is the whole value, whatever stands in it.
+  if (one.scheme === undefined || other.scheme === undefined) return true
+  return one.scheme.toLowerCase() === other.scheme.toLowerCase()
 }
 
 function placeOf(source: CredentialSource): CredentialReader {
