@@ -16,6 +16,9 @@ describe('a config is refused', () => {
     [{ origins: [APP], credentials: true, headers: ['*'] }, /"headers" holds "\*"/],
     [{ origins: [APP], credentials: true, methods: ['*'] }, /"methods" holds "\*"/],
     [{ origins: [APP], credentials: true, expose_headers: ['*'] }, /"expose_headers" holds "\*"/],
+    [{ origin_patterns: ['^https://.*$'], credentials: true }, /one that matches every host/],
+    [{ origin_patterns: ['^https?://[a-z0-9.-]+(:[0-9]+)?$'], credentials: true }, /matches every host/],
+    [{ origin_patterns: ['^https://.+:[0-9]+$'], credentials: true }, /matches every host/],
     [{ origins: ['*', APP] }, /"\*", which is everyone, and others besides/],
     [
       { origins: ['https://App.example.com/'] },
@@ -55,5 +58,17 @@ describe('a config is refused', () => {
   for (const [config, why] of refusals) {
     test(`${JSON.stringify(config)}`, () =>
       assert.rejects(testGateway({ plugins: [pluginFolder(import.meta.dirname, config)] }), why))
+  }
+})
+
+test('a pattern may match every host where no credentials come along, and one domain where they do', async () => {
+  const configs = [
+    { origin_patterns: ['^https://.*$'] },
+    { origin_patterns: ['^https://.*\\.example\\.com$'], credentials: true },
+  ]
+  for (const config of configs) {
+    await using gateway = await testGateway({ plugins: [pluginFolder(import.meta.dirname, config)] })
+    const { headers } = await gateway.fetch('/', { headers: { origin: 'https://a.example.com' } })
+    assert.equal(headers.get('access-control-allow-origin'), 'https://a.example.com')
   }
 })
