@@ -32,6 +32,8 @@ describe('a config is refused', () => {
     [{ origins: ['https://*.*.com'] }, /no wildcard/],
     [{ origins: ['https://*.com'] }, /every host below "\.com"; name a domain/],
     [{ origins: ['*.example.com'] }, /no wildcard/],
+    [{ origins: ['http://[::0001]:*'] }, /no wildcard/],
+    [{ origins: ['http://*.[::1]'] }, /every host below/],
     [{ origin_patterns: ['https://a\\.com$'] }, /does not begin with "\^"/],
     [{ origin_patterns: ['^https://a\\.com'] }, /does not end with "\$"/],
     [{ origin_patterns: ['^https://a\\.com\\$'] }, /does not end with "\$"/],

@@ -80,10 +80,10 @@ function serialized(text: string): string | null {
   return ORIGIN.test(text) ? text : null
 }
 
-/** `https://*.example.com` with or without a port, and `http://localhost:*`; both together, too. */
+/** `https://*.example.com` with or without a port, and `http://localhost:*` or `http://[::1]:*`; both together, too. */
 function wildcardOf(text: string): (origin: string) => boolean {
   const [, scheme = '', star = '', host = '', port = ''] =
-    /^([a-z][a-z0-9+.-]*:\/\/)(\*\.)?([^*:/]+)(:\*|:[0-9]+)?$/.exec(text) ?? []
+    /^([a-z][a-z0-9+.-]*:\/\/)(\*\.)?([^*:/[\]]+|\[[0-9a-f:]+\])(:\*|:[0-9]+)?$/.exec(text) ?? []
   const anyPort = port === ':*'
   const fixed = `${scheme}${host}${anyPort ? '' : port}`
   if (host === '' || serialized(fixed) !== fixed) {

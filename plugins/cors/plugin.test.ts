@@ -79,8 +79,11 @@ describe('origins', () => {
       ],
     ],
     [
-      { origins: ['http://localhost:*', 'https://*.example.com:8443'] },
-      ['http://localhost', 'http://localhost:1', 'http://localhost:65535', 'https://a.example.com:8443'],
+      { origins: ['http://localhost:*', 'https://*.example.com:8443', 'http://[::1]:*'] },
+      [
+        ...['http://localhost', 'http://localhost:1', 'http://localhost:65535', 'https://a.example.com:8443'],
+        ...['http://[::1]', 'http://[::1]:5173'],
+      ],
       [
         'http://localhost:',
         'http://localhost:x',
@@ -88,6 +91,8 @@ describe('origins', () => {
         'http://localhost:80@evil.com',
         'https://a.example.com',
         'https://a.example.com:84430',
+        'http://[::2]:5173',
+        'http://[::1]evil.com',
       ],
     ],
     [
