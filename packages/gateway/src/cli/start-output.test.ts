@@ -50,8 +50,9 @@ test('renderStart() gives a curl line that a shell takes as it is meant', () => 
   assert.ok(render(odd).includes(`Try: curl -i 'http://127.0.0.1:8080/it'\\''s/a&b/'\n`), render(odd))
 })
 
-test('renderStart() without routes has no gap where they would stand', () => {
+test('renderStart() without routes has no gap where they would stand, and nothing to try', () => {
   assert.ok(!render().includes('\n\n\n'), render())
+  assert.doesNotMatch(render(), /Try|curl/)
 })
 
 test('renderStart() counts workers', () => {

@@ -9,10 +9,12 @@ export function renderStart(addresses: readonly ListenAddress[], summary: ReadyS
   for (const route of summary.routes) {
     lines.push(`  ${matchOf(route).padEnd(width)}  ${[...route.chain, route.action].join(' → ')}`)
   }
-  const [first] = addresses
+  const [address] = addresses
+  const [route] = summary.routes
   lines.push('')
   lines.push(`  generation ${summary.generation}, ${plural(summary.workers, 'worker')}`)
-  if (first !== undefined) lines.push('', `  Try: ${curlOf(first, summary.routes[0])}`)
+  // Without a route there is nothing to be tried: every answer is 404, or 503.
+  if (address !== undefined && route !== undefined) lines.push('', `  Try: ${curlOf(address, route)}`)
   return `${lines.join('\n')}\n`
 }
 
@@ -29,10 +31,10 @@ function matchOf({ name, hosts, paths, methods }: RouteSummary): string {
 }
 
 /** A request that reaches the first route, as far as host, path and method go. */
-function curlOf(address: ListenAddress, route: RouteSummary | undefined): string {
-  const path = (route?.paths[0] ?? '/').replace(/\*$/, '').replace(/:[^/]+/g, '1')
-  const host = route?.hosts[0]?.replace(/^\*\./, 'www.')
-  const method = route?.methods[0] ?? 'GET'
+function curlOf(address: ListenAddress, route: RouteSummary): string {
+  const path = (route.paths[0] ?? '/').replace(/\*$/, '').replace(/:[^/]+/g, '1')
+  const host = route.hosts[0]?.replace(/^\*\./, 'www.')
+  const method = route.methods[0] ?? 'GET'
   const options = [
     ...(method === 'GET' ? [] : [`-X ${method}`]),
     ...(host === undefined ? [] : [`-H 'Host: ${host}'`]),
