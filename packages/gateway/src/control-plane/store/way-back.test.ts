@@ -101,6 +101,16 @@ test('generationBefore() brings back no version that failed, was quarantined, or
   assert.equal(before([saved(1, A), saved(2, B), saved(3, B, { text: 'routes: [] # other\n' })], [B]), 2)
 })
 
+test('generationBefore() brings back no version that is held back in a folder of another name by now', () => {
+  const moved = { ...B, plugin: { ...B.plugin, folder: '/srv/plugins/greeting' } }
+  const alone: Rest = {
+    cause: { kind: 'plugin-rollback', plugin: 'hello', version: '1.0.0' },
+    ...rejecting(B),
+  }
+  const history = [saved(1, A), saved(2, B), saved(3, A, alone), saved(4, A, rejecting(moved))]
+  assert.equal(before(history), null)
+})
+
 test('generationBefore() is one that cannot be read, where that may have been it', () => {
   assert.equal(before([saved(1, A), saved(3, B)], [], [2]), 2)
   assert.equal(before([saved(1, A), saved(3, B), back(4, A, 1)], [], [2]), null)

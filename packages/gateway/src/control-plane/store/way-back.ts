@@ -66,9 +66,9 @@ function contentOf({ config, plugins, controls }: StoredGeneration): string {
   return JSON.stringify([fingerprintOfConfig(config), versions.toSorted(), controls.disabled])
 }
 
-/** That generation holds it back: one plugin was rolled back alone. */
-function isRejected({ folder, fingerprint }: StoredPlugin, { pins }: StoredGeneration): boolean {
-  return pins.some(({ unit, rejected }) => unit === folder && rejected === fingerprint)
+/** That generation holds its files back, in whatever folder they stood: one plugin was rolled back alone. */
+function isRejected({ fingerprint }: StoredPlugin, { pins }: StoredGeneration): boolean {
+  return pins.some(({ rejected }) => rejected === fingerprint)
 }
 
 function hasFailed(plugin: StoredPlugin, { controls }: StoredGeneration, kept: KeptGenerations): boolean {
