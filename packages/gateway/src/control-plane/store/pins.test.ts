@@ -130,6 +130,12 @@ describe('pinsForRollback()', () => {
     const disk = diskOf([onDisk(two, { isIdle: true })])
     assert.deepEqual(pinsForRollback(generationOf(1).record, disk, null, AUTHOR), [])
   })
+
+  test('holds back no plugin that a command had switched off: "enable" is to find it', () => {
+    const controls = { disabled: ['auth'], incarnations: {}, quarantined: [] }
+    const target = generationOf(1, [], { controls }).record
+    assert.deepEqual(pinsForRollback(target, diskOf([onDisk(two)]), null, AUTHOR), [])
+  })
 })
 
 describe('pinsThatHold()', () => {

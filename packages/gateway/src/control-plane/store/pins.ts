@@ -126,9 +126,10 @@ export function pinsForRollback(
     pin(standing?.folder ?? plugin.folder, plugin.name, standing?.fingerprint ?? null, runs)
   }
   for (const { folder, name, fingerprint, isIdle } of disk.plugins) {
-    // What does not run need not be held back. Making it run is a change of its files or of the config, and to that one it
-    // must be there: held back, a built-in could not be put on a route any more.
-    if (!isIdle && !settled.has(folder)) pin(folder, name, fingerprint, { kind: 'absent' })
+    // What does not run need not be held back. Making it run is a change of its files or of the config, or a command, and to that
+    // one it must be there: held back, a built-in could not be put on a route any more, and nothing switched on again.
+    const runsNot = isIdle || target.controls.disabled.includes(name)
+    if (!runsNot && !settled.has(folder)) pin(folder, name, fingerprint, { kind: 'absent' })
   }
   return pins
 }
