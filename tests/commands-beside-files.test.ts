@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
@@ -185,6 +185,24 @@ test('a plugin that was switched off before a save and a restart of the supervis
   await gateway.done('plugin', 'reload', 'auth')
   await gateway.done('plugin', 'enable', 'obs')
   assert.equal(await gateway.ran(), 'auth one, hello two, obs one')
+})
+
+test('a plugin that was renamed or deleted while it was switched off is switched on as it stands, or not at all', async (t) => {
+  const gateway = await start(t)
+  const plugins = join(gateway.dir.path, 'plugins')
+  const generation = async (): Promise<number> => (await gateway.status()).generation
+  await gateway.done('plugin', 'disable', 'obs')
+  await rename(join(plugins, 'obs'), join(plugins, 'observer'))
+  await gateway.done('plugin', 'enable', 'obs')
+  assert.equal(await gateway.ran(), 'auth one, hello one, obs one')
+  // The look at the files that follows has nothing left to do: the next generation is that of the next command.
+  await gateway.done('plugin', 'reload', 'auth')
+  assert.equal(await generation(), 4)
+  await gateway.done('plugin', 'disable', 'obs')
+  await rm(join(plugins, 'observer'), { recursive: true })
+  const { stdout } = await gateway.done('plugin', 'enable', 'obs')
+  assert.match(stdout, /: plugin "obs" is not disabled any more, and runs nowhere$/m)
+  assert.equal(await gateway.ran(), 'auth one, hello one')
 })
 
 test('a plugin that is broken on disk is switched off, and all that waited for it goes live', async (t) => {

@@ -151,6 +151,7 @@ async function remake(
 ): Promise<Candidate> {
   const { store, builds } = workshop
   const { controls } = overlay
+  const serving = servingPlugins(record, filesOf)
   const texts = new Map<string, string>()
   const loaded =
     record.config.kind === 'file'
@@ -163,7 +164,7 @@ async function remake(
       ? new Set<string>()
       : await standingFolders(
           filesOf,
-          record,
+          serving,
           overlay.pins,
           await readPlugins(directories, workshop.fingerprints),
         )
@@ -171,7 +172,7 @@ async function remake(
   const pinned = await pinnedPlugins(store, pins)
   const names = new Set([...pinned.values()].map((plugin) => plugin?.name))
   // What is pinned in a folder that was renamed since then runs there, and not in the one that is gone as well.
-  const others = record.plugins.filter(({ name }) => !names.has(name))
+  const others = serving.filter(({ name }) => !names.has(name))
   const all = [...others.map((plugin) => [plugin.folder, plugin] as const), ...pinned]
   const stored = withoutAbsent(new Map(all.filter(([folder]) => !only.has(folder))))
   const prepared = await prepareGeneration({
@@ -194,6 +195,18 @@ async function remake(
   }
 }
 
+/**
+ * The plugins of that generation, but for one whose files count and that a command had switched off: it runs nowhere, so what is kept of
+ * it says where it stood once, and nothing of where it stands now.
+ */
+function servingPlugins(
+  { plugins, controls: { disabled } }: StoredGeneration,
+  filesOf: string | undefined,
+): readonly StoredPlugin[] {
+  const isOff = ({ name }: StoredPlugin): boolean => name === filesOf && disabled.includes(name)
+  return plugins.filter((plugin) => !isOff(plugin))
+}
+
 /** No worker looks for what only the router can say of routes. Throws ChangeFailed with that, and all else. */
 function withSoundRoutes(
   prepared: PrepareResult,
@@ -213,14 +226,14 @@ function withSoundRoutes(
  */
 function standingFolders(
   name: string,
-  record: StoredGeneration,
+  serving: readonly StoredPlugin[],
   pins: readonly Pin[],
   standing: readonly DiskPlugin[],
 ): ReadonlySet<string> {
   const fingerprints = new Map(standing.map(({ folder, fingerprint }) => [folder, fingerprint]))
   const held = new Set(pinsThatHold(pins, fingerprints).map(({ unit }) => unit))
   const named = standing.filter((plugin) => plugin.name === name).map(({ folder }) => folder)
-  const running = record.plugins.filter((plugin) => plugin.name === name).map(({ folder }) => folder)
+  const running = serving.filter((plugin) => plugin.name === name).map(({ folder }) => folder)
   const own = running.length === 0 ? named : named.filter((folder) => running.includes(folder))
   return new Set(own.filter((folder) => !held.has(folder)))
 }
