@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { askGateway } from '../packages/gateway/src/cli/control-client.ts'
 import type { ChangeReport, GatewayStatus } from '../packages/gateway/src/protocol/control.ts'
@@ -203,6 +203,24 @@ test('a plugin that was renamed or deleted while it was switched off is switched
   const { stdout } = await gateway.done('plugin', 'enable', 'obs')
   assert.match(stdout, /: plugin "obs" is not disabled any more, and runs nowhere$/m)
   assert.equal(await gateway.ran(), 'auth one, hello one')
+})
+
+test('a plugin that is switched off is told of as its files stand, which change nothing that runs', async (t) => {
+  const gateway = await start(t)
+  const told = async (): Promise<string> => {
+    const asked = { directory: gateway.dir.path, who: 'a test' }
+    const { version, folder, state } = await askGateway({ command: 'plugin-info', plugin: 'obs' }, asked)
+    return [version, basename(folder), state.kind].join(' ')
+  }
+  const tells = (wanted: string) => waitFor(async () => (await told()) === wanted, wanted)
+  await gateway.done('plugin', 'disable', 'obs')
+  await gateway.dir.write({ 'plugins/obs/plugin.json': { name: 'obs', version: '2.0.0' } })
+  await tells('2.0.0 obs disabled')
+  await rename(join(gateway.dir.path, 'plugins/obs'), join(gateway.dir.path, 'plugins/observer'))
+  await tells('2.0.0 observer disabled')
+  await rm(join(gateway.dir.path, 'plugins/observer'), { recursive: true })
+  await tells('  disabled')
+  assert.equal((await gateway.status()).generation, 2)
 })
 
 test('a plugin that is broken on disk is switched off, and all that waited for it goes live', async (t) => {

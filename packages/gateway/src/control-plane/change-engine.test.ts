@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
@@ -8,7 +8,7 @@ import { ChangeEngine } from './change-engine.ts'
 import { gatewayRequest } from './change-queue.ts'
 import type { Overlay } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
-import { folderOf } from './test-support.ts'
+import { folderOf, writeFiles } from './test-support.ts'
 import { engineOver, workshopIn } from './test-workshop.ts'
 
 after(stopBuildService)
@@ -41,6 +41,35 @@ test('a change that is committed stays so, and the next one is made, whoever thr
   assert.equal(said.filter((line) => line.endsWith('which stays as it is: Deaf')).length, 2)
   const next = await engine.request(gatewayRequest({ kind: 'recovery' }))
   assert.deepEqual([next.outcome, engine.isChanging], ['unchanged', false])
+})
+
+test('plugins that do not run are as the files say, also where a look at these changes nothing that runs', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
+  })
+  const idle = 'exports.PluginMain = () => null'
+  const engine = engineOver(await workshopIn(root))
+  const lookedAt = async (): Promise<readonly string[]> => {
+    await engine.request(gatewayRequest({ kind: 'recovery' }))
+    const own = engine.plugins.plugins.filter(({ folder }) => folder.startsWith(root))
+    return own.map(({ name, version, state }) => `${name} ${version} ${state.kind}`)
+  }
+  assert.deepEqual(await lookedAt(), ['hello 1.0.0 active'])
+  await writeFiles(root, {
+    'plugins/off/plugin.json': { name: 'off', version: '1.0.0', enabled: false },
+    'plugins/off/plugin.js': idle,
+    'plugins/spare/plugin.json': { name: 'spare', version: '1.0.0', scope: 'route' },
+    'plugins/spare/plugin.js': idle,
+  })
+  assert.deepEqual(await lookedAt(), ['hello 1.0.0 active', 'off 1.0.0 disabled', 'spare 1.0.0 built'])
+  await writeFiles(root, {
+    'plugins/off/plugin.json': { name: 'off', version: '2.0.0', enabled: false },
+  })
+  await rm(join(root, 'plugins/spare'), { recursive: true })
+  assert.deepEqual(await lookedAt(), ['hello 1.0.0 active', 'off 2.0.0 disabled'])
+  assert.equal(engine.live, 1)
 })
 
 test('plugins are what was known before, until a change knows all of its own', async (t) => {

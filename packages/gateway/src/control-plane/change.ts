@@ -144,7 +144,10 @@ export async function applyChange(
   stages.passed('prepare')
   signal.throwIfAborted()
   const comparison = compare(candidate, ground, request.approved ?? [])
-  if (comparison === null) return { kind: 'unchanged' }
+  if (comparison === null) {
+    if (!isOnLive(request, ground)) ground.reference?.candidate.lifecycle.lookedAgain(candidate.lifecycle)
+    return { kind: 'unchanged' }
+  }
   const { changes, held } = comparison
   ground.onPrepared()
   stages.passed('compare')

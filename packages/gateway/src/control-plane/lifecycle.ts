@@ -134,6 +134,16 @@ export class PluginLifecycle {
     }
   }
 
+  /**
+   * The files were looked at again, and give the same generation: what runs is as it was, and all else as it was found now. A plugin
+   * that is switched off, or that no route names, may have come, gone or changed all the same.
+   */
+  lookedAgain({ plugins }: PluginLifecycle): void {
+    const running = new Map(this.plugins.filter(isServed).map((plugin) => [plugin.name, plugin]))
+    this.#plugins.clear()
+    for (const plugin of plugins) this.#plugins.set(plugin.folder, running.get(plugin.name) ?? plugin)
+  }
+
   /** New exchanges do not get the generation any more. */
   draining(): void {
     for (const plugin of this.plugins) {
@@ -195,6 +205,10 @@ export class PluginLifecycle {
     this.#plugins.set(plugin.folder, plugin)
     this.#onStep(plugin)
   }
+}
+
+function isServed({ state: { kind } }: PluginStatus): boolean {
+  return kind === 'active' || kind === 'quarantined'
 }
 
 function raise(mistake: GatewayError): never {

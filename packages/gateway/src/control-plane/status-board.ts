@@ -69,11 +69,14 @@ export class StatusBoard {
     const { faults, store } = this.#options
     const candidate = this.#candidate
     const status = this.#plugins().find((plugin) => plugin.name === name)
-    const built = candidate?.built.find(({ manifest }) => manifest.name === name)
     const links = new Map(
       candidate?.chains.flatMap(({ links: all }) => all).map((link) => [link.instance.id, link]),
     )
     const instances = candidate?.plan.instances.filter(({ plugin }) => plugin === name) ?? []
+    const kept = candidate?.built.find(({ manifest }) => manifest.name === name)
+    // Of what runs nowhere the generation may have what its files said once.
+    const isOutdated = instances.length === 0 && kept?.manifest.version !== status?.version
+    const built = isOutdated ? undefined : kept
     const schema = built?.manifest.configSchema ?? null
     const written = [candidate?.config.unexpanded, built?.manifest.config]
     return {
@@ -81,7 +84,7 @@ export class StatusBoard {
       version: built?.manifest.version ?? status?.version ?? null,
       description: built?.manifest.description ?? '',
       folder: status?.folder ?? built?.manifest.folder ?? '',
-      state: status?.state ?? { kind: 'stopped', generation: 0 },
+      state: status?.state ?? this.#stateWithoutFiles(name),
       pin: this.#pins().find(({ unit }) => unit === name) ?? null,
       category: built?.manifest.category ?? null,
       dependencies: built?.manifest.dependencies ?? {},
@@ -102,6 +105,11 @@ export class StatusBoard {
       })),
       versions: await store.versionsOf(name),
     }
+  }
+
+  #stateWithoutFiles(name: string): PluginInfo['state'] {
+    const isSwitchedOff = this.#options.engine.overlay.controls.disabled.includes(name)
+    return isSwitchedOff ? { kind: 'disabled', by: 'command' } : { kind: 'stopped', generation: 0 }
   }
 
   get #candidate(): Candidate | null {
