@@ -1,7 +1,7 @@
 import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { ChangeGround, CommittedParts } from './change.ts'
 import { describeAll, describeChanges } from './describe-changes.ts'
-import type { Candidate } from './gather.ts'
+import type { Candidate, Overlay } from './gather.ts'
 
 /** What a report tells of a change. */
 
@@ -13,10 +13,24 @@ export function lastKnown({
   return live ?? reference?.candidate.plan ?? null
 }
 
-export function changesOf({ plan }: Candidate, ground: ChangeGround): string[] {
-  const { live, former } = ground
+export function changesOf({ plan, overlay }: Candidate, ground: ChangeGround): string[] {
+  const { live, former, reference } = ground
   if (live === null && former !== null) return describeAll(former, plan)
-  return describeChanges(lastKnown(ground), plan)
+  const before = lastKnown(ground)
+  return [
+    ...describeChanges(before, plan),
+    ...describeFreed(before, reference?.candidate.overlay ?? null, overlay),
+  ]
+}
+
+/** Of plugins whose quarantine ended while something else of them ran: no instance tells that. */
+function describeFreed(before: GenerationPlan | null, from: Overlay | null, to: Overlay): string[] {
+  const told = new Set(before?.instances.flatMap(({ plugin, quarantined }) => (quarantined ? plugin : [])))
+  const left = new Set(to.controls.quarantined.map(({ plugin }) => plugin))
+  const freed = new Set(from?.controls.quarantined.map(({ plugin }) => plugin))
+  return [...freed]
+    .filter((plugin) => !left.has(plugin) && !told.has(plugin))
+    .map((plugin) => `plugin ${plugin}: no code of it is quarantined any more`)
 }
 
 /** By their keys, as every worker that runs `live` does it: so none of them has to say. */

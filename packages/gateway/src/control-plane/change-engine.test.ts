@@ -8,6 +8,7 @@ import { ChangeEngine } from './change-engine.ts'
 import { gatewayRequest } from './change-queue.ts'
 import type { Overlay } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
+import { withoutQuarantine, withQuarantined } from './overlay-edits.ts'
 import { folderOf, writeFiles } from './test-support.ts'
 import { engineOver, workshopIn } from './test-workshop.ts'
 
@@ -99,6 +100,27 @@ test('plugins are what was known before, until a change knows all of its own', a
   const { outcome } = await engine.request(gatewayRequest({ kind: 'recovery' }))
   look()
   assert.deepEqual([outcome, shown.slice(3)], ['failed', [['active'], ['active'], ['failed']]])
+})
+
+test('the end of a quarantine is told, also of code that does not run', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
+  })
+  const engine = engineOver(await workshopIn(root))
+  const edited = async (edit: (overlay: Overlay) => Overlay): Promise<readonly string[]> => {
+    const request = { ...gatewayRequest({ kind: 'enable', plugin: 'hello' }), base: 'live', edit } as const
+    const { outcome, changes } = await engine.request(request)
+    assert.equal(outcome, 'committed')
+    return changes
+  }
+  await engine.request(gatewayRequest({ kind: 'start' }))
+  const other = { plugin: 'hello', codeHash: 'of other code', key: 'of other code', harm: 'stall' } as const
+  await edited((overlay) => withQuarantined(overlay, other))
+  assert.deepEqual(await edited((overlay) => withoutQuarantine(overlay, 'hello')), [
+    'plugin hello: no code of it is quarantined any more',
+  ])
 })
 
 for (const end of ['is given up', 'fails'] as const) {
