@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { ChangeCause, ChangeReport } from '../protocol/control.ts'
+import { type ChangeCause, type ChangeReport, NOTHING_RUNS } from '../protocol/control.ts'
 import { causeText, changeText, pinText } from './change-text.ts'
 import { DIRECTORY, failedReport, heldReport, loss, NOW, problem, report } from './test-answers.ts'
 import { COLORS, PLAIN } from './text.ts'
@@ -316,5 +316,9 @@ test('pinText() says what runs instead, and how to end that', () => {
   assert.match(
     pinText({ unit: 'config', runs: 'generation 12', since: NOW, who: 'ann' }, NOW),
     /^the config runs as generation 12, /,
+  )
+  assert.match(
+    pinText({ unit: 'auth', runs: NOTHING_RUNS, since: NOW, who: 'ann' }, NOW),
+    /^plugin auth does not run, although it stands on disk, since .*; "cardea release auth" or a change/,
   )
 })

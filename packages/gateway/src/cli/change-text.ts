@@ -8,6 +8,7 @@ import {
   firstCause,
   type HeldLoss,
   type LostPlugin,
+  NOTHING_RUNS,
   type PinStatus,
 } from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
@@ -73,8 +74,9 @@ export function causeText(cause: ChangeCause, directory: string): string {
 /** What runs in another form than it stands on disk, and how to end that. */
 export function pinText({ unit, runs, since, who }: PinStatus, now: number): string {
   const what = unit === 'config' ? 'the config' : `plugin ${unit}`
+  const how = runs === NOTHING_RUNS ? 'does not run, although' : `runs as ${runs}, not as`
   return printable(
-    `${what} runs as ${runs}, not as it stands on disk, since ${agoText(since, now)} (${who}); ` +
+    `${what} ${how} it stands on disk, since ${agoText(since, now)} (${who}); ` +
       `"cardea release ${unit}" or a change of its files ends that`,
   )
 }

@@ -127,3 +127,26 @@ test('a rollback fails with what can be brought back where its generation is los
     /^Generation 1 is not kept\. The nearest that can be brought back /,
   )
 })
+
+test('a plugin that a rollback holds back altogether is not said to be unknown', async (t) => {
+  const pin = {
+    unit: '/srv/plugins/auth',
+    name: 'auth',
+    rejected: 'x',
+    runs: { kind: 'absent' },
+    since: 0,
+    who: 'ada',
+  }
+  const operations = new Operations({
+    store: await openStore(t),
+    engine: { overlay: { pins: [pin] } } as unknown as ChangeEngine,
+    board: { pluginNames: () => [] } as unknown as StatusBoard,
+    configText: async () => null,
+  })
+  for (const command of ['plugin-info', 'plugin-enable', 'plugin-versions'] as const) {
+    await assert.rejects(operations.handle({ command, plugin: 'auth' }, ASKER), {
+      code: 'PLUGIN_NOT_FOUND',
+      message: /^Plugin "auth" is held back by .*\. "cardea release auth" lets it in\.$/,
+    })
+  }
+})

@@ -163,8 +163,14 @@ export class Operations {
 
   /** The name when there is such a plugin, found in the latest change or running. */
   #known(plugin: string): string {
-    const names = this.#options.board.pluginNames()
+    const { board, engine } = this.#options
+    const names = board.pluginNames()
     if (names.includes(plugin)) return plugin
+    if (engine.overlay.pins.some(({ name, runs }) => name === plugin && runs.kind === 'absent')) {
+      const why = 'is held back by a rollback to a generation without it'
+      const wayOut = `"cardea release ${plugin}" lets it in.`
+      throw new GatewayError('PLUGIN_NOT_FOUND', `Plugin "${plugin}" ${why}. ${wayOut}`)
+    }
     const nearest = nearestOf(plugin, names)
     const hint = nearest === null ? '"cardea status" lists those there are.' : `Did you mean "${nearest}"?`
     throw new GatewayError('PLUGIN_NOT_FOUND', `There is no plugin "${plugin}". ${hint}`)

@@ -1,4 +1,5 @@
 import type { Log } from '@cardea/sdk'
+import { NOTHING_RUNS } from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
 import type { Candidate } from './gather.ts'
 import { labelsOf, pinStatus } from './store/pins.ts'
@@ -18,7 +19,8 @@ export function logStanding(
     const { unit, runs, since, who } = pinStatus(pin, labels)
     const what = unit === 'config' ? 'The config' : `Plugin "${unit}"`
     const wayOut = `"cardea release ${unit}" or a change of its files ends that`
-    log.warn(`${what} runs as ${runs}, not as it stands on disk: ${wayOut}`, {
+    const how = runs === NOTHING_RUNS ? 'does not run, although' : `runs as ${runs}, not as`
+    log.warn(`${what} ${how} it stands on disk: ${wayOut}`, {
       since: new Date(since).toISOString(),
       who,
     })

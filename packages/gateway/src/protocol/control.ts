@@ -214,11 +214,14 @@ export interface InstanceStatus {
   readonly failures: number
 }
 
+/** `PinStatus.runs` of what does not run at all. */
+export const NOTHING_RUNS = 'not there'
+
 /** Something that runs in another form than it stands on disk. */
 export interface PinStatus {
   /** `config` or a plugin's name. */
   readonly unit: string
-  /** What runs: `1.0.0 (3f2a91c0)`, `generation 12`, `not there`. */
+  /** What runs: `1.0.0 (3f2a91c0)`, `generation 12`, or `NOTHING_RUNS`. */
   readonly runs: string
   readonly since: number
   readonly who: string

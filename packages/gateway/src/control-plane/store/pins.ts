@@ -1,4 +1,4 @@
-import type { PinStatus } from '../../protocol/control.ts'
+import { NOTHING_RUNS, type PinStatus } from '../../protocol/control.ts'
 import { versionLabel } from './catalog.ts'
 import { fingerprintOfConfig } from './fingerprint.ts'
 import type { Pin, PinnedContent, StoredConfig, StoredGeneration, StoredPlugin } from './types.ts'
@@ -209,7 +209,7 @@ export function labelsOf(live: StoredGeneration | null): ReadonlyMap<string, str
 }
 
 function describeContent(runs: PinnedContent, labels: ReadonlyMap<string, string>): string {
-  if (runs.kind === 'absent') return 'not there'
+  if (runs.kind === 'absent') return NOTHING_RUNS
   if (runs.kind === 'generation') return `generation ${runs.number}`
   return labels.get(runs.contentHash) ?? runs.contentHash.slice(0, 8)
 }
