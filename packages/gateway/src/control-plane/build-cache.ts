@@ -2,7 +2,9 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { BUILD_IDLE_MS } from '../config/limits.ts'
 import { type BuildOutcome, type BuiltPlugin, buildPlugins, stopBuildService } from './build.ts'
+import { sha256 } from './store/blobs.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
+import { contentHashOf } from './store/stored-plugin.ts'
 import type { VerifiedPlugin } from './verify.ts'
 
 interface Entry {
@@ -30,6 +32,14 @@ export class BuildCache {
   /** The fingerprint of a folder as of the last `build`; '' when it was not part of it. */
   fingerprintOf(folder: string): string {
     return this.#fingerprints.get(folder) ?? ''
+  }
+
+  /** `StoredPlugin.contentHash` of what such files gave when they were built last; null when they were not. */
+  contentOf(folder: string, fingerprint: string): string | null {
+    const entry = this.#entries.get(folder)
+    if (entry?.fingerprint !== fingerprint) return null
+    const { manifest, bundle } = entry.plugin
+    return contentHashOf(sha256(manifest.text), bundle.codeHash)
   }
 
   /** All that there are: what is kept of others is forgotten. */

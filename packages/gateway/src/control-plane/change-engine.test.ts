@@ -6,9 +6,10 @@ import { waitFor } from '../../../../tests/support/wait-for.ts'
 import { stopBuildService } from './build.ts'
 import { ChangeEngine } from './change-engine.ts'
 import { gatewayRequest } from './change-queue.ts'
-import type { Overlay } from './gather.ts'
+import type { Overlay, OverlayEdit } from './gather.ts'
 import { PluginLifecycle } from './lifecycle.ts'
 import { withoutQuarantine, withQuarantined } from './overlay-edits.ts'
+import type { DiskPlugin } from './store/pins.ts'
 import { folderOf, writeFiles } from './test-support.ts'
 import { engineOver, workshopIn } from './test-workshop.ts'
 
@@ -101,6 +102,31 @@ test('plugins are what was known before, until a change knows all of its own', a
   look()
   assert.deepEqual([outcome, shown.slice(3)], ['failed', [['active'], ['active'], ['failed']]])
 })
+
+for (const base of ['disk', 'live'] as const) {
+  test(`an edit of what ${base === 'live' ? 'serves' : 'stands on disk'} is told what files give that differ in a comment alone`, async (t) => {
+    const code = "exports.PluginMain = () => ({ name: 'hello', handle: () => true })"
+    const root = await folderOf(t, {
+      'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+      'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+      'plugins/hello/plugin.js': code,
+    })
+    const workshop = await workshopIn(root)
+    const engine = engineOver(workshop)
+    await engine.request(gatewayRequest({ kind: 'start' }))
+    await writeFile(join(root, 'plugins/hello/plugin.js'), `${code} // as before`)
+    assert.equal((await engine.request(gatewayRequest({ kind: 'recovery' }))).outcome, 'unchanged')
+    const [kept] = workshop.store.latest()?.plugins ?? []
+    let standing: DiskPlugin | undefined
+    const edit: OverlayEdit = (overlay, { plugins }) => {
+      standing = plugins.find(({ name }) => name === 'hello')
+      return overlay
+    }
+    await engine.request({ ...gatewayRequest({ kind: 'recovery' }), base, edit })
+    assert.notEqual(standing?.fingerprint, kept?.fingerprint)
+    assert.equal(standing?.contentHash, kept?.contentHash)
+  })
+}
 
 test('the end of a quarantine is told, also of code that does not run', async (t) => {
   const root = await folderOf(t, {

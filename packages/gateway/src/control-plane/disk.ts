@@ -3,17 +3,25 @@ import { builtInPluginsDirectory } from '../base/own-folders.ts'
 import { loadConfigFile, readManifest } from '../config/load.ts'
 import { readTextFile } from '../config/text-file.ts'
 import type { ServeSource } from '../protocol/master-supervisor.ts'
+import type { BuildCache } from './build-cache.ts'
 import { discover, type FoundPlugin, type PluginDirectories } from './discover.ts'
 import type { Fingerprints } from './store/fingerprint.ts'
 import type { DiskPlugin, DiskState } from './store/pins.ts'
 import { storableConfig } from './store/stored-plugin.ts'
 import type { StoredConfig } from './store/types.ts'
 
-/** What stands on disk, whatever is pinned: the config's text, and every plugin folder with its fingerprint. */
-export async function readDisk(source: ServeSource, fingerprints: Fingerprints): Promise<DiskState> {
+/** What stands on disk, whatever is pinned: the config's text, and every plugin folder with its fingerprint; `builds` know what it gives. */
+export async function readDisk(
+  source: ServeSource,
+  fingerprints: Fingerprints,
+  builds?: BuildCache,
+): Promise<DiskState> {
   const config = await readConfig(source)
   const directories = { user: await pluginsDirectory(source), builtIn: builtInPluginsDirectory() }
-  return { config, plugins: await readPlugins(directories, fingerprints) }
+  const plugins = await readPlugins(directories, fingerprints)
+  if (builds === undefined) return { config, plugins }
+  const contentHashOf = ({ folder, fingerprint }: DiskPlugin) => builds.contentOf(folder, fingerprint)
+  return { config, plugins: plugins.map((plugin) => ({ ...plugin, contentHash: contentHashOf(plugin) })) }
 }
 
 /** The plugin folders that stand there. */

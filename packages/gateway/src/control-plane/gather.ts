@@ -138,7 +138,7 @@ export async function gatherLive(
   options: GatherOptions,
 ): Promise<Candidate> {
   const { overlay, edit } = options
-  const disk = await readDisk(workshop.source, workshop.fingerprints)
+  const disk = await readDisk(workshop.source, workshop.fingerprints, workshop.builds)
   const moved = { ...overlay, pins: followMoves(overlay.pins, disk, record.plugins) }
   const edited = edit === undefined ? moved : await edit(moved, disk)
   return remake(workshop, record, { ...options, overlay: edited })
@@ -253,12 +253,12 @@ export async function loadForListeners({ source }: Pick<Workshop, 'source'>): Pr
 }
 
 async function editedOverlay(
-  { source, fingerprints }: Workshop,
+  { source, fingerprints, builds }: Workshop,
   { overlay, edit }: GatherOptions,
 ): Promise<Overlay> {
   // Nearly every change: nothing is pinned, and nobody asks what stands on disk.
   if (overlay.pins.length === 0 && edit === undefined) return overlay
-  const disk = await readDisk(source, fingerprints)
+  const disk = await readDisk(source, fingerprints, builds)
   const holding = { ...overlay, pins: pinsOnDisk(overlay.pins, disk) }
   return edit === undefined ? holding : edit(holding, disk)
 }

@@ -65,6 +65,15 @@ test('editTakeBack() does not hold back files that were mended before it came to
   assert.equal(holding(pins, diskWith(3)), 0)
 })
 
+test('editTakeBack() holds back files that differ from those of the version that failed, and give the same', async () => {
+  const [plugin] = diskWith(3).plugins
+  assert.ok(plugin)
+  const disk = { config: CONFIG, plugins: [{ ...plugin, contentHash: version(2).contentHash }] }
+  const { pins } = await editTakeBack(version(1), serving(2))(NO_OVERLAY, disk)
+  assert.equal(holding(pins, disk), 1)
+  assert.equal(holding(pins, diskWith(4)), 0)
+})
+
 test('editTakeBack() of a version that somebody rolled back to holds back what that did', async () => {
   const rolledBack = await editPluginVersion(version(2), serving(3), 'root')(NO_OVERLAY, diskWith(3))
   const { pins } = await editTakeBack(version(1), serving(2))(rolledBack, diskWith(3))

@@ -31,7 +31,11 @@ export function editTakeBack(version: StoredPlugin, live: StoredGeneration | nul
     const failed = live?.plugins.find(({ name }) => name === version.name)
     const folder = folderNow(failed ?? version, disk, live)
     const pin = overlay.pins.find(({ unit }) => unit === folder)
-    const rejected = pin === undefined ? (failed?.fingerprint ?? null) : pin.rejected
+    const standing = disk.plugins.find((plugin) => plugin.folder === folder)
+    // Its files may have been saved since, so that they give the same: with another comment.
+    const isFailed = failed !== undefined && standing?.contentHash === failed.contentHash
+    const files = isFailed ? standing.fingerprint : (failed?.fingerprint ?? null)
+    const rejected = pin === undefined ? files : pin.rejected
     const held = { unit: folder, rejected }
     const pins = withPluginPinned(overlay.pins, version, held, { who: 'gateway', since: Date.now() })
     return { ...overlay, pins }

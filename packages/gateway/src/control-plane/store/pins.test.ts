@@ -118,6 +118,11 @@ describe('pinsForRollback()', () => {
     assert.deepEqual(pinsForRollback(target, diskOf([onDisk(one)]), target, AUTHOR), [])
   })
 
+  test('holds nothing where other files give the same: a comment was changed', () => {
+    const disk = diskOf([onDisk(two, { contentHash: one.plugin.contentHash })])
+    assert.deepEqual(pinsForRollback(generationOf(1, [one]).record, disk, null, AUTHOR), [])
+  })
+
   test('holds equal files that give other code, because a dependency is another one', () => {
     const target = generationOf(1, [one]).record
     const rebuilt = { ...one.plugin, contentHash: 'f'.repeat(64) }

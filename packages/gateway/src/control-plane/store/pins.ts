@@ -23,6 +23,8 @@ export interface DiskPlugin {
   /** The plugin's name, or the folder's where plugin.json cannot be read. */
   readonly name: string
   readonly fingerprint: string
+  /** `StoredPlugin.contentHash` of what these files give; null or left out where nobody knows. */
+  readonly contentHash?: string | null
   /** It does not run of itself: its plugin.json says so, or it is a built-in that a config has to name. */
   readonly isIdle: boolean
 }
@@ -215,6 +217,7 @@ function describeContent(runs: PinnedContent, labels: ReadonlyMap<string, string
 }
 
 function givesSame(standing: DiskPlugin, wanted: StoredPlugin, live: StoredGeneration | null): boolean {
+  if (standing.contentHash === wanted.contentHash) return true
   if (standing.fingerprint !== wanted.fingerprint) return false
   const running = live?.plugins.find(({ folder }) => folder === standing.folder)
   const builtFromDisk = running?.fingerprint === standing.fingerprint ? running : undefined

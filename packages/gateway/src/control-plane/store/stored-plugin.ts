@@ -68,10 +68,15 @@ function makeStorable(parts: PluginParts): StorablePlugin {
     manifestHash: manifest.hash,
     bundleHash: code.hash,
     codeHash,
-    contentHash: sha256(`${manifest.hash} ${codeHash}`),
+    contentHash: contentHashOf(manifest.hash, codeHash),
     fingerprint,
   }
   return { plugin, blobs: [manifest, code] }
+}
+
+/** What a plugin does: equal also for files that differ in nothing but comments. */
+export function contentHashOf(manifestHash: string, codeHash: string): string {
+  return sha256(`${manifestHash} ${codeHash}`)
 }
 
 /** Its text is made when somebody wants it: it is stored once, and weighs as much as the bundle. */
