@@ -92,6 +92,19 @@ test('editTakeBack() holds back a version that failed in a folder of another nam
   assert.equal(holding(pins, diskWith(3, MOVED)), 0)
 })
 
+test('editPluginVersion() notes what the files give that it holds back, where that is known', async () => {
+  const plugins = diskWith(3).plugins.map((plugin) => ({ ...plugin, contentHash: 'content 2' }))
+  const { pins } = await editPluginVersion(
+    version(1),
+    serving(2),
+    'root',
+  )(NO_OVERLAY, { config: CONFIG, plugins })
+  assert.deepEqual(
+    pins.map(({ rejected, rejectedContent }) => [rejected, rejectedContent]),
+    [['files of 3', 'content 2']],
+  )
+})
+
 test('editPluginVersion() holds back what stands in a folder of another name by now', async () => {
   const { pins } = await editPluginVersion(
     version(1),

@@ -176,7 +176,9 @@ export function pinsForVersion(
   const standing = whereItMayRun(version, disk, live)
   const unit = standing?.folder ?? version.folder
   if (standing !== null && givesSame(standing, version, live)) return pins.filter((pin) => pin.unit !== unit)
-  return withPluginPinned(pins, version, { unit, rejected: standing?.fingerprint ?? null }, author)
+  const { fingerprint = null, contentHash = null } = standing ?? {}
+  const content = contentHash === null ? {} : { rejectedContent: contentHash }
+  return withPluginPinned(pins, version, { unit, rejected: fingerprint, ...content }, author)
 }
 
 /**
@@ -187,11 +189,11 @@ export function pinsForVersion(
 export function withPluginPinned(
   pins: readonly Pin[],
   { name, contentHash }: StoredPlugin,
-  { unit, rejected }: Pick<Pin, 'unit' | 'rejected'>,
+  held: Pick<Pin, 'unit' | 'rejected' | 'rejectedContent'>,
   author: PinAuthor,
 ): Pin[] {
-  const others = pins.filter((pin) => pin.unit !== unit)
-  return [...others, { unit, name, rejected, runs: { kind: 'plugin', contentHash }, ...author }]
+  const others = pins.filter(({ unit }) => unit !== held.unit)
+  return [...others, { ...held, name, runs: { kind: 'plugin', contentHash }, ...author }]
 }
 
 /** The pins that are left once `name` (a plugin's, or `config`) is released; null releases all. */

@@ -114,6 +114,8 @@ export interface Pin {
   readonly name: string
   /** Fingerprint of what stands on disk and is not wanted; null: that nothing is there. */
   readonly rejected: string | null
+  /** `StoredPlugin.contentHash` of what it gave, where that was known. Records of an older version do not say. */
+  readonly rejectedContent?: string
   readonly runs: PinnedContent
   /** Unix time, milliseconds. */
   readonly since: number

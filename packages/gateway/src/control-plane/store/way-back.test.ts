@@ -111,6 +111,13 @@ test('generationBefore() brings back no version that is held back in a folder of
   assert.equal(before(history), null)
 })
 
+test('generationBefore() brings back no version that is held back, though a comment was changed in its files before', () => {
+  const [pin] = rejecting(B).pins ?? []
+  assert.ok(pin)
+  const commented = { ...pin, rejected: 'files with a comment', rejectedContent: B.plugin.contentHash }
+  assert.equal(before([saved(1, A), saved(2, B), saved(3, A, { pins: [commented] })]), null)
+})
+
 test('generationBefore() is one that cannot be read, where that may have been it', () => {
   assert.equal(before([saved(1, A), saved(3, B)], [], [2]), 2)
   assert.equal(before([saved(1, A), saved(3, B), back(4, A, 1)], [], [2]), null)

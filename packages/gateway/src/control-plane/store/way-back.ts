@@ -67,8 +67,10 @@ function contentOf({ config, plugins, controls }: StoredGeneration): string {
 }
 
 /** That generation holds its files back, in whatever folder they stood: one plugin was rolled back alone. */
-function isRejected({ fingerprint }: StoredPlugin, { pins }: StoredGeneration): boolean {
-  return pins.some(({ rejected }) => rejected === fingerprint)
+function isRejected({ fingerprint, contentHash }: StoredPlugin, { pins }: StoredGeneration): boolean {
+  return pins.some(
+    ({ rejected, rejectedContent }) => rejected === fingerprint || rejectedContent === contentHash,
+  )
 }
 
 function hasFailed(plugin: StoredPlugin, { controls }: StoredGeneration, kept: KeptGenerations): boolean {
