@@ -132,6 +132,8 @@ test('status and plugin info tell what stands on disk from what runs', async (t)
     ).out.split('\n')[0]
   assert.equal(await shown(info), 'Plugin auth 1.0.0: runs; on disk it is built')
   assert.equal(await shown({ ...info, instances: [] }), 'Plugin auth 1.0.0: built')
+  const unfound = { ...info, state: { kind: 'stopped', generation: 0 } } as const
+  assert.equal(await shown(unfound), 'Plugin auth 1.0.0: runs; nothing on disk has its name')
   const pin = { unit: 'auth', runs: '1.0.0 (3f2a91c0)', since: NOW - 5_000, who: 'gateway' }
   const held = await runWithAnswers(t, { 'plugin-info': { ...info, pin } }, (context) =>
     pluginInfoCommand('auth', context),

@@ -30,7 +30,9 @@ function headOf(info: PluginInfo, directory: string, now: number): string {
   const text = pluginStateText(name, state)
   // The state is that of the newest change, and what runs may be of an older one.
   const isOlder = info.instances.length > 0 && state.kind !== 'active' && state.kind !== 'quarantined'
-  const lines = [`Plugin ${title}: ${isOlder ? `runs; on disk it is ${text}` : text}`]
+  // No plugin of the newest change has its name.
+  const onDisk = state.kind === 'stopped' ? 'nothing on disk has its name' : `on disk it is ${text}`
+  const lines = [`Plugin ${title}: ${isOlder ? `runs; ${onDisk}` : text}`]
   if (description !== '') lines.push(`  ${description}`)
   if (info.pin !== null) lines.push(`  Held back: ${pinText(info.pin, now)}`)
   const ranges = Object.entries(dependencies).map(([plugin, range]) => `${plugin} ${range}`)
