@@ -223,6 +223,21 @@ test('a plugin that is switched off is told of as its files stand, which change 
   assert.equal((await gateway.status()).generation, 2)
 })
 
+test('a rollback of a plugin that is switched off says that it stays so', async (t) => {
+  const gateway = await start(t)
+  await gateway.save('obs', sourceOf('obs', 'two'))
+  await gateway.runs('auth one, hello one, obs two')
+  await gateway.done('plugin', 'disable', 'obs')
+  const { stdout } = await gateway.done('plugin', 'rollback', 'obs')
+  assert.match(
+    stdout,
+    /^ {2}note +plugin obs is switched off and runs nowhere: "cardea plugin enable obs" ends that$/m,
+  )
+  assert.equal(await gateway.ran(), 'auth one, hello one')
+  await gateway.done('plugin', 'enable', 'obs')
+  assert.equal(await gateway.ran(), 'auth one, hello one, obs one')
+})
+
 test('a plugin that is broken on disk is switched off, and all that waited for it goes live', async (t) => {
   const gateway = await start(t)
   await gateway.save('hello', BROKEN)

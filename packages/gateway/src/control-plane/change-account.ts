@@ -1,4 +1,5 @@
-import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
+import type { ChangeCause } from '../protocol/control.ts'
+import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { ChangeGround, CommittedParts } from './change.ts'
 import { describeAll, describeChanges } from './describe-changes.ts'
 import type { Candidate, Overlay } from './gather.ts'
@@ -50,11 +51,20 @@ export function startedAndCarried(
 }
 
 export function noticesOf(
-  settings: GatewaySettings,
+  { plan: { settings }, overlay }: Candidate,
+  cause: ChangeCause,
   { workerCount, isServing }: Pick<ChangeGround, 'workerCount' | 'isServing'>,
 ): string[] {
-  if (!isServing || settings.workers === workerCount) return []
-  return [
-    `workers: ${settings.workers} takes effect when the gateway is started again; ${workerCount} run until then`,
-  ]
+  const notices: string[] = []
+  if (cause.kind === 'plugin-rollback' && overlay.controls.disabled.includes(cause.plugin)) {
+    const { plugin } = cause
+    notices.push(
+      `plugin ${plugin} is switched off and runs nowhere: "cardea plugin enable ${plugin}" ends that`,
+    )
+  }
+  if (isServing && settings.workers !== workerCount) {
+    const until = `${workerCount} run until then`
+    notices.push(`workers: ${settings.workers} takes effect when the gateway is started again; ${until}`)
+  }
+  return notices
 }

@@ -170,7 +170,7 @@ export async function applyChange(
     stages: stages.timings,
     skewMs,
     held,
-    notices: noticesOf(candidate.plan.settings, ground),
+    notices: noticesOf(candidate, request.cause, ground),
     heldBack: [...new Set(candidate.overlay.pins.map(({ name }) => name))],
   }
   return { kind: 'committed', candidate, report }
