@@ -42,6 +42,22 @@ test('BuildCache builds again when npm changed a library', async (t) => {
   assert.notEqual((await build()).code?.codeHash, first.code?.codeHash)
 })
 
+test('BuildCache knows what files gave that it has built, until they or a library are others', async (t) => {
+  const { root, build, cache } = await cacheOf(t, {
+    'a/plugin.ts': `import { one } from 'lib'; export const PluginMain = () => one`,
+    'a/node_modules/lib/package.json': '{ "name": "lib", "main": "index.js" }',
+    'a/node_modules/lib/index.js': 'exports.one = 1',
+  })
+  const folder = join(root, 'a')
+  assert.equal(await cache.contentOf(folder, cache.fingerprintOf(folder)), null)
+  await build()
+  const fingerprint = cache.fingerprintOf(folder)
+  assert.match((await cache.contentOf(folder, fingerprint)) ?? '', /^[0-9a-f]{64}$/)
+  assert.equal(await cache.contentOf(folder, 'another'), null)
+  await writeFiles(root, { 'a/node_modules/lib/index.js': 'exports.one = 1000' })
+  assert.equal(await cache.contentOf(folder, fingerprint), null)
+})
+
 test('BuildCache keeps nothing of a build that failed', async (t) => {
   const { root, build } = await cacheOf(t, { 'a/plugin.ts': 'export const PluginMain = ( => 1' })
   assert.deepEqual(await build(), { code: undefined, problems: 1 })

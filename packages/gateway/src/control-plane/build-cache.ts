@@ -35,10 +35,12 @@ export class BuildCache {
   }
 
   /** `StoredPlugin.contentHash` of what such files gave when they were built last; null when they were not. */
-  contentOf(folder: string, fingerprint: string): string | null {
+  async contentOf(folder: string, fingerprint: string): Promise<string | null> {
     const entry = this.#entries.get(folder)
     if (entry?.fingerprint !== fingerprint) return null
-    const { manifest, bundle } = entry.plugin
+    const { manifest, bundle, libraryFiles } = entry.plugin
+    // What they use is another by now: they give something else.
+    if (entry.libraries !== (await datesOf(libraryFiles))) return null
     return contentHashOf(sha256(manifest.text), bundle.codeHash)
   }
 

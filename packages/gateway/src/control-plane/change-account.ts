@@ -1,4 +1,4 @@
-import type { ChangeCause } from '../protocol/control.ts'
+import { type ChangeCause, firstCause } from '../protocol/control.ts'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { ChangeGround, CommittedParts } from './change.ts'
 import { describeAll, describeChanges } from './describe-changes.ts'
@@ -56,8 +56,9 @@ export function noticesOf(
   { workerCount, isServing }: Pick<ChangeGround, 'workerCount' | 'isServing'>,
 ): string[] {
   const notices: string[] = []
-  if (cause.kind === 'plugin-rollback' && overlay.controls.disabled.includes(cause.plugin)) {
-    const { plugin } = cause
+  const asked = firstCause(cause)
+  if (asked.kind === 'plugin-rollback' && overlay.controls.disabled.includes(asked.plugin)) {
+    const { plugin } = asked
     notices.push(
       `plugin ${plugin} is switched off and runs nowhere: "cardea plugin enable ${plugin}" ends that`,
     )

@@ -10,7 +10,11 @@ import type { DiskPlugin, DiskState } from './store/pins.ts'
 import { storableConfig } from './store/stored-plugin.ts'
 import type { StoredConfig } from './store/types.ts'
 
-/** What stands on disk, whatever is pinned: the config's text, and every plugin folder with its fingerprint; `builds` know what it gives. */
+/**
+ * What stands on disk, whatever is pinned: the config's text, and every plugin folder with its fingerprint.
+ *
+ * @param builds what knows of each folder what its files give; default: nobody asks
+ */
 export async function readDisk(
   source: ServeSource,
   fingerprints: Fingerprints,
@@ -20,8 +24,11 @@ export async function readDisk(
   const directories = { user: await pluginsDirectory(source), builtIn: builtInPluginsDirectory() }
   const plugins = await readPlugins(directories, fingerprints)
   if (builds === undefined) return { config, plugins }
-  const contentHashOf = ({ folder, fingerprint }: DiskPlugin) => builds.contentOf(folder, fingerprint)
-  return { config, plugins: plugins.map((plugin) => ({ ...plugin, contentHash: contentHashOf(plugin) })) }
+  const known = async (plugin: DiskPlugin): Promise<DiskPlugin> => {
+    const contentHash = await builds.contentOf(plugin.folder, plugin.fingerprint)
+    return { ...plugin, contentHash }
+  }
+  return { config, plugins: await Promise.all(plugins.map(known)) }
 }
 
 /** The plugin folders that stand there. */

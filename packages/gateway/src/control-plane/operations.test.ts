@@ -114,6 +114,8 @@ test('a rollback of a plugin that waits keeps the version that it is to bring ba
   await waitFor(() => engine.targets.size > 0, 'the rollback to wait')
   const { outcome, generation, problems } = await pruned(engine.targets)
   assert.deepEqual([outcome, generation, problems], ['committed', 4, []])
+  const [bundle] = engine.livePlan?.bundles ?? []
+  assert.match(bundle?.code ?? '', /"one"/)
   assert.deepEqual([...engine.targets], [])
 })
 

@@ -76,8 +76,12 @@ test('editTakeBack() holds back files that differ from those of the version that
 
 test('editTakeBack() of a version that somebody rolled back to holds back what that did', async () => {
   const rolledBack = await editPluginVersion(version(2), serving(3), 'root')(NO_OVERLAY, diskWith(3))
-  const { pins } = await editTakeBack(version(1), serving(2))(rolledBack, diskWith(3))
+  const [pin] = rolledBack.pins
+  assert.ok(pin)
+  const noted = { ...rolledBack, pins: [{ ...pin, rejectedContent: 'content 3' }] }
+  const { pins } = await editTakeBack(version(1), serving(2))(noted, diskWith(3))
   assert.equal(pins.length, 1)
+  assert.equal(pins[0]?.rejectedContent, 'content 3')
   assert.deepEqual(pins[0]?.runs, { kind: 'plugin', contentHash: 'content 1' })
   assert.equal(holding(pins, diskWith(3)), 1)
 })

@@ -35,9 +35,10 @@ export function editTakeBack(version: StoredPlugin, live: StoredGeneration | nul
     // Its files may have been saved since, so that they give the same: with another comment.
     const isFailed = failed !== undefined && standing?.contentHash === failed.contentHash
     const files = isFailed ? standing.fingerprint : (failed?.fingerprint ?? null)
-    const rejected = pin === undefined ? files : pin.rejected
-    const held = { unit: folder, rejected }
-    const pins = withPluginPinned(overlay.pins, version, held, { who: 'gateway', since: Date.now() })
+    const pins = withPluginPinned(overlay.pins, version, pin ?? { unit: folder, rejected: files }, {
+      who: 'gateway',
+      since: Date.now(),
+    })
     return { ...overlay, pins }
   }
 }

@@ -131,6 +131,12 @@ describe('pinsForRollback()', () => {
     assert.deepEqual(pins.map(short), [{ name: 'auth', rejected: one.plugin.fingerprint, runs: runsOne }])
   })
 
+  test('holds equal files of which it is known that they give other code by now, whatever serves', () => {
+    const disk = diskOf([onDisk(one, { contentHash: 'f'.repeat(64) })])
+    const pins = pinsForRollback(generationOf(1, [one]).record, disk, null, AUTHOR)
+    assert.deepEqual(pins.map(short), [{ name: 'auth', rejected: one.plugin.fingerprint, runs: runsOne }])
+  })
+
   test('holds back no folder that is disabled anyway', () => {
     const disk = diskOf([onDisk(two, { isIdle: true })])
     assert.deepEqual(pinsForRollback(generationOf(1).record, disk, null, AUTHOR), [])

@@ -219,7 +219,7 @@ function describeContent(runs: PinnedContent, labels: ReadonlyMap<string, string
 }
 
 function givesSame(standing: DiskPlugin, wanted: StoredPlugin, live: StoredGeneration | null): boolean {
-  if (standing.contentHash === wanted.contentHash) return true
+  if (typeof standing.contentHash === 'string') return standing.contentHash === wanted.contentHash
   if (standing.fingerprint !== wanted.fingerprint) return false
   const running = live?.plugins.find(({ folder }) => folder === standing.folder)
   const builtFromDisk = running?.fingerprint === standing.fingerprint ? running : undefined

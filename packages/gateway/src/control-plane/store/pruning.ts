@@ -28,22 +28,19 @@ export function planPruning(
   limits: KeepLimits,
   blobs: Iterable<string>,
 ): Pruning {
+  const contents = new Set([...inUse].filter((thing) => typeof thing === 'string'))
   const pinned = records.filter(({ number }) => inUse.has(number)).flatMap(({ pins }) => pins)
   const pinnedNumbers = pinned.flatMap(({ runs }) => (runs.kind === 'generation' ? [runs.number] : []))
   const whole = new Set([...inUse, ...pinnedNumbers])
   const wantedContents = new Set([
-    ...inUse,
+    ...contents,
     ...pinned.flatMap(({ runs }) => (runs.kind === 'plugin' ? [runs.contentHash] : [])),
   ])
 
   const newest = records.toReversed()
   const wanted = newest.filter(({ number }, index) => index < limits.generationsMax || whole.has(number))
-  const wantedNumbers = new Set(wanted.map(({ number }) => number))
-  const keptNumbers = new Set([
-    ...wantedNumbers,
-    ...verdictsToKeep(records, wantedNumbers),
-    ...newestWith(inUse, newest),
-  ])
+  const wantedNumbers = new Set([...wanted.map(({ number }) => number), ...newestWith(contents, newest)])
+  const keptNumbers = new Set([...wantedNumbers, ...verdictsToKeep(records, wantedNumbers)])
   const kept = newest.filter(({ number }) => keptNumbers.has(number))
   const versions = versionsOf(kept)
   const needed = new Set(kept.filter(({ number }) => whole.has(number)).flatMap(({ plugins }) => plugins))
@@ -61,10 +58,10 @@ export function planPruning(
 
 /** A version is found by a record: of each of these, the number of the newest that has it. */
 function newestWith(
-  contents: ReadonlySet<StoredThing>,
+  contents: ReadonlySet<string>,
   newestFirst: readonly StoredGeneration[],
 ): readonly number[] {
-  const has = ({ plugins }: StoredGeneration, hash: StoredThing): boolean =>
+  const has = ({ plugins }: StoredGeneration, hash: string): boolean =>
     plugins.some(({ contentHash }) => contentHash === hash)
   return [...contents].flatMap((hash) => newestFirst.find((record) => has(record, hash))?.number ?? [])
 }

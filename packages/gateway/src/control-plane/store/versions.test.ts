@@ -178,6 +178,25 @@ describe('GenerationStore.soundVersion()', () => {
     assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
   })
 
+  test('is none that failed, also where only a generation from before that would be left, of a version that is wanted', async () => {
+    await using dir = await withTempDir()
+    const store = await GenerationStore.open(join(dir.path, '.cardea'))
+    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
+    assert.ok(one && two)
+    await decide(store, one, { cause: { ...cause('probation'), failed: two.plugin.contentHash } })
+    await decideVersions(store, '3.0.0', '4.0.0')
+    // A rollback to it waits.
+    const wanted = new Set([two.plugin.contentHash])
+    await store.prune({ generationsMax: 1, pluginVersionsMax: 0 }, () => wanted)
+    assert.deepEqual(store.numbers(), [2, 3, 5])
+    assert.deepEqual(await store.findVersion('auth', '2.0.0'), two.plugin)
+    const known = await store.versionsOf('auth')
+    assert.deepEqual(
+      known.filter(({ hasFailed }) => hasFailed).map(({ version }) => version),
+      ['2.0.0'],
+    )
+  })
+
   test('takes an approved command for that command', async () => {
     await using dir = await withTempDir()
     const store = await GenerationStore.open(join(dir.path, '.cardea'))
