@@ -88,7 +88,8 @@ test('changeText() says of a switch that changes nothing that runs why it does n
   )
   assert.equal(
     headline('unchanged', 'enable'),
-    'Nothing changed: plugin "auth" was not disabled, and generation 14 serves on',
+    'Nothing changed: no command had disabled plugin "auth" (where it is off, its plugin.json or the config says so), ' +
+      'and generation 14 serves on',
   )
 })
 

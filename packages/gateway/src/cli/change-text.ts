@@ -131,7 +131,10 @@ function unseenText({ cause }: ChangeReport): string {
 
 function alreadyText({ cause }: ChangeReport): string {
   if (cause.kind === 'disable') return `plugin "${printable(cause.plugin)}" is disabled already, and `
-  if (cause.kind === 'enable') return `plugin "${printable(cause.plugin)}" was not disabled, and `
+  if (cause.kind === 'enable') {
+    const elsewhere = 'where it is off, its plugin.json or the config says so'
+    return `no command had disabled plugin "${printable(cause.plugin)}" (${elsewhere}), and `
+  }
   return ''
 }
 
