@@ -63,6 +63,12 @@ async function ask(t: TestContext, gateway: TestGateway, target: string): Promis
   return response.status === 200 ? response.text : problemOf(response).code
 }
 
+/** The worker hears of it after the log does. */
+async function quarantined(t: TestContext, gateway: TestGateway, name: string): Promise<void> {
+  const isQuarantined = async () => (await ask(t, gateway, `/${name}`)) === 'PLUGIN_QUARANTINED'
+  await waitFor(isQuarantined, `${name} to be quarantined in the worker`)
+}
+
 test('what would end the process throws in a hook, ends nothing, and quarantines its plugin', async (t) => {
   const gateway = await start(t, HOOKS)
   for (const name of Object.keys(HOOKS)) {
@@ -73,7 +79,7 @@ test('what would end the process throws in a hook, ends nothing, and quarantines
         `^Plugin fault: "${name}" tried to end its worker and is quarantined until its code or config`,
       ),
     )
-    assert.equal(await ask(t, gateway, `/${name}`), 'PLUGIN_QUARANTINED', name)
+    await quarantined(t, gateway, name)
     assert.equal(await ask(t, gateway, '/plain'), 'here')
   }
   const lines = logLines(gateway.stderr).filter(({ code }) => code === 'PLUGIN_EXIT')
@@ -114,6 +120,6 @@ test('of several instances of one code the one whose hook wanted to end the proc
   const gateway = await start(t, { leaver: HOOKS.exits }, { other: 'leaver' })
   assert.equal(await ask(t, gateway, '/other?leave'), 'PLUGIN_EXIT')
   await logged(gateway, /^Plugin fault: "other" tried to end its worker and is quarantined/)
-  assert.equal(await ask(t, gateway, '/other'), 'PLUGIN_QUARANTINED')
+  await quarantined(t, gateway, 'other')
   assert.equal(await ask(t, gateway, '/leaver'), 'here')
 })
