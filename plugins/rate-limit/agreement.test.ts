@@ -55,6 +55,12 @@ describe('limits of one name and key', () => {
     assert.throws(() => check(placed({ ...LOGIN, key }, ['login']), other), /by ip, header:x-tenant is 5 in/)
   })
 
+  test('are found where one key has the name of a header twice, in two spellings', () => {
+    const key = ['header:X-Tenant', 'header:x-tenant']
+    const other = placed({ ...SITE, key: 'header:x-tenant' }, ['site'])
+    assert.throws(() => check(placed({ ...LOGIN, key }, ['login']), other), /by header:x-tenant is 5 in/)
+  })
+
   test('with the same numbers are one limit for several routes', () => {
     check(placed(LOGIN, ['a']), placed({ ...LOGIN, window: '60m', headers: false }, ['b']))
   })

@@ -86,7 +86,12 @@ function limitOf(given: LimitConfig, { algorithm: algorithmAbove, key: keyAbove 
     windowMs,
     algorithm,
     burst: burst ?? limit,
-    // Names of header fields are one in any case: two spellings are no two limits.
-    key: (typeof key === 'string' ? [key] : key).map((part) => part.toLowerCase()),
+    key: partsOf(key),
   }
+}
+
+/** Names of header fields are one in any case: two spellings are no two limits, and in one key no two parts. */
+function partsOf(key: string | readonly string[]): readonly string[] {
+  const parts = typeof key === 'string' ? [key] : key
+  return [...new Set(parts.map((part) => part.toLowerCase()))]
 }
