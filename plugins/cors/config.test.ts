@@ -32,7 +32,7 @@ describe('a config is refused', () => {
     [{ origins: ['https://*.*.com'] }, /no wildcard/],
     [{ origins: ['https://*.com'] }, /every host below "\.com"; name a domain/],
     [{ origins: ['*.example.com'] }, /no wildcard/],
-    [{ origins: ['http://[::0001]:*'] }, /no wildcard/],
+    [{ origins: ['http://[::0001]:*'] }, /no wildcard; write .* or http:\/\/\[::1\]:\* for any port/],
     [{ origins: ['http://*.[::1]'] }, /every host below/],
     [{ origin_patterns: ['https://a\\.com$'] }, /does not begin with "\^"/],
     [{ origin_patterns: ['^https://a\\.com'] }, /does not end with "\$"/],

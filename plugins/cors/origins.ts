@@ -88,7 +88,8 @@ function wildcardOf(text: string): (origin: string) => boolean {
   const fixed = `${scheme}${host}${anyPort ? '' : port}`
   if (host === '' || serialized(fixed) !== fixed) {
     throw new Error(
-      `${JSON.stringify(text)} in "origins" is no wildcard; write https://*.example.com, or http://localhost:* for any port`,
+      `${JSON.stringify(text)} in "origins" is no wildcard; write https://*.example.com, or http://localhost:* or ` +
+        'http://[::1]:* for any port',
     )
   }
   if (star !== '' && !host.includes('.') && host !== 'localhost') {
