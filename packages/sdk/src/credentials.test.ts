@@ -218,7 +218,7 @@ test('credentialReader() refuses at the start two sources that read one place', 
   for (const [one, other] of pairs) {
     assert.throws(
       () => credentialReader([{ cookie: 'a' }, one, other]),
-      /^TypeError: The sources .* read one place/,
+      /^TypeError: The sources .* read one place, so that what both read would be two credentials; leave one of them out$/,
     )
   }
   credentialReader([

@@ -29,7 +29,7 @@ export interface CredentialReader {
 /**
  * A reader of these places. Scheme names are compared without case (RFC 9110, 11.1), cookies and parameters with it. Throws
  * TypeError on a field that the gateway writes itself: no credential could be taken off it; and on two sources that read one
- * place, since each credential there would be two.
+ * place, since what both read would be two credentials.
  */
 export function credentialReader(sources: readonly CredentialSource[]): CredentialReader {
   refuseOverlaps(sources)
@@ -62,8 +62,8 @@ function refuseOverlaps(sources: readonly CredentialSource[]): void {
     const other = sources.slice(0, index).find((before) => overlap(before, source))
     if (other === undefined) continue
     throw new TypeError(
-      `The sources ${JSON.stringify(other)} and ${JSON.stringify(source)} read one place, so that each credential ` +
-        'there would be two; leave one of them out',
+      `The sources ${JSON.stringify(other)} and ${JSON.stringify(source)} read one place, so that what both ` +
+        'read would be two credentials; leave one of them out',
     )
   }
 }
