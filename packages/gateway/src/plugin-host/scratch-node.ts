@@ -6,8 +6,9 @@ import { checkName, NO_WISH, wishOf } from './node-services/sink-options.ts'
 import type { NodeServices, Opened, ServiceSource } from './services.ts'
 
 /**
- * What a trial has in place of the node's services: it behaves like them, refuses what they refuse, and touches nothing. A store is empty and
- * forgotten with its instance, quotas admit, lines go nowhere, and tasks never have their turn.
+ * What a trial has in place of the node's services, and touches nothing. It refuses what was not permitted, the names and options
+ * of sinks that they refuse, and what is no task; keys, values and quotas it does not check. A store is empty and forgotten with
+ * its instance, quotas admit, lines go nowhere, and tasks never have their turn.
  */
 export const SCRATCH_NODE: ServiceSource<NodeServices> = {
   open(plan: InstancePlan): Opened<NodeServices> {
