@@ -145,6 +145,12 @@ describe('secrets are not written', () => {
       ['https://a.example/@b?c=d@e#f@g', 'https://a.example/@b?c=d@e#f@g'],
       ['https://a.example?c=d@e', 'https://a.example?c=d@e'],
       ['/a@b', '/a@b'],
+      // Within another address it is what a parameter or path says, and the README names the way out.
+      ['/go?to=https://u:p@a.example/', '/go?to=https://u:p@a.example/'],
+      [
+        'https://u:p@b.example/?to=https://u:p@c.example',
+        'https://[redacted]@b.example/?to=https://u:p@c.example',
+      ],
     ]
     for (const [address, redacted] of addresses) {
       const upstream = () => ({ status: 302, headers: { location: address } })
