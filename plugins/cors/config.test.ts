@@ -16,9 +16,28 @@ describe('a config is refused', () => {
     [{ origins: [APP], credentials: true, headers: ['*'] }, /"headers" holds "\*"/],
     [{ origins: [APP], credentials: true, methods: ['*'] }, /"methods" holds "\*"/],
     [{ origins: [APP], credentials: true, expose_headers: ['*'] }, /"expose_headers" holds "\*"/],
-    [{ origin_patterns: ['^https://.*$'], credentials: true }, /one that matches every host/],
-    [{ origin_patterns: ['^https?://[a-z0-9.-]+(:[0-9]+)?$'], credentials: true }, /matches every host/],
-    [{ origin_patterns: ['^https://.+:[0-9]+$'], credentials: true }, /matches every host/],
+    [
+      { origin_patterns: ['^https://a\\.example\\.com$', '^https://.*$'], credentials: true },
+      /pattern "\^https:\/\/\.\*\$" of "origin_patterns" lets in hosts that nobody named, such as https:\/\/xqzjvk,/,
+    ],
+    ...[
+      '^https://.*$',
+      '^https?://[a-z0-9.-]+(:[0-9]+)?$',
+      '^https://.+:[0-9]+$',
+      '^https://[a-z0-9-]+$',
+      '^https://[a-z0-9-]+\\.[a-z]+$',
+      '^https://[a-z0-9-]+\\.[a-z0-9-]+\\.[a-z]+$',
+      '^http://[a-z]+\\.[a-z]+\\.[a-z]+\\.[a-z]+$',
+      '^https://[a-z]+-[0-9]+\\.[a-z]+$',
+      '^https://.*:3000$',
+      '^https://[a-z.]+:(4711|4712)$',
+      '^https://.*\\.com$',
+      '^https://.*\\.co\\.uk$',
+      '^http://[0-9.]+:8080$',
+    ].map((pattern): [Config, RegExp] => [
+      { origin_patterns: [pattern], credentials: true },
+      /lets in hosts that nobody named, such as https?:\/\/\S+, which credentials never go with: name a domain in it/,
+    ]),
     [{ origins: ['*', APP] }, /"\*", which is everyone, and others besides/],
     [
       { origins: ['https://App.example.com/'] },
@@ -67,6 +86,11 @@ test('a pattern may match every host where no credentials come along, and one do
   const configs = [
     { origin_patterns: ['^https://.*$'] },
     { origin_patterns: ['^https://.*\\.example\\.com$'], credentials: true },
+    {
+      origins: ['https://xqzjvk.invalid', 'https://anyone.invalid'],
+      origin_patterns: ['^https?://[a-z0-9.-]+\\.example\\.com(:[0-9]+)?$', '^http://localhost:[0-9]+$'],
+      credentials: true,
+    },
   ]
   for (const config of configs) {
     await using gateway = await testGateway({ plugins: [pluginFolder(import.meta.dirname, config)] })

@@ -1,4 +1,4 @@
-import { compilePatterns } from './pattern.ts'
+import type { Pattern } from './pattern.ts'
 
 /** What an origin of a browser looks like: a scheme and a host of at most 253 characters, with or without a port. */
 const ORIGIN_LENGTH_MAX = 300
@@ -19,7 +19,11 @@ export class Origins {
   /** What patterns said of an origin. Bounded, for anyone can send any. */
   readonly #known = new Map<string, boolean>()
 
-  private constructor(origins: readonly string[], patterns: readonly ((origin: string) => boolean)[]) {
+  /** Throws an Error, for the user, on what is no origin. */
+  constructor(origins: readonly string[], patterns: readonly Pattern[]) {
+    if (origins.length + patterns.length === 0) {
+      throw new Error('it names no origin: set "origins", or "origin_patterns"')
+    }
     this.isAny = origins.includes('*')
     if (this.isAny && origins.length + patterns.length > 1) {
       throw new Error(
@@ -27,15 +31,7 @@ export class Origins {
       )
     }
     for (const text of this.isAny ? [] : origins) this.#add(text)
-    this.#wildcards.push(...patterns)
-  }
-
-  /** Rejects with an Error, for the user, on what is no origin, and on patterns that match too much. */
-  static async of(origins: readonly string[], patterns: readonly string[]): Promise<Origins> {
-    if (origins.length + patterns.length === 0) {
-      throw new Error('it names no origin: set "origins", or "origin_patterns"')
-    }
-    return new Origins(origins, await compilePatterns(patterns))
+    this.#wildcards.push(...patterns.map(({ matches }) => matches))
   }
 
   allows(origin: string): boolean {

@@ -1,3 +1,8 @@
+export interface Pattern {
+  readonly text: string
+  readonly matches: (origin: string) => boolean
+}
+
 /**
  * Regular expressions over origins, matched by RE2's automata (re2js): in time that grows with the origin's length,
  * whatever the pattern and whatever is sent. JavaScript's own engine tries alternatives one after another, and
@@ -5,18 +10,18 @@
  *
  * What RE2 understands but would match more than its author sees is refused besides.
  */
-export async function compilePatterns(patterns: readonly string[]): Promise<((origin: string) => boolean)[]> {
+export async function compilePatterns(patterns: readonly string[]): Promise<readonly Pattern[]> {
   // Most configs have none, and loading it takes 50 ms at first and 0.8 MB.
   if (patterns.length === 0) return []
   const { RE2JS } = await import('re2js')
-  return patterns.map((pattern) => {
+  return patterns.map((text) => {
     try {
-      refuseLoose(pattern)
-      const compiled = RE2JS.compile(pattern)
-      return (origin: string) => compiled.testExact(origin)
+      refuseLoose(text)
+      const compiled = RE2JS.compile(text)
+      return { text, matches: (origin) => compiled.testExact(origin) }
     } catch (error) {
       const reason = (error as Error).message.replace('error parsing regexp: ', 'is none: ')
-      throw new Error(`the pattern ${JSON.stringify(pattern)} of "origin_patterns" ${reason}`)
+      throw new Error(`the pattern ${JSON.stringify(text)} of "origin_patterns" ${reason}`)
     }
   })
 }

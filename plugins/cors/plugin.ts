@@ -1,5 +1,7 @@
 import { type Context, durationMs, type Fields, type Middleware } from '@cardea/sdk'
 import { Origins } from './origins.ts'
+import { compilePatterns } from './pattern.ts'
+import { refuseStrangers } from './strangers.ts'
 
 /** What config_schema in plugin.json describes. */
 interface Config {
@@ -23,9 +25,10 @@ interface Config {
  */
 export async function PluginMain(config: Config): Promise<Middleware<Config>> {
   refuseCredentialsForAll(config)
-  const origins = await Origins.of(config.origins, config.origin_patterns)
   const { credentials, private_network: privateNetwork } = config
-  if (credentials && NOBODYS.some((origin) => origins.allows(origin))) throw new Error(MATCHES_ALL)
+  const patterns = await compilePatterns(config.origin_patterns)
+  if (credentials) refuseStrangers(patterns)
+  const origins = new Origins(config.origins, patterns)
   const exposed = listOf(config.expose_headers)
   const methods = listOf(config.methods)
   const headers = listOf(withAuthorization(config.headers))
@@ -122,12 +125,6 @@ function refuseCredentialsForAll(config: Config): void {
     )
   }
 }
-
-/** Of a domain that nobody can have (RFC 2606, 2): what allows them allows everyone, and is `*` by another name. */
-const NOBODYS = ['https://anyone.invalid', 'http://anyone.invalid', 'https://any-1.one.invalid:8443']
-const MATCHES_ALL =
-  '"credentials" is true and "origin_patterns" has one that matches every host, which credentials never go with: ' +
-  'name a domain in it'
 
 /** `*` does not stand for Authorization (Fetch, 3.2.5), which has to be named. */
 function withAuthorization(headers: readonly string[]): readonly string[] {
