@@ -18,13 +18,12 @@ describe('a config is refused', () => {
     [{ origins: [APP], credentials: true, expose_headers: ['*'] }, /"expose_headers" holds "\*"/],
     [
       { origin_patterns: ['^https://a\\.example\\.com$', '^https://.*$'], credentials: true },
-      /pattern "\^https:\/\/\.\*\$" of "origin_patterns" lets in hosts that nobody named, such as https:\/\/xqzjvk,/,
+      /pattern "\^https:\/\/\.\*\$" of "origin_patterns" lets in hosts that nobody named, such as https:\/\/xqzjvk\.invalid,/,
     ],
     ...[
       '^https://.*$',
       '^https?://[a-z0-9.-]+(:[0-9]+)?$',
       '^https://.+:[0-9]+$',
-      '^https://[a-z0-9-]+$',
       '^https://[a-z0-9-]+\\.[a-z]+$',
       '^https://[a-z0-9-]+\\.[a-z0-9-]+\\.[a-z]+$',
       '^http://[a-z]+\\.[a-z]+\\.[a-z]+\\.[a-z]+$',
@@ -86,6 +85,8 @@ test('a pattern may match every host where no credentials come along, and one do
   const configs = [
     { origin_patterns: ['^https://.*$'] },
     { origin_patterns: ['^https://.*\\.example\\.com$'], credentials: true },
+    // Hosts of one label are of one's own network.
+    { origins: ['https://a.example.com'], origin_patterns: ['^http://[a-z0-9-]+:3000$'], credentials: true },
     {
       origins: ['https://xqzjvk.invalid', 'https://anyone.invalid'],
       origin_patterns: ['^https?://[a-z0-9.-]+\\.example\\.com(:[0-9]+)?$', '^http://localhost:[0-9]+$'],

@@ -1,15 +1,14 @@
 import type { Pattern } from './pattern.ts'
 
 /**
- * Hosts that nobody means who names a domain: of one to four labels, of letters alone and with others, and addresses that
- * documents are written with (RFC 5737, RFC 3849).
+ * Hosts that nobody means who names a domain: of two labels and more, of letters alone and with others, and addresses that
+ * documents are written with (RFC 5737, RFC 3849). Not of one label: those are of one's own network, and nobody else can have one.
  */
-const HOSTS: readonly string[] = ['xqzjvk', 'xq-7'].flatMap((label) => [
-  label,
-  ...['invalid', 'com', 'org', 'net', 'io', 'dev', 'app', 'co.uk'].flatMap((domain) =>
+const HOSTS: readonly string[] = ['xqzjvk', 'xq-7'].flatMap((label) =>
+  ['invalid', 'com', 'org', 'net', 'io', 'dev', 'app', 'co.uk'].flatMap((domain) =>
     [label, `a.${label}`, `a.b.${label}`].map((name) => `${name}.${domain}`),
   ),
-])
+)
 const ADDRESSES: readonly string[] = ['203.0.113.7', '[2001:db8::7]']
 const PORTS: readonly string[] = ['80', '443', '3000', '5173', '8000', '8080', '8443']
 /** Numbers of a pattern that are tried as a port, which they may be. */
