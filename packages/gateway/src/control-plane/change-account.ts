@@ -3,6 +3,8 @@ import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { ChangeGround, CommittedParts } from './change.ts'
 import { describeAll, describeChanges } from './describe-changes.ts'
 import type { Candidate, Overlay } from './gather.ts'
+import { CONFIG_UNIT } from './store/pins.ts'
+import type { Pin } from './store/types.ts'
 
 /** What a report tells of a change. */
 
@@ -18,10 +20,9 @@ export function changesOf({ plan, overlay }: Candidate, ground: ChangeGround): s
   const { live, former, reference } = ground
   if (live === null && former !== null) return describeAll(former, plan)
   const before = lastKnown(ground)
-  return [
-    ...describeChanges(before, plan),
-    ...describeFreed(before, reference?.candidate.overlay ?? null, overlay),
-  ]
+  const from = reference?.candidate.overlay ?? null
+  const changes = [...describeChanges(before, plan), ...describeFreed(before, from, overlay)]
+  return changes.length === 0 ? describeHolds(from?.pins ?? [], overlay.pins) : changes
 }
 
 /** Of plugins whose quarantine ended while something else of them ran: no instance tells that. */
@@ -32,6 +33,25 @@ function describeFreed(before: GenerationPlan | null, from: Overlay | null, to: 
   return [...freed]
     .filter((plugin) => !left.has(plugin) && !told.has(plugin))
     .map((plugin) => `plugin ${plugin}: no code of it is quarantined any more`)
+}
+
+/** Of a generation that runs as the one before it did: nothing but what is held back differs. */
+function describeHolds(from: readonly Pin[], to: readonly Pin[]): string[] {
+  const before = new Map(from.map(({ name, unit }) => [name, unit]))
+  const names = new Set(to.map(({ name }) => name))
+  const ended = [...before.keys()].filter((name) => !names.has(name))
+  return [
+    ...ended.map((name) => `${heldUnit(name)} is not held back any more`),
+    ...to.flatMap(({ name, unit }) => {
+      const place = before.get(name)
+      if (place === unit) return []
+      return `${heldUnit(name)} is held back ${place === undefined ? 'as it stands on disk' : `in ${unit}, where it stands now`}`
+    }),
+  ]
+}
+
+function heldUnit(name: string): string {
+  return name === CONFIG_UNIT ? 'the config' : `plugin ${name}`
 }
 
 /** By their keys, as every worker that runs `live` does it: so none of them has to say. */

@@ -149,6 +149,36 @@ test('the end of a quarantine is told, also of code that does not run', async (t
   ])
 })
 
+test('what is held back is told where nothing else differs', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
+  })
+  const workshop = await workshopIn(root)
+  const engine = engineOver(workshop)
+  await engine.request(gatewayRequest({ kind: 'start' }))
+  const { contentHash = '' } = workshop.store.latest()?.plugins[0] ?? {}
+  const heldIn =
+    (...folders: string[]): OverlayEdit =>
+    (overlay) => {
+      const hold = {
+        name: 'hello',
+        rejected: null,
+        runs: { kind: 'plugin', contentHash },
+        who: 'ada',
+        since: 1,
+      } as const
+      return { ...overlay, pins: folders.map((folder) => ({ ...hold, unit: join(root, 'plugins', folder) })) }
+    }
+  const told = async (edit: OverlayEdit): Promise<readonly string[]> =>
+    (await engine.request({ ...gatewayRequest({ kind: 'recovery' }), base: 'live', edit })).changes
+  assert.deepEqual(await told(heldIn('was')), ['plugin hello is held back as it stands on disk'])
+  const place = join(root, 'plugins/is')
+  assert.deepEqual(await told(heldIn('is')), [`plugin hello is held back in ${place}, where it stands now`])
+  assert.deepEqual(await told(heldIn()), ['plugin hello is not held back any more'])
+})
+
 for (const end of ['is given up', 'fails'] as const) {
   test(`plugins are what they were before once a command ${end}`, async (t) => {
     const root = await folderOf(t, {
