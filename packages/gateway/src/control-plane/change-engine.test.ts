@@ -179,6 +179,25 @@ test('what is held back is told where nothing else differs', async (t) => {
   assert.deepEqual(await told(heldIn()), ['plugin hello is not held back any more'])
 })
 
+test('a command that failed is not told of as what stands on disk: that is held as before', async (t) => {
+  const root = await folderOf(t, {
+    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
+  })
+  const engine = engineOver(await workshopIn(root))
+  await engine.request(gatewayRequest({ kind: 'start' }))
+  await writeFile(join(root, 'plugins/hello/plugin.js'), 'exports.PluginMain = (')
+  const release = { ...gatewayRequest({ kind: 'release', unit: null }), edit: (overlay: Overlay) => overlay }
+  assert.equal((await engine.request(release)).outcome, 'failed')
+  assert.equal(engine.pending, null)
+  assert.equal(engine.plugins.plugins.find(({ name }) => name === 'hello')?.state.kind, 'active')
+  // A look at the files tells.
+  const { outcome } = await engine.request(gatewayRequest({ kind: 'recovery' }))
+  assert.deepEqual([outcome, engine.held], ['failed', []])
+  assert.equal(engine.plugins.plugins.find(({ name }) => name === 'hello')?.state.kind, 'failed')
+})
+
 for (const end of ['is given up', 'fails'] as const) {
   test(`plugins are what they were before once a command ${end}`, async (t) => {
     const root = await folderOf(t, {

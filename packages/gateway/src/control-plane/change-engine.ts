@@ -23,7 +23,6 @@ import type { Former, Recollection } from './recollect.ts'
 import { reportOf, tell } from './report.ts'
 import { RetryTimer } from './retry-timer.ts'
 import { type Missing, type StandIn, StoodIn } from './stand-in.ts'
-import type { StoredThing } from './store/pruning.ts'
 import type { TrialRunner } from './trial-runner.ts'
 import type { Workers } from './workers.ts'
 
@@ -131,7 +130,7 @@ export class ChangeEngine {
   }
 
   /** What a change is to bring back that is being made, waits, or is held: until then it must stay whole. */
-  get targets(): ReadonlySet<StoredThing> {
+  get targets(): ReturnType<typeof targetsOf> {
     return targetsOf([this.#current, ...this.#queue.waiting, ...this.held])
   }
 
@@ -247,8 +246,10 @@ export class ChangeEngine {
     if (typeof report === 'string' || (isLive && report.outcome === 'failed')) this.#showServing()
     if (typeof report === 'string') return report
     const wasPending = this.pending !== null
-    if (isLive) this.#noteLive(request, report)
-    else this.#noteFiles(request, report)
+    const change = { request, report, lifecycle: this.#progress.shown }
+    if (isLive) this.#noteLive(change)
+    else if (this.#pending.noteFiles(change)) this.#noteFiles(change)
+    else this.#showServing()
     const isMended = wasPending && this.pending === null
     if (report.outcome !== 'unchanged' || isMended) tell(this.#options, ({ onReport }) => onReport(report))
     const mayFallBack = this.#options.hasFallback || report.outcome === 'unchanged'
@@ -257,19 +258,18 @@ export class ChangeEngine {
   }
 
   /** What was asked for may have been all that files waited for: to be without a plugin that fails, or to be looked at. */
-  #noteLive(request: ChangeRequest, report: ChangeReport): void {
-    this.#pending.noteLive({ request, report, lifecycle: this.#progress.shown })
-    if (report.outcome === 'committed' && !isDecision(request)) this.#options.lookAtFiles()
+  #noteLive(change: Pending): void {
+    this.#pending.noteLive(change)
+    if (change.report.outcome === 'committed' && !isDecision(change.request)) this.#options.lookAtFiles()
   }
 
-  #noteFiles(request: ChangeRequest, report: ChangeReport): void {
-    this.#pending.noteFiles({ request, report, lifecycle: this.#progress.shown })
+  #noteFiles({ request, report }: Pending): void {
     const isUnkept = report.problems.some(({ stage }) => stage === 'decide')
     if (this.pending === null) this.#decideRetry.reset()
     // The files say something else by now, which has been looked at.
     if (!isUnkept) this.#decideRetry.cancel()
-    // A command is for whoever gave it to give again, all the more what it approved of.
-    if (isUnkept && request.edit === undefined && request.approved === undefined) this.#retryDecision(request)
+    // What was approved of is for whoever did so to approve again.
+    if (isUnkept && request.approved === undefined) this.#retryDecision(request)
   }
 
   /** The disk was full, or gone: nobody has anything to mend in the files, and nobody would save them again. */

@@ -45,10 +45,14 @@ export class PendingChanges {
     else if (!isDecision(change.request)) this.#asked = null
   }
 
-  noteFiles(change: Pending): void {
+  /** Returns false where it says nothing of the files: a command that failed changes nothing of how they are held. */
+  noteFiles(change: Pending): boolean {
     const { outcome } = change.report
+    // Whoever gave it has been told.
+    if (outcome === 'failed' && change.request.edit !== undefined) return false
     this.#files = outcome === 'failed' || outcome === 'held' ? change : null
     this.#asked = null
+    return true
   }
 }
 
