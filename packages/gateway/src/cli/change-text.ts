@@ -7,8 +7,8 @@ import {
   type ChangeWait,
   firstCause,
   type HeldLoss,
+  heldText,
   type LostPlugin,
-  NOTHING_RUNS,
   type PinStatus,
 } from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
@@ -74,9 +74,8 @@ export function causeText(cause: ChangeCause, directory: string): string {
 /** What runs in another form than it stands on disk, and how to end that. */
 export function pinText({ unit, runs, since, who }: PinStatus, now: number): string {
   const what = unit === 'config' ? 'the config' : `plugin ${unit}`
-  const how = runs === NOTHING_RUNS ? 'does not run, although' : `runs as ${runs}, not as`
   return printable(
-    `${what} ${how} it stands on disk, since ${agoText(since, now)} (${who}); ` +
+    `${what} ${heldText(runs)}, since ${agoText(since, now)} (${who}); ` +
       `"cardea release ${unit}" or a change of its files ends that`,
   )
 }

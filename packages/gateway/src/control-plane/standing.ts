@@ -1,5 +1,5 @@
 import type { Log } from '@cardea/sdk'
-import { NOTHING_RUNS } from '../protocol/control.ts'
+import { heldText } from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
 import type { Candidate } from './gather.ts'
 import { labelsOf, pinStatus } from './store/pins.ts'
@@ -19,8 +19,7 @@ export function logStanding(
     const { unit, runs, since, who } = pinStatus(pin, labels)
     const what = unit === 'config' ? 'The config' : `Plugin "${unit}"`
     const wayOut = `"cardea release ${unit}" or a change of its files ends that`
-    const how = runs === NOTHING_RUNS ? 'does not run, although' : `runs as ${runs}, not as`
-    log.warn(`${what} ${how} it stands on disk: ${wayOut}`, {
+    log.warn(`${what} ${heldText(runs)}: ${wayOut}`, {
       since: new Date(since).toISOString(),
       who,
     })

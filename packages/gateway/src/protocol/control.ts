@@ -217,6 +217,11 @@ export interface InstanceStatus {
 /** `PinStatus.runs` of what does not run at all. */
 export const NOTHING_RUNS = 'not there'
 
+/** The middle of a sentence on what is held back. `runs`: see `PinStatus`. */
+export function heldText(runs: string): string {
+  return `${runs === NOTHING_RUNS ? 'does not run, although' : `runs as ${runs}, not as`} it stands on disk`
+}
+
 /** Something that runs in another form than it stands on disk. */
 export interface PinStatus {
   /** `config` or a plugin's name. */
