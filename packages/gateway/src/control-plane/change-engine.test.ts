@@ -15,6 +15,13 @@ import { engineOver, workshopIn } from './test-workshop.ts'
 
 after(stopBuildService)
 
+const CODE = "exports.PluginMain = () => ({ name: 'hello', handle: () => true })"
+const HELLO = {
+  'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
+  'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
+  'plugins/hello/plugin.js': CODE,
+}
+
 test('requestAndWait() begins nothing for somebody who has left before', async () => {
   // Whatever it would touch is not there.
   const engine = new ChangeEngine({} as ConstructorParameters<typeof ChangeEngine>[0])
@@ -46,11 +53,7 @@ test('a change that is committed stays so, and the next one is made, whoever thr
 })
 
 test('plugins that do not run are as the files say, also where a look at these changes nothing that runs', async (t) => {
-  const root = await folderOf(t, {
-    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
-    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
-    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
-  })
+  const root = await folderOf(t, HELLO)
   const idle = 'exports.PluginMain = () => null'
   const engine = engineOver(await workshopIn(root))
   const lookedAt = async (): Promise<readonly string[]> => {
@@ -75,11 +78,7 @@ test('plugins that do not run are as the files say, also where a look at these c
 })
 
 test('plugins are what was known before, until a change knows all of its own', async (t) => {
-  const root = await folderOf(t, {
-    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
-    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
-    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
-  })
+  const root = await folderOf(t, HELLO)
   const workshop = await workshopIn(root)
   const shown: (readonly string[])[] = []
   const look = (): void => {
@@ -105,16 +104,11 @@ test('plugins are what was known before, until a change knows all of its own', a
 
 for (const base of ['disk', 'live'] as const) {
   test(`an edit of what ${base === 'live' ? 'serves' : 'stands on disk'} is told what files give that differ in a comment alone`, async (t) => {
-    const code = "exports.PluginMain = () => ({ name: 'hello', handle: () => true })"
-    const root = await folderOf(t, {
-      'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
-      'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
-      'plugins/hello/plugin.js': code,
-    })
+    const root = await folderOf(t, HELLO)
     const workshop = await workshopIn(root)
     const engine = engineOver(workshop)
     await engine.request(gatewayRequest({ kind: 'start' }))
-    await writeFile(join(root, 'plugins/hello/plugin.js'), `${code} // as before`)
+    await writeFile(join(root, 'plugins/hello/plugin.js'), `${CODE} // as before`)
     assert.equal((await engine.request(gatewayRequest({ kind: 'recovery' }))).outcome, 'unchanged')
     const [kept] = workshop.store.latest()?.plugins ?? []
     let standing: DiskPlugin | undefined
@@ -129,11 +123,7 @@ for (const base of ['disk', 'live'] as const) {
 }
 
 test('the end of a quarantine is told, also of code that does not run', async (t) => {
-  const root = await folderOf(t, {
-    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
-    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
-    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
-  })
+  const root = await folderOf(t, HELLO)
   const engine = engineOver(await workshopIn(root))
   const edited = async (edit: (overlay: Overlay) => Overlay): Promise<readonly string[]> => {
     const request = { ...gatewayRequest({ kind: 'enable', plugin: 'hello' }), base: 'live', edit } as const
@@ -150,11 +140,7 @@ test('the end of a quarantine is told, also of code that does not run', async (t
 })
 
 test('what is held back is told where nothing else differs', async (t) => {
-  const root = await folderOf(t, {
-    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
-    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
-    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
-  })
+  const root = await folderOf(t, HELLO)
   const workshop = await workshopIn(root)
   const engine = engineOver(workshop)
   await engine.request(gatewayRequest({ kind: 'start' }))
@@ -180,11 +166,7 @@ test('what is held back is told where nothing else differs', async (t) => {
 })
 
 test('a command that failed is not told of as what stands on disk: that is held as before', async (t) => {
-  const root = await folderOf(t, {
-    'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: 'here' } }] },
-    'plugins/hello/plugin.json': { name: 'hello', version: '1.0.0' },
-    'plugins/hello/plugin.js': "exports.PluginMain = () => ({ name: 'hello', handle: () => true })",
-  })
+  const root = await folderOf(t, HELLO)
   const engine = engineOver(await workshopIn(root))
   await engine.request(gatewayRequest({ kind: 'start' }))
   await writeFile(join(root, 'plugins/hello/plugin.js'), 'exports.PluginMain = (')

@@ -76,7 +76,11 @@ test('rehearse() makes by updateConfig what follows on a live instance, and noth
 
 test('rehearse() fails by a sink that no worker would open', async () => {
   const logger = bundleOf(
-    "export const PluginMain = ({ file, ...options }: any, host: any) => (host.sink(file, options), { name: 'logger', handle: () => true })",
+    `import type { Host } from '@cardea/sdk'
+export const PluginMain = ({ file, ...options }: { file: string }, host: Host) => {
+  host.sink(file, options)
+  return { name: 'logger', handle: () => true }
+}`,
   )
   const rehearsedWith = (config: InstancePlan['config']): Promise<unknown> =>
     rehearsed(

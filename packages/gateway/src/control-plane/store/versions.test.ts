@@ -6,7 +6,7 @@ import { NO_CONTROLS } from '../controls.ts'
 import { GenerationStore } from './generation-store.ts'
 import type { StorablePlugin } from './stored-plugin.ts'
 import { generationOf, pluginFor } from './test-support.ts'
-import type { StoredGeneration } from './types.ts'
+import type { StoredGeneration, StoredPlugin } from './types.ts'
 
 async function decide(
   store: GenerationStore,
@@ -165,37 +165,31 @@ describe('GenerationStore.soundVersion()', () => {
     assert.deepEqual(await store.soundVersion('auth', NO_CODE), two.plugin)
   })
 
-  test('is none that failed, also where only a generation from before that would be left', async () => {
-    await using dir = await withTempDir()
-    const store = await GenerationStore.open(join(dir.path, '.cardea'))
-    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
-    assert.ok(one && two)
-    await decide(store, one, { cause: { ...cause('probation'), failed: two.plugin.contentHash } })
-    await decideVersions(store, '3.0.0', '4.0.0')
-    // Streams run on the generation that was taken back, later.
-    await store.prune({ generationsMax: 1, pluginVersionsMax: 10 }, () => new Set([2]))
-    assert.deepEqual(store.numbers(), [2, 3, 5])
-    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
-  })
-
-  test('is none that failed, also where only a generation from before that would be left, of a version that is wanted', async () => {
-    await using dir = await withTempDir()
-    const store = await GenerationStore.open(join(dir.path, '.cardea'))
-    const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
-    assert.ok(one && two)
-    await decide(store, one, { cause: { ...cause('probation'), failed: two.plugin.contentHash } })
-    await decideVersions(store, '3.0.0', '4.0.0')
-    // A rollback to it waits.
-    const wanted = new Set([two.plugin.contentHash])
-    await store.prune({ generationsMax: 1, pluginVersionsMax: 0 }, () => wanted)
-    assert.deepEqual(store.numbers(), [2, 3, 5])
-    assert.deepEqual(await store.findVersion('auth', '2.0.0'), two.plugin)
-    const known = await store.versionsOf('auth')
-    assert.deepEqual(
-      known.filter(({ hasFailed }) => hasFailed).map(({ version }) => version),
-      ['2.0.0'],
-    )
-  })
+  const wholeFor: Readonly<Record<string, (version: StoredPlugin) => number | string>> = {
+    'streams run on': () => 2,
+    'has a version that is waited for': ({ contentHash }) => contentHash,
+  }
+  for (const [why, wholeOf] of Object.entries(wholeFor)) {
+    test(`is none that failed, also where of before that only a generation would be left that ${why}`, async () => {
+      await using dir = await withTempDir()
+      const store = await GenerationStore.open(join(dir.path, '.cardea'))
+      const [one, two] = await decideVersions(store, '1.0.0', '2.0.0')
+      assert.ok(one && two)
+      await decide(store, one, { cause: { ...cause('probation'), failed: two.plugin.contentHash } })
+      await decideVersions(store, '3.0.0', '4.0.0')
+      const inUse = new Set([wholeOf(two.plugin)])
+      await store.prune({ generationsMax: 1, pluginVersionsMax: 10 }, () => inUse)
+      assert.deepEqual(store.numbers(), [2, 3, 5])
+      assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+      await store.prune({ generationsMax: 1, pluginVersionsMax: 0 }, () => inUse)
+      assert.deepEqual(await store.findVersion('auth', '2.0.0'), two.plugin)
+      const known = await store.versionsOf('auth')
+      assert.deepEqual(
+        known.filter(({ hasFailed }) => hasFailed).map(({ version }) => version),
+        ['2.0.0'],
+      )
+    })
+  }
 
   test('takes an approved command for that command', async () => {
     await using dir = await withTempDir()
