@@ -33,8 +33,7 @@ async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2))
   if (options.what === 'in-process') return runInProcess(options)
   if (options.what === 'plugins') return runBuiltIns(options)
-  const needsPrograms = options.what === 'compare' || options.what === 'memory'
-  if (needsPrograms) await requirePrograms()
+  if (options.what !== 'harness') await requirePrograms()
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort())
   if (options.what === 'harness') return runHarness(options, interrupt.signal)
@@ -125,7 +124,7 @@ async function runHarness(options: Options, signal: AbortSignal): Promise<number
 }
 
 async function runChanges(options: Options, signal: AbortSignal): Promise<number> {
-  const result = await measureChanges({ changes: options.changes, signal, say })
+  const result = await measureChanges({ changes: options.changes, timing: options.timing, signal, say })
   const text = `${reportChanges(result)}\nLoad average ${loadavg()
     .map((load) => load.toFixed(1))
     .join(' ')}\n`

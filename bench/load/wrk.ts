@@ -31,7 +31,8 @@ export interface Load {
   readonly fields: Readonly<Record<string, string>>
   readonly connections: number
   readonly seconds: number
-  readonly core: number
+  /** Or a list of cores as taskset reads it: `0-1`. */
+  readonly core: number | string
   readonly signal: AbortSignal
 }
 
@@ -44,7 +45,7 @@ export interface WrkRun extends AsyncDisposable {
   go(): void
 }
 
-/** Starts wrk, one thread, pinned to `load.core`. */
+/** Starts wrk, one thread, on `load.core`. */
 export function startWrk(load: Load): WrkRun {
   const wrk = ['wrk', '-t1', `-c${load.connections}`, `-d${load.seconds}s`, '--latency', '-s', REPORT_SCRIPT]
   const shape = [
