@@ -16,8 +16,8 @@ export interface SoakOptions {
   readonly webSockets: number
   readonly streams: number
   readonly workers: number
-  /** Memory is read after so many swaps, while requests pause. */
-  readonly readingEverySwaps: number
+  /** Whether memory is read when so many swaps have been made. Requests pause meanwhile. */
+  readsMemoryAfter(swaps: number): boolean
   /** After each reading. */
   onProgress?(swaps: number, reading: readonly MemoryReading[]): void
 }
@@ -84,7 +84,7 @@ class SoakRun {
   }
 
   async run(): Promise<SoakResult> {
-    const { codeSwaps, configSwaps, readingEverySwaps, webSockets, streams } = this.#options
+    const { codeSwaps, configSwaps, webSockets, streams } = this.#options
     const workers = this.#gateway.pids('cardea: worker')
     const startedAt = performance.now()
     await this.#streams.open(webSockets, streams)
@@ -96,7 +96,7 @@ class SoakRun {
       const isConfig =
         Math.floor((swap * configSwaps) / swaps) > Math.floor(((swap - 1) * configSwaps) / swaps)
       await (isConfig ? this.#swapConfig() : this.#swapCode())
-      if (swap % readingEverySwaps === 0) await this.#readMemory(swap, workers)
+      if (this.#options.readsMemoryAfter(swap)) await this.#readMemory(swap, workers)
     }
     await this.#clients.traffic(this.#options.clients)
     await this.#clients.pause()
