@@ -192,8 +192,11 @@ test('a version of a plugin is listed, brought back, switched off and on, and ma
   assert.equal(off.code, 0, off.stderr)
   assert.equal(await gateway.greeting(), null)
   assert.match((await gateway.cardea('status')).stdout, /disabled by "cardea plugin disable"$/m)
+  const listed = async () => (await gateway.cardea('plugin', 'versions', 'greeter')).stdout
+  assert.doesNotMatch(await listed(), /live/)
   assert.equal((await gateway.cardea('plugin', 'enable', 'greeter')).code, 0)
   assert.equal(await gateway.greeting(), 'one')
+  assert.match(await listed(), /^ {2}1\.0\.0 +[0-9a-f]{8} {2}live /m)
   const reload = await gateway.cardea('plugin', 'reload', 'greeter')
   assert.match(reload.stdout, /instances made anew: greeter; carried over: none$/m)
   const unknown = await gateway.cardea('plugin', 'info', 'greeting')

@@ -142,7 +142,7 @@ test('a plugin that a rollback holds back altogether is not said to be unknown',
   const operations = new Operations({
     store: await openStore(t),
     engine: { overlay: { pins: [pin] } } as unknown as ChangeEngine,
-    board: { pluginNames: () => [] } as unknown as StatusBoard,
+    board: { pluginNames: () => [], versionsOf: async () => [] } as unknown as StatusBoard,
     configText: async () => null,
   })
   for (const command of ['plugin-info', 'plugin-enable', 'plugin-versions'] as const) {

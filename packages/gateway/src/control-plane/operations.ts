@@ -107,7 +107,7 @@ export class Operations {
   }
 
   async #knownVersions(plugin: string): Promise<unknown> {
-    const versions = await this.#options.store.versionsOf(plugin)
+    const versions = await this.#options.board.versionsOf(plugin)
     if (versions.length === 0) this.#known(plugin)
     return versions
   }

@@ -1,4 +1,4 @@
-import type { GatewayStatus, PinStatus, PluginInfo } from '../protocol/control.ts'
+import type { GatewayStatus, PinStatus, PluginInfo, PluginVersion } from '../protocol/control.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { PluginStatus } from '../protocol/plugin-state.ts'
 import type { ChangeEngine } from './change-engine.ts'
@@ -66,7 +66,7 @@ export class StatusBoard {
   }
 
   async pluginInfo(name: string): Promise<PluginInfo> {
-    const { faults, store } = this.#options
+    const { faults } = this.#options
     const candidate = this.#candidate
     const status = this.#plugins().find((plugin) => plugin.name === name)
     const links = new Map(
@@ -103,8 +103,19 @@ export class StatusBoard {
         config: shownConfig(instance.config, links.get(instance.id)?.sources ?? NO_SOURCES, written, schema),
         sources: Object.fromEntries(links.get(instance.id)?.sources ?? NO_SOURCES),
       })),
-      versions: await store.versionsOf(name),
+      versions: await this.versionsOf(name),
     }
+  }
+
+  /**
+   * To the store a version is live that the live generation has the code of. It has that of plugins too which run nowhere: a
+   * command has switched them off, or no route names them.
+   */
+  async versionsOf(name: string): Promise<readonly PluginVersion[]> {
+    const { engine, store } = this.#options
+    const versions = await store.versionsOf(name)
+    const runs = engine.livePlan?.instances.some(({ plugin }) => plugin === name) ?? false
+    return runs ? versions : versions.map((version) => ({ ...version, isLive: false }))
   }
 
   #stateWithoutFiles(name: string): PluginInfo['state'] {

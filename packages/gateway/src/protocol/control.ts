@@ -240,6 +240,7 @@ export interface PluginVersion {
   readonly generations: readonly GenerationRange[]
   /** When it ran for the first time. */
   readonly at: number
+  /** It runs: it is that of the generation that serves, which has an instance of the plugin. */
   readonly isLive: boolean
   /** It was taken back on its probation or quarantined, and nobody let it in again since: only its number or hash brings it back. */
   readonly hasFailed: boolean

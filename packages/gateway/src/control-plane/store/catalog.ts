@@ -172,7 +172,7 @@ export function noVersionBefore(name: string, versions: readonly KnownVersion[])
   const others = versions.filter(({ summary }) => !summary.isLive)
   if (versions.length === 0) return new GatewayError('PLUGIN_VERSION_UNKNOWN', noneStored(name))
   if (others.length === 0) {
-    const message = `Plugin "${name}" has no other version than the one that runs.`
+    const message = `Plugin "${name}" has no other version than ${namesOf(versions)}.`
     return new GatewayError('PLUGIN_VERSION_UNKNOWN', message)
   }
   return new GatewayError(

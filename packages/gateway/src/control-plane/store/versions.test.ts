@@ -67,7 +67,7 @@ describe('GenerationStore.findVersion() and versionBefore()', () => {
       )
     await refused(null, /has no stored version/)
     await decide(store, pluginFor('auth', '1.0.0', 'a'))
-    await refused(null, /no other version/)
+    await refused(null, /no other version than 1\.0\.0 \([0-9a-f]{8}\) of generation 1\.$/)
     await decide(store, pluginFor('auth', '1.0.0', 'b'))
     await refused('1.0.0', /several versions "1\.0\.0": 1\.0\.0 \([0-9a-f]{8}\) of generation 2, 1\.0\.0/)
     await refused('2.0.0', /has no stored version "2\.0\.0"\. There are 1\.0\.0 \(/)
