@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ChangeCause, type ChangeReport, NOTHING_RUNS } from '../protocol/control.ts'
+import type { ChangeCause, ChangeReport, HeldContent } from '../protocol/control.ts'
 import { causeText, changeText, pinText } from './change-text.ts'
 import { DIRECTORY, failedReport, heldReport, loss, NOW, problem, report } from './test-answers.ts'
 import { COLORS, PLAIN } from './text.ts'
@@ -309,17 +309,29 @@ test('causeText() has words for every cause', () => {
 })
 
 test('pinText() says what runs instead, and how to end that', () => {
+  const since = NOW - 120_000
+  const textOf = (unit: string, runs: HeldContent) => pinText({ unit, runs, since, who: 'ann' }, NOW)
+  const plugin = { kind: 'plugin', contentHash: '3f2a91c0'.repeat(8) } as const
   assert.equal(
-    pinText({ unit: 'auth', runs: '1.0.0 (3f2a91c0)', since: NOW - 120_000, who: 'ann' }, NOW),
+    textOf('auth', { ...plugin, version: '1.0.0' }),
     'plugin auth runs as 1.0.0 (3f2a91c0), not as it stands on disk, since 2 min ago (ann); ' +
       '"cardea release auth" or a change of its files ends that',
   )
   assert.match(
-    pinText({ unit: 'config', runs: 'generation 12', since: NOW, who: 'ann' }, NOW),
-    /^the config runs as generation 12, /,
+    textOf('auth', { ...plugin, version: null }),
+    /^plugin auth runs as 3f2a91c0, not as it stands on disk, /,
+  )
+  // Nothing that a plugin can call itself is taken for that nothing runs.
+  assert.match(
+    textOf('auth', { ...plugin, version: 'not there' }),
+    /^plugin auth runs as not there \(3f2a91c0\), not as /,
   )
   assert.match(
-    pinText({ unit: 'auth', runs: NOTHING_RUNS, since: NOW, who: 'ann' }, NOW),
+    textOf('config', { kind: 'generation', number: 12 }),
+    /^the config runs as generation 12, not as it /,
+  )
+  assert.match(
+    textOf('auth', { kind: 'nothing' }),
     /^plugin auth does not run, although it stands on disk, since .*; "cardea release auth" or a change/,
   )
 })

@@ -39,7 +39,7 @@ Instances
 test('status shows what stands on disk and does not run, why, and what runs instead', () => {
   const given = status({
     pending: failedReport(),
-    pins: [{ unit: 'config', runs: 'generation 12', since: NOW - 1_000, who: 'ann' }],
+    pins: [{ unit: 'config', runs: { kind: 'generation', number: 12 }, since: NOW - 1_000, who: 'ann' }],
     instances: [
       instance(),
       instance({ name: 'login-limit', plugin: 'rate-limit', state: 'breaker-open', failures: 60 }),
@@ -134,7 +134,8 @@ test('status and plugin info tell what stands on disk from what runs', async (t)
   assert.equal(await shown({ ...info, instances: [] }), 'Plugin auth 1.0.0: built')
   const unfound = { ...info, state: { kind: 'stopped', generation: 0 } } as const
   assert.equal(await shown(unfound), 'Plugin auth 1.0.0: runs; nothing on disk has its name')
-  const pin = { unit: 'auth', runs: '1.0.0 (3f2a91c0)', since: NOW - 5_000, who: 'gateway' }
+  const runs = { kind: 'plugin', version: '1.0.0', contentHash: '3f2a91c0' }
+  const pin = { unit: 'auth', runs, since: NOW - 5_000, who: 'gateway' }
   const held = await runWithAnswers(t, { 'plugin-info': { ...info, pin } }, (context) =>
     pluginInfoCommand('auth', context),
   )
@@ -384,7 +385,7 @@ test('what gateways say reaches no terminal unchecked', () => {
     ],
     instances: [instance({ name: evil })],
     pending: failedReport({ problems: [] }),
-    pins: [{ unit: evil, runs: evil, since: NOW, who: evil }],
+    pins: [{ unit: evil, runs: { kind: 'plugin', version: evil, contentHash: evil }, since: NOW, who: evil }],
     events: [
       { kind: 'worker', at: NOW, worker: 1, text: evil },
       { kind: 'trace', trace: trace({ url: evil, route: evil, target: evil, error: evil }) },

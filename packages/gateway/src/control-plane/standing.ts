@@ -2,7 +2,7 @@ import type { Log } from '@cardea/sdk'
 import { heldText } from '../protocol/control.ts'
 import { HARMS } from '../protocol/faults.ts'
 import type { Candidate } from './gather.ts'
-import { labelsOf, pinStatus } from './store/pins.ts'
+import { pinStatus } from './store/pins.ts'
 import type { StoredGeneration } from './store/types.ts'
 
 /**
@@ -14,9 +14,8 @@ export function logStanding(
   live: StoredGeneration | null,
   log: Log,
 ): void {
-  const labels = labelsOf(live)
   for (const pin of overlay.pins) {
-    const { unit, runs, since, who } = pinStatus(pin, labels)
+    const { unit, runs, since, who } = pinStatus(pin, live)
     const what = unit === 'config' ? 'The config' : `Plugin "${unit}"`
     const wayOut = `"cardea release ${unit}" or a change of its files ends that`
     log.warn(`${what} ${heldText(runs)}: ${wayOut}`, {

@@ -7,7 +7,7 @@ import type { Candidate } from './gather.ts'
 import { shownConfig } from './shown-config.ts'
 import type { EventLog } from './store/event-log.ts'
 import type { GenerationStore } from './store/generation-store.ts'
-import { labelsOf, pinStatus } from './store/pins.ts'
+import { pinStatus } from './store/pins.ts'
 import type { Workers } from './workers.ts'
 
 const EVENTS_SHOWN_MAX = 50
@@ -132,7 +132,7 @@ export class StatusBoard {
   }
 
   #pins(): readonly PinStatus[] {
-    const labels = labelsOf(this.#options.store.latest())
-    return this.#options.engine.overlay.pins.map((pin) => pinStatus(pin, labels))
+    const live = this.#options.store.latest()
+    return this.#options.engine.overlay.pins.map((pin) => pinStatus(pin, live))
   }
 }

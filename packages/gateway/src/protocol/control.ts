@@ -1,3 +1,4 @@
+import { versionLabel } from '../base/version-label.ts'
 import type { Failure } from './failure.ts'
 import type { FaultEvent, HarmKind } from './faults.ts'
 import type { ListenAddress } from './listen-address.ts'
@@ -214,22 +215,28 @@ export interface InstanceStatus {
   readonly failures: number
 }
 
-/** `PinStatus.runs` of what does not run at all. */
-export const NOTHING_RUNS = 'not there'
-
-/** The middle of a sentence on what is held back. `runs`: see `PinStatus`. */
-export function heldText(runs: string): string {
-  return `${runs === NOTHING_RUNS ? 'does not run, although' : `runs as ${runs}, not as`} it stands on disk`
-}
-
 /** Something that runs in another form than it stands on disk. */
 export interface PinStatus {
   /** `config` or a plugin's name. */
   readonly unit: string
-  /** What runs: `1.0.0 (3f2a91c0)`, `generation 12`, or `NOTHING_RUNS`. */
-  readonly runs: string
+  readonly runs: HeldContent
   readonly since: number
   readonly who: string
+}
+
+/** What runs instead of what is held back. */
+export type HeldContent =
+  /** The config of that generation. */
+  | { readonly kind: 'generation'; readonly number: number }
+  /** That version; `contentHash`: hex. `version` null: it is not known any more. */
+  | { readonly kind: 'plugin'; readonly version: string | null; readonly contentHash: string }
+  | { readonly kind: 'nothing' }
+
+/** The middle of a sentence on what is held back. */
+export function heldText(runs: HeldContent): string {
+  if (runs.kind === 'nothing') return 'does not run, although it stands on disk'
+  const what = runs.kind === 'generation' ? `generation ${runs.number}` : versionLabel(runs)
+  return `runs as ${what}, not as it stands on disk`
 }
 
 export interface PluginVersion {

@@ -1,4 +1,5 @@
 import { GatewayError } from '../../base/errors.ts'
+import { versionLabel } from '../../base/version-label.ts'
 import type { GenerationRange, HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import type { RecordRead, RecordStore } from './records.ts'
 import type { StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
@@ -6,7 +7,6 @@ import { verdictsOf } from './verdicts.ts'
 
 const READS_AT_ONCE_MAX = 32
 const HASH_PREFIX = /^[0-9a-f]{4,64}$/
-const SHORT_HASH_CHARS = 8
 
 /** What is asked of all generations together. Reading a thousand takes a moment, so it is read when first asked for. */
 export class Catalog {
@@ -203,12 +203,4 @@ function namesOf(versions: readonly KnownVersion[]): string {
   return versions
     .map(({ plugin, summary }) => `${versionLabel(plugin)} of generation ${summary.generations.at(-1)?.last}`)
     .join(', ')
-}
-
-/** A version as people see it: `1.0.0 (3f2a91c0)`. */
-export function versionLabel({
-  version,
-  contentHash,
-}: Pick<StoredPlugin, 'version' | 'contentHash'>): string {
-  return `${version} (${contentHash.slice(0, SHORT_HASH_CHARS)})`
 }

@@ -3,16 +3,10 @@ import { dirname, join } from 'node:path'
 import { GatewayError, messageOf } from '../../base/errors.ts'
 import { someOf } from '../../base/some-of.ts'
 import { systemErrorCode } from '../../base/system-error.ts'
+import { versionLabel } from '../../base/version-label.ts'
 import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import { BlobStore } from './blobs.ts'
-import {
-  Catalog,
-  chooseVersion,
-  damageOf,
-  type KnownVersion,
-  noVersionBefore,
-  versionLabel,
-} from './catalog.ts'
+import { Catalog, chooseVersion, damageOf, type KnownVersion, noVersionBefore } from './catalog.ts'
 import { makeFolder, syncFolder } from './durable-file.ts'
 import { OutlineFile } from './outline-file.ts'
 import { type KeepLimits, planPruning, type StoredThing } from './pruning.ts'

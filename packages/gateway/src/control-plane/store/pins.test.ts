@@ -7,7 +7,6 @@ import {
   type DiskState,
   fingerprintsOf,
   followMoves,
-  labelsOf,
   pinStatus,
   pinsForRollback,
   pinsThatHold,
@@ -269,7 +268,7 @@ describe('withoutReleased()', () => {
 
 test('pinStatus() says what runs instead', () => {
   const auth = pluginFor('auth', '1.2.0')
-  const labels = labelsOf(generationOf(3, [auth]).record)
+  const live = generationOf(3, [auth]).record
   const pin: Pin = {
     unit: '/srv/plugins/auth',
     name: 'auth',
@@ -277,10 +276,13 @@ test('pinStatus() says what runs instead', () => {
     runs: { kind: 'absent' },
     ...AUTHOR,
   }
-  const runs = (content: Pin['runs']) => pinStatus({ ...pin, runs: content }, labels).runs
+  const runs = (content: Pin['runs']) => pinStatus({ ...pin, runs: content }, live).runs
   const { contentHash } = auth.plugin
-  assert.equal(runs({ kind: 'plugin', contentHash }), `1.2.0 (${contentHash.slice(0, 8)})`)
-  assert.equal(runs({ kind: 'plugin', contentHash: '0'.repeat(64) }), '00000000')
-  assert.equal(runs({ kind: 'generation', number: 12 }), 'generation 12')
-  assert.deepEqual(pinStatus(pin, labels), { unit: 'auth', runs: 'not there', ...AUTHOR })
+  const known = { kind: 'plugin', contentHash } as const
+  assert.deepEqual(runs(known), { ...known, version: '1.2.0' })
+  const unknown = { kind: 'plugin', contentHash: '0'.repeat(64) } as const
+  assert.deepEqual(runs(unknown), { ...unknown, version: null })
+  const config = { kind: 'generation', number: 12 } as const
+  assert.deepEqual(runs(config), config)
+  assert.deepEqual(pinStatus(pin, live), { unit: 'auth', runs: { kind: 'nothing' }, ...AUTHOR })
 })

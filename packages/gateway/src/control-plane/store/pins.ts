@@ -1,5 +1,4 @@
-import { NOTHING_RUNS, type PinStatus } from '../../protocol/control.ts'
-import { versionLabel } from './catalog.ts'
+import type { HeldContent, PinStatus } from '../../protocol/control.ts'
 import { fingerprintOfConfig } from './fingerprint.ts'
 import type { Pin, PinnedContent, StoredConfig, StoredGeneration, StoredPlugin } from './types.ts'
 
@@ -201,21 +200,24 @@ export function withoutReleased(pins: readonly Pin[], name: string | null): Pin[
   return name === null ? [] : pins.filter((pin) => pin.name !== name)
 }
 
-/** @param labels content hash to version, as `versionLabel` gives it */
-export function pinStatus(pin: Pin, labels: ReadonlyMap<string, string>): PinStatus {
+/** @param live a pinned plugin runs, so the live generation knows its version */
+export function pinStatus(pin: Pin, live: StoredGeneration | null): PinStatus {
   const { name: unit, since, who } = pin
-  return { unit, runs: describeContent(pin.runs, labels), since, who }
+  return { unit, runs: heldContent(pin.runs, live), since, who }
 }
 
-/** For `pinStatus`. A pinned plugin runs, so the live generation knows its version. */
-export function labelsOf(live: StoredGeneration | null): ReadonlyMap<string, string> {
-  return new Map(live?.plugins.map((plugin) => [plugin.contentHash, versionLabel(plugin)]))
-}
-
-function describeContent(runs: PinnedContent, labels: ReadonlyMap<string, string>): string {
-  if (runs.kind === 'absent') return NOTHING_RUNS
-  if (runs.kind === 'generation') return `generation ${runs.number}`
-  return labels.get(runs.contentHash) ?? runs.contentHash.slice(0, 8)
+function heldContent(runs: PinnedContent, live: StoredGeneration | null): HeldContent {
+  switch (runs.kind) {
+    case 'generation':
+      return runs
+    case 'plugin': {
+      const { contentHash } = runs
+      const running = live?.plugins.find((plugin) => plugin.contentHash === contentHash)
+      return { kind: 'plugin', version: running?.version ?? null, contentHash }
+    }
+    case 'absent':
+      return { kind: 'nothing' }
+  }
 }
 
 function givesSame(standing: DiskPlugin, wanted: StoredPlugin, live: StoredGeneration | null): boolean {
