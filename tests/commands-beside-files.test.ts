@@ -248,6 +248,22 @@ test('a plugin that is broken on disk is switched off, and all that waited for i
   await gateway.files('live')
 })
 
+test('what a command lets in from the files is not said to be saved', async (t) => {
+  const gateway = await start(t)
+  await gateway.save('hello', BROKEN)
+  await gateway.files('failed')
+  await gateway.save('obs', sourceOf('obs', 'two'))
+  const isSaved = (file: string): boolean => file.endsWith('obs/plugin.ts')
+  await waitFor(async () => {
+    const cause = (await gateway.status()).pending?.cause
+    return cause?.kind === 'files' && cause.files.some(isSaved)
+  }, 'the save of obs')
+  await gateway.done('plugin', 'disable', 'hello')
+  await gateway.runs('auth one, obs two')
+  const { stdout } = await gateway.done('history')
+  assert.match(stdout, /^ {2}3 +live .* a look at the files after a command +plugin obs 1\.0\.0: new code$/m)
+})
+
 test('what a rollback holds back is not let in by reload, and changes nothing else', async (t) => {
   const gateway = await start(t)
   await gateway.save('obs', sourceOf('obs', 'two'))

@@ -285,7 +285,7 @@ test('causeText() has words for every cause', () => {
   const causes: [ChangeCause, string][] = [
     [{ kind: 'start' }, 'start'],
     [{ kind: 'recovery' }, 'the supervisor was started anew'],
-    [{ kind: 'files', files: [] }, 'saved files'],
+    [{ kind: 'files', files: [] }, 'a look at the files after a command'],
     [{ kind: 'files', files: ['/srv/shop/a', '/b', '/srv/shop/c', 'd', 'e'] }, 'saved a, /b, c and 2 more'],
     [{ kind: 'rollback', generation: 12 }, 'rollback to generation 12'],
     [{ kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' }, 'rollback of auth to 1.0.0'],

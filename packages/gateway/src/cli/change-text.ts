@@ -48,7 +48,7 @@ export function causeText(cause: ChangeCause, directory: string): string {
       return 'the supervisor was started anew'
     case 'files': {
       const files = cause.files.map((file) => printable(shortPath(directory, file)))
-      return files.length === 0 ? 'saved files' : `saved ${someOf(files, 3)}`
+      return files.length === 0 ? 'a look at the files after a command' : `saved ${someOf(files, 3)}`
     }
     case 'rollback':
       return `rollback to generation ${cause.generation}`

@@ -2,7 +2,10 @@ import { statSync } from 'node:fs'
 import { WATCH_LIMITS } from '../config/watch-limits.ts'
 import { TakenTexts } from './taken-texts.ts'
 
-/** Something changed and has been quiet since. `firstSignAt`: `performance.now()` of the first event. */
+/**
+ * Something changed and has been quiet since. `files`: what was saved; none where files were only to be looked at. `firstSignAt`:
+ * `performance.now()` of the first event.
+ */
 export type OnQuiet = (files: readonly string[], firstSignAt: number) => void
 
 interface Sign {
@@ -10,6 +13,8 @@ interface Sign {
   readonly at: number
   /** By that event. */
   readonly isGone: boolean
+  /** By any event; else it is only to be looked at. */
+  readonly isSaved: boolean
 }
 
 /**
@@ -30,16 +35,25 @@ export class Burst {
   }
 
   touch(path: string, isGone = false): void {
-    const now = performance.now()
-    if (this.#touched.size === 0) this.#firstSignAt = now
-    this.#touched.set(path, { at: now, isGone })
-    // A source of events that never rests must not put a change off for ever.
-    this.#wait(Math.min(WATCH_LIMITS.quietMs, this.#firstSignAt + WATCH_LIMITS.burstMs - now))
+    this.#note(path, { isGone, isSaved: true })
+  }
+
+  /** Nobody has saved it, as far as is known, but it may be in the middle of a write all the same. */
+  look(path: string): void {
+    this.#note(path, { isGone: false, isSaved: this.#touched.get(path)?.isSaved ?? false })
   }
 
   close(): void {
     clearTimeout(this.#timer)
     this.#touched.clear()
+  }
+
+  #note(path: string, sign: Omit<Sign, 'at'>): void {
+    const now = performance.now()
+    if (this.#touched.size === 0) this.#firstSignAt = now
+    this.#touched.set(path, { ...sign, at: now })
+    // A source of events that never rests must not put a change off for ever.
+    this.#wait(Math.min(WATCH_LIMITS.quietMs, this.#firstSignAt + WATCH_LIMITS.burstMs - now))
   }
 
   #wait(delayMs: number): void {
@@ -53,10 +67,11 @@ export class Burst {
       this.#wait(delayMs)
       return
     }
-    const files = [...this.#touched.keys()]
+    const touched = [...this.#touched]
     this.#touched.clear()
-    for (const file of files) this.texts.takeAgain(file)
-    this.#onQuiet(files, this.#firstSignAt)
+    for (const [path] of touched) this.texts.takeAgain(path)
+    const saved = touched.flatMap(([path, { isSaved }]) => (isSaved ? [path] : []))
+    this.#onQuiet(saved, this.#firstSignAt)
   }
 
   /** How long there is something to wait for; 0 or less: nothing. */

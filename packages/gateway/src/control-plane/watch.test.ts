@@ -67,6 +67,30 @@ test('Watch makes one call of a burst that never rests for quietMs, and another 
   assert.deepEqual(bursts[1], [join(root, 'plugins/a/late.ts')])
 })
 
+test('look() has all that is watched looked at, and calls nothing saved but what was', async (t) => {
+  const watchers: FSWatcher[] = []
+  const { root, bursts, watch } = await watching(
+    t,
+    { 'cardea.yaml': 'a: 1' },
+    {
+      open(path, options) {
+        const watcher = openWatcher(path, options)
+        watchers.push(watcher)
+        return watcher
+      },
+    },
+  )
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const config = join(root, 'cardea.yaml')
+  const save = (): void => void watchers[0]?.emit('all', 'change', config)
+  const look = (): void => watch.look()
+  for (const steps of [[look], [save, look], [look, save], [look]]) {
+    for (const step of steps) step()
+    t.mock.timers.tick(WATCH_LIMITS.quietMs)
+  }
+  assert.deepEqual(bursts, [[], [config], [config], []])
+})
+
 test('Watch sees all files of a burst', async (t) => {
   const { root, bursts } = await watching(t, { 'plugins/a/plugin.json': '{}' })
   await Promise.all(

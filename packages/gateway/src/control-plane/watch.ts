@@ -73,9 +73,10 @@ export class Watch {
     for (const path of fresh) if (this.#watched.has(path)) this.#touch(path)
   }
 
-  /** As if all of it had been saved just now: it is looked at, but not in the middle of a write. */
+  /** All of it is looked at as after a save: not in the middle of a write. */
   look(): void {
-    for (const path of this.#watched.keys()) this.#touch(path)
+    if (this.#isClosed) return
+    for (const path of this.#watched.keys()) this.#burst.look(path)
   }
 
   async close(): Promise<void> {

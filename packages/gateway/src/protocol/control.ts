@@ -66,6 +66,7 @@ export type FirstCause =
   | { readonly kind: 'start' }
   /** A supervisor that was started anew looks at the files. */
   | { readonly kind: 'recovery' }
+  /** What was saved. None: nobody is known to have saved any, and they were looked at after a command. */
   | { readonly kind: 'files'; readonly files: readonly string[] }
   | { readonly kind: 'rollback'; readonly generation: number }
   | { readonly kind: 'plugin-rollback'; readonly plugin: string; readonly version: string }
