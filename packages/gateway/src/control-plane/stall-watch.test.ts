@@ -4,12 +4,17 @@ import { StallWatch } from './stall-watch.ts'
 
 const LIMITS = { stallMs: 1_000, waitingFactor: 3, pollMs: 50 }
 
-/** Polls every `pollMs` until it is stalled, and says when that was; null when it is not within a minute. */
+/** Polls every `pollMs` until it is stalled, and says when that was, by which limit; null when it is not within a minute. */
 function stalledAfterMs(cpuMs: (now: number) => number | null, beatMs = Number.POSITIVE_INFINITY) {
+  return stallOf(cpuMs, beatMs)?.now ?? null
+}
+
+function stallOf(cpuMs: (now: number) => number | null, beatMs = Number.POSITIVE_INFINITY) {
   const watch = new StallWatch(LIMITS, 0)
   for (let now = LIMITS.pollMs; now < 60_000; now += LIMITS.pollMs) {
     if (now % beatMs === 0) watch.beat()
-    if (watch.isStalled(now, cpuMs(now))) return now
+    const limitMs = watch.exceededMs(now, cpuMs(now))
+    if (limitMs !== null) return { now, limitMs }
   }
   return null
 }
@@ -41,16 +46,23 @@ test('StallWatch waits for a thread that hardly computes, but not for ever', () 
   assert.ok(halfACore >= 1_500 && halfACore <= 1_600, `${halfACore}`)
 })
 
+test('StallWatch says which silence was granted', () => {
+  assert.equal(stallOf(busy)?.limitMs, 1_000)
+  assert.equal(stallOf((now) => now / 2)?.limitMs, 1_000)
+  assert.equal(stallOf(() => null)?.limitMs, 1_000)
+  assert.equal(stallOf(() => 17)?.limitMs, 3_000)
+})
+
 test('StallWatch does not count the CPU time before the last sign of life', () => {
   const watch = new StallWatch(LIMITS, 0)
-  watch.isStalled(50, 900)
+  watch.exceededMs(50, 900)
   watch.beat()
-  for (let now = 100; now <= 2_000; now += 50) assert.equal(watch.isStalled(now, 900), false)
+  for (let now = 100; now <= 2_000; now += 50) assert.equal(watch.exceededMs(now, 900), null)
 })
 
 test('StallWatch counts a poll that comes late as two at most: its own process stood still', () => {
   const watch = new StallWatch(LIMITS, 0)
-  assert.equal(watch.isStalled(30_000, 30_000), false)
+  assert.equal(watch.exceededMs(30_000, 30_000), null)
   watch.beat()
-  assert.equal(watch.isStalled(60_000, 60_000), false)
+  assert.equal(watch.exceededMs(60_000, 60_000), null)
 })

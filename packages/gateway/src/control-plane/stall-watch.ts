@@ -30,16 +30,20 @@ export class StallWatch {
     this.#cpuMsAtBeat = null
   }
 
-  /** To be asked every `pollMs`. `cpuMs`: what its main thread has used since it started; null where nobody knows. */
-  isStalled(now: number, cpuMs: number | null): boolean {
+  /**
+   * The silence that was granted and is over; null while it is not. To be asked every `pollMs`. `cpuMs`: what its main thread has
+   * used since it started; null where nobody knows.
+   */
+  exceededMs(now: number, cpuMs: number | null): number | null {
     const { stallMs, waitingFactor, pollMs } = this.#limits
     // A poll that comes late comes before what waits to be read.
     this.#silentMs += Math.min(now - this.#lastPollAt, 2 * pollMs)
     this.#lastPollAt = now
-    if (cpuMs === null) return this.#silentMs >= stallMs
-    this.#cpuMsAtBeat ??= cpuMs
-    if (this.#silentMs < stallMs) return false
-    const isBusy = cpuMs - this.#cpuMsAtBeat >= stallMs * BUSY_SHARE
-    return isBusy || this.#silentMs >= stallMs * waitingFactor
+    if (cpuMs !== null) this.#cpuMsAtBeat ??= cpuMs
+    if (this.#silentMs < stallMs) return null
+    const isBusy = cpuMs === null || cpuMs - (this.#cpuMsAtBeat ?? cpuMs) >= stallMs * BUSY_SHARE
+    if (isBusy) return stallMs
+    const waitMs = stallMs * waitingFactor
+    return this.#silentMs >= waitMs ? waitMs : null
   }
 }

@@ -276,11 +276,12 @@ export class TrialProcess {
     const grownBytes = this.#grownBytes()
     this.#grownBytesMax = Math.max(this.#grownBytesMax, grownBytes ?? 0)
     const now = performance.now()
+    const silenceMs = running.watch.exceededMs(now, mainThreadCpuMs(pid))
     if (grownBytes !== null && grownBytes > limits.memoryBytesMax) {
       const error = this.#memoryExceeded(`grew by ${mebibytes(grownBytes)}`, limits.memoryBytesMax)
       this.#fail(error, this.#isFirstTrial)
-    } else if (running.watch.isStalled(now, mainThreadCpuMs(pid))) {
-      const held = `kept the event loop for ${limits.stallMs.toLocaleString('en')} ms without giving way`
+    } else if (silenceMs !== null) {
+      const held = `kept the event loop for ${silenceMs.toLocaleString('en')} ms without giving way`
       const stack = this.#stacks.of(running.id, running.plan, this.#options.mapStack)
       // A stack tells whose code it is that blocks.
       this.#fail(this.#stepError('PLUGIN_STALLED', held, stack), this.#isFirstTrial || stack !== null)
