@@ -45,12 +45,23 @@ async function silentServer(t: TestContext): Promise<SilentServer> {
   return { redis: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`, connections }
 }
 
-function stateOf(t: TestContext): { readonly state: SharedState; readonly logged: string[] } {
-  const logged: string[] = []
+interface Logging {
+  readonly state: SharedState
+  readonly logged: string[]
+  /** Those of them that are warnings. */
+  readonly warned: string[]
+}
+
+function stateOf(t: TestContext): Logging {
+  const [logged, warned]: [string[], string[]] = [[], []]
   const note = (message: string): void => void logged.push(message)
-  const state = new SharedState({ log: { debug: note, info: note, warn: note, error: note }, onBack() {} })
+  const warn = (message: string): void => {
+    warned.push(message)
+    note(message)
+  }
+  const state = new SharedState({ log: { debug: note, info: note, warn, error: note }, onBack() {} })
   t.after(() => state.close())
-  return { state, logged }
+  return { state, logged, warned }
 }
 
 /** The state of a generation that is live and has limits in that Redis. */
@@ -95,6 +106,35 @@ test('SharedState does not hold up a generation whose Redis is not there, and sa
   assert.equal(logged.length, 1)
   assert.match(logged[0] ?? '', /^Redis is away, limits follow on_loss \(refuse\): connect ECONNREFUSED/)
   await assert.rejects(state.ask([]), /ECONNREFUSED/)
+})
+
+test('SharedState says as loudly that Redis is there again as that it was away, or that another one is there', async (t) => {
+  const program = requireProgram(t, 'redis-server')
+  if (program === null) return
+  await using server = await TestRedis.start(program)
+  await using other = await TestRedis.start(program)
+  const { state, logged, warned } = await liveOn(t, server.url)
+  assert.deepEqual([logged.length, warned.length], [1, 0])
+  await server.kill()
+  await waitFor(() => logged.length === 2, 'the loss to be noticed')
+  await server.start()
+  await waitFor(() => logged.length === 3, 'the Redis to be back')
+  await server.kill()
+  await waitFor(() => logged.length === 4, 'the second loss to be noticed')
+  const settings = { redis: other.url, onLoss: 'local' } as const
+  await state.prepare(settings)
+  state.commit(settings)
+  const said = (messages: readonly string[]) => messages.map((message) => message.slice(0, 13))
+  const both = ['Redis is away', 'Redis is ther']
+  assert.deepEqual(said(warned), [...both, ...both])
+  // Nothing is to be taken back of what is not used any more.
+  await other.kill()
+  await waitFor(() => logged.length === 6, 'the third loss to be noticed')
+  state.commit(undefined)
+  await server.start()
+  await state.prepare({ redis: server.url, onLoss: 'local' })
+  state.commit({ redis: server.url, onLoss: 'local' })
+  assert.deepEqual([logged.length, warned.length], [7, 5])
 })
 
 test('SharedState says why a Redis that came back lets nobody in, once, whatever else it said of it before', async (t) => {

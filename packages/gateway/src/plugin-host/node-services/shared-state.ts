@@ -19,6 +19,8 @@ export class SharedState {
   #isThere: boolean | null = null
   /** Why it was not there, as it was logged last. */
   #reason = ''
+  /** The last that was logged is that one was away, be it this one or the one before. */
+  #isWarned = false
 
   constructor(options: SharedStateOptions) {
     this.#options = options
@@ -53,6 +55,7 @@ export class SharedState {
       this.#live = settings === undefined ? null : this.#prepared(settings.redis)
       this.#isThere = null
     }
+    this.#isWarned &&= this.#live !== null
     this.discard()
     if (this.#live !== null) this.#tell(this.#live)
   }
@@ -91,10 +94,12 @@ export class SharedState {
     if (isThere === null || (isThere === this.#isThere && reason === this.#reason)) return
     const { log, onBack } = this.#options
     if (isThere) {
-      log.info('Redis is there: limits hold for all gateways that use it')
+      // Where only warnings are shown, as by `cardea dev`, the last that is said must not be that it is away.
+      log[this.#isWarned ? 'warn' : 'info']('Redis is there: limits hold for all gateways that use it')
       if (this.#isThere === false) onBack()
     } else log.warn(`Redis is away, limits follow on_loss (${this.#onLoss}): ${reason}`)
     this.#isThere = isThere
+    this.#isWarned = !isThere
     this.#reason = reason
   }
 }
