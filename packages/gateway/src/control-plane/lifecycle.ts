@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import { GatewayError } from '../base/errors.ts'
 import { sortProblems } from '../config/problem.ts'
+import type { PluginManifest } from '../config/types.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { PluginFault, PluginStage, PluginState, PluginStatus } from '../protocol/plugin-state.ts'
 import type { BuiltPlugin } from './build.ts'
@@ -39,6 +40,8 @@ export const NEXT_STEPS = {
  */
 export class PluginLifecycle {
   readonly #plugins = new Map<string, PluginStatus>()
+  /** By folder. */
+  readonly #manifests = new Map<string, PluginManifest>()
   readonly #onStep: (plugin: PluginStatus) => void
   readonly #onMistake: (mistake: GatewayError) => void
 
@@ -56,6 +59,11 @@ export class PluginLifecycle {
     return [...this.#plugins.values()]
   }
 
+  /** As it was read last in that folder, or is held there; null where it is not known, or not in order. What runs may be of an older one. */
+  manifestOf(folder: string): PluginManifest | null {
+    return this.#manifests.get(folder) ?? null
+  }
+
   discovered(found: readonly FoundPlugin[], problems: readonly PluginProblem[]): void {
     for (const { folder } of found) this.#move(folder, { kind: 'discovered' })
     this.#failed('discover', problems)
@@ -64,6 +72,7 @@ export class PluginLifecycle {
   verified(plugins: readonly VerifiedPlugin[], problems: readonly PluginProblem[]): void {
     for (const { manifest } of plugins) {
       const { folder, name, version } = manifest
+      this.#manifests.set(folder, manifest)
       this.#step({ folder, name, version, state: { kind: 'verified' } })
     }
     this.#failed('verify', problems)
@@ -126,11 +135,13 @@ export class PluginLifecycle {
   }
 
   /** What was not looked at, and did not run in the generation before either, is as it was there. */
-  inherit({ plugins }: PluginLifecycle): void {
-    for (const plugin of plugins) {
-      const { kind } = plugin.state
-      const isIdle = kind === 'verified' || kind === 'disabled'
-      if (isIdle && !this.#plugins.has(plugin.folder)) this.#plugins.set(plugin.folder, plugin)
+  inherit(before: PluginLifecycle): void {
+    for (const plugin of before.plugins) {
+      const { folder, state } = plugin
+      const isIdle = state.kind === 'verified' || state.kind === 'disabled'
+      if (!isIdle || this.#plugins.has(folder)) continue
+      this.#plugins.set(folder, plugin)
+      this.#takeManifest(before, folder)
     }
   }
 
@@ -138,10 +149,14 @@ export class PluginLifecycle {
    * The files were looked at again, and give the same generation: what runs is as it was, and all else as it was found now. A plugin
    * that is switched off, or that no route names, may have come, gone or changed all the same.
    */
-  lookedAgain({ plugins }: PluginLifecycle): void {
+  lookedAgain(found: PluginLifecycle): void {
     const running = new Map(this.plugins.filter(isServed).map((plugin) => [plugin.name, plugin]))
     this.#plugins.clear()
-    for (const plugin of plugins) this.#plugins.set(plugin.folder, running.get(plugin.name) ?? plugin)
+    this.#manifests.clear()
+    for (const plugin of found.plugins) {
+      this.#plugins.set(plugin.folder, running.get(plugin.name) ?? plugin)
+      this.#takeManifest(found, plugin.folder)
+    }
   }
 
   /** New exchanges do not get the generation any more. */
@@ -168,6 +183,11 @@ export class PluginLifecycle {
       if (folder === null || this.#isAt(folder, 'failed')) continue
       this.#move(folder, { kind: 'failed', stage, faults: sortProblems(own).map(faultOf) })
     }
+  }
+
+  #takeManifest(from: PluginLifecycle, folder: string): void {
+    const manifest = from.manifestOf(folder)
+    if (manifest !== null) this.#manifests.set(folder, manifest)
   }
 
   #isAt(folder: string, ...kinds: readonly PluginState['kind'][]): boolean {

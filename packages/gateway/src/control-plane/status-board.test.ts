@@ -52,6 +52,43 @@ function boardOver(engine: ChangeEngine, { store }: Workshop): StatusBoard {
   return new StatusBoard({ engine, store, faults } as ConstructorParameters<typeof StatusBoard>[0])
 }
 
+async function switchTo(engine: ChangeEngine, isEnabled: boolean): Promise<void> {
+  const { outcome } = await engine.request({
+    ...gatewayRequest({ kind: isEnabled ? 'enable' : 'disable', plugin: 'auth' }),
+    base: 'live',
+    edit: (overlay) => withSwitch(overlay, 'auth', isEnabled),
+  })
+  assert.equal(outcome, 'committed')
+}
+
+test('StatusBoard.pluginInfo() tells of what runs nowhere as its files stand, and of what runs as it runs', async (t) => {
+  const { engine, board, save } = await boardOf(t)
+  const told = async () => {
+    const { version, description, category, permissions } = await board.pluginInfo('auth')
+    return { version, description, category, permissions }
+  }
+  const one = { description: 'One', category: 'transform', permissions: ['kv'] }
+  const two = { description: 'Two', category: 'security', permissions: [] }
+  await save({}, { ...one, scope: 'route' })
+  assert.deepEqual(await told(), { version: '1.0.0', ...one })
+  await save({}, { ...two, scope: 'route' })
+  assert.deepEqual(await told(), { version: '1.0.0', ...two }, 'on no route')
+
+  await save({}, one)
+  const strict = { config_schema: { type: 'object', additionalProperties: false } }
+  await assert.rejects(save({ auth: { config: { key: 1 } } }, { ...two, ...strict }))
+  assert.equal((await board.pluginInfo('auth')).state.kind, 'failed')
+  assert.deepEqual(await told(), { version: '1.0.0', ...one }, 'runs on')
+  await save({}, one)
+
+  await switchTo(engine, false)
+  assert.deepEqual(await told(), { version: '1.0.0', ...one }, 'as it ran until then')
+  await save({}, { ...two, description: 'Three' })
+  assert.deepEqual(await told(), { version: '1.0.0', ...two, description: 'Three' }, 'switched off')
+  await save({}, { ...two, description: 'Four' })
+  assert.deepEqual(await told(), { version: '1.0.0', ...two, description: 'Four' }, 'saved again')
+})
+
 test('StatusBoard.versionsOf() says live of what runs only: not of what is switched off, or on no route', async (t) => {
   const { engine, save, live } = await boardOf(t)
   await save({}, {})
@@ -61,14 +98,8 @@ test('StatusBoard.versionsOf() says live of what runs only: not of what is switc
     [false, []],
     [true, ['1.0.0']],
   ] as const) {
-    const kind = isEnabled ? 'enable' : 'disable'
-    const { outcome } = await engine.request({
-      ...gatewayRequest({ kind, plugin: 'auth' }),
-      base: 'live',
-      edit: (overlay) => withSwitch(overlay, 'auth', isEnabled),
-    })
-    assert.equal(outcome, 'committed')
-    assert.deepEqual(await live(), wanted, kind)
+    await switchTo(engine, isEnabled)
+    assert.deepEqual(await live(), wanted, `${isEnabled}`)
   }
   await save({ auth: false }, {})
   assert.deepEqual(await live(), [], 'not wanted by the only route')

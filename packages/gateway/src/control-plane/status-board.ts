@@ -1,3 +1,4 @@
+import type { PluginManifest } from '../config/types.ts'
 import type { GatewayStatus, PinStatus, PluginInfo, PluginVersion } from '../protocol/control.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { PluginStatus } from '../protocol/plugin-state.ts'
@@ -73,24 +74,21 @@ export class StatusBoard {
       candidate?.chains.flatMap(({ links: all }) => all).map((link) => [link.instance.id, link]),
     )
     const instances = candidate?.plan.instances.filter(({ plugin }) => plugin === name) ?? []
-    const kept = candidate?.built.find(({ manifest }) => manifest.name === name)
-    // Of what runs nowhere the generation may have what its files said once.
-    const isOutdated = instances.length === 0 && kept?.manifest.version !== status?.version
-    const built = isOutdated ? undefined : kept
-    const schema = built?.manifest.configSchema ?? null
-    const written = [candidate?.config.unexpanded, built?.manifest.config]
+    const manifest = instances.length > 0 ? this.#servedManifest(name) : this.#readManifest(status)
+    const schema = manifest?.configSchema ?? null
+    const written = [candidate?.config.unexpanded, manifest?.config]
     return {
       name,
-      version: built?.manifest.version ?? status?.version ?? null,
-      description: built?.manifest.description ?? '',
-      folder: status?.folder ?? built?.manifest.folder ?? '',
+      version: manifest?.version ?? status?.version ?? null,
+      description: manifest?.description ?? '',
+      folder: status?.folder ?? manifest?.folder ?? '',
       state: status?.state ?? this.#stateWithoutFiles(name),
       pin: this.#pins().find(({ unit }) => unit === name) ?? null,
-      category: built?.manifest.category ?? null,
-      dependencies: built?.manifest.dependencies ?? {},
+      category: manifest?.category ?? null,
+      dependencies: manifest?.dependencies ?? {},
       permissions: [
         ...new Set([
-          ...(built?.manifest.permissions ?? []),
+          ...(manifest?.permissions ?? []),
           ...instances.flatMap(({ permissions }) => permissions),
         ]),
       ],
@@ -116,6 +114,15 @@ export class StatusBoard {
     const versions = await store.versionsOf(name)
     const runs = engine.livePlan?.instances.some(({ plugin }) => plugin === name) ?? false
     return runs ? versions : versions.map((version) => ({ ...version, isLive: false }))
+  }
+
+  #servedManifest(name: string): PluginManifest | null {
+    return this.#candidate?.built.find(({ manifest }) => manifest.name === name)?.manifest ?? null
+  }
+
+  /** Of what runs nowhere the generation may have what its files said once. */
+  #readManifest(status: PluginStatus | undefined): PluginManifest | null {
+    return status === undefined ? null : this.#options.engine.plugins.manifestOf(status.folder)
   }
 
   #stateWithoutFiles(name: string): PluginInfo['state'] {
