@@ -61,6 +61,11 @@ describe('require', () => {
     [{ scope: 'writes' }, false],
     [{ scope: 'read,write' }, false],
     [{ scope: { write: true } }, false],
+    [{ scope: ['read', 'write'] }, true],
+    [{ scope: ['write', 5] }, false],
+    [{ scope: 5, scp: 'write' }, false],
+    [{ scope: null, scp: ['write'] }, false],
+    [{ scope: '', scp: 'write' }, false],
     [{}, false],
   ]
   for (const [claims, isAllowed] of scopes) {

@@ -28,14 +28,32 @@ export function groupsOf(claims: JWTPayload, { consumer }: Config): readonly str
   return list.filter((group) => typeof group === 'string' && group !== '') as string[]
 }
 
-/** Of the first claim that there is: words in one string (RFC 8693, 4.2), or a list. */
+/**
+ * Of the first claim that there is: words in one string (RFC 8693, 4.2), or a list of strings. What is neither grants nothing: what
+ * else its issuer may have meant by it is not for us to guess.
+ */
 export function scopesOf(claims: JWTPayload, { scope_claims }: Config): readonly string[] {
   for (const name of scope_claims) {
     const value = claimAt(claims, name)
+    if (value === undefined) continue
     if (typeof value === 'string') return value.split(' ')
-    if (Array.isArray(value)) return value.filter((scope) => typeof scope === 'string')
+    return isListOfStrings(value) ? value : []
   }
   return []
+}
+
+function isListOfStrings(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
+}
+
+/** Seconds: the end of what a Date can hold (ECMAScript), some 270,000 years from now. Beyond it sums lose seconds, and consumers a Date. */
+const SECONDS_MAX = 8_640_000_000_000
+
+/** The first claim that is to be a time (NumericDate: RFC 7519, 2) and is none; null: all are, or are not there. */
+export function wrongTimeIn(claims: JWTPayload): 'exp' | 'nbf' | 'iat' | null {
+  const isTime = (value: unknown): boolean => typeof value === 'number' && Math.abs(value) <= SECONDS_MAX
+  const names = ['exp', 'nbf', 'iat'] as const
+  return names.find((name) => claims[name] !== undefined && !isTime(claims[name])) ?? null
 }
 
 /** Whether a route lets it in: everything that `require` says holds. */

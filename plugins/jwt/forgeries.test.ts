@@ -210,11 +210,22 @@ const sign = async (head: string, claims: string): Promise<string> => {
   return `${input}.${Buffer.from(bytes).toString('base64url')}`
 }
 
-test('an exp that no number can hold is no exp', async () => {
+test('an exp, nbf or iat that no number or no Date can hold is no time', async () => {
   await using at = await bench(CONFIG)
   const head = '{"alg":"RS256","kid":"RS256"}'
-  await at.refuses(await sign(head, '{"sub":"anna","exp":1e999}'))
-  assert.deepEqual(await at.ask(await sign(head, '{"sub":"anna","exp":1e11}')), LET_IN)
+  const ask = async (times: string) => at.ask(await sign(head, `{"sub":"anna",${times}}`))
+  for (const times of ['"exp":1e11', '"exp":8640000000000', '"exp":1e11,"nbf":-1,"iat":1e11']) {
+    assert.deepEqual(await ask(times), LET_IN, times)
+  }
+  assert.equal(new Date(at.seen[1]?.expiresAt ?? 0).getUTCFullYear(), 275_760)
+  for (const value of ['1e306', '-1e306', '1e999', '-1e999', '8640000000001', '9007199254740991']) {
+    for (const times of [`"exp":${value}`, `"exp":1e11,"nbf":${value}`, `"exp":1e11,"iat":${value}`]) {
+      assert.deepEqual(await ask(times), INVALID, times)
+    }
+  }
+  assert.equal(at.gateway.upstreamRequests.length, 3)
+  await using lax = await bench({ ...CONFIG, allow_no_expiry: true })
+  await lax.refuses(await sign(head, '{"sub":"anna","exp":1e306}'))
 })
 
 test('a name said twice, in the header or the claims, at any depth', async () => {

@@ -7,7 +7,7 @@ import {
   type Refusal,
 } from '@cardea/sdk'
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose'
-import { claimAt, consumerId, groupsOf, hasAll, scopesOf } from './claims.ts'
+import { claimAt, consumerId, groupsOf, hasAll, scopesOf, wrongTimeIn } from './claims.ts'
 import type { Bounds, Config } from './config.ts'
 import type { Key } from './key-set.ts'
 import { type KeySource, KeysUnavailable } from './key-source.ts'
@@ -108,7 +108,9 @@ export class Verifier {
       return this.#judge(payload, key, now)
     } catch (error) {
       if (error instanceof errors.JWSSignatureVerificationFailed) return null
-      if (error instanceof errors.JWTExpired) return refused(TOKEN_EXPIRED, error.message)
+      if (error instanceof errors.JWTExpired) {
+        return faultOfTimes(error.payload) ?? refused(TOKEN_EXPIRED, error.message)
+      }
       if (error instanceof errors.JOSEError) return invalid(error.message)
       // A key that the runtime cannot import, such as a point that is not on its curve: the source's fault, not a pass.
       if (error instanceof TypeError || error instanceof DOMException) return null
@@ -124,8 +126,8 @@ export class Verifier {
         `its claim "${config.consumer.id}" (\`consumer.id\`) is missing, or not a text that can be an id`,
       )
     }
-    // 1e999 is a number to JSON, and for ever.
-    if (claims.exp === Number.POSITIVE_INFINITY) return invalid('its exp is no time')
+    const fault = faultOfTimes(claims)
+    if (fault !== null) return fault
     const groups = groupsOf(claims, config)
     const expiresAt = claims.exp === undefined ? null : claims.exp * 1_000
     const { jti } = claims
@@ -162,6 +164,12 @@ export class Verifier {
 
 function refused(refusal: Refusal, reason: string | null): Outcome {
   return { ok: false, refusal, reason }
+}
+
+/** 1e999 is a number to JSON, and for ever; so is 1e306. */
+function faultOfTimes(claims: JWTPayload): Outcome | null {
+  const name = wrongTimeIn(claims)
+  return name === null ? null : invalid(`its ${name} is no time`)
 }
 
 function invalid(reason: string): Outcome {
