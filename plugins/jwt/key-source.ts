@@ -2,6 +2,7 @@ import type { Log } from '@cardea/sdk'
 import { exportJWK, importSPKI, importX509 } from 'jose'
 import type { Config, KeysConfig } from './config.ts'
 import { faultsText, type Key, KeySet } from './key-set.ts'
+import { adviceOn } from './pem-advice.ts'
 
 /** Where keys come from. */
 export interface KeySource {
@@ -93,8 +94,9 @@ async function pemKeys(pem: string, algorithms: readonly string[]): Promise<KeyS
       problem = error
     }
   }
-  throw new Error(
-    `Cannot use \`keys.pem\`: it is no public key or certificate for ${algorithms.join(', ')}, or an RSA key of less than 2048 bits.`,
-    { cause: problem },
-  )
+  const why =
+    adviceOn(text) ??
+    `it is no public key or certificate for ${algorithms.join(', ')}, or an RSA key of less than 2048 bits. ` +
+      'Taken are `BEGIN PUBLIC KEY` and `BEGIN CERTIFICATE`'
+  throw new Error(`Cannot use \`keys.pem\`: ${why}.`, { cause: problem })
 }

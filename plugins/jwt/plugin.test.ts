@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { exportSPKI, generateSecret, importJWK, SignJWT } from 'jose'
 import { bench, claimsOf, EXPIRED, INVALID, jwks, LET_IN, MISSING, signer } from './test-bench.ts'
@@ -267,6 +268,16 @@ describe('where a token stands', () => {
   })
 })
 
+const RSA = { modulusLength: 2_048 }
+const PAIRS = { rsa: generateKeyPairSync('rsa', RSA), 'rsa-pss': generateKeyPairSync('rsa-pss', RSA) }
+
+function pemOf(kind: keyof typeof PAIRS, half: 'public' | 'private', form?: 'pkcs1'): string {
+  const { publicKey, privateKey } = PAIRS[kind]
+  return half === 'public'
+    ? publicKey.export({ type: form ?? 'spki', format: 'pem' }).toString()
+    : privateKey.export({ type: form ?? 'pkcs8', format: 'pem' }).toString()
+}
+
 describe('a config is refused', () => {
   const refused: [what: string, config: Record<string, unknown>, reason: RegExp][] = [
     ['without algorithms', { keys: { jwks: jwks(rsa) } }, /algorithms" is missing/],
@@ -303,6 +314,31 @@ describe('a config is refused', () => {
       'with a PEM that is none',
       { algorithms: ['RS256'], keys: { pem: 'hunter2' } },
       /`keys\.pem`: it is no public key/,
+    ],
+    [
+      'with a private key as PEM',
+      { algorithms: ['RS256'], keys: { pem: pemOf('rsa', 'private') } },
+      /`keys\.pem`: it is a private key, .* `openssl pkey -in private\.pem -pubout -out public\.pem` writes it\.$/,
+    ],
+    [
+      'with a public key by PKCS#1',
+      { algorithms: ['RS256'], keys: { pem: pemOf('rsa', 'public', 'pkcs1') } },
+      /`keys\.pem`: it is an RSA key in the form of PKCS#1: `openssl rsa -RSAPublicKey_in -in key\.pem -pubout -out public\.pem` makes/,
+    ],
+    [
+      'with a private key by PKCS#1',
+      { algorithms: ['RS256'], keys: { pem: pemOf('rsa', 'private', 'pkcs1') } },
+      /`keys\.pem`: it is a private key, /,
+    ],
+    [
+      'with a key for RSA-PSS alone',
+      { algorithms: ['PS256'], keys: { pem: pemOf('rsa-pss', 'public') } },
+      /`keys\.pem`: it is an RSA key .* RSA-PSS alone\. .* `openssl rsa -pubin .* \| openssl rsa -RSAPublicKey_in .* -out public\.pem`\.$/,
+    ],
+    [
+      'with a public key that its algorithms do not go with',
+      { algorithms: ['ES256'], keys: { pem: pemOf('rsa', 'public') } },
+      /no public key or certificate for ES256, .* Taken are `BEGIN PUBLIC KEY` and `BEGIN CERTIFICATE`\.$/,
     ],
     [
       'with a user name in the URL',
