@@ -307,6 +307,7 @@ async function tryOut(
     const formerConfigs = formerConfigsOf(fresh, ground)
     await ground.trials.try({ plan: fresh, states, formerConfigs, neighbours }, signal)
   } catch (thrown) {
+    if (thrown instanceof SilentWorker) ground.master.replaceWorker(thrown.worker, thrown.message)
     signal.throwIfAborted()
     candidate.lifecycle.failedToStart(fresh, thrown)
     throw failedByThrow('trial', candidate.plan, thrown)

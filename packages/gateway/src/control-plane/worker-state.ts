@@ -40,6 +40,18 @@ export class SilentWorker extends GatewayError {
   }
 }
 
+export function lost(detail: string): GatewayError {
+  return new GatewayError('WORKER_LOST', detail)
+}
+
+/** Somebody waits until so many workers have come so far. */
+export interface StepWait {
+  readonly step: WorkerStep
+  readonly count: number
+  readonly resolve: () => void
+  readonly reject: (error: GatewayError) => void
+}
+
 /** Of a process that exists, and has said nothing yet. */
 export function spawnedWorker(): WorkerState {
   return {

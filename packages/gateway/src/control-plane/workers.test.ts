@@ -337,6 +337,22 @@ test('stage() rejects with the worker that answers nothing any more, which may b
   await assert.rejects(staged, { code: 'WORKER_LOST', worker: 2, message: /does not answer any more/ })
 })
 
+test('states() rejects with the worker that answers nothing any more, and with WORKER_LOST where it ended', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { workers } = withWorkers(2)
+  for (const worker of [1, 2]) workers.reached(worker, 'listening')
+  const silent = workers.states(['a'])
+  t.mock.timers.tick(PROCESS_LIMITS.answerTimeoutMs)
+  await assert.rejects(silent, { code: 'WORKER_LOST', worker: 1, message: /does not answer any more/ })
+  const ended = workers.states(['a'])
+  workers.ended(1, 'SIGKILL')
+  await assert.rejects(ended, (thrown: Error) => {
+    assert.equal(thrown.message, 'Cannot copy state in worker 1: it ended (SIGKILL)')
+    assert.ok(!('worker' in thrown), 'nobody is left to be replaced')
+    return true
+  })
+})
+
 test('stage() spares a worker that takes too long and still answers; discard() reaches it', async (t) => {
   const { workers, sent, staged, idFor } = await withSilence(t)
   const census = { generations: [] } as unknown as WorkerCensus

@@ -6,8 +6,10 @@ import type { PackedPlan, PlanPacker } from '../protocol/packed-plan.ts'
 import type { PluginStateCopy, SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import {
   inTurn,
+  lost,
   noteSettled,
   SilentWorker,
+  type StepWait,
   serve,
   spawnedWorker,
   type WorkerAnswer,
@@ -33,7 +35,7 @@ export class Workers {
   readonly #workers = new Map<number, WorkerState>()
   /** Replaced and not ended yet: told what concerns whoever runs hooks, and asked nothing. */
   readonly #retiring = new Set<number>()
-  readonly #waiting = new Set<Waiting>()
+  readonly #waiting = new Set<StepWait>()
   readonly #waitingForRetirement = new Set<() => void>()
   #isTracing = false
   #committed: GenerationPlan | null = null
@@ -309,16 +311,26 @@ export class Workers {
     return counts.flatMap((census) => census?.generations[0] ?? [])
   }
 
-  /** The live state of these plugins in one worker, for the dry run of migrations. */
+  /**
+   * The live state of these plugins in one worker, for the dry run of migrations. Throws WORKER_LOST when it ends
+   * meanwhile, as SilentWorker when it says nothing any more.
+   */
   async states(plugins: readonly string[]): Promise<readonly PluginStateCopy[]> {
-    const [worker] = [...this.#workers].find(([, { step }]) => step === 'listening') ?? []
-    if (worker === undefined) return []
-    const answer = await this.#request(worker, 'copy state', PROCESS_LIMITS.answerTimeoutMs, (id) => ({
-      kind: 'states',
-      id,
-      plugins,
-    }))
-    return answer.kind === 'states' ? answer.states : []
+    const [worker, state] = [...this.#workers].find(([, { step }]) => step === 'listening') ?? []
+    if (worker === undefined || state === undefined) return []
+    const { answerTimeoutMs } = PROCESS_LIMITS
+    try {
+      const answer = await this.#request(worker, 'copy state', answerTimeoutMs, (id) => ({
+        kind: 'states',
+        id,
+        plugins,
+      }))
+      return answer.kind === 'states' ? answer.states : []
+    } catch (thrown) {
+      if (this.#workers.get(worker) !== state) throw thrown
+      // It copies what it has in one turn and waits for nobody: who does not answer this answers nothing.
+      throw new SilentWorker(worker, `Cannot copy state in worker ${worker}: it does not answer any more`)
+    }
   }
 
   /** What is not answered. */
@@ -385,15 +397,4 @@ export class Workers {
   #noteRetirement(): void {
     for (const done of [...this.#waitingForRetirement]) done()
   }
-}
-
-function lost(detail: string): GatewayError {
-  return new GatewayError('WORKER_LOST', detail)
-}
-
-interface Waiting {
-  readonly step: WorkerStep
-  readonly count: number
-  readonly resolve: () => void
-  readonly reject: (error: GatewayError) => void
 }
