@@ -224,6 +224,34 @@ test('a broken file is shown with its line, what serves serves on, and mending i
   assert.equal((await gateway.json<GatewayStatus>('status')).pending, null)
 })
 
+test('a config that is broken says of no plugin that it is not on disk, after a new supervisor neither', async (t) => {
+  const gateway = await start(t)
+  const config = await readFile(join(gateway.dir.path, 'cardea.yaml'), 'utf8')
+  const head = async () => {
+    const { stdout } = await gateway.cardea('plugin', 'info', 'greeter')
+    return stdout.split('\n')[0]
+  }
+  const isListed = async () =>
+    /^ {2}greeter +1\.0\.0 +plugins\/greeter +active$/m.test((await gateway.cardea('status')).stdout)
+  await gateway.dir.write({ 'cardea.yaml': `${config}}` })
+  await gateway.pending('failed')
+  assert.deepEqual([await head(), await isListed()], ['Plugin greeter 1.0.0: active', true])
+  await killProcesses(gateway.pids('cardea: supervisor'))
+  await gateway.pending('failed')
+  assert.deepEqual([await head(), await isListed()], ['Plugin greeter 1.0.0: active', true])
+  // As far as it can be read, plugins are looked at along with it.
+  await gateway.dir.write({
+    'cardea.yaml': config.replace('"here"', '"${MISSING}"'),
+    'plugins/greeter/plugin.ts': 'export const PluginMain = ( => 1\n',
+  })
+  await waitFor(
+    async () => (await head())?.startsWith('Plugin greeter 1.0.0: runs; on disk it is failed at build:'),
+    'both',
+  )
+  await gateway.dir.write({ 'cardea.yaml': config, 'plugins/greeter/plugin.ts': sourceOf('two') })
+  await gateway.greets('two')
+})
+
 test('a route that would lose its security plugin is held until approve', async (t) => {
   const gateway = await start(t, greeter('guarded', 'security'))
   await rm(join(gateway.dir.path, 'plugins/greeter'), { recursive: true })

@@ -5,11 +5,13 @@ import { PluginLifecycle } from './lifecycle.ts'
 import { type PrepareOptions, prepareGeneration } from './prepare.ts'
 import { type FindRouteProblems, routeProblems, withRouteProblems } from './route-problems.ts'
 
-type PluginOptions = Pick<PrepareOptions, 'pinned' | 'controls' | 'build'>
+type PluginOptions = Pick<PrepareOptions, 'pinned' | 'controls' | 'build'> &
+  Partial<Pick<PrepareOptions, 'lifecycle'>>
 
 /**
  * The problems of a config that does not hold, and with them those of the routes, of the plugins and of what it sets for
- * them, as far as that could be read: who mends the one shall not meet the other only then.
+ * them, as far as that could be read: who mends the one shall not meet the other only then. `lifecycle`: gets the plugins, if
+ * they could be looked for.
  */
 export async function withFurtherProblems(
   { problems, part }: LoadFailure,
@@ -27,12 +29,12 @@ async function pluginProblems(
 ): Promise<readonly ConfigProblem[]> {
   if (unreadEntries === null) return []
   const prepared = await prepareGeneration({
+    lifecycle: new PluginLifecycle(),
     ...options,
     config,
     unreadEntries,
     // Nothing comes of it but problems.
     number: 0,
-    lifecycle: new PluginLifecycle(),
     directories: { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() },
   })
   return prepared.ok ? [] : prepared.problems

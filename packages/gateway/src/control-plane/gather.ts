@@ -89,8 +89,10 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
     controls,
     build: (plugins: readonly VerifiedPlugin[]) => workshop.builds.build(plugins),
   }
-  if (!loaded.ok)
-    throw failedByFiles(await withFurtherProblems(loaded, workshop.findRouteProblems, files), texts)
+  if (!loaded.ok) {
+    const parts = { ...files, lifecycle }
+    throw failedByFiles(await withFurtherProblems(loaded, workshop.findRouteProblems, parts), texts)
+  }
   const config = accept(loaded, workshop, texts)
   const directories = { user: config.pluginsDirectory, builtIn: builtInPluginsDirectory() }
   const prepared = await prepareGeneration({ ...files, config, number, lifecycle, directories })

@@ -44,6 +44,7 @@ export class PluginLifecycle {
   readonly #manifests = new Map<string, PluginManifest>()
   readonly #onStep: (plugin: PluginStatus) => void
   readonly #onMistake: (mistake: GatewayError) => void
+  #hasLooked = false
 
   /** `onStep` is called after each step of a plugin, `onMistake` before one that is a fact and cannot follow; it may throw. */
   constructor(
@@ -64,7 +65,13 @@ export class PluginLifecycle {
     return this.#manifests.get(folder) ?? null
   }
 
+  /** False for a change that failed before: a config that cannot be read says of no plugin whether it is there. */
+  get hasLooked(): boolean {
+    return this.#hasLooked
+  }
+
   discovered(found: readonly FoundPlugin[], problems: readonly PluginProblem[]): void {
+    this.#hasLooked = true
     for (const { folder } of found) this.#move(folder, { kind: 'discovered' })
     this.#failed('discover', problems)
   }

@@ -18,9 +18,9 @@ export class PluginProgress {
     return lifecycle
   }
 
-  /** The change that has begun knows its plugins, or has failed over some of them. */
+  /** The change that has begun knows its plugins, or has failed over some of them, if not before it looked for any. */
   showBegun(): void {
-    if (this.#begun !== null) this.show(this.#begun)
+    if (this.#begun?.hasLooked === true) this.show(this.#begun)
   }
 
   /** What counts from now on, whatever a change has come to. */
