@@ -9,7 +9,7 @@ import { stopAtDecision } from './support/decisions.ts'
 import { freePort } from './support/free-port.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, sayings } from './support/log-lines.ts'
-import { killProcesses } from './support/processes.ts'
+import { killProcesses, signalProcesses } from './support/processes.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { TestConnection } from './support/test-connection.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -104,6 +104,37 @@ test('a listener that cannot be opened fails the change, and all of it; freeing 
   // One worker comes to it after the other.
   await said(/Generation \d+ is live/)
   assert.deepEqual([await bodyAt(one), await bodyAt(free), await bodyAt(taken)], ['three', 'three', 'three'])
+})
+
+test('a port that another program takes between binding and listening cuts nothing, and is served once it is free', async (t) => {
+  const [one, two] = [await freePort(), await freePort()]
+  const gateway = await start(t, { ports: [one], body: 'one' })
+  const connection = await TestConnection.open(t, one)
+  assert.equal(await ask(connection), 'one')
+  const [supervisor = 0] = gateway.pids(SUPERVISOR)
+  const isDecided = stopAtDecision(gateway.dir, supervisor)
+  const said = sayings(gateway)
+  await save(gateway, { ports: [one, two], body: 'two' })
+  await isDecided
+  // It is bound by now, which lets others bind it too.
+  const other = createServer().listen(two, '127.0.0.1')
+  t.after(() => other.close())
+  await once(other, 'listening')
+  signalProcesses([supervisor], 'SIGCONT')
+  await said(
+    new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${two}: the address is in use\\..* All else serves`),
+  )
+  await serves(one, 'two')
+  assert.equal(await ask(connection), 'two')
+  // Nor is a later change in its way.
+  await save(gateway, { ports: [one, two], body: 'three' })
+  await serves(one, 'three')
+  other.close()
+  await once(other, 'close')
+  await said(new RegExp(`Listening on 127\\.0\\.0\\.1:${two} now`))
+  await serves(two, 'three')
+  assert.equal(await ask(connection), 'three')
+  assert.doesNotMatch(gateway.stderr, /Worker \d+ ended/)
 })
 
 test('status names the listeners that serve, not those of a change that failed', async (t) => {

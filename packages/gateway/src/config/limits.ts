@@ -367,6 +367,8 @@ export const PROCESS_LIMITS = {
   supervisorPulse: { periodMs: 5_000, missedMax: 6 },
   /** A master's or worker's answer that takes no plugin code. */
   answerTimeoutMs: 10_000,
+  /** Another program listens on an address that a change has bound: how long until the next try. */
+  listenRetryMs: 1_000,
   /** A worker's count of what it holds; one whose event loop is blocked is told of without. */
   censusTimeoutMs: 1_000,
   /** Starting all instances of a generation in one worker: `PLUGIN_LIMITS.startTimeoutMs` several times over. */

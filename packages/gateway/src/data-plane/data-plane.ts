@@ -216,7 +216,11 @@ export class DataPlane implements ConnectionHost, ExchangeHost {
     // Nothing but latency hangs on it: a failure is no reason not to listen.
     handle.setNoDelay(true)
     const result = handle.listen(BACKLOG)
-    if (result !== 0) throw new ListenError(address, result)
+    if (result !== 0) {
+      // What is tried again comes with a handle of its own.
+      handle.close()
+      throw new ListenError(address, result)
+    }
     this.stopAccepting(address)
     this.#handles.set(keyOf(address), handle)
   }

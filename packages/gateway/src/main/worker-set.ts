@@ -3,6 +3,7 @@ import { messageOf } from '../base/errors.ts'
 import { isMarkOf } from '../base/running-mark.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { DrainBounds } from '../protocol/drain-bounds.ts'
+import type { Failure } from '../protocol/failure.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { MasterToSupervisor, RunningWorker, StandingFault } from '../protocol/master-supervisor.ts'
@@ -11,6 +12,7 @@ import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
 import { watchdogReportIn } from '../protocol/watchdog.ts'
 import { ChildSlot } from './child-slot.ts'
 import { replacedShares } from './drain-shares.ts'
+import { ListenRetry } from './listen-retry.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 import { StandingFaults } from './standing-faults.ts'
 import { within } from './within.ts'
@@ -63,6 +65,7 @@ export class WorkerSet {
   #isListeningAnyway = false
 
   readonly #faults = new StandingFaults()
+  readonly #retry = new ListenRetry({ log: () => this.#master.log, again: () => this.syncListeners() })
 
   constructor(master: WorkerSurroundings) {
     this.#master = master
@@ -286,7 +289,7 @@ export class WorkerSet {
     if (predecessor !== null) this.#drainReplaced(predecessor)
   }
 
-  /** Makes a worker accept on what is bound now, and on nothing else. Returns whether it does. */
+  /** Makes a worker accept on what is bound now, as far as that can be had, and on nothing else. False: it is to end. */
   async #listen(place: Place, accepting: Set<ListeningSocket>): Promise<boolean> {
     if (!this.#master.isServing()) return false
     const sockets = this.#master.sockets()
@@ -298,24 +301,29 @@ export class WorkerSet {
     for (const socket of sockets) {
       if (accepting.has(socket)) continue
       accepting.add(socket)
-      if (!(await this.#listenOn(place, socket))) return false
+      const failure = await this.#listenOn(place, socket)
+      if (failure === null) this.#retry.listens(socket)
+      else if (this.#master.isReady()) {
+        accepting.delete(socket)
+        this.#retry.failed(socket, failure.message)
+      } else {
+        // The supervisor tells it, and the start is over.
+        this.#master.tellSupervisor({ kind: 'worker-failed', worker: place.number, failure })
+        place.slot.kill()
+        return false
+      }
     }
     return true
   }
 
-  async #listenOn({ slot, number }: Place, { address, handle }: ListeningSocket): Promise<boolean> {
+  async #listenOn({ slot }: Place, { address, handle }: ListeningSocket): Promise<Failure | null> {
     const answer = await slot.request(
       'listen',
       PROCESS_LIMITS.answerTimeoutMs,
       (id) => ({ kind: 'listen', id, address }),
       handle,
     )
-    if (answer.kind !== 'listen-failed') return true
-    // At the first start the supervisor tells it.
-    if (this.#master.isReady()) this.#master.log.error(answer.failure.message)
-    this.#master.tellSupervisor({ kind: 'worker-failed', worker: number, failure: answer.failure })
-    slot.kill()
-    return false
+    return answer.kind === 'listen-failed' ? answer.failure : null
   }
 
   // Replacing.
