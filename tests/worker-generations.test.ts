@@ -52,7 +52,12 @@ exports.PluginMain = async (config, host) => {
       if (ctx.request.path === '/go') go()
       return ctx.response.json({ answer: config.answer, hits: ++hits.value.count })
     },
-    stop() { host.log.info('stopped ' + config.answer) },
+    async stop() {
+      host.log.info('stopped ' + config.answer)
+      if (!config.stopsLate) return
+      await new Promise((resolve) => { go = resolve })
+      host.log.info('at rest ' + config.answer)
+    },
   }
 }`)
 
@@ -134,6 +139,21 @@ test('a staged generation serves nothing and is stopped when it is discarded', a
   await worker.serve(generation(3, { answer: 'three' }))
   assert.equal((await get(worker)).answer, 'three')
   await worker.retired(1)
+  assert.equal(worker.hasRetired(2), false)
+})
+
+test('a generation has not retired when one of its number, given up before, has stopped at last', async (t) => {
+  const worker = await start(t, generation(1, { answer: 'one' }))
+  const plan = generation(2, { answer: 'two', stopsLate: true })
+  await worker.request((id) => ({ kind: 'stage', id, plan: packPlan(plan) }))
+  worker.send({ kind: 'discard', generation: 2 })
+  await logged(worker, 'stopped two')
+  await worker.serve(generation(2, { answer: 'again' }))
+  await worker.retired(1)
+  assert.equal((await get(worker, '/go')).answer, 'again')
+  await logged(worker, 'at rest two')
+  // Whatever follows from that is said before the answer to what is asked now.
+  await worker.request((id) => ({ kind: 'census', id }))
   assert.equal(worker.hasRetired(2), false)
 })
 

@@ -63,8 +63,8 @@ export class WorkerEngine {
   #staged: (StagedGeneration & { readonly staging: Staging }) | null = null
   /** Why the generation that was staged last is not to be committed, where an instance that it started did harm since. */
   #spoiled: { readonly generation: number; readonly error: GatewayError } | null = null
-  /** What was committed here and is not retired yet. */
-  readonly #unretired = new Set<number>()
+  /** What was committed here and is not retired, with its number: one of that number that was discarded may stop later. */
+  readonly #unretired = new Map<StagedInstances, number>()
   #generation = 0
   #committedAt = 0
   #isDraining = false
@@ -178,7 +178,11 @@ export class WorkerEngine {
   ): Promise<StagedGeneration> {
     try {
       await nextTurn()
-      const steps = this.#dataPlane.stage(plan, { ...held, release: () => this.#release(plan.number, held) })
+      const owned: StagedInstances = {
+        ...held,
+        release: () => held.release().then(() => this.#retire(owned)),
+      }
+      const steps = this.#dataPlane.stage(plan, owned)
       return await inSlices(steps, PROCESS_LIMITS.stageSliceMs, signal)
     } catch (thrown) {
       await held.release()
@@ -186,13 +190,9 @@ export class WorkerEngine {
     }
   }
 
-  async #release(generation: number, held: StagedInstances): Promise<void> {
-    await held.release()
-    this.#retire(generation)
-  }
-
-  #retire(generation: number): void {
-    if (this.#unretired.delete(generation)) this.#onRetired(generation)
+  #retire(owned: StagedInstances): void {
+    const generation = this.#unretired.get(owned)
+    if (this.#unretired.delete(owned) && generation !== undefined) this.#onRetired(generation)
   }
 
   /** Why that generation cannot be committed although it was staged; null for any other. */
@@ -213,7 +213,7 @@ export class WorkerEngine {
       throw new GatewayError('INTERNAL_ERROR', `Cannot commit generation ${generation}: it is not staged`)
     }
     this.#staged = null
-    this.#unretired.add(generation)
+    this.#unretired.set(staged.held, generation)
     this.#dataPlane.commit(staged)
     this.#committedAt = performance.timeOrigin + performance.now()
     this.#generation = generation
@@ -290,7 +290,7 @@ export class WorkerEngine {
     if (this.#recovery.hasEndedAny) await within(closed, PLUGIN_LIMITS.stopTimeoutMs)
     else await closed
     await this.#node.close(flushMs)
-    for (const generation of this.#unretired) this.#retire(generation)
+    for (const owned of this.#unretired.keys()) this.#retire(owned)
   }
 
   /** An exception that nobody caught, with its stack mapped if it came from a plugin. */
