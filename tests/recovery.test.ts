@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { suite, type TestContext, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { campaign } from './recovery/campaign.ts'
-import { Stage } from './recovery/stage.ts'
+import { Stage, WORKERS } from './recovery/stage.ts'
 import { killProcesses, signalProcesses } from './support/processes.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -179,6 +179,50 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
     await waitFor(() => answers.length > before + 2_000, 'many requests')
     await stage.release('start')
     await stage.agrees()
+    assert.deepEqual(stage.faults, [])
+  })
+
+  test('a worker that starts while a generation is replaced accepts nothing before it serves the next one', {
+    timeout,
+  }, async (t) => {
+    const stage = await Stage.start(t)
+    await stage.hold('start', 'worker-2')
+    await stage.kill('worker-2')
+    const said = stage.listen()
+    await stage.save('start', ['worker-2'])
+    await said(/Generation \d+ is live/)
+    await stage.plugin.release(stage.version - 1, 'start')
+    // It has begun with what is not committed any more, and starts the plugin of what is.
+    await stage.reached('start', 1)
+    const { answers } = stage.traffic
+    const before = answers.length
+    await waitFor(() => answers.length > before + 2_000, 'many requests')
+    assert.deepEqual(new Set(answers.slice(before).map(({ version }) => version)), new Set([stage.version]))
+    await stage.release('start')
+    await stage.agrees()
+    assert.deepEqual(stage.faults, [])
+  })
+
+  test('a worker that starts on what was replaced is brought on by a supervisor that cannot read what serves', {
+    timeout,
+  }, async (t) => {
+    const stage = await Stage.start(t)
+    await stage.hold('start', 'worker-2')
+    await stage.kill('worker-2')
+    const said = stage.listen()
+    await stage.save()
+    await said(/Generation 2 is live/)
+    await stage.saveBroken()
+    await said(/The change failed at build/)
+    await stage.gateway.dir.write({ '.cardea/generations/2.record': '', '.cardea/outline.record': '' })
+    await stage.kill('supervisor')
+    await said(/Nothing can be read of the generation that was committed last, 2, which serves on/)
+    await stage.plugin.release(stage.version - 1, 'start')
+    await stage.traffic.turns(
+      ({ status, version }) => status === 200 && version === 2,
+      'both serve it',
+      WORKERS,
+    )
     assert.deepEqual(stage.faults, [])
   })
 

@@ -210,7 +210,7 @@ export class ControlRoom {
       this.#engine.opened(settings)
     } else {
       this.#engine.adopt(recollection, plan, settings.workers)
-      if (recollection.reference !== null) await this.#adopted(recollection.reference, plan.number)
+      await this.#adopted(recollection.reference, plan)
       this.#faults.takeOver(faults())
     }
     await this.#openDoors()
@@ -218,14 +218,16 @@ export class ControlRoom {
     await this.#engine.request(gatewayRequest({ kind: 'recovery' }))
   }
 
-  /** What was decided last is what all serve; `running` is what the master has. */
-  async #adopted(reference: Reference, running: number): Promise<void> {
+  /** What was decided last is what all serve, or `running`, which the master has, where that cannot be made again. */
+  async #adopted(reference: Reference | null, running: GenerationPlan): Promise<void> {
     const { log, workers, master } = this.#options
-    const { plan, lifecycle, overlay } = reference.candidate
-    const isUnknown = plan.number !== running
+    const plan = reference?.candidate.plan ?? running
+    const isUnknown = plan.number !== running.number
     if (isUnknown) await this.#rollForward(plan)
     for (const { worker, reason } of (await workers.commit(plan)).failed) master.replaceWorker(worker, reason)
-    if (isUnknown) lifecycle.committed(plan, overlay.controls.quarantined)
+    if (reference === null) return
+    const { quarantined } = reference.candidate.overlay.controls
+    if (isUnknown) reference.candidate.lifecycle.committed(plan, quarantined)
     this.#faults.committed(reference)
     this.#keepOutline(reference)
     log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })
@@ -250,8 +252,7 @@ export class ControlRoom {
   /** One that started while a generation was committed may serve the one before, or nothing. */
   workerStarted(worker: number): void {
     const { workers, master } = this.#options
-    const live = this.#engine.isServing ? (this.#engine.reference?.candidate.plan ?? null) : null
-    const plan = workers.missedBy(worker, live)
+    const plan = workers.missedBy(worker, this.#engine.livePlan)
     if (plan === null) return
     workers.catchUp(worker, plan).catch((thrown) => master.replaceWorker(worker, messageOf(thrown)))
   }

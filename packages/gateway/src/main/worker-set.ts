@@ -196,7 +196,7 @@ export class WorkerSet {
         const { generation } = answer
         place.generation = generation
         this.#master.tellSupervisor({ kind: 'worker-started', worker: place.number, generation })
-        if (generation > 0 || this.#isListeningAnyway) await this.#beginListening(place)
+        await this.#listenIfCurrent(place)
       }
     } catch (thrown) {
       this.#abandon(place, thrown)
@@ -230,7 +230,7 @@ export class WorkerSet {
         break
       case 'serving':
         place.generation = message.generation
-        this.#beginListening(place).catch((thrown) => this.#abandon(place, thrown))
+        this.#listenIfCurrent(place).catch((thrown) => this.#abandon(place, thrown))
         break
       case 'replace-me':
         this.#replace(place, message.reason)
@@ -278,6 +278,13 @@ export class WorkerSet {
   }
 
   // Listening.
+
+  /** Not one that began with what is not committed any more: by the change that came a route may have got a security plugin. */
+  async #listenIfCurrent(place: Place): Promise<void> {
+    const { number = 0 } = this.#master.committed() ?? {}
+    const serves = place.generation ?? 0
+    if (serves >= number && (serves > 0 || this.#isListeningAnyway)) await this.#beginListening(place)
+  }
 
   /** A worker that serves gets the sockets; the one it stands in for has done its part then. */
   async #beginListening(place: Place): Promise<void> {
