@@ -95,6 +95,26 @@ test('stage() rejects with the error of the worker that cannot, plugin and stack
   })
 })
 
+test('stage() also stages in workers that start meanwhile, once in each', async () => {
+  const { workers, sent, idFor } = withWorkers(3)
+  workers.started(2, 6)
+  const staged = workers.stage(plan)
+  workers.started(1, 6)
+  workers.ended(3, 'SIGKILL')
+  workers.spawned(3)
+  workers.answered(2, { kind: 'staged', id: idFor(2) })
+  await waitFor(() => idFor(1), 'the first worker is asked')
+  workers.started(3, 6)
+  workers.answered(1, { kind: 'staged', id: idFor(1) })
+  await waitFor(() => idFor(3), 'the third worker is asked')
+  workers.answered(3, { kind: 'staged', id: idFor(3) })
+  await staged
+  assert.deepEqual(
+    sent.map(({ worker, message }) => [worker, message.kind]),
+    [2, 1, 3].map((worker) => [worker, 'stage']),
+  )
+})
+
 test('stage() rejects when a worker ends meanwhile', async () => {
   const { workers } = withWorkers(1)
   workers.started(1, 0)

@@ -157,8 +157,12 @@ export class Workers {
   async stage(plan: GenerationPlan): Promise<void> {
     this.#discarded = 0
     if (!this.#haveReached('started', 1)) await this.haveReached('started', 1)
-    for (const [worker, state] of [...this.#workers]) {
-      if (state.step === 'spawned' || this.#workers.get(worker) !== state) continue
+    // Also in those that start meanwhile, else it would be when the others have swapped; not again in one that dies time and again.
+    const asked = new Set<number>()
+    const next = () => [...this.#workers].find(([n, { step }]) => step !== 'spawned' && !asked.has(n))
+    for (let found = next(); found !== undefined; found = next()) {
+      const [worker, state] = found
+      asked.add(worker)
       await inTurn(state, () => this.#stageOne(worker, state, plan))
     }
   }
