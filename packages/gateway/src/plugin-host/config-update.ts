@@ -20,6 +20,11 @@ export function runUpdate<Result>(update: ConfigUpdate, call: () => Result): Res
  * up, or whose change has failed, may run on for long: what it asks for is not the live instance's, though their host is one.
  */
 export function planInUpdate(): InstancePlan | null {
+  return updateAtWork()?.plan ?? null
+}
+
+/** The same, as the update itself, which tells later whether it has gone live. */
+export function updateAtWork(): ConfigUpdate | null {
   const update = updates.getStore()
-  return update === undefined || update.wentLive ? null : update.plan
+  return update === undefined || update.wentLive ? null : update
 }

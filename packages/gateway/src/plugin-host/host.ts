@@ -102,14 +102,8 @@ export function openHost(
   return {
     host: Object.freeze(host),
     started: () => worker.started?.(),
-    beginUpdate(next) {
-      node.beginUpdate?.(next)
-      worker.beginUpdate?.(next)
-    },
-    endUpdate() {
-      node.endUpdate?.()
-      worker.endUpdate?.()
-    },
+    beginUpdate: (next) => node.beginUpdate?.(next),
+    endUpdate: () => node.endUpdate?.(),
     // The worker's own services are told all at once (WorkerHub).
     goLive: (live) => node.goLive?.(live),
     retire: () => node.retire?.(),

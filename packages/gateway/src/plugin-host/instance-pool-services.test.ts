@@ -97,6 +97,36 @@ test('a migration runs in the turn of the commit, on what the old version has by
   saw(3)
 })
 
+/** The version of its state is a matter of its config. */
+const VERSIONED = code(`export const PluginMain = (config: any, host: any) => {
+  const made = (version: number) => {
+    const hits = host.state('hits', version, (previous: any) => {
+      told.push('made ' + version)
+      return { count: previous?.value.count ?? 0 }
+    })
+    return {
+      name: 'counter',
+      handle: () => (told.push(++hits.value.count), true),
+      updateConfig: (next: any) => made(next.version),
+    }
+  }
+  return made(config.version)
+}`)
+
+test('a state that a discarded update asked for is made when an update goes live that asks for it, of what is there by then', async () => {
+  const { pool, live, saw } = openPool()
+  const first = await live(counterPlan(VERSIONED, { config: { version: 1 } }))
+  call(first)
+  await (await pool.stage(counterPlan(VERSIONED, { config: { version: 2 } }))).release()
+  const carried = await live(counterPlan(VERSIONED, { config: { version: 1 } }))
+  await first.release()
+  call(carried)
+  saw('made 1', 1, 2)
+  const updated = await live(counterPlan(VERSIONED, { config: { version: 2 } }))
+  call(updated)
+  saw('made 2', 3)
+})
+
 test('a state asked for before the commit throws in the start that uses it', async () => {
   const { pool } = openPool()
   const early = code(`export const PluginMain = (_: unknown, host: any) => {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { PreviousState } from '@cardea/sdk'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
+import { instancePlan } from '../../protocol/test-plans.ts'
+import { runUpdate } from '../config-update.ts'
 import { recordingLog } from '../test-support.ts'
 import { type StateOwner, StateStore, StateUser } from './states.ts'
 
@@ -232,14 +235,44 @@ test('state() asked for while the config is updated is made when that generation
   const { store, user, steps } = bench()
   const one = user()
   store.goLive([one])
-  one.beginUpdate()
-  const hits = one.state('hits', 1, () => 'made')
-  assert.throws(() => hits.value, { code: 'STATE_NOT_LIVE' })
-  one.endUpdate()
+  const update = { plan: instancePlan({ id: 1 }), wentLive: false }
+  const hits = runUpdate(update, () => {
+    const asked = one.state('hits', 1, () => 'made')
+    assert.throws(() => asked.value, { code: 'STATE_NOT_LIVE' })
+    return asked
+  })
   assert.deepEqual(steps, [])
+  update.wentLive = true
   store.goLive([one])
   assert.deepEqual(steps, ['limit: state hits'])
   assert.equal(hits.value, 'made')
+})
+
+test('state() asked for by a hook while the config is updated is made at once', () => {
+  const { store, user } = bench()
+  const one = user()
+  store.goLive([one])
+  const update = { plan: instancePlan({ id: 1 }), wentLive: false }
+  const next = runUpdate(update, () => one.state('hits', 1, () => 'by the update'))
+  const hits = one.state('hits', 1, () => 'by the hook')
+  assert.equal(hits.value, 'by the hook')
+  update.wentLive = true
+  store.goLive([one])
+  assert.equal(next.value, 'by the hook')
+})
+
+test('state() asked for by what is left of an update that was given up is never made', async () => {
+  const { store, user, steps } = bench()
+  const one = user()
+  store.goLive([one])
+  const update = { plan: instancePlan({ id: 1 }), wentLive: false }
+  const late = await runUpdate(update, async () => {
+    await turn()
+    return one.state('hits', 2, never)
+  })
+  assert.throws(() => late.value, { code: 'STATE_NOT_LIVE' })
+  store.goLive([one])
+  assert.deepEqual(steps, [])
 })
 
 test('state() whose create asks for the same state fails and does no more harm', () => {

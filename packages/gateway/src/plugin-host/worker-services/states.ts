@@ -2,6 +2,7 @@ import type { Log, PreviousState, State } from '@cardea/sdk'
 import { GatewayError, messageOf } from '../../base/errors.ts'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
 import type { PluginStateCopy } from '../../protocol/supervisor-worker.ts'
+import { type ConfigUpdate, updateAtWork } from '../config-update.ts'
 import { withMappedStack } from '../load.ts'
 import { copyState } from './copy-state.ts'
 
@@ -169,8 +170,6 @@ export class StateUser {
   readonly #owner: StateOwner
   readonly #handles = new Map<string, StateHandle>()
   #life: 'staged' | 'live' | 'released' = 'staged'
-  /** While the config is updated: what is asked for meanwhile belongs to the generation that comes. */
-  #isUpdating = false
 
   constructor(store: StateStore, owner: StateOwner) {
     this.#store = store
@@ -189,6 +188,7 @@ export class StateUser {
     }
     if (this.#life === 'released') throw this.notLive(name, 'the instance has stopped')
     const key = `${version} ${name}`
+    const update = updateAtWork()
     let handle = this.#handles.get(key)
     if (handle === undefined) {
       if (this.#handles.size >= PLUGIN_LIMITS.statesMax) {
@@ -196,20 +196,14 @@ export class StateUser {
           `Plugin "${this.#owner.name}" has ${this.#handles.size} states; keep what there are many of inside of one`,
         )
       }
-      handle = new StateHandle(this, name, version, create)
-      if (this.#mayBind()) this.#bind(handle, [])
+      handle = new StateHandle(this, name, version, { create, update })
+      if (this.#mayBind(handle)) this.#bind(handle, [])
       this.#handles.set(key, handle)
+    } else if (handle.cell === null && handle.asked.update !== null) {
+      // That update may have been given up, and nothing of its generation is to come of it.
+      handle.asked = { create, update }
     }
     return handle as State<T>
-  }
-
-  /** Between these two nothing new is made: the generation that wants it may yet be discarded. */
-  beginUpdate(): void {
-    this.#isUpdating = true
-  }
-
-  endUpdate(): void {
-    this.#isUpdating = false
   }
 
   /** Never throws; what was thrown is added to `errors`. */
@@ -217,7 +211,7 @@ export class StateUser {
     if (this.#life === 'released') return
     this.#life = 'live'
     for (const handle of this.#handles.values()) {
-      if (handle.cell !== null) continue
+      if (handle.cell !== null || handle.asked.update?.wentLive === false) continue
       try {
         this.#bind(handle, errors)
       } catch (thrown) {
@@ -237,7 +231,7 @@ export class StateUser {
   late(handle: StateHandle): Cell {
     if (this.#life === 'released') throw this.notLive(handle.name, 'the instance has stopped')
     if (handle.failure !== null) throw this.notLive(handle.name, handle.failure.message, handle.failure)
-    if (!this.#mayBind()) {
+    if (!this.#mayBind(handle)) {
       throw this.notLive(
         handle.name,
         'its generation is not live yet; use the value in hooks, not in PluginMain',
@@ -261,8 +255,9 @@ export class StateUser {
     this.#handles.clear()
   }
 
-  #mayBind(): boolean {
-    return this.#life === 'live' && !this.#isUpdating
+  /** What an update asks for is made when it goes live: its generation may yet be discarded. */
+  #mayBind({ asked: { update } }: StateHandle): boolean {
+    return this.#life === 'live' && update?.wentLive !== false
   }
 
   #bind(handle: StateHandle, errors: GatewayError[]): Cell {
@@ -270,6 +265,13 @@ export class StateUser {
     handle.cell = cell
     return cell
   }
+}
+
+/** By whom a state that has not been made is asked for. */
+interface Asked {
+  readonly create: Create
+  /** The update that does; null: what is live, or is started. */
+  readonly update: ConfigUpdate | null
 }
 
 /** What a plugin holds of one state. */
@@ -280,16 +282,16 @@ class StateHandle implements State<unknown> {
   cell: Cell | null = null
   /** Why there is no value although the generation is live. */
   failure: GatewayError | null = null
+  asked: Asked
   readonly #user: StateUser
-  readonly #create: Create
   /** The frames of the call that asked for it. As text: frames themselves would keep alive what was there then. */
   readonly #askedAt: string
 
-  constructor(user: StateUser, name: string, version: number, create: Create) {
+  constructor(user: StateUser, name: string, version: number, asked: Asked) {
     this.#user = user
     this.name = name
     this.version = version
-    this.#create = create
+    this.asked = asked
     this.#askedAt = new Error('asked').stack?.replace(/^.*\n/, '') ?? ''
   }
 
@@ -302,7 +304,7 @@ class StateHandle implements State<unknown> {
    * too: no hook could put anything there, so each would fail, and the version that comes next would find nothing either.
    */
   create(previous: PreviousState | null): unknown {
-    const value = this.#create(previous)
+    const value = this.asked.create(previous)
     if (value instanceof Promise) {
       value.catch(() => {})
       throw this.#returnFault('create returned a promise; it must be synchronous')

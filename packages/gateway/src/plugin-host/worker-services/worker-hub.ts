@@ -89,14 +89,6 @@ export class WorkerShare implements Opened<WorkerServices> {
     this.#provision.seal()
   }
 
-  beginUpdate(): void {
-    this.states.beginUpdate()
-  }
-
-  endUpdate(): void {
-    this.states.endUpdate()
-  }
-
   quiesce(): void {
     this.events.quiesce()
   }
