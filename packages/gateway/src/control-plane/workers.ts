@@ -322,13 +322,9 @@ export class Workers {
   async states(plugins: readonly string[]): Promise<readonly PluginStateCopy[]> {
     const [worker, state] = [...this.#workers].find(([, { step }]) => step === 'listening') ?? []
     if (worker === undefined || state === undefined) return []
-    const { answerTimeoutMs } = PROCESS_LIMITS
+    const question = (id: number): Question => ({ kind: 'states', id, plugins })
     try {
-      const answer = await this.#request(worker, 'copy state', answerTimeoutMs, (id) => ({
-        kind: 'states',
-        id,
-        plugins,
-      }))
+      const answer = await this.#request(worker, 'copy state', PROCESS_LIMITS.answerTimeoutMs, question)
       return answer.kind === 'states' ? answer.states : []
     } catch (thrown) {
       if (this.#workers.get(worker) !== state) throw thrown
@@ -362,9 +358,7 @@ export class Workers {
       generation,
     }))
     if (answer.kind === 'stage-failed') throw errorOf(answer.failure)
-    if (answer.kind !== 'committed') {
-      throw new GatewayError('WORKER_LOST', `Worker ${worker} did not commit generation ${generation}`)
-    }
+    if (answer.kind !== 'committed') throw lost(`Worker ${worker} did not commit generation ${generation}`)
     serve(state, generation)
     return answer.at
   }

@@ -5,7 +5,7 @@ import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { DrainBounds } from '../protocol/drain-bounds.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
-import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { MasterToSupervisor, RunningWorker, StandingFault } from '../protocol/master-supervisor.ts'
 import type { MasterToWorker, WorkerToMaster } from '../protocol/master-worker.ts'
 import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
@@ -15,6 +15,7 @@ import { replacedShares } from './drain-shares.ts'
 import { ListenRetry } from './listen-retry.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 import { StandingFaults } from './standing-faults.ts'
+import { logWatchdog } from './watchdog-log.ts'
 import { within } from './within.ts'
 
 /** What the workers need of the master, as it is at the moment. */
@@ -252,26 +253,12 @@ export class WorkerSet {
   #onWatchdog({ number }: Place, line: string): void {
     const report = watchdogReportIn(line)
     if (report === null) return
-    const { log } = this.#master
-    if (report.kind === 'standing') {
-      const { stalledMs, frames } = report.stall
-      const where = frames.map(
-        ({ functionName, path, line, column }) => `${functionName} (${path}:${line}:${column})`,
-      )
-      log.warn(`The event loop of worker ${number} stands still, and no plugin is to blame`, {
-        stalledMs,
-        where,
-      })
-      return
-    }
-    const { stalledMs, mark, reason } = report
-    const blamed = this.#master.committed()?.instances.find(({ key }) => isMarkOf(mark, key)) ?? null
-    log.error(`Worker ${number} is ended by its watchdog: ${reason}`, {
-      stalledMs,
-      plugin: blamed?.name ?? null,
-    })
-    if (blamed === null) return
+    const running = ({ key }: InstancePlan) => report.kind === 'killed' && isMarkOf(report.mark, key)
+    const blamed = this.#master.committed()?.instances.find(running) ?? null
+    logWatchdog(report, number, blamed?.name ?? null, this.#master.log)
+    if (blamed === null || report.kind === 'standing') return
     const { key, name: instance, plugin } = blamed
+    const { stalledMs } = report
     const event: FaultEvent = { kind: 'stall', key, instance, plugin, stalledMs, frames: [], frame: null }
     this.#faults.note(number, event)
     this.#master.tellSupervisor({ kind: 'relay', worker: number, message: { kind: 'fault', event } })
