@@ -16,17 +16,27 @@ import { waitFor } from './support/wait-for.ts'
 const WORKER = 'cardea: worker'
 const SUPERVISOR = 'cardea: supervisor'
 
-/** Has its worker ask for a successor. Its PluginMain fails while the file `broken` in its folder says so. */
+/**
+ * Has its worker ask for a successor. Its PluginMain fails while the file `broken` in its folder says so; where `hanging` is
+ * there, its worker asks while it starts, and gets no further. That happens once.
+ */
 const REPLACER = {
   'plugin.json': { name: 'replacer', version: '1.0.0' },
   'plugin.ts': `
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const broken = join(dirname(fileURLToPath(import.meta.url)), 'broken')
+const folder = dirname(fileURLToPath(import.meta.url))
+const broken = join(folder, 'broken')
+const hanging = join(folder, 'hanging')
 
-export const PluginMain = () => {
+export const PluginMain = async () => {
+  if (process.title.includes('worker') && existsSync(hanging)) {
+    rmSync(hanging)
+    process.send({ kind: 'replace-me', reason: \`\${process.pid} is no better\` })
+    await new Promise(() => {})
+  }
   if (existsSync(broken) && readFileSync(broken, 'utf8') === 'yes') throw new Error('this folder is broken')
   return {
     name: 'replacer',
@@ -150,6 +160,20 @@ test('a worker that dies while it is replaced has one successor, not two', async
   const response = await fetch(gateway.url, { headers: { connection: 'close' } })
   assert.deepEqual([response.status, await response.text()], [200, 'ok'])
   assert.equal(gateway.pids(WORKER).length, 1)
+})
+
+test('a replaced worker drains although its successor asked for one itself, and died before it listened', async (t) => {
+  const gateway = await start(t)
+  await gateway.dir.write({ 'plugins/replacer/hanging': '' })
+  const replaced = await askForReplacement(gateway)
+  const { message } = await logged(gateway, /^Worker 1 is being replaced: \d+ is no better$/)
+  const successor = Number(/(\d+) is no better$/.exec(String(message))?.[1])
+  assert.ok(others(gateway, replaced).includes(successor))
+  await killProcesses([successor])
+  await haveEnded([replaced])
+  assert.equal(others(gateway, replaced).length, 1)
+  const response = await fetch(gateway.url, { headers: { connection: 'close' } })
+  assert.deepEqual([response.status, await response.text()], [200, 'ok'])
 })
 
 test('a supervisor that starts while a worker is replaced adopts the successor', async (t) => {

@@ -278,9 +278,9 @@ export class WorkerSet {
     place.accepting ??= new Set()
     if (!(await this.#listen(place, place.accepting))) return
     this.#master.tellSupervisor({ kind: 'worker-listening', worker: place.number })
-    const { predecessor } = place
+    // All of them: one that was replaced before it listened left its own where they were.
+    for (let one = place.predecessor; one !== null; one = one.predecessor) this.#drainReplaced(one)
     place.predecessor = null
-    if (predecessor !== null) this.#drainReplaced(predecessor)
   }
 
   /** Makes a worker accept on what is bound now, as far as that can be had, and on nothing else. False: it is to end. */
