@@ -4,15 +4,18 @@ import type { Workers } from './workers.ts'
 /** Generations that get no new exchanges and still run somewhere: their plugins drain, and stop when the last worker is done. */
 export class DrainingGenerations {
   readonly #workers: Workers
+  readonly #kept: () => readonly number[]
   readonly #lifecycles = new Map<number, PluginLifecycle>()
 
-  constructor(workers: Workers) {
+  /** `kept`: the numbers of all generations that there may still be something of. */
+  constructor(workers: Workers, kept: () => readonly number[]) {
     this.#workers = workers
+    this.#kept = kept
   }
 
-  /** Their numbers. */
+  /** Of all that run somewhere, those too that were replaced before this supervisor was there. */
   get numbers(): ReadonlySet<number> {
-    return new Set(this.#lifecycles.keys())
+    return new Set(this.#kept().filter((number) => !this.#workers.haveRetired(number)))
   }
 
   add(generation: number, lifecycle: PluginLifecycle): void {

@@ -86,7 +86,7 @@ export class ControlRoom {
 
   private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
     const { serve, log, workers, master, startedAt, addresses } = options
-    this.#draining = new DrainingGenerations(workers)
+    this.#draining = new DrainingGenerations(workers, () => store.numbers())
     const fingerprints = new Fingerprints()
     this.#options = options
     this.#store = store
