@@ -30,6 +30,13 @@ export interface WorkerState {
   readonly onSettled: (() => void)[]
 }
 
+export interface CommitResult {
+  /** Unix time of each worker's swap, milliseconds with fractions. */
+  readonly swappedAt: readonly number[]
+  /** Those that did not acknowledge. */
+  readonly failed: readonly { readonly worker: number; readonly reason: string }[]
+}
+
 /** It is there, and answers nothing any more, not even how much it holds: no change goes on before it is replaced. */
 export class SilentWorker extends GatewayError {
   readonly worker: number

@@ -1,10 +1,11 @@
-import { GatewayError } from '../base/errors.ts'
+import { GatewayError, messageOf } from '../base/errors.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { errorOf, type Failure } from '../protocol/failure.ts'
 import type { GenerationPlan } from '../protocol/generation.ts'
 import type { PackedPlan, PlanPacker } from '../protocol/packed-plan.ts'
 import type { PluginStateCopy, SupervisorToWorker, WorkerCensus } from '../protocol/supervisor-worker.ts'
 import {
+  type CommitResult,
   inTurn,
   lost,
   noteSettled,
@@ -20,13 +21,6 @@ import {
 type Question = Extract<SupervisorToWorker, { readonly id: number }>
 
 const STEPS: readonly WorkerStep[] = ['spawned', 'started', 'listening']
-
-export interface CommitResult {
-  /** Unix time of each worker's swap, milliseconds with fractions. */
-  readonly swappedAt: readonly number[]
-  /** Those that did not acknowledge. */
-  readonly failed: readonly { readonly worker: number; readonly reason: string }[]
-}
 
 /** The workers as the supervisor sees them, through the master. */
 export class Workers {
@@ -191,8 +185,7 @@ export class Workers {
     const { promise: silent, reject } = Promise.withResolvers<never>()
     const check = async (): Promise<void> => {
       // Who is slow because of what it starts still answers this.
-      const census = await this.#countOf(worker, PROCESS_LIMITS.answerTimeoutMs)
-      if (census !== null || this.#workers.get(worker) !== state) return
+      if (!(await this.#isSilent(worker, state))) return
       reject(new SilentWorker(worker, `Cannot stage in worker ${worker}: it does not answer any more`))
     }
     const timer = setInterval(() => void check(), PROCESS_LIMITS.stageCheckMs)
@@ -201,6 +194,11 @@ export class Workers {
     } finally {
       clearInterval(timer)
     }
+  }
+
+  async #isSilent(worker: number, state: WorkerState): Promise<boolean> {
+    const census = await this.#countOf(worker, PROCESS_LIMITS.answerTimeoutMs)
+    return census === null && this.#workers.get(worker) === state
   }
 
   /** The staged generation will not be committed. */
@@ -328,8 +326,10 @@ export class Workers {
       return answer.kind === 'states' ? answer.states : []
     } catch (thrown) {
       if (this.#workers.get(worker) !== state) throw thrown
-      // It copies what it has in one turn and waits for nobody: who does not answer this answers nothing.
-      throw new SilentWorker(worker, `Cannot copy state in worker ${worker}: it does not answer any more`)
+      // All of us may have stood still, on a machine that was suspended: who answers now is sound.
+      if (await this.#isSilent(worker, state))
+        throw new SilentWorker(worker, `Cannot copy state in worker ${worker}: it does not answer any more`)
+      throw lost(messageOf(thrown))
     }
   }
 
@@ -377,7 +377,7 @@ export class Workers {
       return await answer
     } catch (thrown) {
       if (this.#workers.get(worker) === state) throw thrown
-      throw lost(thrown instanceof Error ? thrown.message : String(thrown))
+      throw lost(messageOf(thrown))
     }
   }
 
