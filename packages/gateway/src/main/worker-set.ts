@@ -13,6 +13,7 @@ import { watchdogReportIn } from '../protocol/watchdog.ts'
 import { ChildSlot } from './child-slot.ts'
 import { replacedShares } from './drain-shares.ts'
 import { ListenRetry } from './listen-retry.ts'
+import { takeListenSteps } from './listen-steps.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 import { StandingFaults } from './standing-faults.ts'
 import { logWatchdog } from './watchdog-log.ts'
@@ -286,28 +287,26 @@ export class WorkerSet {
   /** Makes a worker accept on what is bound now, as far as that can be had, and on nothing else. False: it is to end. */
   async #listen(place: Place, accepting: Set<ListeningSocket>): Promise<boolean> {
     if (!this.#master.isServing()) return false
-    const sockets = this.#master.sockets()
-    for (const socket of [...accepting]) {
-      if (sockets.includes(socket)) continue
-      accepting.delete(socket)
-      place.slot.send({ kind: 'unlisten', address: socket.address })
-    }
-    for (const socket of sockets) {
-      if (accepting.has(socket)) continue
-      accepting.add(socket)
-      const failure = await this.#listenOn(place, socket)
-      if (failure === null) this.#retry.listens(socket)
-      else if (this.#master.isReady()) {
-        accepting.delete(socket)
-        this.#retry.failed(socket, failure.message)
-      } else {
+    return takeListenSteps(accepting, {
+      sockets: () => this.#master.sockets(),
+      unlisten: ({ address }) => place.slot.send({ kind: 'unlisten', address }),
+      listenOn: async (socket) => {
+        const failure = await this.#listenOn(place, socket)
+        if (failure === null) {
+          this.#retry.listens(socket)
+          return true
+        }
+        if (this.#master.isReady()) {
+          accepting.delete(socket)
+          this.#retry.failed(socket, failure.message)
+          return true
+        }
         // The supervisor tells it, and the start is over.
         this.#master.tellSupervisor({ kind: 'worker-failed', worker: place.number, failure })
         place.slot.kill()
         return false
-      }
-    }
-    return true
+      },
+    })
   }
 
   async #listenOn({ slot }: Place, { address, handle }: ListeningSocket): Promise<Failure | null> {
