@@ -12,6 +12,8 @@ export const WATCH_LIMITS = {
   slowWriterMs: 5_000,
   /** Larger files are not compared: of them that they have shrunk counts. */
   comparedBytesMax: 1024 * 1024,
+  /** Of so much in all what it says is kept, to compare it; of what there is more it counts that it has shrunk. */
+  keptBytesMax: 32 * 1024 * 1024,
   /** A burst is cut here at the latest. */
   burstMs: 2_000,
   /** A start waits for its files to be watched before it looks at them, but no longer. */

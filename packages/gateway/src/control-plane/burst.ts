@@ -23,7 +23,7 @@ interface Sign {
  * lost its end, or all that happened is that something went, which may come back, or under another name.
  */
 export class Burst {
-  /** Of the files of which half is worth as much as the whole: who watches them has them taken at the start. */
+  /** Who watches files has them taken at the start. */
   readonly texts = new TakenTexts()
   readonly #onQuiet: OnQuiet
   readonly #touched = new Map<string, Sign>()
@@ -69,7 +69,7 @@ export class Burst {
     }
     const touched = [...this.#touched]
     this.#touched.clear()
-    for (const [path] of touched) this.texts.takeAgain(path)
+    for (const [path] of touched) this.texts.take(path)
     const saved = touched.flatMap(([path, { isSaved }]) => (isSaved ? [path] : []))
     this.#onQuiet(saved, this.#firstSignAt)
   }

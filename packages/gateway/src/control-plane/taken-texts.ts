@@ -1,9 +1,10 @@
 import { readFileSync, statSync } from 'node:fs'
+import { sep } from 'node:path'
 import { WATCH_LIMITS } from '../config/watch-limits.ts'
 
 interface Taken {
   readonly size: number
-  /** Null: too large to be kept. */
+  /** Null: too large to be kept, or there was no room. */
   readonly bytes: Buffer | null
 }
 
@@ -11,33 +12,56 @@ const LINE_FEED = 0x0a
 
 /**
  * What files said when they were last taken, to tell one that somebody is writing just now. Half of a list in YAML is a
- * list, and half of a file of keys is one: taken at their word they would drop routes, and let nobody in.
+ * list, half of a file of keys is one, and half of a plugin's may be a module: taken at their word they would drop routes, and let
+ * in whom the other half keeps out.
  */
 export class TakenTexts {
-  /** Null: there was none. */
-  readonly #taken = new Map<string, Taken | null>()
+  readonly #taken = new Map<string, Taken>()
+  /** Files that are asked for by name, and may come back. */
+  readonly #named = new Set<string>()
+  #keptBytes = 0
 
-  /** As the file is now. Where there is none, what was taken before stays. */
+  /** The file is taken now, and what it said stays known when it goes: whoever writes it anew may be slow. */
+  name(path: string): void {
+    this.#named.add(path)
+    this.take(path)
+  }
+
+  /** As it is now. What is gone is forgotten, unless it has been named. */
   take(path: string): void {
-    this.#taken.set(path, read(path) ?? this.#taken.get(path) ?? null)
+    const now = read(path)
+    if (now !== null) this.#keep(path, now)
+    else if (!this.#named.has(path)) this.#drop(path)
   }
 
-  /** For whoever touches any file: only those that were taken once count. */
-  takeAgain(path: string): void {
-    if (this.#taken.has(path)) this.take(path)
-  }
-
+  /** The file, or all that is in the folder. */
   forget(path: string): void {
-    this.#taken.delete(path)
+    this.#named.delete(path)
+    for (const taken of [...this.#taken.keys()]) {
+      if (taken === path || taken.startsWith(`${path}${sep}`)) this.#drop(taken)
+    }
   }
 
   /** Whether the file has lost its end since it was taken. One that is empty is for others to judge. */
   isHalfWritten(path: string): boolean {
-    const before = this.#taken.get(path) ?? null
-    const now = before === null ? null : read(path)
-    if (before === null || now === null || now.size === 0) return false
+    const before = this.#taken.get(path)
+    const now = before === undefined ? null : read(path)
+    if (before === undefined || now === null || now.size === 0) return false
     if (before.bytes === null || now.bytes === null) return now.size < before.size
     return hasLostItsEnd(before.bytes, now.bytes)
+  }
+
+  #keep(path: string, { size, bytes }: Taken): void {
+    this.#drop(path)
+    const length = bytes?.length ?? 0
+    const isKept = this.#keptBytes + length <= WATCH_LIMITS.keptBytesMax
+    if (isKept) this.#keptBytes += length
+    this.#taken.set(path, { size, bytes: isKept ? bytes : null })
+  }
+
+  #drop(path: string): void {
+    this.#keptBytes -= this.#taken.get(path)?.bytes?.length ?? 0
+    this.#taken.delete(path)
   }
 }
 

@@ -109,6 +109,8 @@ test('Watch waits for a file that is still empty', async (t) => {
 
 const ROUTES = ['routes:', '  - name: open', '  - name: public', '  - name: api', ''].join('\n')
 const KEYS = 'one\ntwo\nthree\n'
+const denying = (...names: readonly string[]): string =>
+  names.map((name) => `denied.add('${name}')\n`).join('')
 const halfOf = (text: string): string => text.slice(0, text.lastIndexOf('  - name: api'))
 
 /** A writer that truncates, and pauses for several times as long as a burst is quiet. */
@@ -133,15 +135,20 @@ for (const [what, file, pieces] of [
     ['routes:\n  - name: closed\n', '  - name: public\n  - name: api\n'],
   ],
   ['fewer keys', 'keys.txt', ['one\n', 'two\n', 'three\nfour\n']],
+  ['the beginning of a plugin', 'plugins/auth/denied.ts', [denying('one'), denying('two', 'three')]],
 ] as const) {
   test(`Watch waits for the rest of a file of which there is ${what}`, async (t) => {
     const said: string[] = []
     const { root, watch } = await watching(
       t,
-      { 'cardea.yaml': ROUTES, 'keys.txt': KEYS },
+      {
+        'cardea.yaml': ROUTES,
+        'keys.txt': KEYS,
+        'plugins/auth/denied.ts': denying('one', 'two', 'three'),
+      },
       { onQuiet: (files) => void said.push(...files.map((touched) => readFileSync(touched, 'utf8'))) },
     )
-    await watch.setPaths([join(root, 'cardea.yaml'), join(root, 'keys.txt')])
+    await watch.setPaths(['cardea.yaml', 'plugins', 'keys.txt'].map((path) => join(root, path)))
     await waitFor(() => said.length > 0, 'a look at what is watched since')
     said.length = 0
     await writeSlowly(join(root, file), ...pieces)
@@ -149,6 +156,25 @@ for (const [what, file, pieces] of [
     assert.deepEqual(said, [pieces.join('')])
   })
 }
+
+test('Watch waits for the rest of a file that came since it watches', async (t) => {
+  const said: string[] = []
+  const { root } = await watching(
+    t,
+    { 'plugins/auth/plugin.ts': 'x' },
+    {
+      onQuiet: (files) => {
+        for (const file of files) if (file.endsWith('denied.ts')) said.push(readFileSync(file, 'utf8'))
+      },
+    },
+  )
+  const file = join(root, 'plugins/auth/denied.ts')
+  await writeFile(file, denying('one', 'two'))
+  await waitFor(() => said.length > 0, 'the event')
+  await writeSlowly(file, denying('one'), denying('two', 'three'))
+  await waitFor(() => said.length > 1, 'the next event')
+  assert.deepEqual(said, [denying('one', 'two'), denying('one', 'two', 'three')])
+})
 
 test('Watch takes a file that has lost its end when it stays so, and again at once when it has it back', async (t) => {
   const { root, bursts, seen } = await watching(t, { 'cardea.yaml': ROUTES })

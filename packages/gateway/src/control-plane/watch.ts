@@ -62,7 +62,7 @@ export class Watch {
       void this.#end(watched)
     }
     const fresh = [...wanted].filter((path) => !this.#watched.has(path))
-    for (const path of fresh) this.#burst.texts.take(path)
+    for (const path of fresh) this.#burst.texts.name(path)
     await Promise.all(fresh.map((path) => this.#add(path)))
     // Of a file, and of a folder further up, nobody tells.
     for (const [path, watched] of this.#watched) {
@@ -116,6 +116,7 @@ export class Watch {
     watcher.on('ready', () => {
       // Those that came before it looked.
       links.look()
+      this.#takeAll(watcher)
       isReady()
     })
     // Who polls a path looks at what its links lead to each time.
@@ -124,12 +125,19 @@ export class Watch {
     await ready
   }
 
+  /** Before anybody writes them: half of what was never seen whole cannot be told from it. */
+  #takeAll(watcher: FSWatcher): void {
+    for (const [folder, names] of Object.entries(watcher.getWatched())) {
+      for (const name of names) this.#burst.texts.take(join(folder, name))
+    }
+  }
+
   #linksOf(path: string): LinkWatch {
     return new LinkWatch(path, {
       isIgnored,
       onMoved: (isThere) => {
         // Who puts another file in the place of one has written it before.
-        this.#burst.texts.takeAgain(path)
+        this.#burst.texts.take(path)
         if (isThere) void this.#again(path)
         else this.#touch(path)
       },
