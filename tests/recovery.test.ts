@@ -114,6 +114,13 @@ async function killAtAll(t: TestContext, moment: Moment): Promise<void> {
   }
 }
 
+/** So many that a worker that is starting would get some, if it accepted any. */
+async function manyAnswers({ traffic: { answers } }: Stage) {
+  const before = answers.length
+  await waitFor(() => answers.length > before + 2_000, 'many requests')
+  return answers.slice(before)
+}
+
 suite('a change that loses a process', { concurrency: 2, timeout }, () => {
   for (const moment of MOMENTS) {
     test(moment.name, { timeout }, (t) => killAtAll(t, moment))
@@ -173,10 +180,7 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
     const said = stage.listen()
     await stage.configure('meanwhile')
     await said(/Generation \d+ is live/)
-    // Enough for the one that starts to get some, if it accepted any.
-    const { answers } = stage.traffic
-    const before = answers.length
-    await waitFor(() => answers.length > before + 2_000, 'many requests')
+    await manyAnswers(stage)
     await stage.release('start')
     await stage.agrees()
     assert.deepEqual(stage.faults, [])
@@ -194,37 +198,44 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
     await stage.plugin.release(stage.version - 1, 'start')
     // It has begun with what is not committed any more, and starts the plugin of what is.
     await stage.reached('start', 1)
-    const { answers } = stage.traffic
-    const before = answers.length
-    await waitFor(() => answers.length > before + 2_000, 'many requests')
-    assert.deepEqual(new Set(answers.slice(before).map(({ version }) => version)), new Set([stage.version]))
+    const versions = (await manyAnswers(stage)).map(({ version }) => version)
+    assert.deepEqual(new Set(versions), new Set([stage.version]))
     await stage.release('start')
     await stage.agrees()
     assert.deepEqual(stage.faults, [])
   })
 
-  test('a worker that starts on what was replaced is brought on by a supervisor that cannot read what serves', {
-    timeout,
-  }, async (t) => {
-    const stage = await Stage.start(t)
-    await stage.hold('start', 'worker-2')
-    await stage.kill('worker-2')
-    const said = stage.listen()
-    await stage.save()
-    await said(/Generation 2 is live/)
-    await stage.saveBroken()
-    await said(/The change failed at build/)
-    await stage.gateway.dir.write({ '.cardea/generations/2.record': '', '.cardea/outline.record': '' })
-    await stage.kill('supervisor')
-    await said(/Nothing can be read of the generation that was committed last, 2, which serves on/)
-    await stage.plugin.release(stage.version - 1, 'start')
-    await stage.traffic.turns(
-      ({ status, version }) => status === 200 && version === 2,
-      'both serve it',
-      WORKERS,
-    )
-    assert.deepEqual(stage.faults, [])
-  })
+  for (const isStillStarting of [false, true]) {
+    const when = isStillStarting ? 'is still starting on' : 'has started on'
+    test(`a worker that ${when} what was replaced is brought on by a supervisor that cannot read what serves`, {
+      timeout,
+    }, async (t) => {
+      const stage = await Stage.start(t)
+      const letStart = (): Promise<void> => stage.plugin.release(stage.version - 1, 'start')
+      await stage.hold('start', 'worker-2')
+      await stage.kill('worker-2')
+      const said = stage.listen()
+      await stage.save()
+      await said(/Generation 2 is live/)
+      await stage.saveBroken()
+      await said(/The change failed at build/)
+      await stage.gateway.dir.write({ '.cardea/generations/2.record': '', '.cardea/outline.record': '' })
+      if (!isStillStarting) {
+        // It brings nobody on any more, and the next one is not there before the worker has started.
+        signalProcesses(stage.gateway.pids('cardea: supervisor'), 'SIGSTOP')
+        await letStart()
+      }
+      await stage.kill('supervisor')
+      await said(/Nothing can be read of the generation that was committed last, 2, which serves on/)
+      if (isStillStarting) await letStart()
+      await stage.traffic.turns(
+        ({ status, version }) => status === 200 && version === 2,
+        'both serve it',
+        WORKERS,
+      )
+      assert.deepEqual(stage.faults, [])
+    })
+  }
 
   // The first is asked for its state before the trial, the second not before it is to stage.
   for (const [worker, what] of [

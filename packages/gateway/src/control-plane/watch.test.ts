@@ -27,6 +27,15 @@ async function watching(
   return { root, bursts, seen, watch }
 }
 
+/** Real watchers, which the test can have say something besides. */
+function openInto(watchers: FSWatcher[]): typeof openWatcher {
+  return (path, options) => {
+    const watcher = openWatcher(path, options)
+    watchers.push(watcher)
+    return watcher
+  }
+}
+
 test('Watch sees a config file that is replaced by rename, again and again', async (t) => {
   const { root, bursts, seen } = await watching(t, { 'cardea.yaml': 'a: 1' })
   for (let round = 1; round <= 3; round++) {
@@ -39,17 +48,7 @@ test('Watch sees a config file that is replaced by rename, again and again', asy
 
 test('Watch makes one call of a burst that never rests for quietMs, and another of what comes after', async (t) => {
   const watchers: FSWatcher[] = []
-  const { root, bursts } = await watching(
-    t,
-    { 'plugins/a/plugin.json': '{}' },
-    {
-      open(path, options) {
-        const watcher = openWatcher(path, options)
-        watchers.push(watcher)
-        return watcher
-      },
-    },
-  )
+  const { root, bursts } = await watching(t, { 'plugins/a/plugin.json': '{}' }, { open: openInto(watchers) })
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const write = (file: string): void => {
     watchers.at(-1)?.emit('all', 'add', join(root, 'plugins/a', file))
@@ -69,17 +68,7 @@ test('Watch makes one call of a burst that never rests for quietMs, and another 
 
 test('look() has all that is watched looked at, and calls nothing saved but what was', async (t) => {
   const watchers: FSWatcher[] = []
-  const { root, bursts, watch } = await watching(
-    t,
-    { 'cardea.yaml': 'a: 1' },
-    {
-      open(path, options) {
-        const watcher = openWatcher(path, options)
-        watchers.push(watcher)
-        return watcher
-      },
-    },
-  )
+  const { root, bursts, watch } = await watching(t, { 'cardea.yaml': 'a: 1' }, { open: openInto(watchers) })
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const config = join(root, 'cardea.yaml')
   const save = (): void => void watchers[0]?.emit('all', 'change', config)
