@@ -32,7 +32,7 @@ function resultOf(loadTurns: readonly LoadTurn[]): ChangesResult {
 }
 
 const requestVerdict = (turns: readonly LoadTurn[]) =>
-  judgeChanges(resultOf(turns)).find(({ says }) => says.startsWith('request p99'))
+  judgeChanges(resultOf(turns)).find(({ says }) => says.startsWith('request p99 under load'))
 
 test('judgeChanges() takes the median of what turns under load differ by, so that no single turn decides', () => {
   const turns = [turn(5_000, 6_000), turn(4_000, 20_000), turn(8_000, 8_000)]
@@ -48,6 +48,16 @@ test('judgeChanges() compares the halves of one turn, and not those of different
   const turns = [turn(1_000, 2_100), turn(10_000, 21_000), turn(100_000, 210_000)]
   assert.equal(requestVerdict(turns)?.outcome, 'missed')
   assert.equal(requestVerdict(turns)?.found, '2.10')
+})
+
+test('judgeChanges() judges what a lone client feels as well', () => {
+  const verdict = judgeChanges(resultOf([turn(1_000, 1_000)])).at(-1)
+  assert.deepEqual(verdict, {
+    says: 'request p99 of a lone client, changing / quiet',
+    bar: '≤ 2',
+    found: '4.00',
+    outcome: 'missed',
+  })
 })
 
 test('reportChanges() shows the requests of a lone client and those under load apart', () => {
