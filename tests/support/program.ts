@@ -15,7 +15,7 @@ let becomes: readonly string[] | null = null
  * gateway.test.ts holds the two together.
  */
 export function programArguments(): readonly string[] {
-  becomes ??= ['--no-compilation-cache', '--disable-sigusr1', builtProgram()]
+  becomes ??= ['--disable-sigusr1', builtProgram()]
   return becomes
 }
 

@@ -117,7 +117,7 @@ export async function failureOf(
 export function openTrialRunner(logged: LoggedLine[], limits: Partial<TrialLimits> = {}): TrialRunner {
   return new TrialRunner({
     entryFile: childEntryFile('trial.ts'),
-    flags: childFlags(),
+    flags: childFlags('trial.ts'),
     log: logInto(logged),
     mapStack: (bundle, error) => bundleMapper(bundle).mapStack(error),
     limits,

@@ -11,12 +11,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const NODE_MAJOR_MIN = 24
 
-const FLAGS = [
-  // Compiled plugin text that is no longer used would stay in V8's cache: a leak with every change.
-  '--no-compilation-cache',
-  // SIGUSR1 would open the inspector, and with it the process, to anyone on this machine's loopback.
-  '--disable-sigusr1',
-]
+// SIGUSR1 would open the inspector, and with it the process, to anyone on this machine's loopback. What runs plugin code
+// gets more flags from the gateway (src/main/child-slot.ts).
+const FLAGS = ['--disable-sigusr1']
 
 const ownFolder = dirname(dirname(realpathSync(fileURLToPath(import.meta.url))))
 const isInstalled = ownFolder.split(sep).includes('node_modules')
@@ -44,7 +41,7 @@ async function main() {
 
 /**
  * Somebody waits for tests, and they need none of the flags: this process itself runs them. That is one start of Node
- * less, and Node's own modules come from the cache that it brings, which `--no-compilation-cache` does without.
+ * less.
  */
 async function runHere(program) {
   const env = withCompileCache()

@@ -13,7 +13,7 @@ import { neighboursIn } from '../protocol/neighbours.ts'
 export async function trialProblems(plan: GenerationPlan): Promise<readonly ChangeProblem[]> {
   const trials = new TrialRunner({
     entryFile: childEntryFile('trial.ts'),
-    flags: childFlags(),
+    flags: childFlags('trial.ts'),
     log: { debug() {}, info() {}, warn() {}, error() {} },
     mapStack: (bundle, error) => bundleMapper(bundle).mapStack(error),
   })

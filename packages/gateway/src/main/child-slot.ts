@@ -13,11 +13,14 @@ import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { ListenHandle } from '../protocol/listen-handle.ts'
 import { WATCHDOG_DESCRIPTOR } from '../protocol/watchdog.ts'
 
+/** A file in main/ that a process of its own runs. */
+export type ChildEntry = 'supervisor.ts' | 'worker.ts' | 'trial.ts'
+
 export interface ChildSlotOptions<FromChild> {
   /** For people: `worker 1`. */
   readonly name: string
   /** The file in main/ that the child runs. */
-  readonly entry: 'supervisor.ts' | 'worker.ts'
+  readonly entry: Exclude<ChildEntry, 'trial.ts'>
   readonly log: () => Log
   /** The process exists and takes messages; runs again for every successor. */
   onSpawn(): void
@@ -35,17 +38,25 @@ const LAST_KNOWN_V8_MAJOR = 14
 const isKnownV8 = Number.parseInt(process.versions.v8, 10) <= LAST_KNOWN_V8_MAJOR
 
 /**
- * The flags that every process of the gateway needs; see bin/cardea.js. The small young generation (MB): *measured* on a
- * worker, 89 MB instead of 97 under small keep-alive requests and 120 instead of 158 with a connection per request, at
- * the same CPU per request (16.6 µs of both); 1 MB costs 6 % more CPU. And no pretenuring: V8 takes it for a sign of long
- * life that many connections are open whenever it collects the small generation, and makes the next ones old at once; then
- * what each held lives until the old generation is collected, and with it all that came after (*measured*: 101 instead of
- * 113 µs for a connection per request, where HAProxy takes 63). What is set by hand comes later and wins.
+ * The flags of every process that the gateway starts. SIGUSR1 would open the inspector, and with it the process, to anyone
+ * on this machine's loopback. The small young generation (MB): *measured* on a worker, 89 MB instead of 97 under small
+ * keep-alive requests and 120 instead of 158 with a connection per request, at the same CPU per request (16.6 µs of both);
+ * 1 MB costs 6 % more CPU.
  */
-const REQUIRED_FLAGS = [
+const REQUIRED_FLAGS = ['--disable-sigusr1', '--max-semi-space-size=4']
+
+/**
+ * And of those that carry requests or run plugin code. Compiled plugin text that is no longer used would stay in V8's
+ * compilation cache: a leak with every change. And no pretenuring: V8 takes it for a sign of long life that many connections
+ * are open whenever it collects the small generation, and makes the next ones old at once; then what each held lives until
+ * the old generation is collected, and with it all that came after (*measured*: 101 instead of 113 µs for a connection per
+ * request, where HAProxy takes 63).
+ *
+ * Other processes are better off without: with any of these V8 compiles Node's own modules anew, which Node otherwise brings
+ * compiled (*measured*: a supervisor takes 310 ms of CPU to load instead of 365, a command 205 instead of 240).
+ */
+const PLUGIN_FLAGS = [
   '--no-compilation-cache',
-  '--disable-sigusr1',
-  '--max-semi-space-size=4',
   ...(isKnownV8 ? ['--no-allocation-site-pretenuring'] : []),
   ...interruptibleFlags(),
 ]
@@ -138,7 +149,7 @@ export class ChildSlot<ToChild extends object, FromChild extends object> {
     const { entry, onLine } = this.#options
     return fork(childEntryFile(entry), {
       serialization: 'advanced',
-      execArgv: childFlags(),
+      execArgv: childFlags(entry),
       env: { ...process.env, ...ALLOCATOR },
       stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...(onLine === undefined ? [] : ['pipe' as const])],
     })
@@ -210,10 +221,11 @@ export function childEntryFile(entry: string): string {
   return fileURLToPath(new URL(file, import.meta.url))
 }
 
-/** Our own flags and the required ones. Not the inspector's: the port is taken. */
-export function childFlags(ownFlags: readonly string[] = process.execArgv): string[] {
-  const passedOn = ownFlags.filter((flag) => !REQUIRED_FLAGS.includes(flag) && !flag.startsWith('--inspect'))
-  return [...REQUIRED_FLAGS, ...passedOn]
+/** The required flags of that process, and our own: what is set by hand comes later and wins. Not the inspector's: the port is taken. */
+export function childFlags(entry: ChildEntry, ownFlags: readonly string[] = process.execArgv): string[] {
+  const required = entry === 'supervisor.ts' ? REQUIRED_FLAGS : [...REQUIRED_FLAGS, ...PLUGIN_FLAGS]
+  const passedOn = ownFlags.filter((flag) => !required.includes(flag) && !flag.startsWith('--inspect'))
+  return [...required, ...passedOn]
 }
 
 function once<Argument>(run: (argument: Argument) => void): (argument: Argument) => void {

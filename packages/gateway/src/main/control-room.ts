@@ -102,7 +102,7 @@ export class ControlRoom {
     }
     this.#trials = new TrialRunner({
       entryFile: childEntryFile('trial.ts'),
-      flags: childFlags(),
+      flags: childFlags('trial.ts'),
       log,
       mapStack: (bundle, error) => bundleMapper(bundle).mapStack(error),
     })
