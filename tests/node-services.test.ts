@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { readFile, rename } from 'node:fs/promises'
+import { readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { startGateway, type TestGateway } from './support/gateway.ts'
+import { startGateway, startGatewayIn, type TestGateway } from './support/gateway.ts'
 import { logged } from './support/log-lines.ts'
 import { killProcesses, signalProcesses } from './support/processes.ts'
 import { waitFor } from './support/wait-for.ts'
@@ -99,6 +99,23 @@ test('host.kv is one store for all workers, and outlives the supervisor and a sw
   await gateway.dir.write({ 'plugins/shared/plugin.ts': `${PLUGIN}\n/* next */ export const next = 1\n` })
   await logged(gateway, /^Generation 2 is live/)
   assert.deepEqual(((await ask(gateway, '/get?key=a')).body as { value: string }).value, '1')
+})
+
+test('host.kv keeps its values where .cardea is deleted while the gateway runs, and says so', async (t) => {
+  const gateway = await start(t)
+  await ask(gateway, '/set?key=before&value=1')
+  // The gateway puts its files back meanwhile.
+  await rm(join(gateway.dir.path, '.cardea'), { recursive: true, maxRetries: 5 })
+  await logged(gateway, /kv\.db, where host\.kv keeps its values, was deleted .* made anew/)
+  await ask(gateway, '/set?key=after&value=2')
+  await killProcesses([gateway.pid, ...gateway.pids()])
+  const next = await startGatewayIn(t, gateway.dir)
+  for (const [key, value] of [
+    ['before', '1'],
+    ['after', '2'],
+  ]) {
+    assert.equal(((await ask(next, `/get?key=${key}`)).body as { value: string }).value, value)
+  }
 })
 
 test('host.quota is one limit for all workers, that neither a swap nor a supervisor that dies forgets', async (t) => {

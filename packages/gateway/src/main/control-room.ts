@@ -120,13 +120,13 @@ export class ControlRoom {
       onCommitted: (reference, previous) => this.#onCommitted(reference, previous),
       newLifecycle: () => this.#newLifecycle(),
     })
-    const engine = this.#engine
-    const onEvent = this.#onEvent.bind(this)
+    const [engine, onEvent] = [this.#engine, this.#onEvent.bind(this)]
     this.#outcome = new StartOutcome({ serve, log, onEvent })
     this.#housekeeping = new Housekeeping({ store, log, draining: this.#draining, engine })
     const faults = new FaultPolicy({ engine, workers, store, log, onEvent })
     this.#faults = faults
     const directory = directoryOf(serve.source)
+    const folder = join(directory, '.cardea')
     const config = serve.source.kind === 'file' ? serve.source.file : null
     const shown = { engine, workers, faults, store, events, startedAt, directory, config, addresses }
     const operations = new Operations({
@@ -141,7 +141,7 @@ export class ControlRoom {
       handle: (command, who, signal) => operations.handle(command, { who, signal }),
       waiting: () => engine.waiting,
       onTracing: (on) => workers.trace(on),
-      onRemoved: () => lockFolder(join(directory, '.cardea'), options.masterPid),
+      onRemoved: () => lockFolder(folder, options.masterPid).then(() => this.#nodes?.restore()),
     })
     this.#watch = new Watch({
       log,

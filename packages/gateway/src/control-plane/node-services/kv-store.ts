@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { GatewayError, messageOf } from '../../base/errors.ts'
@@ -58,6 +58,9 @@ export interface KvBounds {
  * process that dies loses nothing, a power failure perhaps the last moments.
  */
 export class KvStore {
+  /** Null: in memory. */
+  readonly #file: string | null
+  readonly #identity: string | null
   readonly #database: DatabaseSync
   readonly #sql: Statements
   readonly #unixMs: () => number
@@ -67,7 +70,9 @@ export class KvStore {
   /** When it was last looked for what has expired of a plugin that is at its bound. */
   readonly #expiredAt = new Map<string, number>()
 
-  private constructor(database: DatabaseSync, unixMs: () => number, bounds: KvBounds) {
+  private constructor(file: string | null, database: DatabaseSync, unixMs: () => number, bounds: KvBounds) {
+    this.#file = file
+    this.#identity = file === null ? null : identityOf(file)
     this.#database = database
     this.#unixMs = unixMs
     this.#bounds = bounds
@@ -91,7 +96,7 @@ export class KvStore {
       // What plugins keep may be secret; the journal's files get the same mode.
       if (file !== null) chmodSync(file, 0o600)
       prepareSchema(database)
-      return new KvStore(database, unixMs, bounds)
+      return new KvStore(file, database, unixMs, bounds)
     } catch (cause) {
       database?.close()
       throw new GatewayError(
@@ -118,6 +123,41 @@ export class KvStore {
     const { changes } = this.#sql.expire.run(this.#unixMs(), KV_LIMITS.sweepRowsMax)
     if (changes > 0) this.#sizes.clear()
     return Number(changes)
+  }
+
+  /**
+   * Whether its file still has its name; else SQLite goes on with one that the next process cannot find. `replaced`: another
+   * one has the name.
+   */
+  whereabouts(): 'in place' | 'gone' | 'replaced' {
+    if (this.#file === null) return 'in place'
+    const found = identityOf(this.#file)
+    if (found === this.#identity) return 'in place'
+    return found === null ? 'gone' : 'replaced'
+  }
+
+  /**
+   * Writes all that the file holds, which is gone from its place, to that place; for another store to open. Returns how many
+   * values. Its folder is made anew too, but not what that was in. Throws what the disk says; then nothing has changed.
+   */
+  putBack(): number {
+    const file = this.#file
+    if (file === null) throw new TypeError('A store in memory has no place')
+    const temporary = `${file}.tmp`
+    if (!existsSync(dirname(file))) mkdirSync(dirname(file), { mode: 0o700 })
+    try {
+      rmSync(temporary, { force: true })
+      // An empty file SQLite writes to; one that it makes itself others could read.
+      writeFileSync(temporary, '', { mode: 0o600 })
+      this.#database.prepare('VACUUM INTO ?').run(temporary)
+      // Of the file that is gone: the next to open the new one would take them for its own.
+      for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true })
+      renameSync(temporary, file)
+    } catch (error) {
+      rmSync(temporary, { force: true })
+      throw error
+    }
+    return Number(this.#database.prepare('SELECT count(*) AS keys FROM kv').get()?.keys)
   }
 
   close(): void {
@@ -211,6 +251,12 @@ export class KvStore {
     }
     return size
   }
+}
+
+/** Which file has that name; null for none. No other file gets this identity while somebody has it open. */
+function identityOf(file: string): string | null {
+  const found = statSync(file, { throwIfNoEntry: false })
+  return found === undefined ? null : `${found.dev}:${found.ino}`
 }
 
 function prepareSchema(database: DatabaseSync): void {

@@ -1,12 +1,9 @@
 import { randomInt } from 'node:crypto'
-import { join } from 'node:path'
 import type { Log } from '@cardea/sdk'
-import { messageOf } from '../../base/errors.ts'
 import { machineClock, type NodeClock } from '../../base/node-clock.ts'
-import { KV_LIMITS } from '../../config/limits.ts'
 import { QUOTA_LIMITS } from '../../config/quota-limits.ts'
-import type { KvResult, NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
-import { KvStore } from './kv-store.ts'
+import type { NodeAnswer, NodeRequest } from '../../protocol/node-services.ts'
+import { KvKeeper } from './kv-keeper.ts'
 import { OnceKeeper } from './once-keeper.ts'
 import { QuotaKeeper } from './quota-keeper.ts'
 import { SinkRotation } from './sink-rotation.ts'
@@ -25,16 +22,13 @@ export interface NodeKeeperOptions {
   send(worker: number, answer: NodeAnswer): void
 }
 
-/** After a failure to open the store it is not tried again sooner. */
-const REOPEN_DELAY_MS = 1_000
-
 /**
  * The supervisor's part of `host.kv`, `host.quota`, `host.sink` and `host.once`. What it must know it learns from the
  * workers again after a restart; only kv is on disk.
  */
 export class NodeKeeper {
   readonly #options: NodeKeeperOptions
-  readonly #clock: NodeClock
+  readonly #kv: KvKeeper
   readonly #quota: QuotaKeeper
   readonly #once: OnceKeeper
   readonly #sinks: SinkRotation
@@ -46,10 +40,6 @@ export class NodeKeeper {
   #lastSession = randomInt(2 ** 47)
   #isSettled = false
   readonly #cancelSettle: () => void
-  #cancelSweep: (() => void) | null = null
-  #store: Promise<KvStore> | null = null
-  /** When opening it is worth another try. */
-  #retryAt = Number.POSITIVE_INFINITY
   #isClosed = false
 
   constructor(options: NodeKeeperOptions) {
@@ -57,7 +47,7 @@ export class NodeKeeper {
     const { log, workers, logsDirectory } = options
     const send = (worker: number, answer: NodeAnswer): void => this.#send(worker, answer)
     this.#options = options
-    this.#clock = clock
+    this.#kv = new KvKeeper({ directory: options.directory, log, clock, unixMs: options.unixMs })
     this.#quota = new QuotaKeeper({ workers, clock, send })
     this.#once = new OnceKeeper(send)
     this.#sinks = new SinkRotation({
@@ -124,15 +114,18 @@ export class NodeKeeper {
     }
   }
 
+  /** The folder was removed: what is kept there is put back. Never rejects. */
+  async restore(): Promise<void> {
+    await this.#kv.restore()
+  }
+
   /** Nothing is answered from now on. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.#cancelSettle()
-    this.#cancelSweep?.()
     this.#quota.close()
     this.#sinks.close()
-    const store = await this.#store?.catch(() => null)
-    store?.close()
+    await this.#kv.close()
   }
 
   #send(worker: number, answer: NodeAnswer): void {
@@ -154,50 +147,7 @@ export class NodeKeeper {
   }
 
   async #runKv(worker: number, { id, plugin, operation }: NodeRequest & { kind: 'kv' }): Promise<void> {
-    let result: KvResult
-    try {
-      const store = await this.#openStore()
-      if (this.#isClosed) return
-      result = store.run(plugin, operation)
-    } catch (thrown) {
-      result = { kind: 'failed', message: messageOf(thrown), isFull: false }
-    }
+    const result = await this.#kv.run(plugin, operation)
     this.#send(worker, { kind: 'kv', id, result })
-  }
-
-  #openStore(): Promise<KvStore> {
-    if (this.#store !== null && this.#clock.nowMs() < this.#retryAt) return this.#store
-    const { directory, unixMs } = this.#options
-    const store = KvStore.open(directory === null ? null : join(directory, 'kv.db'), unixMs)
-    this.#store = store
-    this.#retryAt = Number.POSITIVE_INFINITY
-    store.then(
-      () => this.#startSweep(),
-      (thrown) => {
-        this.#retryAt = this.#clock.nowMs() + REOPEN_DELAY_MS
-        this.#options.log.error(messageOf(thrown), { error: thrown })
-      },
-    )
-    return store
-  }
-
-  #startSweep(): void {
-    if (this.#isClosed) return
-    this.#cancelSweep = this.#clock.after(KV_LIMITS.sweepPeriodMs, () => void this.#sweepStore())
-  }
-
-  async #sweepStore(): Promise<void> {
-    const store = await this.#openStore()
-    if (this.#isClosed) return
-    try {
-      // The rest has its turn right after what waits now.
-      if (store.sweep() >= KV_LIMITS.sweepRowsMax) {
-        this.#clock.atTurnEnd(() => void this.#sweepStore())
-        return
-      }
-    } catch (thrown) {
-      this.#options.log.error(`Cannot delete what has expired from host.kv: ${messageOf(thrown)}`)
-    }
-    this.#startSweep()
   }
 }
