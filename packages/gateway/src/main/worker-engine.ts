@@ -131,8 +131,7 @@ export class WorkerEngine {
 
   /**
    * Makes everything of a generation that may fail, in place of one that was staged before, and lets requests have their
-   * turns meanwhile: it takes longer than all that they need themselves. Throws what
-   * `InstancePool.stage` and `DataPlane.stage` throw.
+   * turns meanwhile: it takes longer than all that they need themselves. Throws what `stage` of its parts throws.
    */
   async stage(plan: GenerationPlan): Promise<void> {
     this.#giveUpStaging('another generation is to be staged')
@@ -147,6 +146,8 @@ export class WorkerEngine {
     this.#staging = staging
     try {
       if (plan.instances.length > 0) await this.#watchdog.start(plan.settings.faults.stallMs)
+      // Given up by then, it would connect to what nobody lets go of, in place of what its successor connects to.
+      giveUp.signal.throwIfAborted()
       await this.#node.prepare(plan.settings.state)
       await nextTurn()
       // Until the last step: what has started may fail of its own accord while routes are compiled.
