@@ -299,3 +299,23 @@ test('catchUp() is no failure of the successor when the worker ends meanwhile', 
   workers.spawned(1)
   await caughtUp
 })
+
+test('catchUp() ends with the worker, be it replaced or dead, also while it waits for what a change has staged there', async () => {
+  for (const leave of ['retiring', 'ended'] as const) {
+    const { workers, idFor } = withWorkers(1)
+    workers.started(1, 7)
+    const staged = workers.stage(planOf(9))
+    let isDone = false
+    const caughtUp = workers.catchUp(1, planOf(8)).then(() => {
+      isDone = true
+    })
+    workers.answered(1, { kind: 'staged', id: idFor(1) })
+    await staged
+    if (leave === 'retiring') workers.retiring(1, 1001)
+    else workers.ended(1, 'SIGKILL')
+    workers.spawned(1)
+    workers.discard(9)
+    await waitFor(() => isDone, `the end of it when the worker is ${leave}`)
+    await caughtUp
+  }
+})

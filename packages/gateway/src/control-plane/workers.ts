@@ -85,6 +85,7 @@ export class Workers {
     this.#workers.delete(worker)
     this.#retiring.add(as)
     state?.requests.rejectAll('it is being replaced')
+    if (state !== undefined) noteSettled(state)
     this.#noteRetirement()
   }
 
