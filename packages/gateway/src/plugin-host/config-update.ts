@@ -6,6 +6,8 @@ export interface ConfigUpdate {
   readonly plan: InstancePlan
   /** A generation with what it made has gone live. */
   wentLive: boolean
+  /** It failed, or its change did: none will. */
+  isGivenUp: boolean
 }
 
 const updates = new AsyncLocalStorage<ConfigUpdate>()

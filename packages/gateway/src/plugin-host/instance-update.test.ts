@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import * as esbuild from 'esbuild'
+import { PLUGIN_LIMITS } from '../config/limits.ts'
 import type { GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import { instancePlan } from '../protocol/test-plans.ts'
 import { InstancePool } from './instance-pool.ts'
@@ -32,6 +33,7 @@ export const PluginMain = (config: any, host: any) => {
     },
     async updateConfig(next: any) {
       told.push(config.as + ' to ' + next.as)
+      for (let n = 0; n < (next.states ?? 0); n++) host.state(next.as + n, 1, () => n)
       if (next.wait) await gate()
       if (next.fail) throw new Error('no update')
       if (next.same) return this
@@ -103,6 +105,22 @@ test('updateConfig() that refuses fails the stage, and the instance serves on as
   assert.deepEqual(pool.size, { instances: 1, bundles: 1 })
   await first.release()
   saw('abort', 'stop one')
+})
+
+test('updateConfig() that fails, or whose change does, takes none of the states that a later one may have', async () => {
+  const { pool } = openPool()
+  const states = PLUGIN_LIMITS.statesMax
+  const first = await live(pool, plan({ as: 'one' }))
+  const failing = pool.stage(generation(plan({ as: 'fails', states, fail: true })))
+  await assert.rejects(failing, /no update/)
+  const discarded = await pool.stage(generation(plan({ as: 'discarded', states })))
+  await discarded.release()
+  const second = await live(pool, plan({ as: 'two', states: states - 1 }))
+  // What is live counts.
+  const further = pool.stage(generation(plan({ as: 'three', states: 2 })))
+  await assert.rejects(further, /has 1000 states; keep what there are many of inside/)
+  const last = await live(pool, plan({ as: 'three', states: 1 }))
+  for (const one of [first, second, last]) await one.release()
 })
 
 test('updateConfig() that never settles is given up, and stopped should it settle after all', async () => {

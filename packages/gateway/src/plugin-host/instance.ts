@@ -84,7 +84,7 @@ class Family {
   }
 
   async #update(from: Middleware, plan: InstancePlan, options: UpdateOptions): Promise<StartedInstance> {
-    const update: ConfigUpdate = { plan, wentLive: false }
+    const update: ConfigUpdate = { plan, wentLive: false, isGivenUp: false }
     const make = (config: Readonly<Record<string, unknown>>): unknown => from.updateConfig?.(config)
     this.#host.beginUpdate(plan)
     try {
@@ -93,7 +93,14 @@ class Family {
         update.wentLive = true
         made.goLive()
       }
-      return { ...made, goLive }
+      const stop = (): Promise<void> => {
+        update.isGivenUp = !update.wentLive
+        return made.stop()
+      }
+      return { ...made, goLive, stop }
+    } catch (thrown) {
+      update.isGivenUp = true
+      throw thrown
     } finally {
       this.#host.endUpdate()
     }

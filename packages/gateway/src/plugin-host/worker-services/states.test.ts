@@ -235,7 +235,7 @@ test('state() asked for while the config is updated is made when that generation
   const { store, user, steps } = bench()
   const one = user()
   store.goLive([one])
-  const update = { plan: instancePlan({ id: 1 }), wentLive: false }
+  const update = { plan: instancePlan({ id: 1 }), wentLive: false, isGivenUp: false }
   const hits = runUpdate(update, () => {
     const asked = one.state('hits', 1, () => 'made')
     assert.throws(() => asked.value, { code: 'STATE_NOT_LIVE' })
@@ -252,7 +252,7 @@ test('state() asked for by a hook while the config is updated is made at once', 
   const { store, user } = bench()
   const one = user()
   store.goLive([one])
-  const update = { plan: instancePlan({ id: 1 }), wentLive: false }
+  const update = { plan: instancePlan({ id: 1 }), wentLive: false, isGivenUp: false }
   const next = runUpdate(update, () => one.state('hits', 1, () => 'by the update'))
   const hits = one.state('hits', 1, () => 'by the hook')
   assert.equal(hits.value, 'by the hook')
@@ -265,7 +265,7 @@ test('state() asked for by what is left of an update that was given up is never 
   const { store, user, steps } = bench()
   const one = user()
   store.goLive([one])
-  const update = { plan: instancePlan({ id: 1 }), wentLive: false }
+  const update = { plan: instancePlan({ id: 1 }), wentLive: false, isGivenUp: false }
   const late = await runUpdate(update, async () => {
     await turn()
     return one.state('hits', 2, never)

@@ -191,6 +191,7 @@ export class StateUser {
     const update = updateAtWork()
     let handle = this.#handles.get(key)
     if (handle === undefined) {
+      if (this.#handles.size >= PLUGIN_LIMITS.statesMax) this.#forgetGivenUp()
       if (this.#handles.size >= PLUGIN_LIMITS.statesMax) {
         throw new RangeError(
           `Plugin "${this.#owner.name}" has ${this.#handles.size} states; keep what there are many of inside of one`,
@@ -253,6 +254,13 @@ export class StateUser {
       if (cell !== null) this.#store.letGo(this.#owner.plugin, handle.name, cell)
     }
     this.#handles.clear()
+  }
+
+  /** Whatever an update asked for in vain, and nobody else since, never has a value. */
+  #forgetGivenUp(): void {
+    for (const [key, { cell, asked }] of this.#handles) {
+      if (cell === null && asked.update?.isGivenUp === true) this.#handles.delete(key)
+    }
   }
 
   /** What an update asks for is made when it goes live: its generation may yet be discarded. */
