@@ -31,7 +31,7 @@ export interface WorkerState {
 }
 
 export interface CommitResult {
-  /** Unix time of each worker's swap, milliseconds with fractions. */
+  /** When each worker swapped, by the machine's clock that nobody sets, milliseconds with fractions. */
   readonly swappedAt: readonly number[]
   /** Those that did not acknowledge. */
   readonly failed: readonly { readonly worker: number; readonly reason: string }[]

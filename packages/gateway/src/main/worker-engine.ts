@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { GatewayError, messageOf } from '../base/errors.ts'
 import { nextTurn } from '../base/next-turn.ts'
+import { machineClock } from '../base/node-clock.ts'
 import { LOGS_FOLDER } from '../base/own-folders.ts'
 import { isMarkOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { inSlices } from '../base/steps.ts'
@@ -203,10 +204,7 @@ export class WorkerEngine {
     return this.#spoiled?.generation === generation ? this.#spoiled.error : null
   }
 
-  /**
-   * From here on new exchanges run on the staged generation. Returns when it was committed, also when that was before:
-   * Unix time in milliseconds.
-   */
+  /** From here on new exchanges run on the staged generation. Returns when by `machineClock`, also when that was before. */
   commit(generation: number): number {
     if (generation === this.#generation) return this.#committedAt
     const staged = this.#staged
@@ -216,7 +214,7 @@ export class WorkerEngine {
     this.#staged = null
     this.#unretired.set(staged.held, generation)
     this.#dataPlane.commit(staged)
-    this.#committedAt = performance.timeOrigin + performance.now()
+    this.#committedAt = machineClock.nowMs()
     this.#generation = generation
     const { log, faults, state } = staged.generation.settings
     this.#node.commit(state)

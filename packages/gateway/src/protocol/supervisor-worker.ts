@@ -34,7 +34,10 @@ export type WorkerToSupervisor =
   | {
       readonly kind: 'committed'
       readonly id: number
-      /** Unix time of the swap, milliseconds with fractions; the skew between workers is made of it. */
+      /**
+       * When it swapped, milliseconds with fractions by the clock that all processes of the machine share and nobody sets; the
+       * skew between workers is made of it.
+       */
       readonly at: number
     }
   | { readonly kind: 'census'; readonly id: number; readonly census: WorkerCensus }
