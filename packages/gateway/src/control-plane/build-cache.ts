@@ -14,6 +14,9 @@ interface Entry {
   readonly libraries: string
 }
 
+/** By folder, from before its files were read: a file that changes meanwhile must not count as built. */
+type FolderFingerprints = ReadonlyMap<string, string | null>
+
 /**
  * Builds only what changed since it was built last: of twenty plugins one save touches one. What a folder holds counts,
  * not its dates.
@@ -22,8 +25,8 @@ export class BuildCache {
   readonly #folders: Fingerprints
   readonly #entries = new Map<string, Entry>()
   #idleTimer: NodeJS.Timeout | undefined
-  /** By folder, from before its files were read: a file that changes meanwhile must not count as built. */
-  #fingerprints: ReadonlyMap<string, string | null> = new Map()
+  /** Of the last call that came to its end. */
+  #fingerprints: FolderFingerprints = new Map()
 
   constructor(folders: Fingerprints) {
     this.#folders = folders
@@ -44,40 +47,43 @@ export class BuildCache {
     return contentHashOf(sha256(manifest.text), bundle.codeHash)
   }
 
-  /** All that there are: what is kept of others is forgotten. */
-  async build(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
-    const outcome = await this.buildSome(plugins)
-    this.#forgetAllBut(new Set(this.#fingerprints.keys()))
+  /** All that there are: what is kept of others is forgotten. Throws the signal's reason once it is aborted. */
+  async build(plugins: readonly VerifiedPlugin[], signal?: AbortSignal): Promise<BuildOutcome> {
+    const outcome = await this.buildSome(plugins, signal)
+    this.#forgetAllBut(new Set(plugins.map(folderOf)))
     return outcome
   }
 
-  async buildSome(plugins: readonly VerifiedPlugin[]): Promise<BuildOutcome> {
+  async buildSome(plugins: readonly VerifiedPlugin[], signal?: AbortSignal): Promise<BuildOutcome> {
     clearTimeout(this.#idleTimer)
-    const folders = plugins.map((plugin) => dirname(plugin.entryFile))
-    this.#fingerprints = new Map(folders.map((folder) => [folder, this.#folders.ofFolder(folder)]))
-    const known = await Promise.all(plugins.map((plugin) => this.#find(plugin)))
+    const folders = plugins.map(folderOf)
+    const fingerprints = new Map(folders.map((folder) => [folder, this.#folders.ofFolder(folder)]))
+    const known = await Promise.all(plugins.map((plugin) => this.#find(plugin, fingerprints)))
     const unknown = plugins.filter((_, index) => known[index] === null)
-    const outcome = await buildPlugins(unknown)
-    for (const plugin of outcome.built) await this.#keep(plugin)
+    const outcome = await buildPlugins(unknown, { signal })
+    // Also of a build that was given up: whoever makes the change anew has that behind them.
+    for (const plugin of outcome.built) await this.#keep(plugin, fingerprints)
     this.#idleTimer = setTimeout(() => void stopBuildService(), BUILD_IDLE_MS).unref()
+    signal?.throwIfAborted()
+    this.#fingerprints = fingerprints
     const fresh = new Map(outcome.built.map((plugin) => [plugin.entryFile, plugin]))
     const built = plugins.flatMap((plugin, index) => known[index] ?? fresh.get(plugin.entryFile) ?? [])
     return { built, problems: outcome.problems }
   }
 
-  async #find(plugin: VerifiedPlugin): Promise<BuiltPlugin | null> {
-    const folder = dirname(plugin.entryFile)
+  async #find(plugin: VerifiedPlugin, fingerprints: FolderFingerprints): Promise<BuiltPlugin | null> {
+    const folder = folderOf(plugin)
     const entry = this.#entries.get(folder)
-    const fingerprint = this.#fingerprints.get(folder) ?? null
+    const fingerprint = fingerprints.get(folder) ?? null
     if (entry === undefined || entry.fingerprint !== fingerprint) return null
     if (entry.plugin.entryFile !== plugin.entryFile) return null
     if (entry.libraries !== (await datesOf(entry.plugin.libraryFiles))) return null
     return { ...entry.plugin, ...plugin }
   }
 
-  async #keep(plugin: BuiltPlugin): Promise<void> {
-    const folder = dirname(plugin.entryFile)
-    const fingerprint = this.#fingerprints.get(folder) ?? null
+  async #keep(plugin: BuiltPlugin, fingerprints: FolderFingerprints): Promise<void> {
+    const folder = folderOf(plugin)
+    const fingerprint = fingerprints.get(folder) ?? null
     if (fingerprint === null) return
     this.#entries.set(folder, { fingerprint, plugin, libraries: await datesOf(plugin.libraryFiles) })
   }
@@ -85,6 +91,10 @@ export class BuildCache {
   #forgetAllBut(folders: ReadonlySet<string>): void {
     for (const folder of this.#entries.keys()) if (!folders.has(folder)) this.#entries.delete(folder)
   }
+}
+
+function folderOf({ entryFile }: VerifiedPlugin): string {
+  return dirname(entryFile)
 }
 
 async function datesOf(files: readonly string[]): Promise<string> {

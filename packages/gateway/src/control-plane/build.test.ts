@@ -3,7 +3,12 @@ import { createHash } from 'node:crypto'
 import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
-import { descendantsOf, killProcesses, signalProcesses } from '../../../../tests/support/processes.ts'
+import {
+  descendantsOf,
+  haveEnded,
+  killProcesses,
+  signalProcesses,
+} from '../../../../tests/support/processes.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 import { buildPlugins, stopBuildService } from './build.ts'
 import { folderOf, verifiedPlugin } from './test-support.ts'
@@ -254,6 +259,34 @@ test('buildPlugins() waits for no esbuild that does not answer', async (t) => {
   const standing = builders()
   signalProcesses(standing, 'SIGSTOP')
   t.after(() => killProcesses(standing))
-  const { built, problems } = await buildPlugins(plugins, 1_000)
+  const { built, problems } = await buildPlugins(plugins, { timeoutMs: 1_000 })
   assert.deepEqual([built.length, problems], [plugins.length, []])
+})
+
+test('buildPlugins() leaves off once nobody needs it any more, and leaves no esbuild that hangs', async (t) => {
+  const plugins = await manyPlugins(t)
+  await buildPlugins(plugins)
+  const standing = builders()
+  signalProcesses(standing, 'SIGSTOP')
+  t.after(() => killProcesses(standing))
+  const leaving = new AbortController()
+  const building = buildPlugins(plugins, { signal: leaving.signal })
+  leaving.abort()
+  assert.deepEqual(await building, { built: [], problems: [] })
+  const { built, problems } = await buildPlugins(plugins)
+  assert.deepEqual([built.length, problems], [plugins.length, []])
+  // The one that hung is told to end, and does once it can.
+  signalProcesses(standing, 'SIGCONT')
+  await haveEnded(standing)
+  assert.equal(builders().length, 1)
+})
+
+test('buildPlugins() begins nothing that nobody needs any more, and esbuild stays', async (t) => {
+  const plugins = await manyPlugins(t)
+  await buildPlugins(plugins)
+  const standing = builders()
+  const signal = AbortSignal.abort()
+  assert.deepEqual(await buildPlugins(plugins, { signal }), { built: [], problems: [] })
+  await buildPlugins(plugins)
+  assert.deepEqual(builders(), standing)
 })

@@ -22,19 +22,36 @@ export interface BuildOutcome {
 /** What the bundle's text calls `import.meta.url`, which CommonJS does not have. plugin-host/load.ts provides it. */
 const IMPORT_META_URL = '__importMetaUrl'
 
+/** For how long a build is waited for. */
+interface Patience {
+  readonly timeoutMs: number
+  /** Aborted when nobody needs it any more. */
+  readonly signal: AbortSignal
+}
+
+const NEVER_ABORTED = new AbortController().signal
+
 /**
  * Compiles plugins, each to one CommonJS text with its npm dependencies in it. The problems of all of them are
  * reported together.
+ *
+ * Once the signal is aborted it resolves at once, with what was built by then and no word of the others: nothing goes on
+ * behind it. Whoever passes one has to look at it.
  */
 export async function buildPlugins(
   plugins: readonly VerifiedPlugin[],
-  timeoutMs: number = PLUGIN_LIMITS.buildTimeoutMs,
+  {
+    timeoutMs = PLUGIN_LIMITS.buildTimeoutMs,
+    signal = NEVER_ABORTED,
+  }: { readonly timeoutMs?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<BuildOutcome> {
   const built: BuiltPlugin[] = []
   const problems: PluginProblem[] = []
-  for (let start = 0; start < plugins.length; start += PLUGIN_LIMITS.buildsAtOnceMax) {
-    const group = plugins.slice(start, start + PLUGIN_LIMITS.buildsAtOnceMax)
-    for (const outcome of await Promise.all(group.map((plugin) => buildPlugin(plugin, timeoutMs)))) {
+  const patience = { timeoutMs, signal }
+  const atOnce = PLUGIN_LIMITS.buildsAtOnceMax
+  for (let start = 0; start < plugins.length && !signal.aborted; start += atOnce) {
+    const group = plugins.slice(start, start + atOnce)
+    for (const outcome of await Promise.all(group.map((plugin) => buildPlugin(plugin, patience)))) {
       if (outcome.ok) built.push(outcome.plugin)
       else problems.push(...outcome.problems)
     }
@@ -51,11 +68,11 @@ type PluginOutcome =
   | { readonly ok: true; readonly plugin: BuiltPlugin }
   | { readonly ok: false; readonly problems: readonly PluginProblem[] }
 
-async function buildPlugin(plugin: VerifiedPlugin, timeoutMs: number): Promise<PluginOutcome> {
+async function buildPlugin(plugin: VerifiedPlugin, patience: Patience): Promise<PluginOutcome> {
   const folder = dirname(plugin.entryFile)
   try {
     const realFolder = realpathSync.native(folder)
-    const result = await esbuilt(buildOptions(plugin, realFolder), timeoutMs)
+    const result = await esbuilt(buildOptions(plugin, realFolder), patience)
     const code = result.outputFiles.find((file) => file.path.endsWith('.cjs'))
     const map = result.outputFiles.find((file) => file.path.endsWith('.map'))
     if (code === undefined || map === undefined) throw new Error('esbuild wrote no bundle')
@@ -79,6 +96,7 @@ async function buildPlugin(plugin: VerifiedPlugin, timeoutMs: number): Promise<P
       .filter((file) => !isOwnFile(realFolder, file))
     return { ok: true, plugin: { ...plugin, bundle, libraryFiles } }
   } catch (error) {
+    if (patience.signal.aborted) return { ok: false, problems: [] }
     const messages = isBuildFailure(error) ? error.errors : []
     const problems = messages.map((message) => asProblem(plugin, folder, message))
     if (problems.length > 0) return { ok: false, problems }
@@ -109,28 +127,39 @@ type BuildOptions = esbuild.BuildOptions & { write: false; metafile: true }
 /** Counts esbuild's processes. Of builds that lose one together only the first starts the next. */
 let services = 0
 
-/** Builds, once more in another process of esbuild when the one there is died, or says nothing for too long. */
-async function esbuilt(options: BuildOptions, timeoutMs: number): Promise<esbuild.BuildResult<BuildOptions>> {
-  const service = services
-  try {
-    return await inTime(esbuild.build(options), timeoutMs)
-  } catch (error) {
-    if (isBuildFailure(error)) throw error
-    if (service === services) {
-      services += 1
-      await esbuild.stop()
+/**
+ * Builds, once more in another process of esbuild when the one there is died, or says nothing for too long. Throws the
+ * signal's reason once it is aborted, and leaves no process then that may hang for whoever builds next.
+ */
+async function esbuilt(
+  options: BuildOptions,
+  { timeoutMs, signal }: Patience,
+): Promise<esbuild.BuildResult<BuildOptions>> {
+  for (let isRepeat = false; ; isRepeat = true) {
+    const service = services
+    try {
+      return await inTime(esbuild.build(options), { timeoutMs, signal })
+    } catch (error) {
+      if (isBuildFailure(error) || (isRepeat && !signal.aborted)) throw error
+      if (service === services) {
+        services += 1
+        await esbuild.stop()
+      }
+      signal.throwIfAborted()
     }
-    return inTime(esbuild.build(options), timeoutMs)
   }
 }
 
-async function inTime<Result>(work: Promise<Result>, timeoutMs: number): Promise<Result> {
+async function inTime<Result>(work: Promise<Result>, { timeoutMs, signal }: Patience): Promise<Result> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(`esbuild has not answered for ${timeoutMs} ms`)), timeoutMs)
+  const giveUp = (): void => reject(signal.reason)
+  signal.addEventListener('abort', giveUp)
   try {
     return await Promise.race([work, late])
   } finally {
     clearTimeout(timer)
+    signal.removeEventListener('abort', giveUp)
   }
 }
 

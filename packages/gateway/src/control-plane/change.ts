@@ -140,7 +140,7 @@ export async function applyChange(
   stages.passed('notice')
   await waitForRoom(request, ground, signal)
   stages.passed('wait')
-  const candidate = await gatherNext(request, ground)
+  const candidate = await gatherNext(request, ground, signal)
   stages.passed('prepare')
   signal.throwIfAborted()
   const comparison = compare(candidate, ground, request.approved ?? [])
@@ -197,15 +197,19 @@ async function waitForRoom(request: ChangeRequest, ground: ChangeGround, signal:
   const { workers, reference, log, onWait } = ground
   const { cause, who } = request
   const settings = reference?.settings.changes ?? null
-  const foresee = (): Promise<ChangeSettings | null> => foreseen(request, ground)
+  const foresee = (): Promise<ChangeSettings | null> => foreseen(request, ground, signal)
   await awaitRoom({ cause, who, settings, workers, log, onWait, foresee }, signal)
 }
 
 /** The settings that would come; null where nothing would. What stands against it the change itself tells. */
-async function foreseen(request: ChangeRequest, ground: ChangeGround): Promise<ChangeSettings | null> {
+async function foreseen(
+  request: ChangeRequest,
+  ground: ChangeGround,
+  signal: AbortSignal,
+): Promise<ChangeSettings | null> {
   const unseen = { ...ground, newLifecycle: () => new PluginLifecycle() }
   try {
-    const candidate = await gatherNext(request, unseen)
+    const candidate = await gatherNext(request, unseen, signal)
     const isSame = compare(candidate, ground, request.approved ?? []) === null
     return isSame ? null : candidate.plan.settings.changes
   } catch {
@@ -213,13 +217,17 @@ async function foreseen(request: ChangeRequest, ground: ChangeGround): Promise<C
   }
 }
 
-async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
+async function gatherNext(
+  request: ChangeRequest,
+  ground: ChangeGround,
+  signal: AbortSignal,
+): Promise<Candidate> {
   const live = ground.store.latest()
-  if (live === null || !isOnLive(request, ground)) return gatherFiles(request, ground)
+  if (live === null || !isOnLive(request, ground)) return gatherFiles(request, ground, signal)
   try {
-    return await gatherOnLive(request, ground, live).catch(async (thrown: unknown) => {
+    return await gatherOnLive(request, ground, live, signal).catch(async (thrown: unknown) => {
       if (!(await isMended(thrown, live, ground))) throw thrown
-      return gatherOnLive(request, ground, live)
+      return gatherOnLive(request, ground, live, signal)
     })
   } catch (thrown) {
     throw failedByThrow('config', null, thrown)
@@ -227,9 +235,13 @@ async function gatherNext(request: ChangeRequest, ground: ChangeGround): Promise
 }
 
 /** Again where somebody renamed what is held back meanwhile; not for ever, for the next look at the files follows. */
-async function gatherFiles(request: ChangeRequest, ground: ChangeGround): Promise<Candidate> {
+async function gatherFiles(
+  request: ChangeRequest,
+  ground: ChangeGround,
+  signal: AbortSignal,
+): Promise<Candidate> {
   for (let repeat = 0; ; repeat++) {
-    const options = optionsOf(request, ground)
+    const options = optionsOf(request, ground, signal)
     const candidate = await gather(ground, options)
     if (repeat === CHANGE_LIMITS.repeatsMax || (await isHeldAsRead(ground, options, candidate)))
       return candidate
@@ -240,8 +252,9 @@ async function gatherOnLive(
   request: ChangeRequest,
   ground: ChangeGround,
   live: StoredGeneration,
+  signal: AbortSignal,
 ): Promise<Candidate> {
-  const options = optionsOf(request, ground)
+  const options = optionsOf(request, ground, signal)
   const candidate = await gatherLive(ground, live, options)
   if (ground.reference !== null) options.lifecycle.inherit(ground.reference.candidate.lifecycle)
   return candidate
@@ -258,9 +271,13 @@ async function isMended(thrown: unknown, live: StoredGeneration, ground: ChangeG
   return true
 }
 
-function optionsOf({ edit, filesOf }: ChangeRequest, ground: ChangeGround): GatherOptions {
+function optionsOf(
+  { edit, filesOf }: ChangeRequest,
+  ground: ChangeGround,
+  signal: AbortSignal,
+): GatherOptions {
   const number = ground.store.nextNumber()
-  return { number, overlay: overlayOf(ground), edit, filesOf, lifecycle: ground.newLifecycle() }
+  return { number, overlay: overlayOf(ground), edit, filesOf, lifecycle: ground.newLifecycle(), signal }
 }
 
 /** Whether it is made of what serves. As long as nothing does, there are only the files. */

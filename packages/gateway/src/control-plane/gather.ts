@@ -71,14 +71,16 @@ export interface GatherOptions {
   readonly filesOf?: string | undefined
   /** Gets every plugin as far as it came, also when this throws. */
   readonly lifecycle: PluginLifecycle
+  /** Aborted when nobody needs it any more: what is being built is given up then. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
  * Reads config and plugin folders as they stand on disk, but for what is pinned, and prepares a generation of them.
- * Throws ChangeFailed with every problem.
+ * Throws ChangeFailed with every problem, and the signal's reason where it is aborted during a build.
  */
 export async function gather(workshop: Workshop, options: GatherOptions): Promise<Candidate> {
-  const { number, lifecycle } = options
+  const { number, lifecycle, signal } = options
   const overlay = await editedOverlay(workshop, options)
   const { controls, pins } = overlay
   const texts = new Map<string, string>()
@@ -87,7 +89,7 @@ export async function gather(workshop: Workshop, options: GatherOptions): Promis
   const files = {
     pinned: await restorePlugins(workshop.store, stored, texts),
     controls,
-    build: (plugins: readonly VerifiedPlugin[]) => workshop.builds.build(plugins),
+    build: (plugins: readonly VerifiedPlugin[]) => workshop.builds.build(plugins, signal),
   }
   if (!loaded.ok) {
     const parts = { ...files, lifecycle }
@@ -132,7 +134,8 @@ export function restore(
 
 /**
  * What serves, with another overlay: for what the gateway decides by itself and what is asked of single plugins, which
- * must not wait until somebody has mended other files on disk. Throws ChangeFailed, STORE_DAMAGED.
+ * must not wait until somebody has mended other files on disk. Throws ChangeFailed, STORE_DAMAGED, and the signal's reason as
+ * `gather` does.
  */
 export async function gatherLive(
   workshop: Workshop,
@@ -149,7 +152,7 @@ export async function gatherLive(
 async function remake(
   workshop: Workshop,
   record: StoredGeneration,
-  { number, overlay, filesOf, lifecycle }: GatherOptions,
+  { number, overlay, filesOf, lifecycle, signal }: GatherOptions,
 ): Promise<Candidate> {
   const { store, builds } = workshop
   const { controls } = overlay
@@ -185,7 +188,7 @@ async function remake(
     only,
     pinned: await restorePlugins(store, stored, texts),
     controls,
-    build: (plugins) => builds.buildSome(plugins),
+    build: (plugins) => builds.buildSome(plugins, signal),
   })
   const sound = withSoundRoutes(prepared, config, workshop, texts)
   return {

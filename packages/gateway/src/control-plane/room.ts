@@ -29,8 +29,9 @@ export async function awaitRoom(options: RoomOptions, signal: AbortSignal): Prom
   if (settings === null || isDecision(options)) return
   const { generationsLiveMax } = settings
   if (workers.generationsLive < generationsLiveMax) return
-  if (needsNone(await options.foresee(), settings, workers)) return
+  const next = await options.foresee()
   signal.throwIfAborted()
+  if (needsNone(next, settings, workers)) return
   const { promise: aborted, resolve } = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => resolve(), { once: true })
   const since = Date.now()
