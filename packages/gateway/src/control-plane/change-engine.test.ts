@@ -3,6 +3,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { waitFor } from '../../../../tests/support/wait-for.ts'
+import { CHANGE_LIMITS } from '../config/limits.ts'
 import { stopBuildService } from './build.ts'
 import { ChangeEngine } from './change-engine.ts'
 import { gatewayRequest } from './change-queue.ts'
@@ -178,6 +179,32 @@ test('a command that failed is not told of as what stands on disk: that is held 
   const { outcome } = await engine.request(gatewayRequest({ kind: 'recovery' }))
   assert.deepEqual([outcome, engine.held], ['failed', []])
   assert.equal(engine.plugins.plugins.find(({ name }) => name === 'hello')?.state.kind, 'failed')
+})
+
+test('a save that hangs for long gives way to a command also where another save came before that', async (t) => {
+  const root = await folderOf(t, HELLO)
+  const overlay = (given: Overlay): Overlay => given
+  let hangs = false
+  const engine = engineOver(await workshopIn(root), {
+    trials: {
+      try: async (_: unknown, signal: AbortSignal) => {
+        if (hangs) await new Promise((_, reject) => signal.addEventListener('abort', reject))
+      },
+    },
+  })
+  await engine.request(gatewayRequest({ kind: 'start' }))
+  await writeFile(join(root, 'plugins/hello/plugin.js'), `${CODE}; exports.other = 1`)
+  hangs = true
+  const firstSignAt = performance.now() - CHANGE_LIMITS.supersedeWithinMs - 1
+  const save = { cause: { kind: 'files', files: [] }, who: 'files', firstSignAt } as const
+  void engine.request(save)
+  void engine.request(save)
+  const release = { ...gatewayRequest({ kind: 'release', unit: null }), base: 'live', edit: overlay } as const
+  assert.equal((await engine.request(release)).outcome, 'unchanged')
+  hangs = false
+  await writeFile(join(root, 'plugins/hello/plugin.js'), CODE)
+  await engine.request(save)
+  await waitFor(() => !engine.isChanging, 'the end of all changes')
 })
 
 for (const end of ['is given up', 'fails'] as const) {

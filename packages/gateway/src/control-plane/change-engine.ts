@@ -13,7 +13,7 @@ import {
   type Reference,
   serveReference,
 } from './change.ts'
-import { begunNow, ChangeQueue, gatewayRequest, isOfFiles, mayGiveWay } from './change-queue.ts'
+import { begunNow, ChangeQueue, gatewayRequest, mayGiveWay } from './change-queue.ts'
 import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
 import type { Overlay, Workshop } from './gather.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
@@ -229,7 +229,7 @@ export class ChangeEngine {
     if (current === null || next === null || !mayGiveWay(current.request, this.live)) return
     const now = performance.now()
     const { supersedeAfterMs, supersedeWithinMs } = CHANGE_LIMITS
-    if (isOfFiles(next) && now - current.request.firstSignAt > supersedeWithinMs) return
+    if (this.#queue.isOfFiles && now - current.request.firstSignAt > supersedeWithinMs) return
     const giveUp = (): void => current.giveUp.abort(new Error('Given up: something else came since'))
     clearTimeout(this.#supersedeTimer)
     this.#supersedeTimer = setTimeout(giveUp, Math.max(0, current.startedAt + supersedeAfterMs - now))

@@ -20,6 +20,11 @@ export class ChangeQueue {
     return this.#waiting
   }
 
+  /** Nobody has asked for anything: all that waits is what was saved. */
+  get isOfFiles(): boolean {
+    return this.#waiting.every(({ request }) => isOfFiles(request))
+  }
+
   add(request: ChangeRequest, caller: Waiting['callers'][number]): void {
     const last = this.#waiting.at(-1)
     if (last !== undefined && isOfFiles(last.request) && isOfFiles(request)) {
