@@ -56,6 +56,7 @@ async function main(): Promise<number> {
     workers: Number(values.workers),
     readsMemoryAfter: (swaps) =>
       swaps % (swaps < lateFrom ? readingEverySwaps : LATE_READING_EVERY_SWAPS) === 0,
+    warmsUpProbe: true,
     onProgress(swaps, readings) {
       const held = readings.map(
         ({ pid, heapBytes, rssBytes }) => `${pid}: heap ${mib(heapBytes)}, resident ${mib(rssBytes)}`,

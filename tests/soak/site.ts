@@ -81,7 +81,7 @@ export const PluginMain: Main<{ value: number }> = ({ value }) => ({
 
 /**
  * The source of `stamp`. It marks request and response, counts exchanges whose hooks came from two generations, and
- * tells at /probe what its worker holds.
+ * tells at /probe what its worker holds after garbage was collected, at /probe/as-it-is without that.
  */
 export function stampCode(code: number): string {
   return `import type { PluginMain as Main } from '@cardea/sdk'
@@ -94,7 +94,8 @@ export const PluginMain: Main = (_config, host) => {
     name: 'stamp',
     handle(ctx) {
       ctx.values.set('stamp', CODE)
-      if (ctx.request.path === '/probe') return ctx.response.json(probe(counts.value.mixed))
+      if (ctx.request.path === '/probe') return ctx.response.json(probe(counts.value.mixed, true))
+      if (ctx.request.path === '/probe/as-it-is') return ctx.response.json(probe(counts.value.mixed, false))
       ctx.request.headers.set('x-stamp', String(CODE))
       return true
     },
@@ -109,10 +110,10 @@ export const PluginMain: Main = (_config, host) => {
   }
 }
 
-function probe(mixed: number) {
+function probe(mixed: number, collects: boolean) {
   const { gc } = globalThis as { gc?: (how: object) => void }
   // Once more and again until nothing is freed, and free pages given back: else resident memory is mostly chance.
-  gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  if (collects) gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
   const { heapUsed, rss, external } = process.memoryUsage()
   return { pid: process.pid, isCollected: gc !== undefined, heapBytes: heapUsed, rssBytes: rss, externalBytes: external, mixed }
 }

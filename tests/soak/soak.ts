@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ChangeWatch } from '../support/change-watch.ts'
 import { startGateway, type TestGateway, type TestScope } from '../support/gateway.ts'
 import { Clients } from './clients.ts'
-import { type MemoryReading, readMemory } from './memory.ts'
+import { type MemoryReading, readMemory, warmUpProbe } from './memory.ts'
 import { Origin } from './origins.ts'
 import { FIRST_STATE, keyOf, PLUGINS, type Site, type SiteState, siteConfig, stampCode } from './site.ts'
 import { Streams } from './streams.ts'
@@ -18,6 +18,8 @@ export interface SoakOptions {
   readonly workers: number
   /** Whether memory is read when so many swaps have been made. Requests pause meanwhile. */
   readsMemoryAfter(swaps: number): boolean
+  /** Whether what answers a reading is made warm before the first swap; see `warmUpProbe`. */
+  readonly warmsUpProbe?: boolean
   /** After each reading. */
   onProgress?(swaps: number, reading: readonly MemoryReading[]): void
 }
@@ -87,6 +89,7 @@ class SoakRun {
     const { codeSwaps, configSwaps, webSockets, streams } = this.#options
     const workers = this.#gateway.pids('cardea: worker')
     const startedAt = performance.now()
+    if (this.#options.warmsUpProbe === true) await warmUpProbe(this.#gateway.port, workers)
     await this.#streams.open(webSockets, streams)
     this.#clients.resume()
     await this.#clients.traffic(this.#options.clients)
