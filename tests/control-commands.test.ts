@@ -155,6 +155,23 @@ test('rollback never brings back what was gone back from, and says which generat
   assert.equal(await gateway.greeting(), 'three')
 })
 
+test('a plugin is rolled back once more to what ran before that, until nothing older is left', async (t) => {
+  const gateway = await start(t)
+  for (const version of ['two', 'three']) {
+    await gateway.dir.write({ 'plugins/greeter/plugin.ts': sourceOf(version) })
+    await gateway.greets(version)
+  }
+  const back = () => gateway.cardea('plugin', 'rollback', 'greeter')
+  assert.equal((await back()).code, 0)
+  assert.equal(await gateway.greeting(), 'two')
+  const { stdout } = await gateway.cardea('plugin', 'versions', 'greeter')
+  assert.match(stdout, /\n"cardea plugin rollback greeter" brings 1\.0\.0 \([0-9a-f]{8}\) back\.\n$/)
+  assert.equal((await back()).code, 0)
+  assert.equal(await gateway.greeting(), 'one')
+  assert.match((await back()).stderr, /^ROLLBACK_EXHAUSTED: There is no version of plugin "greeter" left /)
+  assert.equal(await gateway.greeting(), 'one')
+})
+
 test('a version of a plugin is listed, brought back, switched off and on, and made anew', async (t) => {
   const gateway = await start(t)
   await gateway.dir.write({

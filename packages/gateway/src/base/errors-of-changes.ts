@@ -33,9 +33,9 @@ export const CHANGE_ERRORS = {
   ROLLBACK_EXHAUSTED: gateway(
     0,
     'never',
-    'No generation is left to roll back to',
-    '`cardea rollback` without a number passes over generations that are the same as what serves, that were gone back from, that run code which failed, or that need a plugin version that is not kept any more, and there is no other one.',
-    'Mend the files and save them. `cardea history` lists the generations, and `cardea rollback NUMBER` brings one back all the same.',
+    'Nothing is left to roll back to',
+    '`cardea rollback` without a number passes over generations that are the same as what serves, that were gone back from, that run code which failed, or that need a plugin version that is not kept any more, and there is no other one. `cardea plugin rollback NAME` without a version passes over those that failed, that are not kept any more, that are held back, and that were gone back from.',
+    'Mend the files and save them. `cardea history` lists the generations, and `cardea rollback NUMBER` brings one back all the same; so do `cardea plugin versions NAME` and `cardea plugin rollback NAME VERSION` with the versions of a plugin.',
   ),
   PLUGIN_VERSION_UNKNOWN: gateway(
     0,

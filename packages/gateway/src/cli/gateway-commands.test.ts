@@ -226,13 +226,12 @@ const VERSION: PluginVersion = {
   at: NOW - 5_000,
   isLive: true,
   hasFailed: false,
+  isWayBack: false,
 }
 
 test('plugin versions shows each with the beginning of its hash', async (t) => {
-  const versions = [
-    VERSION,
-    { ...VERSION, version: '1.0.0', generations: [{ first: 1, last: 1 }], isLive: false },
-  ]
+  const former = { ...VERSION, version: '1.0.0', generations: [{ first: 1, last: 1 }], isLive: false }
+  const versions = [VERSION, former]
   const { out } = await runWithAnswers(t, { 'plugin-versions': versions }, (context) =>
     pluginVersionsCommand('auth', context),
   )

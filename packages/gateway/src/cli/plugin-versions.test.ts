@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { versionsText } from './plugin-versions.ts'
+import { runWithAnswers } from '../../../../tests/support/gateway-command.ts'
+import { pluginVersionsCommand, versionsText } from './plugin-versions.ts'
 import { NOW } from './test-answers.ts'
 
 test('versionsText() shows the generations that a version ran in; of many the first and the last ones', () => {
@@ -11,6 +12,7 @@ test('versionsText() shows the generations that a version ran in; of many the fi
     at: NOW - 5_000,
     isLive: false,
     hasFailed: false,
+    isWayBack: false,
   })
   const versions = [
     { ...version('1.1.0', [2, 7], [10, 10]), isLive: true },
@@ -37,6 +39,7 @@ test('versionsText() says which versions failed, so that a rollback passes them 
     at: NOW - 5_000,
     isLive,
     hasFailed,
+    isWayBack: false,
   })
   const versions = [
     version('3.0.0', true, true),
@@ -50,5 +53,26 @@ test('versionsText() says which versions failed, so that a rollback passes them 
   2.0.0    3f2a91c0  failed        1            5 s ago
   1.0.0    3f2a91c0                1            5 s ago
 `,
+  )
+})
+
+test('plugin versions says which version a rollback that names none goes to', async (t) => {
+  const live = {
+    version: '2.0.0',
+    contentHash: '0a13a57a'.repeat(8),
+    generations: [{ first: 2, last: 2 }],
+    at: NOW - 5_000,
+    isLive: true,
+    hasFailed: false,
+    isWayBack: false,
+  }
+  const other = { ...live, isLive: false }
+  const versions = [live, other, { ...other, version: '1.0.0', isWayBack: true }]
+  const { out } = await runWithAnswers(t, { 'plugin-versions': versions }, (context) =>
+    pluginVersionsCommand('auth', context),
+  )
+  assert.equal(
+    out,
+    `${versionsText(versions, NOW)}\n"cardea plugin rollback auth" brings 1.0.0 (0a13a57a) back.\n`,
   )
 })

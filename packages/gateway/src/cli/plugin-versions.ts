@@ -1,3 +1,4 @@
+import { versionLabel } from '../base/version-label.ts'
 import type { GenerationRange, PluginVersion } from '../protocol/control.ts'
 import { type GatewayCommandContext, runGatewayCommand } from './gateway-command.ts'
 import { agoText, table } from './text.ts'
@@ -10,7 +11,7 @@ const RANGES_SHOWN_MAX = 4
 /** `cardea plugin versions NAME`: the versions that can be brought back. Returns the exit code. */
 export async function pluginVersionsCommand(plugin: string, context: GatewayCommandContext): Promise<number> {
   return runGatewayCommand({ command: 'plugin-versions', plugin }, context, (versions) => ({
-    text: versionsText(versions, context.now()),
+    text: versionsText(versions, context.now()) + wayBackText(plugin, versions),
     exitCode: 0,
   }))
 }
@@ -25,6 +26,14 @@ export function versionsText(versions: readonly PluginVersion[], now: number): s
     agoText(at, now),
   ])
   return table(['version', 'content', '', 'generations', 'since'], rows)
+}
+
+/** Not simply the one that ran last: that may have failed, or be what somebody went back from. */
+function wayBackText(plugin: string, versions: readonly PluginVersion[]): string {
+  const wayBack = versions.find(({ isWayBack }) => isWayBack)
+  return wayBack === undefined
+    ? ''
+    : `\n"cardea plugin rollback ${plugin}" brings ${versionLabel(wayBack)} back.\n`
 }
 
 /** `1, 8–9`; of many the first and the last ones: `1, …, 40, 42, 44–45`. */

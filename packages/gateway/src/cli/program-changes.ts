@@ -66,7 +66,7 @@ export function addPluginChangeCommands(plugin: Command, options: ProgramOptions
     .argument('<name>', 'the plugin')
     .argument(
       '[version]',
-      'a version, or the beginning of its content hash (default: the last one before that did not fail)',
+      'a version, or the beginning of its content hash (default: the last one before that did not fail and was not gone back from)',
     )
     .action((name: string, version: string | undefined, values: GatewayOptionValues) =>
       run({ command: 'plugin-rollback', plugin: name, version: version ?? null }, values),

@@ -23,7 +23,7 @@ export type ControlCommand =
   /** `unit` null: all; otherwise a plugin's name, or `config`. */
   | { readonly command: 'release'; readonly unit: string | null }
   | { readonly command: 'plugin-versions'; readonly plugin: string }
-  /** `version` null: the one before that did not fail; otherwise a version number or the beginning of a content hash. */
+  /** `version` null: the last one before that did not fail, and no way forward again (store/version-before.ts); otherwise a version number or the beginning of a content hash. */
   | { readonly command: 'plugin-rollback'; readonly plugin: string; readonly version: string | null }
   | { readonly command: 'plugin-enable'; readonly plugin: string }
   | { readonly command: 'plugin-disable'; readonly plugin: string }
@@ -252,6 +252,8 @@ export interface PluginVersion {
   readonly isLive: boolean
   /** It was taken back on its probation or quarantined, and nobody let it in again since: only its number or hash brings it back. */
   readonly hasFailed: boolean
+  /** Whether a rollback of the plugin that names no version goes to it. */
+  readonly isWayBack: boolean
 }
 
 /** Numbers that follow on one another, both ends included. */

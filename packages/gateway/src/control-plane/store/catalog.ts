@@ -1,9 +1,11 @@
 import { GatewayError } from '../../base/errors.ts'
 import { versionLabel } from '../../base/version-label.ts'
 import type { GenerationRange, HistoryEntry, PluginVersion } from '../../protocol/control.ts'
+import { quarantinedCode } from '../quarantine.ts'
 import type { RecordRead, RecordStore } from './records.ts'
 import type { StoreDamage, StoredGeneration, StoredPlugin } from './types.ts'
 import { verdictsOf } from './verdicts.ts'
+import { contentsBefore } from './version-before.ts'
 
 const READS_AT_ONCE_MAX = 32
 const HASH_PREFIX = /^[0-9a-f]{4,64}$/
@@ -91,14 +93,20 @@ export class Catalog {
       }
     }
     const failed = this.failed(name)
-    return Array.from(versions.values(), ({ plugin, ranIn }) => {
+    const before = contentsBefore(name, this.records)
+    const known = Array.from(versions.values(), ({ plugin, ranIn }) => {
       const { version, contentHash } = plugin
       const generations = rangesOf(ranIn.map(({ number }) => number).reverse())
       const isLive = live?.plugins.some((other) => isSameVersion(other, plugin)) ?? false
       const at = ranIn.at(-1)?.at ?? 0
-      const hasFailed = failed.has(contentHash)
-      return { plugin, summary: { version, contentHash, generations, at, isLive, hasFailed } }
+      const is = { isLive, hasFailed: failed.has(contentHash), isWayBack: false }
+      const summary = { version, contentHash, generations, at, ...is }
+      return { plugin, summary, before: before.indexOf(contentHash) }
     })
+    const wayBack = nearestSound(known, quarantinedCode(live?.controls.quarantined ?? [], name))
+    return known.map((one) =>
+      one === wayBack ? { ...one, summary: { ...one.summary, isWayBack: true } } : one,
+    )
   }
 
   /**
@@ -143,6 +151,22 @@ function rangesOf(numbers: readonly number[]): GenerationRange[] {
 export interface KnownVersion {
   readonly plugin: StoredPlugin
   readonly summary: PluginVersion
+  /** How far back it is from the one that runs, from 0; -1: it is not before that, but was gone back from, or is held back. */
+  readonly before: number
+}
+
+/** The version to go back to: of those before the one that runs the nearest that did not fail, and whose code none of `badCode` is. */
+export function nearestSound(
+  versions: readonly KnownVersion[],
+  badCode: ReadonlySet<string>,
+): KnownVersion | undefined {
+  return versions
+    .filter((one) => one.before >= 0 && !isBad(one, badCode))
+    .toSorted((one, other) => one.before - other.before)[0]
+}
+
+function isBad({ plugin, summary }: KnownVersion, badCode: ReadonlySet<string>): boolean {
+  return summary.hasFailed || badCode.has(plugin.codeHash)
 }
 
 export function damageOf({ file, reason }: Extract<RecordRead, { kind: 'damaged' }>): StoreDamage {
@@ -167,13 +191,26 @@ export function chooseVersion(name: string, wanted: string, versions: readonly K
   throw new GatewayError('PLUGIN_VERSION_UNKNOWN', refusal(name, wanted, versions, matching))
 }
 
-/** Why there is none to go back to. */
-export function noVersionBefore(name: string, versions: readonly KnownVersion[]): GatewayError {
+/** Why there is none to go back to. `badCode`: as for `nearestSound`. */
+export function noVersionBefore(
+  name: string,
+  versions: readonly KnownVersion[],
+  badCode: ReadonlySet<string>,
+): GatewayError {
   const others = versions.filter(({ summary }) => !summary.isLive)
   if (versions.length === 0) return new GatewayError('PLUGIN_VERSION_UNKNOWN', noneStored(name))
   if (others.length === 0) {
     const message = `Plugin "${name}" has no other version than ${namesOf(versions)}.`
     return new GatewayError('PLUGIN_VERSION_UNKNOWN', message)
+  }
+  const left = others.filter((one) => !isBad(one, badCode))
+  if (left.length > 0) {
+    const reason = 'were gone back from already or are held back'
+    const wayOut = `Mend it and save it; "cardea plugin rollback ${name} VERSION" brings one back all the same.`
+    return new GatewayError(
+      'ROLLBACK_EXHAUSTED',
+      `There is no version of plugin "${name}" left to roll back to: ${namesOf(left)} ${reason}. ${wayOut}`,
+    )
   }
   return new GatewayError(
     'PLUGIN_VERSIONS_FAILED',

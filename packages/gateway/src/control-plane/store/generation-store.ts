@@ -6,7 +6,14 @@ import { systemErrorCode } from '../../base/system-error.ts'
 import { versionLabel } from '../../base/version-label.ts'
 import type { HistoryEntry, PluginVersion } from '../../protocol/control.ts'
 import { BlobStore } from './blobs.ts'
-import { Catalog, chooseVersion, damageOf, type KnownVersion, noVersionBefore } from './catalog.ts'
+import {
+  Catalog,
+  chooseVersion,
+  damageOf,
+  type KnownVersion,
+  nearestSound,
+  noVersionBefore,
+} from './catalog.ts'
 import { makeFolder, syncFolder } from './durable-file.ts'
 import { OutlineFile } from './outline-file.ts'
 import { type KeepLimits, planPruning, type StoredThing } from './pruning.ts'
@@ -179,20 +186,22 @@ export class GenerationStore {
   }
 
   /**
-   * The version of a plugin that ran last before the live one, of those that did not fail and whose code none of
+   * The version of a plugin before the live one (see `contentsBefore`), of those that did not fail and whose code none of
    * `badCode` is (hashes); null when there is none.
    */
   async soundVersion(plugin: string, badCode: ReadonlySet<string>): Promise<StoredPlugin | null> {
-    const isSound = ({ plugin: { codeHash }, summary: { isLive, hasFailed } }: KnownVersion): boolean =>
-      !isLive && !hasFailed && !badCode.has(codeHash)
-    return (await this.#versionsOf(plugin)).find(isSound)?.plugin ?? null
+    return nearestSound(await this.#versionsOf(plugin), badCode)?.plugin ?? null
   }
 
-  /** The same for somebody who wants to go back: throws `PLUGIN_VERSION_UNKNOWN` and `PLUGIN_VERSIONS_FAILED`. */
+  /**
+   * The same for somebody who wants to go back: throws `PLUGIN_VERSION_UNKNOWN`, `PLUGIN_VERSIONS_FAILED` and
+   * `ROLLBACK_EXHAUSTED`.
+   */
   async versionBefore(plugin: string, badCode: ReadonlySet<string>): Promise<StoredPlugin> {
-    const sound = await this.soundVersion(plugin, badCode)
-    if (sound !== null) return sound
-    throw noVersionBefore(plugin, await this.#versionsOf(plugin))
+    const versions = await this.#versionsOf(plugin)
+    const sound = nearestSound(versions, badCode)
+    if (sound !== undefined) return sound.plugin
+    throw noVersionBefore(plugin, versions, badCode)
   }
 
   /**

@@ -96,8 +96,8 @@ describe('GenerationStore.versionsOf()', () => {
     await decide(store, one)
     await decide(store, two)
     assert.deepEqual(await store.versionsOf('auth'), [
-      ranIn(two, [2, 3], [6, 6], { at: 1_700_000_000_002, isLive: true }),
-      ranIn(one, [1, 1], [5, 5], { at: 1_700_000_000_001, isLive: false }),
+      ranIn(two, [2, 3], [6, 6], { at: 1_700_000_000_002, isLive: true, isWayBack: false }),
+      ranIn(one, [1, 1], [5, 5], { at: 1_700_000_000_001, isLive: false, isWayBack: true }),
     ])
     assert.deepEqual(await store.versionsOf('other'), [])
   })
@@ -264,5 +264,36 @@ describe('GenerationStore.versionBefore()', () => {
     })
     // By its name, whoever asks for it gets it.
     assert.deepEqual(await store.findVersion('auth', '3.0.0'), three.plugin)
+  })
+
+  test('goes back once more after a rollback, and says so when nothing older is left', async () => {
+    await using dir = await withTempDir()
+    const open = () => GenerationStore.open(join(dir.path, '.cardea'))
+    const first = await open()
+    // People save again and again without another number.
+    const plugins = ['a', 'b', 'c'].map((code) => pluginFor('auth', '1.0.0', code))
+    const [one, two] = plugins
+    assert.ok(one && two)
+    for (const plugin of plugins) await decide(first, plugin, { cause: { kind: 'files', files: [] } })
+    const back = { cause: { kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' } } as const
+    await decide(first, two, back)
+    // As after a restart.
+    const store = await open()
+    assert.deepEqual(await store.versionBefore('auth', NO_CODE), one.plugin)
+    // What the gateway takes back by itself goes no other way.
+    assert.deepEqual(await store.soundVersion('auth', NO_CODE), one.plugin)
+    const wayBack = (await store.versionsOf('auth')).filter(({ isWayBack }) => isWayBack)
+    assert.deepEqual(
+      wayBack.map(({ contentHash }) => contentHash),
+      [one.plugin.contentHash],
+    )
+    await decide(store, one, back)
+    assert.equal(await store.soundVersion('auth', NO_CODE), null)
+    await assert.rejects(store.versionBefore('auth', NO_CODE), {
+      code: 'ROLLBACK_EXHAUSTED',
+      message:
+        /^There is no version of plugin "auth" left to roll back to: 1\.0\.0 \([0-9a-f]{8}\) of generation 4, 1\.0\.0 \([0-9a-f]{8}\) of generation 3 were gone back from already or are held back\. .*"cardea plugin rollback auth VERSION" brings one back all the same\.$/,
+    })
+    assert.ok((await store.versionsOf('auth')).every(({ isWayBack }) => !isWayBack))
   })
 })

@@ -67,7 +67,7 @@ function contentOf({ config, plugins, controls }: StoredGeneration): string {
 }
 
 /** That generation holds its files back, in whatever folder they stood: one plugin was rolled back alone. */
-function isRejected({ fingerprint, contentHash }: StoredPlugin, { pins }: StoredGeneration): boolean {
+export function isRejected({ fingerprint, contentHash }: StoredPlugin, { pins }: StoredGeneration): boolean {
   return pins.some(
     ({ rejected, rejectedContent }) => rejected === fingerprint || rejectedContent === contentHash,
   )
