@@ -74,6 +74,23 @@ test('changeText() says that nothing changed', () => {
   )
 })
 
+test('changeText() says of a rollback to what serves already that it does, and what is held on as before', () => {
+  const cause = { kind: 'rollback', generation: 12 } as const
+  const again = report({ outcome: 'unchanged', generation: 14, cause, who: 'ann', heldBack: ['auth'] })
+  assert.equal(
+    text(again),
+    `Nothing changed: what generation 12 was is what serves already, and generation 14 serves on
+  cause     rollback to generation 12, by ann
+  What differs on disk is held until it changes: auth; "cardea release" lets it in as it is.
+`,
+  )
+  const alone = { kind: 'plugin-rollback', plugin: 'auth', version: '1.0.0' } as const
+  assert.match(
+    text({ ...again, cause: { kind: 'approve', of: alone } }),
+    /^Nothing changed: plugin "auth" is at 1\.0\.0 already, and .*\n.*\n {2}What stands on disk of auth is held until it changes; /,
+  )
+})
+
 test('changeText() says of a switch that changes nothing that runs why it does not', () => {
   const headline = (outcome: 'committed' | 'unchanged', kind: 'disable' | 'enable') =>
     text(report({ outcome, generation: 14, changes: [], cause: { kind, plugin: 'auth' } })).split('\n')[0]

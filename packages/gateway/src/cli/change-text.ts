@@ -134,6 +134,11 @@ function alreadyText({ cause }: ChangeReport): string {
     const elsewhere = 'where it is off, its plugin.json or the config says so'
     return `no command had disabled plugin "${printable(cause.plugin)}" (${elsewhere}), and `
   }
+  const asked = firstCause(cause)
+  if (asked.kind === 'rollback') return `what generation ${asked.generation} was is what serves already, and `
+  if (asked.kind === 'plugin-rollback') {
+    return `plugin "${printable(asked.plugin)}" is at ${printable(asked.version)} already, and `
+  }
   return ''
 }
 
@@ -243,8 +248,10 @@ function wayOutLines(losses: readonly LostPlugin[], approve: string): string[] {
 
 /** What somebody who went back should know. */
 function afterwards({ outcome, heldBack = [], ...report }: ChangeReport): string[] {
-  if (outcome !== 'committed') return []
   const cause = firstCause(report.cause)
+  // Asked for once more, the files are held as before.
+  const isAgain = outcome === 'unchanged' && (cause.kind === 'rollback' || cause.kind === 'plugin-rollback')
+  if (outcome !== 'committed' && !isAgain) return []
   switch (cause.kind) {
     case 'rollback':
       if (heldBack.length === 0) return []

@@ -290,7 +290,7 @@ export class ChangeEngine {
       const outcome = await applyChange(request, this.#ground(), AbortSignal.any(signals))
       if (outcome.kind === 'unchanged') {
         this.#showServing()
-        return reportOf(base, { kind: 'unchanged' })
+        return reportOf(base, outcome)
       }
       const { candidate, report } = outcome
       this.#committed({ candidate, settings: candidate.plan.settings })

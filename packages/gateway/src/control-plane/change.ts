@@ -104,7 +104,7 @@ export interface Reference {
 }
 
 export type ChangeOutcome =
-  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'unchanged'; readonly heldBack: readonly string[] }
   | { readonly kind: 'committed'; readonly candidate: Candidate; readonly report: CommittedParts }
 
 /** What is known of a change that was committed. */
@@ -146,7 +146,7 @@ export async function applyChange(
   const comparison = compare(candidate, ground, request.approved ?? [])
   if (comparison === null) {
     if (!isOnLive(request, ground)) ground.reference?.candidate.lifecycle.lookedAgain(candidate.lifecycle)
-    return { kind: 'unchanged' }
+    return { kind: 'unchanged', heldBack: heldUnits(candidate.overlay) }
   }
   const { changes, held } = comparison
   ground.onPrepared()
@@ -171,7 +171,7 @@ export async function applyChange(
     skewMs,
     held,
     notices: noticesOf(candidate, request.cause, ground),
-    heldBack: [...new Set(candidate.overlay.pins.map(({ name }) => name))],
+    heldBack: heldUnits(candidate.overlay),
   }
   return { kind: 'committed', candidate, report }
 }
@@ -291,6 +291,11 @@ export function isOnLive(
 /** What commands have laid over the files so far. */
 export function overlayOf({ reference, former }: Pick<ChangeGround, 'reference' | 'former'>): Overlay {
   return former?.overlay ?? reference?.candidate.overlay ?? NO_OVERLAY
+}
+
+/** What runs in another form than it stands on disk: as `PinStatus.unit`. */
+function heldUnits({ pins }: Overlay): readonly string[] {
+  return [...new Set(pins.map(({ name }) => name))]
 }
 
 /** The instances that no worker has yet, and those they depend on: all that a trial can learn something of. */

@@ -130,6 +130,80 @@ test('a rollback fails with what can be brought back where its generation is los
   )
 })
 
+/** Over three generations of two plugins and a config, each of which differs in all of them. */
+async function overThree(t: TestContext) {
+  const root = await folderOf(t, {})
+  const save = (value: string) =>
+    writeFiles(root, {
+      'cardea.yaml': { routes: [{ name: 'all', path: '/*', respond: { status: 200, body: value } }] },
+      'plugins/auth/plugin.json': { name: 'auth', version: '1.0.0' },
+      'plugins/auth/plugin.ts': `export const PluginMain = () => 'auth ${value}'`,
+      'plugins/base/plugin.json': { name: 'base', version: '1.0.0' },
+      'plugins/base/plugin.ts': `export const PluginMain = () => 'base ${value}'`,
+    })
+  const workshop = await workshopIn(root)
+  const { store } = workshop
+  const engine = engineOver(workshop)
+  for (const value of ['one', 'two', 'three']) {
+    await save(value)
+    assert.equal((await engine.request(gatewayRequest({ kind: 'start' }))).outcome, 'committed')
+  }
+  const operations = new Operations({ store, engine, board: {} as StatusBoard, configText: async () => null })
+  const give = (command: ControlCommand, who = 'ada') =>
+    operations.handle(command, { ...ASKER, who }) as Promise<ChangeReport>
+  const says = ({ outcome, generation, heldBack }: ChangeReport): string =>
+    `${outcome} ${generation}: ${heldBack?.toSorted().join(', ')}`
+  return { save, give, says, engine, store }
+}
+
+test('rollbacks to what serves already make one generation, however many of them are given', async (t) => {
+  const { give, says, store, engine } = await overThree(t)
+  const back = (generation: number, who?: string) => give({ command: 'rollback', generation }, who)
+  const [first, ...others] = await Promise.all([back(1), back(1, 'ben'), back(1)])
+  const held = 'auth, base, config'
+  assert.equal(says(first), `committed 4: ${held}`)
+  const { pins } = engine.overlay
+  for (const report of others) assert.equal(says(report), `unchanged 4: ${held}`)
+  assert.equal(says(await back(1)), `unchanged 4: ${held}`)
+  // By whatever number that content has.
+  assert.equal(says(await back(4)), `unchanged 4: ${held}`)
+  assert.deepEqual(engine.overlay.pins, pins)
+  assert.deepEqual(store.numbers(), [1, 2, 3, 4])
+  // Another one is another, and back is no way to it.
+  assert.equal(says(await back(2)), `committed 5: ${held}`)
+  assert.equal(says(await back(1)), `committed 6: ${held}`)
+})
+
+test('a rollback to what serves already holds back what was saved meanwhile', async (t) => {
+  const { give, says, save, engine } = await overThree(t)
+  const back = () => give({ command: 'rollback', generation: 1 })
+  await back()
+  const { pins } = engine.overlay
+  await save('four')
+  assert.equal(says(await back()), 'committed 5: auth, base, config')
+  const rejectedBy = (all: typeof pins) => new Set(all.map(({ rejected }) => rejected))
+  assert.deepEqual(rejectedBy(engine.overlay.pins).intersection(rejectedBy(pins)), new Set())
+  // What stands there is let in by nothing but another save.
+  assert.equal(
+    says(await engine.request(gatewayRequest({ kind: 'files', files: [] }))).split(' ')[0],
+    'unchanged',
+  )
+  await save('one')
+  assert.equal(says(await back()), 'committed 6: ')
+  assert.equal(says(await back()), 'unchanged 6: ')
+})
+
+test('a rollback of a plugin to what it runs as already makes no generation, and holds the files as before', async (t) => {
+  const { give, says, save, store } = await overThree(t)
+  const { contentHash = '' } = (await store.get(2))?.plugins.find(({ name }) => name === 'auth') ?? {}
+  const back = () => give({ command: 'plugin-rollback', plugin: 'auth', version: contentHash })
+  assert.equal(says(await back()), 'committed 4: auth')
+  await give({ command: 'plugin-rollback', plugin: 'base', version: null })
+  assert.equal(says(await back()), 'unchanged 5: auth, base')
+  await save('four')
+  assert.equal(says(await back()), 'committed 6: auth, base')
+})
+
 test('a plugin that a rollback holds back altogether is not said to be unknown', async (t) => {
   const pin = {
     unit: '/srv/plugins/auth',

@@ -1,8 +1,10 @@
 import type { Overlay, OverlayEdit } from './gather.ts'
+import { fingerprintOfConfig } from './store/fingerprint.ts'
 import {
   folderNow,
   pinsForRollback,
   pinsForVersion,
+  withHoldsKept,
   withoutReleased,
   withPluginPinned,
 } from './store/pins.ts'
@@ -18,7 +20,7 @@ export function editPluginVersion(
 ): OverlayEdit {
   return (overlay, disk) => {
     const pins = pinsForVersion(overlay.pins, version, disk, live, { who, since: Date.now() })
-    return { ...overlay, pins }
+    return { ...overlay, pins: withHoldsKept(pins, overlay.pins, { isConfigLive: false }) }
   }
 }
 
@@ -52,10 +54,15 @@ export function editRollback(
   live: StoredGeneration | null,
   who: string,
 ): OverlayEdit {
-  return ({ controls: { quarantined } }, disk) => ({
-    controls: { ...target.controls, quarantined },
-    pins: pinsForRollback(target, disk, live, { who, since: Date.now() }),
-  })
+  const isConfigLive =
+    live !== null && fingerprintOfConfig(live.config) === fingerprintOfConfig(target.config)
+  return ({ controls: { quarantined }, pins: before }, disk) => {
+    const pins = pinsForRollback(target, disk, live, { who, since: Date.now() })
+    return {
+      controls: { ...target.controls, quarantined },
+      pins: withHoldsKept(pins, before, { isConfigLive }),
+    }
+  }
 }
 
 export function editRelease(unit: string | null): OverlayEdit {

@@ -15,7 +15,7 @@ interface Base {
 }
 
 type Result =
-  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'unchanged'; readonly heldBack: readonly string[] }
   | { readonly kind: 'committed'; readonly parts: CommittedParts }
   | { readonly kind: 'held'; readonly number: number; readonly held: ChangeHeld }
   | { readonly kind: 'failed'; readonly number: number; readonly failed: ChangeFailed }
@@ -39,7 +39,7 @@ export function reportOf({ cause, who, live }: Base, result: Result): ChangeRepo
   }
   switch (result.kind) {
     case 'unchanged':
-      return { outcome: 'unchanged', generation: live, ...empty }
+      return { outcome: 'unchanged', generation: live, ...empty, heldBack: result.heldBack }
     case 'committed':
       return { outcome: 'committed', ...empty, ...result.parts, heldId: heldIdOf(result.parts.held) }
     case 'held':

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { HeldContent, PinStatus } from '../../protocol/control.ts'
 import { fingerprintOfConfig } from './fingerprint.ts'
 import type { Pin, PinnedContent, StoredConfig, StoredGeneration, StoredPlugin } from './types.ts'
@@ -193,6 +194,29 @@ export function withPluginPinned(
 ): Pin[] {
   const others = pins.filter(({ unit }) => unit !== held.unit)
   return [...others, { ...held, name, runs: { kind: 'plugin', contentHash }, ...author }]
+}
+
+/**
+ * The same pins; those that hold what is held already have been there since then, in their old order: to hold it once more is
+ * no change.
+ *
+ * @param isConfigLive the config that a pin of these runs is the one that serves, whatever generation they name
+ */
+export function withHoldsKept(
+  pins: readonly Pin[],
+  before: readonly Pin[],
+  { isConfigLive }: { readonly isConfigLive: boolean },
+): Pin[] {
+  const isSame = (one: Pin, other: Pin): boolean =>
+    one.unit === other.unit &&
+    one.name === other.name &&
+    one.rejected === other.rejected &&
+    (isDeepStrictEqual(one.runs, other.runs) || (isConfigLive && one.unit === CONFIG_UNIT))
+  const kept = before.flatMap((earlier) => {
+    const pin = pins.find((one) => isSame(one, earlier))
+    return pin === undefined ? [] : { ...pin, ...earlier }
+  })
+  return [...kept, ...pins.filter((pin) => !before.some((earlier) => isSame(pin, earlier)))]
 }
 
 /** The pins that are left once `name` (a plugin's, or `config`) is released; null releases all. */
