@@ -1,55 +1,19 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { SteppedPlugin } from './recovery/stepped-plugin.ts'
 import { runCommand } from './support/cardea-command.ts'
 import { stopAtDecision } from './support/decisions.ts'
 import { freePort } from './support/free-port.ts'
-import { startGateway, type TestGateway } from './support/gateway.ts'
 import { logged, sayings } from './support/log-lines.ts'
+import { bodyAt, configOf, givePort, savePorts, serves, startOnPorts, takePort } from './support/ports.ts'
 import { killProcesses, signalProcesses } from './support/processes.ts'
 import { withTempDir } from './support/temp-dir.ts'
 import { TestConnection } from './support/test-connection.ts'
-import { waitFor } from './support/wait-for.ts'
 
 /** Listeners come and go while the gateway runs; what cannot change says so. */
 
 const SUPERVISOR = 'cardea: supervisor'
-
-interface Settings {
-  readonly ports: readonly number[]
-  readonly body: string
-  readonly workers?: number
-}
-
-const configOf = ({ ports, body, workers = 2 }: Settings) => ({
-  listen: ports.map((port) => ({ host: '127.0.0.1', port })),
-  workers,
-  debug: true,
-  routes: [{ name: 'all', path: '/*', respond: { status: 200, body } }],
-})
-
-async function start(t: TestContext, settings: Settings): Promise<TestGateway> {
-  return startGateway(t, { config: configOf(settings) })
-}
-
-const save = (gateway: TestGateway, settings: Settings): Promise<void> =>
-  gateway.dir.write({ 'cardea.yaml': configOf(settings) })
-
-/** Null: nobody listens. */
-async function bodyAt(port: number): Promise<string | null> {
-  try {
-    const response = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } })
-    return await response.text()
-  } catch {
-    return null
-  }
-}
-
-const serves = (port: number, body: string | null): Promise<boolean> =>
-  waitFor(async () => (await bodyAt(port)) === body, `${body} on port ${port}`)
 
 async function ask(connection: TestConnection): Promise<string> {
   await connection.request('GET', '/')
@@ -58,16 +22,16 @@ async function ask(connection: TestConnection): Promise<string> {
 
 test('a listener moves to another port, and the connections of the old one live on', async (t) => {
   const [one, two] = [await freePort(), await freePort()]
-  const gateway = await start(t, { ports: [one], body: 'one' })
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
   const connections = await Promise.all(Array.from({ length: 6 }, () => TestConnection.open(t, one)))
   for (const connection of connections) assert.equal(await ask(connection), 'one')
 
-  await save(gateway, { ports: [one, two], body: 'both' })
+  await savePorts(gateway, { ports: [one, two], body: 'both' })
   await serves(two, 'both')
   assert.equal(await bodyAt(one), 'both')
 
   const said = sayings(gateway)
-  await save(gateway, { ports: [two], body: 'two' })
+  await savePorts(gateway, { ports: [two], body: 'two' })
   // The old port closes first, and then one worker after the other serves what is new.
   await said(/Generation 3 is live/)
   await serves(one, null)
@@ -83,24 +47,20 @@ test('a listener moves to another port, and the connections of the old one live 
 
 test('a listener that cannot be opened fails the change, and all of it; freeing the port and saving heals', async (t) => {
   const one = await freePort()
-  const other = createServer().listen(0, '127.0.0.1')
-  t.after(() => other.close())
-  await once(other, 'listening')
-  const address = other.address()
-  const taken = typeof address === 'object' && address !== null ? address.port : 0
+  const taken = await freePort()
+  const other = await takePort(t, taken)
   const free = await freePort()
-  const gateway = await start(t, { ports: [one], body: 'one' })
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
   const said = sayings(gateway)
-  await save(gateway, { ports: [one, free, taken], body: 'two' })
+  await savePorts(gateway, { ports: [one, free, taken], body: 'two' })
   assert.match(
     await said(/The change failed at stage, generation 1 serves on: .*/),
     new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${taken}: the address is in use`),
   )
   // Not even the one that could be had stays open.
   assert.deepEqual([await bodyAt(one), await bodyAt(free)], ['one', null])
-  other.close()
-  await once(other, 'close')
-  await save(gateway, { ports: [one, free, taken], body: 'three' })
+  await givePort(other)
+  await savePorts(gateway, { ports: [one, free, taken], body: 'three' })
   // One worker comes to it after the other.
   await said(/Generation \d+ is live/)
   assert.deepEqual([await bodyAt(one), await bodyAt(free), await bodyAt(taken)], ['three', 'three', 'three'])
@@ -108,18 +68,16 @@ test('a listener that cannot be opened fails the change, and all of it; freeing 
 
 test('a port that another program takes between binding and listening cuts nothing, and is served once it is free', async (t) => {
   const [one, two] = [await freePort(), await freePort()]
-  const gateway = await start(t, { ports: [one], body: 'one' })
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
   const connection = await TestConnection.open(t, one)
   assert.equal(await ask(connection), 'one')
   const [supervisor = 0] = gateway.pids(SUPERVISOR)
   const isDecided = stopAtDecision(gateway.dir, supervisor)
   const said = sayings(gateway)
-  await save(gateway, { ports: [one, two], body: 'two' })
+  await savePorts(gateway, { ports: [one, two], body: 'two' })
   await isDecided
   // It is bound by now, which lets others bind it too.
-  const other = createServer().listen(two, '127.0.0.1')
-  t.after(() => other.close())
-  await once(other, 'listening')
+  const other = await takePort(t, two)
   signalProcesses([supervisor], 'SIGCONT')
   await said(
     new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${two}: the address is in use\\..* All else serves`),
@@ -127,10 +85,9 @@ test('a port that another program takes between binding and listening cuts nothi
   await serves(one, 'two')
   assert.equal(await ask(connection), 'two')
   // Nor is a later change in its way.
-  await save(gateway, { ports: [one, two], body: 'three' })
+  await savePorts(gateway, { ports: [one, two], body: 'three' })
   await serves(one, 'three')
-  other.close()
-  await once(other, 'close')
+  await givePort(other)
   await said(new RegExp(`Listening on 127\\.0\\.0\\.1:${two} now`))
   await serves(two, 'three')
   assert.equal(await ask(connection), 'three')
@@ -139,7 +96,7 @@ test('a port that another program takes between binding and listening cuts nothi
 
 test('status names the listeners that serve, not those of a change that failed', async (t) => {
   const [old, next] = [await freePort(), await freePort()]
-  const gateway = await start(t, { ports: [old], body: 'one' })
+  const gateway = await startOnPorts(t, { ports: [old], body: 'one' })
   // Fails only in a worker: then the new listener has been opened already.
   await gateway.dir.write({
     'cardea.yaml': configOf({ ports: [next], body: 'two' }),
@@ -158,10 +115,10 @@ test('status names the listeners that serve, not those of a change that failed',
 
 test('another number of workers is noted, and takes effect at the next start', async (t) => {
   const port = await freePort()
-  const gateway = await start(t, { ports: [port], body: 'one' })
+  const gateway = await startOnPorts(t, { ports: [port], body: 'one' })
   const workers = gateway.pids('cardea: worker')
   const said = sayings(gateway)
-  await save(gateway, { ports: [port], body: 'two', workers: 3 })
+  await savePorts(gateway, { ports: [port], body: 'two', workers: 3 })
   await said(/workers: 3 takes effect when the gateway is started again; 2 run until then/)
   await serves(port, 'two')
   assert.deepEqual(gateway.pids('cardea: worker'), workers)
@@ -172,7 +129,7 @@ test('a change of listeners that dies with its supervisor opens nothing, whateve
   t.after(() => steps[Symbol.asyncDispose]())
   const plugin = new SteppedPlugin(join(steps.path, 'steps'))
   const [one, two] = [await freePort(), await freePort()]
-  const gateway = await start(t, { ports: [one], body: 'one' })
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
   const files = await plugin.files(1, 'start', ['worker-1', 'worker-2'])
   await gateway.dir.write({
     'cardea.yaml': configOf({ ports: [two], body: 'never' }),
@@ -182,7 +139,7 @@ test('a change of listeners that dies with its supervisor opens nothing, whateve
   // The new listener is bound by now, and waits for the commit.
   await plugin.reached(1, 'start', 1)
   const said = sayings(gateway)
-  await save(gateway, { ports: [one], body: 'two' })
+  await savePorts(gateway, { ports: [one], body: 'two' })
   await killProcesses(gateway.pids(SUPERVISOR))
   await plugin.release(1, 'start')
   await said(/Generation \d+ is live/)
@@ -192,10 +149,10 @@ test('a change of listeners that dies with its supervisor opens nothing, whateve
 
 test('a change of listeners that was decided goes live although its supervisor died', async (t) => {
   const [one, two] = [await freePort(), await freePort()]
-  const gateway = await start(t, { ports: [one], body: 'one' })
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
   const [supervisor = 0] = gateway.pids(SUPERVISOR)
   const isDecided = stopAtDecision(gateway.dir, supervisor)
-  await save(gateway, { ports: [two], body: 'two' })
+  await savePorts(gateway, { ports: [two], body: 'two' })
   await isDecided
   await killProcesses([supervisor])
   await serves(two, 'two')

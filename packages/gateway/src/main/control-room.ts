@@ -37,7 +37,7 @@ import { findTrafficMoves } from '../data-plane/routing/traffic-moves.ts'
 import type { GatewayLog } from '../observe/log.ts'
 import { bundleMapper } from '../plugin-host/load.ts'
 import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
-import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan, ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { ReadySummary, RunningGateway, ServeOptions } from '../protocol/master-supervisor.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
@@ -58,6 +58,8 @@ export interface ControlRoomOptions {
   readonly master: MasterPort & {
     /** Opens the first listeners, and starts the workers. Throws LISTEN_FAILED. */
     open(settings: GatewaySettings): Promise<void>
+    /** As `stageListeners`, for what is decided: what cannot be opened now is tried again once it is committed. */
+    stageDecided(listeners: readonly ListenerPlan[]): Promise<void>
     ready(summary: ReadySummary): void
   }
   addresses(): readonly ListenAddress[]
@@ -201,11 +203,11 @@ export class ControlRoom {
     this.#keepNodeServices(settings.workers)
     for (const worker of workers.numbers) this.workerSpawned(worker)
     await workers.recount()
-    // Whoever watched the predecessor asks again; and the next commit must not open what a change of its was to listen on.
+    // Whoever watched the predecessor asks again.
     workers.trace(false)
-    master.discardListeners()
     const recollection = await this.#recollect(plan)
     if (plan === null) {
+      master.discardListeners()
       this.#engine.recall(recollection)
       this.#engine.opened(settings)
     } else {
@@ -223,7 +225,11 @@ export class ControlRoom {
     const { log, workers, master } = this.#options
     const plan = reference?.candidate.plan ?? running
     const isUnknown = plan.number !== running.number
-    if (isUnknown) await this.#rollForward(plan)
+    // What the predecessor opened for a change is open still: this one needs it, or it must not go live with the next one.
+    if (isUnknown) {
+      await master.stageDecided(plan.settings.listeners)
+      await master.commit(plan)
+    } else master.discardListeners()
     for (const { worker, reason } of (await workers.commit(plan)).failed) master.replaceWorker(worker, reason)
     if (reference === null) return
     const { quarantined } = reference.candidate.overlay.controls
@@ -231,18 +237,6 @@ export class ControlRoom {
     this.#faults.committed(reference)
     this.#keepOutline(reference)
     log.info(`Adopted generation ${plan.number}`, { workers: workers.numbers })
-  }
-
-  /** What was decided, and the master does not know yet: whatever it takes, it is what serves. */
-  async #rollForward(plan: GenerationPlan): Promise<void> {
-    const { log, master } = this.#options
-    try {
-      await master.stageListeners(plan.settings.listeners)
-    } catch (thrown) {
-      const which = `Generation ${plan.number} is served on the listeners of the one before`
-      log.error(`${which}: ${messageOf(thrown)}`)
-    }
-    await master.commit(plan)
   }
 
   workerSpawned(worker: number): void {

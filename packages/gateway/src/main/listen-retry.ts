@@ -1,42 +1,57 @@
 import type { Log } from '@cardea/sdk'
 import { PROCESS_LIMITS } from '../config/limits.ts'
-import type { ListeningSocket } from './listening-socket.ts'
+import type { ListenAddress } from '../protocol/listen-address.ts'
 
 export interface ListenRetryOptions {
   log(): Log
-  /** Has every worker listen on what it does not listen on yet. */
+  /** Binds what is not bound, and has every worker listen on what it does not listen on yet. */
   again(): void
 }
 
 /**
- * Sockets that are bound and live, and that nobody can listen on. To be bound reserves nothing: with SO_REUSEADDR, which
- * most servers set, another program may bind the address too as long as neither listens, and listen first. By then the
- * change is decided, so it rolls forward: all other sockets and all connections go on, and this one is tried again until the
- * address is free, or a change gives it up.
+ * Addresses of what is committed that nobody can listen on. To be bound reserves nothing: with SO_REUSEADDR, which most
+ * servers set, another program may bind the address too as long as neither listens, and listen first. By then the change is
+ * decided, so it rolls forward: all other sockets and all connections go on, and this one is tried again until the address
+ * is free, or a change gives it up. So is one that a supervisor cannot even bind any more when it rolls forward what its
+ * predecessor has decided.
  */
 export class ListenRetry {
   readonly #options: ListenRetryOptions
-  readonly #told = new WeakSet<ListeningSocket>()
+  readonly #told = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: ListenRetryOptions) {
     this.#options = options
   }
 
-  failed(socket: ListeningSocket, message: string): void {
+  /** `reason`: a sentence. */
+  failed(address: ListenAddress, reason: string): void {
     const { listenRetryMs: retryMs } = PROCESS_LIMITS
+    const key = keyOf(address)
     // Once for all workers and tries.
-    if (!this.#told.has(socket))
-      this.#options.log().error(`${message} All else serves, and this is tried again`, { retryMs })
-    this.#told.add(socket)
+    if (!this.#told.has(key)) {
+      const sentence = reason.endsWith('.') ? reason : `${reason}.`
+      this.#options.log().error(`${sentence} All else serves, and this is tried again`, { retryMs })
+    }
+    this.#told.add(key)
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.#options.again()
     }, retryMs).unref()
   }
 
-  listens(socket: ListeningSocket): void {
-    const { host, port } = socket.address
-    if (this.#told.delete(socket)) this.#options.log().info(`Listening on ${host}:${port} now`)
+  listens(address: ListenAddress): void {
+    const key = keyOf(address)
+    if (this.#told.delete(key)) this.#options.log().info(`Listening on ${key} now`)
   }
+
+  /** Those of what is committed now: what is not among them is wanted no more. */
+  committed(addresses: readonly ListenAddress[]): void {
+    const wanted = new Set(addresses.map(keyOf))
+    for (const key of this.#told) if (!wanted.has(key)) this.#told.delete(key)
+  }
+}
+
+function keyOf({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }

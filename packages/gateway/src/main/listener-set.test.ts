@@ -91,6 +91,68 @@ test('stage() gives up what an earlier one is still opening', async (t) => {
   assert.deepEqual(set.addresses, addresses)
 })
 
+test('stage() keeps what an earlier call has opened and it names too, and closes the rest', async (t) => {
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  const [, kept] = await set.stage([{ host: 'localhost', port: 0 }, ANY])
+  assert.deepEqual(await set.stage([ANY]), [kept])
+  set.commit()
+  assert.deepEqual(set.addresses, [kept])
+  assert.ok(set.sockets.every(isOpen))
+})
+
+test('stageDecided() opens what can be opened; bindMissing() opens the rest once it can', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  t.after(() => other.close())
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const lost = { host: '127.0.0.1', port }
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  const addresses = await set.stageDecided([lost, ANY])
+  assert.equal(set.missing.length, 0, 'nothing is live before commit')
+  set.commit()
+  assert.deepEqual([set.addresses, addresses[0]], [addresses, lost])
+  assert.deepEqual(
+    set.sockets.map(({ address }) => address),
+    addresses.slice(1),
+  )
+
+  await set.bindMissing()
+  const [missing, ...others] = set.missing
+  assert.deepEqual([missing?.address, others], [lost, []])
+  assert.match(missing?.reason ?? '', new RegExp(`:${port}: the address is in use`))
+  // It is in the way of no change.
+  await set.stage([lost, ANY, { host: '127.0.0.1', port: await freePort() }])
+  set.commit()
+  other.close()
+  await once(other, 'close')
+  // However often it is tried at once.
+  await Promise.all([set.bindMissing(), set.bindMissing()])
+  assert.deepEqual([set.missing, set.sockets.length, set.sockets.every(isOpen)], [[], 3, true])
+})
+
+test('bindMissing() opens nothing that a change has given up meanwhile', async (t) => {
+  const other = createServer().listen(0, 'localhost')
+  t.after(() => other.close())
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const set = new ListenerSet()
+  t.after(() => set.close())
+  await set.stageDecided([ANY, { host: 'localhost', port }])
+  set.commit()
+  await set.stage([ANY])
+  other.close()
+  await once(other, 'close')
+  // A name takes a moment to be looked up.
+  const late = set.bindMissing()
+  set.commit()
+  await late
+  assert.deepEqual([set.missing, set.sockets.length], [[], 1])
+  other.listen(port, 'localhost')
+  await once(other, 'listening')
+})
+
 test('a bound socket that nobody listens on refuses connections', async (t) => {
   const set = new ListenerSet()
   t.after(() => set.close())

@@ -1,4 +1,4 @@
-import { GatewayError } from '../base/errors.ts'
+import { GatewayError, messageOf } from '../base/errors.ts'
 import { ListenError } from '../base/listen-error.ts'
 import type { ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
@@ -6,7 +6,17 @@ import { type ListeningSocket, openListeningSocket } from './listening-socket.ts
 
 interface Listener {
   readonly plan: ListenerPlan
-  readonly socket: ListeningSocket
+  /** Null: it could not be bound so far. */
+  socket: ListeningSocket | null
+  /** Why not. */
+  reason: string
+}
+
+/** A listener that is live without a socket. */
+export interface MissingListener {
+  readonly address: ListenAddress
+  /** A sentence. */
+  readonly reason: string
 }
 
 /**
@@ -21,41 +31,68 @@ export class ListenerSet {
 
   /** What workers accept on. */
   get sockets(): readonly ListeningSocket[] {
-    return this.#live.map(({ socket }) => socket)
+    return this.#live.flatMap(({ socket }) => (socket === null ? [] : [socket]))
   }
 
   get addresses(): readonly ListenAddress[] {
-    return this.#live.map(({ socket }) => socket.address)
+    return this.#live.map(addressOf)
+  }
+
+  get missing(): readonly MissingListener[] {
+    const missing = this.#live.filter(({ socket }) => socket === null)
+    return missing.map((listener) => ({ address: addressOf(listener), reason: listener.reason }))
   }
 
   /**
    * Opens those of `plans` that are not bound yet. Returns the addresses that `commit` will serve. Throws LISTEN_FAILED,
-   * also when it was given up meanwhile: by `discard`, or by another call. Nothing has changed then.
+   * also when it was given up meanwhile: by `discard`, or by another call. What is live has not changed then.
+   *
+   * What an earlier call has staged and these name too stays bound: a supervisor that rolls forward what its predecessor has
+   * decided needs the very same, and another program could have them in between.
    */
-  async stage(plans: readonly ListenerPlan[]): Promise<readonly ListenAddress[]> {
-    this.discard()
+  stage(plans: readonly ListenerPlan[]): Promise<readonly ListenAddress[]> {
+    return this.#stage(plans, (plan) => this.#open(plan))
+  }
+
+  /** The same for what is decided: what cannot be opened is live without a socket, and keeps nothing else back. */
+  stageDecided(plans: readonly ListenerPlan[]): Promise<readonly ListenAddress[]> {
+    return this.#stage(plans, async (plan) => {
+      try {
+        return await this.#open(plan)
+      } catch (thrown) {
+        return { plan, socket: null, reason: messageOf(thrown) }
+      }
+    })
+  }
+
+  async #stage(
+    plans: readonly ListenerPlan[],
+    open: (plan: ListenerPlan) => Promise<Listener>,
+  ): Promise<readonly ListenAddress[]> {
+    const bound = [...this.#live, ...(this.#staged ?? [])].filter((listener) =>
+      plans.some((plan) => isSame(listener.plan, plan)),
+    )
+    this.#giveUp([...this.#live, ...bound])
     const attempt = this.#attempt
     const staged: Listener[] = []
     try {
       for (const plan of plans) {
-        const living = this.#live.find((listener) => isSame(listener.plan, plan))
-        staged.push(living ?? { plan, socket: await this.#open(plan) })
+        const known = bound.find((listener) => isSame(listener.plan, plan))
+        staged.push(known ?? (await open(plan)))
         // A name can take longer to be looked up than the change waits for it.
         if (attempt !== this.#attempt) throw givenUp(plan)
       }
     } catch (thrown) {
-      this.#close(staged, this.#live)
+      this.#close(new Set([...bound, ...staged]), this.#live)
       throw thrown
     }
     this.#staged = staged
-    return staged.map(({ socket }) => socket.address)
+    return staged.map(addressOf)
   }
 
   /** Closes what `stage` opened, or is about to. Nothing happens without it. */
   discard(): void {
-    this.#attempt += 1
-    if (this.#staged !== null) this.#close(this.#staged, this.#live)
-    this.#staged = null
+    this.#giveUp(this.#live)
   }
 
   /** What was staged is live from now on; what it does not name is closed here. Nothing happens without `stage`. */
@@ -67,17 +104,31 @@ export class ListenerSet {
     this.#close(previous, this.#live)
   }
 
+  /** Tries to open what is live without a socket. Never rejects. */
+  async bindMissing(): Promise<void> {
+    for (const listener of this.#live.filter(({ socket }) => socket === null)) {
+      try {
+        const { socket } = await this.#open(listener.plan)
+        // A name takes a moment to be looked up: by then a change may have given it up, or another call have bound it.
+        if (this.#live.includes(listener) && listener.socket === null) listener.socket = socket
+        else socket.handle.close()
+      } catch (thrown) {
+        listener.reason = messageOf(thrown)
+      }
+    }
+  }
+
   close(): void {
     this.discard()
     this.#close(this.#live, [])
     this.#live = []
   }
 
-  async #open(plan: ListenerPlan): Promise<ListeningSocket> {
+  async #open(plan: ListenerPlan): Promise<Listener & { socket: ListeningSocket }> {
     try {
-      return await openListeningSocket(plan)
+      return { plan, socket: await openListeningSocket(plan), reason: '' }
     } catch (thrown) {
-      const own = this.#live.find((listener) => listener.plan.port === plan.port)
+      const own = this.#live.find(({ plan: { port }, socket }) => port === plan.port && socket !== null)
       const isInUse = thrown instanceof ListenError && thrown.systemCode === 'EADDRINUSE'
       if (own === undefined || !isInUse) throw thrown
       const detail =
@@ -87,9 +138,19 @@ export class ListenerSet {
     }
   }
 
-  #close(listeners: readonly Listener[], kept: readonly Listener[]): void {
-    for (const listener of listeners) if (!kept.includes(listener)) listener.socket.handle.close()
+  #giveUp(kept: readonly Listener[]): void {
+    this.#attempt += 1
+    if (this.#staged !== null) this.#close(this.#staged, kept)
+    this.#staged = null
   }
+
+  #close(listeners: Iterable<Listener>, kept: readonly Listener[]): void {
+    for (const listener of listeners) if (!kept.includes(listener)) listener.socket?.handle.close()
+  }
+}
+
+function addressOf({ plan, socket }: Listener): ListenAddress {
+  return socket?.address ?? { host: plan.host, port: plan.port }
 }
 
 function givenUp({ host, port }: ListenerPlan): GatewayError {

@@ -3,7 +3,7 @@ import { messageOf } from '../base/errors.ts'
 import { PROCESS_LIMITS, TIMEOUT_DEFAULTS } from '../config/limits.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { failureOf } from '../protocol/failure.ts'
-import type { GatewaySettings, GenerationPlan, ListenerPlan } from '../protocol/generation.ts'
+import type { GatewaySettings, GenerationPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type {
   MasterToSupervisor,
@@ -16,6 +16,7 @@ import { type PackedPlan, unpackPlan } from '../protocol/packed-plan.ts'
 import { wholePlan } from '../protocol/slim-plan.ts'
 import { ChildSlot } from './child-slot.ts'
 import { drainShares } from './drain-shares.ts'
+import { ListenRetry } from './listen-retry.ts'
 import { ListenerSet } from './listener-set.ts'
 import { LooseRelay } from './loose-relay.ts'
 import { Pulse, type PulseLimits } from './pulse.ts'
@@ -50,6 +51,7 @@ export class Master {
   readonly #exitCode = Promise.withResolvers<number>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
   readonly #listeners = new ListenerSet()
+  readonly #retry = new ListenRetry({ log: () => this.#log, again: () => void this.#listenAgain() })
   readonly #workers: WorkerSet
   readonly #pulse: Pulse
   /** Unix time, milliseconds. */
@@ -82,6 +84,7 @@ export class Master {
       directory: directoryOf(options.serve.source),
       committed: () => this.#committed,
       sockets: () => this.#listeners.sockets,
+      retry: this.#retry,
       tellSupervisor: (message) => this.#tellSupervisor(message),
     })
     this.#pulse = new Pulse({
@@ -234,7 +237,7 @@ export class Master {
         void this.#answerOpen(message.id, message.settings)
         break
       case 'stage-listeners':
-        void this.#answerStage(message.id, message.listeners)
+        void this.#answerStage(message)
         break
       case 'discard-listeners':
         this.#listeners.discard()
@@ -272,7 +275,7 @@ export class Master {
   }
 
   async #answerOpen(id: number, settings: GatewaySettings): Promise<void> {
-    const result = await this.#stageListeners(settings.listeners)
+    const result = await opened(this.#listeners.stage(settings.listeners))
     if (result.ok) {
       this.#settings = settings
       this.#log.apply(settings.log)
@@ -283,16 +286,10 @@ export class Master {
     this.#workers.open(settings.workers)
   }
 
-  async #answerStage(id: number, listeners: readonly ListenerPlan[]): Promise<void> {
-    this.#supervisor.send({ kind: 'opened', id, result: await this.#stageListeners(listeners) })
-  }
-
-  async #stageListeners(listeners: readonly ListenerPlan[]): Promise<OpenResult> {
-    try {
-      return { ok: true, addresses: await this.#listeners.stage(listeners) }
-    } catch (thrown) {
-      return { ok: false, failure: failureOf(thrown) }
-    }
+  async #answerStage(message: SupervisorToMaster & { kind: 'stage-listeners' }): Promise<void> {
+    const { id, listeners, isDecided } = message
+    const staging = isDecided ? this.#listeners.stageDecided(listeners) : this.#listeners.stage(listeners)
+    this.#supervisor.send({ kind: 'opened', id, result: await opened(staging) })
   }
 
   #answerCommit(id: number, packed: PackedPlan): void {
@@ -309,6 +306,27 @@ export class Master {
     this.#committed = plan
     this.#log.apply(plan.settings.log)
     this.#listeners.commit()
+    this.#retry.committed(this.#listeners.addresses)
+    this.#noteMissing()
     this.#workers.committed()
+  }
+
+  async #listenAgain(): Promise<void> {
+    if (!this.#isServing) return
+    await this.#listeners.bindMissing()
+    this.#noteMissing()
+    this.#workers.syncListeners()
+  }
+
+  #noteMissing(): void {
+    for (const { address, reason } of this.#listeners.missing) this.#retry.failed(address, reason)
+  }
+}
+
+async function opened(staging: Promise<readonly ListenAddress[]>): Promise<OpenResult> {
+  try {
+    return { ok: true, addresses: await staging }
+  } catch (thrown) {
+    return { ok: false, failure: failureOf(thrown) }
   }
 }

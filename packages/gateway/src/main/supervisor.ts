@@ -7,7 +7,7 @@ import { Workers } from '../control-plane/workers.ts'
 import { stderrLines } from '../observe/line-writer.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { errorOf } from '../protocol/failure.ts'
-import type { GenerationPlan } from '../protocol/generation.ts'
+import type { GenerationPlan, ListenerPlan } from '../protocol/generation.ts'
 import type { ListenAddress } from '../protocol/listen-address.ts'
 import type { MasterToSupervisor, SupervisorToMaster } from '../protocol/master-supervisor.ts'
 import { PlanPacker } from '../protocol/packed-plan.ts'
@@ -122,10 +122,8 @@ class Supervisor {
         open: async (settings) => {
           this.#addresses = await this.#opened((askId) => ({ kind: 'open', id: askId, settings }))
         },
-        stageListeners: async (listeners) => {
-          const ask = (askId: number): Question => ({ kind: 'stage-listeners', id: askId, listeners })
-          this.#stagedAddresses = await this.#opened(ask)
-        },
+        stageListeners: (listeners) => this.#stageListeners(listeners, false),
+        stageDecided: (listeners) => this.#stageListeners(listeners, true),
         discardListeners: () => {
           this.#stagedAddresses = null
           this.#master.send({ kind: 'discard-listeners' })
@@ -141,6 +139,15 @@ class Supervisor {
     if (running === null) await room.start()
     else await room.takeOver(running, () => this.#standing?.all ?? [])
     this.#standing = null
+  }
+
+  async #stageListeners(listeners: readonly ListenerPlan[], isDecided: boolean): Promise<void> {
+    this.#stagedAddresses = await this.#opened((id) => ({
+      kind: 'stage-listeners',
+      id,
+      listeners,
+      isDecided,
+    }))
   }
 
   /** The addresses of what was opened; throws LISTEN_FAILED. */

@@ -12,7 +12,7 @@ import type { SupervisorToWorker } from '../protocol/supervisor-worker.ts'
 import { watchdogReportIn } from '../protocol/watchdog.ts'
 import { ChildSlot } from './child-slot.ts'
 import { replacedShares } from './drain-shares.ts'
-import { ListenRetry } from './listen-retry.ts'
+import type { ListenRetry } from './listen-retry.ts'
 import { takeListenSteps } from './listen-steps.ts'
 import type { ListeningSocket } from './listening-socket.ts'
 import { StandingFaults } from './standing-faults.ts'
@@ -32,6 +32,7 @@ export interface WorkerSurroundings {
   /** What workers that are started from now on serve. */
   committed(): GenerationPlan | null
   sockets(): readonly ListeningSocket[]
+  readonly retry: ListenRetry
   tellSupervisor(message: MasterToSupervisor): void
 }
 
@@ -67,7 +68,6 @@ export class WorkerSet {
   #isListeningAnyway = false
 
   readonly #faults = new StandingFaults()
-  readonly #retry = new ListenRetry({ log: () => this.#master.log, again: () => this.syncListeners() })
 
   constructor(master: WorkerSurroundings) {
     this.#master = master
@@ -292,13 +292,15 @@ export class WorkerSet {
       unlisten: ({ address }) => place.slot.send({ kind: 'unlisten', address }),
       listenOn: async (socket) => {
         const failure = await this.#listenOn(place, socket)
+        // What a change has closed meanwhile is no more to be listened on.
+        const isBound = this.#master.sockets().includes(socket)
         if (failure === null) {
-          this.#retry.listens(socket)
+          if (isBound) this.#master.retry.listens(socket.address)
           return true
         }
-        if (this.#master.isReady()) {
+        if (this.#master.isReady() || !isBound) {
           accepting.delete(socket)
-          this.#retry.failed(socket, failure.message)
+          if (isBound) this.#master.retry.failed(socket.address, failure.message)
           return true
         }
         // The supervisor tells it, and the start is over.

@@ -56,8 +56,16 @@ export type SupervisorToMaster =
   | { readonly kind: 'pong' }
   /** Open the listeners and start the workers. Asked once, at the first start. */
   | { readonly kind: 'open'; readonly id: number; readonly settings: GatewaySettings }
-  /** Open what of these listeners is not open yet, beside the others. Answered by `opened`. */
-  | { readonly kind: 'stage-listeners'; readonly id: number; readonly listeners: readonly ListenerPlan[] }
+  /**
+   * Open what of these listeners is not open yet, beside the others. Answered by `opened`. `isDecided`: what cannot be opened
+   * is no reason against the others; once committed it is tried again.
+   */
+  | {
+      readonly kind: 'stage-listeners'
+      readonly id: number
+      readonly listeners: readonly ListenerPlan[]
+      readonly isDecided: boolean
+    }
   /** Close what was opened by `stage-listeners`: the change failed. */
   | { readonly kind: 'discard-listeners' }
   /** From now on workers start with this generation; staged listeners replace those there are. */
