@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
+import type { GatewayStatus } from '../packages/gateway/src/protocol/control.ts'
+import { runCommand } from './support/cardea-command.ts'
 import { stopAtDecision } from './support/decisions.ts'
 import { freePort } from './support/free-port.ts'
 import type { TestGateway } from './support/gateway.ts'
-import { sayings } from './support/log-lines.ts'
+import { logged, sayings } from './support/log-lines.ts'
 import {
   bodyAt,
   configOf,
@@ -15,7 +19,8 @@ import {
   startOnPorts,
   takePort,
 } from './support/ports.ts'
-import { killProcesses } from './support/processes.ts'
+import { killProcesses, signalProcesses } from './support/processes.ts'
+import { waitFor } from './support/wait-for.ts'
 
 /** Ports of what is committed on which another program listens. */
 
@@ -29,6 +34,130 @@ async function decide(gateway: TestGateway, settings: PortSettings): Promise<num
   await isDecided
   return supervisor
 }
+
+/** Makes that change while another program takes the ports from it that are to be lost. Returns what gives each of them back. */
+async function lose(t: TestContext, gateway: TestGateway, settings: PortSettings, lost: readonly number[]) {
+  const said = sayings(gateway)
+  const supervisor = await decide(gateway, settings)
+  const others = await Promise.all(lost.map((port) => takePort(t, port)))
+  signalProcesses([supervisor], 'SIGCONT')
+  for (const port of lost)
+    await said(new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${port}: .* All else serves`))
+  return others.map((other) => () => givePort(other))
+}
+
+async function statusOf(t: TestContext, { dir }: TestGateway): Promise<GatewayStatus> {
+  const { stdout } = await runCommand(t, ['status', '--json'], { cwd: dir.path })
+  return JSON.parse(stdout) as GatewayStatus
+}
+
+const portsOf = (addresses: readonly { readonly port: number }[]): number[] =>
+  addresses.map(({ port }) => port)
+
+/** Resolves when status lists these as served, and those as lost. */
+async function listed(
+  t: TestContext,
+  gateway: TestGateway,
+  served: readonly number[],
+  lost: readonly number[],
+) {
+  return waitFor(async () => {
+    const status = await statusOf(t, gateway)
+    const ports = [portsOf(status.addresses), portsOf(status.lostAddresses)]
+    return isDeepStrictEqual(ports, [served, lost]) && status
+  }, `status to list ${served.join()} as served and ${lost.join()} as lost`)
+}
+
+test('status says what is not listened on, why, since when and what to do, of a supervisor that starts meanwhile too', async (t) => {
+  const [one, two, three] = [await freePort(), await freePort(), await freePort()]
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
+  const before = Date.now()
+  const [giveTwo, giveThree] = await lose(t, gateway, { ports: [one, two, three], body: 'two' }, [two, three])
+  const { lostAddresses } = await listed(t, gateway, [one], [two, three])
+  const reason = (port: number): string =>
+    `Cannot listen on 127.0.0.1:${port}: the address is in use. Choose another port, or stop what uses it.`
+  for (const { port, since, ...lost } of lostAddresses) {
+    const told = { host: '127.0.0.1', reason: reason(port), systemCode: 'EADDRINUSE', retryMs: 1_000 }
+    assert.deepEqual(lost, told)
+    assert.ok(since >= before && since <= Date.now())
+  }
+  const { stdout } = await runCommand(t, ['status'], { cwd: gateway.dir.path })
+  assert.match(
+    stdout,
+    new RegExp(`^Not listened on\n  http://127\\.0\\.0\\.1:${two} \\(EADDRINUSE, since `, 'm'),
+  )
+  assert.doesNotMatch(stdout, new RegExp(`^  http://127\\.0\\.0\\.1:(${two}|${three})$`, 'm'))
+
+  const said = sayings(gateway)
+  await killProcesses(gateway.pids(SUPERVISOR))
+  await said(/Adopted generation 2/)
+  assert.deepEqual((await listed(t, gateway, [one], [two, three])).lostAddresses, lostAddresses)
+
+  await giveTwo?.()
+  await said(new RegExp(`Listening on 127\\.0\\.0\\.1:${two} now`))
+  await listed(t, gateway, [one, two], [three])
+  await giveThree?.()
+  await listed(t, gateway, [one, two, three], [])
+  assert.deepEqual([await bodyAt(two), await bodyAt(three)], ['two', 'two'])
+})
+
+test('a port that is lost is wanted no more once a save or a rollback has given it up', async (t) => {
+  const [one, two] = [await freePort(), await freePort()]
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
+  const giveUp = [
+    () => savePorts(gateway, { ports: [one], body: 'three' }),
+    () => runCommand(t, ['rollback'], { cwd: gateway.dir.path }),
+  ]
+  for (const next of giveUp) {
+    const [give] = await lose(t, gateway, { ports: [one, two], body: `two` }, [two])
+    await listed(t, gateway, [one], [two])
+    const said = sayings(gateway)
+    await next()
+    await said(/Generation \d+ is live/)
+    await listed(t, gateway, [one], [])
+    await give?.()
+    // Whoever wants it now can have it.
+    await givePort(await takePort(t, two))
+  }
+  // Another one that is lost meanwhile has the retries going on.
+  const three = await freePort()
+  const [give] = await lose(t, gateway, { ports: [one, three], body: 'three' }, [three])
+  await give?.()
+  await serves(three, 'three')
+  assert.equal(await bodyAt(two), null)
+  assert.doesNotMatch(gateway.stderr, new RegExp(`Listening on 127\\.0\\.0\\.1:${two} now|Worker \\d+ ended`))
+})
+
+test('a gateway that drains while a port of it is lost ends as always, and status names no address any more', async (t) => {
+  const [one, two] = [await freePort(), await freePort()]
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
+  const go = join(gateway.dir.path, 'go')
+  await gateway.dir.write({
+    'plugins/waits/plugin.json': { name: 'waits', version: '1.0.0', timeout_ms: 60_000 },
+    'plugins/waits/plugin.ts': `import { existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+export const PluginMain = () => ({
+  name: 'waits',
+  async handle(ctx) {
+    if (ctx.request.path === '/wait') writeFileSync('${go}-reached', '')
+    while (ctx.request.path === '/wait' && !existsSync('${go}')) await sleep(5)
+    return true
+  },
+})`,
+  })
+  await logged(gateway, /^Generation 2 is live/)
+  const [give] = await lose(t, gateway, { ports: [one, two], body: 'two' }, [two])
+  const answer = fetch(`http://127.0.0.1:${one}/wait`).then((response) => response.text())
+  await waitFor(() => existsSync(`${go}-reached`), 'the request to be under way')
+  const ended = gateway.stop()
+  await logged(gateway, /^Received SIGTERM: draining/)
+  await give?.()
+  await listed(t, gateway, [], [])
+  await gateway.dir.write({ go: '' })
+  assert.equal(await answer, 'two')
+  assert.deepEqual(await ended, { code: 0, signal: null })
+  assert.doesNotMatch(gateway.stderr, /Listening on .* now/)
+})
 
 test('a port that another program takes before a supervisor rolls forward is tried again, and all else is as decided', async (t) => {
   const [old, kept, lost, fresh] = [await freePort(), await freePort(), await freePort(), await freePort()]
@@ -45,6 +174,7 @@ test('a port that another program takes before a supervisor rolls forward is tri
     await said(/Cannot listen on .* All else serves/),
     new RegExp(`:${lost}: the address is in use`),
   )
+  await listed(t, gateway, [kept, fresh], [lost])
   await givePort(other)
   await said(new RegExp(`Listening on 127\\.0\\.0\\.1:${lost} now`))
   assert.deepEqual([await bodyAt(lost), await bodyAt(old)], ['two', null])

@@ -21,3 +21,9 @@ export class ListenError extends GatewayError {
     this.systemCode = systemCode
   }
 }
+
+/** The system's name for what was thrown where an address was to be listened on; null where it was not the system. */
+export function systemCodeOf(thrown: unknown): string | null {
+  const error = thrown instanceof GatewayError && !(thrown instanceof ListenError) ? thrown.cause : thrown
+  return error instanceof ListenError ? error.systemCode : null
+}

@@ -28,6 +28,7 @@ export function statusText(status: GatewayStatus, options: TextOptions): string 
   const { paint } = options
   const sections = [
     headOf(status, now, paint),
+    lostText(status, now, paint),
     waitingText(status, now, paint),
     askedText(status, now, paint),
     pendingText(status, now, paint),
@@ -55,6 +56,17 @@ function servesText(generation: number, hasFailed: boolean): Parameters<Paint> {
   return hasFailed
     ? ['red', 'no generation can be served: every request is answered 503']
     : ['yellow', 'nothing serves yet: the gateway is starting']
+}
+
+/** What the config names and nobody listens on. */
+function lostText({ lostAddresses }: GatewayStatus, now: number, paint: Paint): string {
+  if (lostAddresses.length === 0) return ''
+  const texts = lostAddresses.map((lost) => {
+    const { systemCode, since, reason, retryMs } = lost
+    const head = `${urlOf(lost)} (${systemCode === null ? '' : `${systemCode}, `}since ${agoText(since, now)})`
+    return `  ${printable(head)}\n    ${printable(`${reason} It is tried again every ${retryMs / 1000} s.`)}\n`
+  })
+  return `${paint('red', 'Not listened on')}\n${texts.join('')}`
 }
 
 function waitingText({ waiting, directory }: GatewayStatus, now: number, paint: Paint): string {

@@ -103,6 +103,7 @@ export function status(parts: Partial<GatewayStatus> = {}): GatewayStatus {
     directory: DIRECTORY,
     config: `${DIRECTORY}/cardea.yaml`,
     addresses: [{ host: '0.0.0.0', port: 8080 }],
+    lostAddresses: [],
     workers: [
       {
         worker: 1,

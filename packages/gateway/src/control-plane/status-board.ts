@@ -1,6 +1,6 @@
 import type { PluginManifest } from '../config/types.ts'
 import type { GatewayStatus, PinStatus, PluginInfo, PluginVersion } from '../protocol/control.ts'
-import type { ListenAddress } from '../protocol/listen-address.ts'
+import type { ListenAddress, LostAddress } from '../protocol/listen-address.ts'
 import type { PluginStatus } from '../protocol/plugin-state.ts'
 import type { ChangeEngine } from './change-engine.ts'
 import type { FaultPolicy } from './fault-policy.ts'
@@ -25,7 +25,10 @@ export interface StatusBoardOptions {
   readonly directory: string
   /** Absolute path of the config file; null: there is none. */
   readonly config: string | null
+  /** Of what is committed. */
   addresses(): readonly ListenAddress[]
+  /** Those of them that nobody listens on; where a change is just being committed, of that or of what was before. */
+  lostAddresses(): readonly LostAddress[]
 }
 
 /** What a person can learn of the running gateway. */
@@ -45,7 +48,7 @@ export class StatusBoard {
       startedAt,
       directory,
       config,
-      addresses: this.#options.addresses(),
+      ...this.#listening(),
       workers: [...census].map(([worker, counted]) => ({ worker, census: counted })),
       plugins: this.#plugins(),
       instances: plan?.instances.map((instance) => faults.statusOf(instance)) ?? [],
@@ -54,6 +57,15 @@ export class StatusBoard {
       waiting: engine.waiting,
       pins: this.#pins(),
       events: events.recentEvents(EVENTS_SHOWN_MAX),
+    }
+  }
+
+  #listening(): Pick<GatewayStatus, 'addresses' | 'lostAddresses'> {
+    const all = this.#options.addresses()
+    const lost = this.#options.lostAddresses().filter((one) => all.some((address) => isSame(one, address)))
+    return {
+      addresses: all.filter((address) => !lost.some((one) => isSame(one, address))),
+      lostAddresses: lost,
     }
   }
 
@@ -142,4 +154,8 @@ export class StatusBoard {
     const live = this.#options.store.latest()
     return this.#options.engine.overlay.pins.map((pin) => pinStatus(pin, live))
   }
+}
+
+function isSame(a: ListenAddress, b: ListenAddress): boolean {
+  return a.host === b.host && a.port === b.port
 }

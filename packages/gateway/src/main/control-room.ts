@@ -38,7 +38,7 @@ import type { GatewayLog } from '../observe/log.ts'
 import { bundleMapper } from '../plugin-host/load.ts'
 import type { ChangeReport, ControlEvent } from '../protocol/control.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan } from '../protocol/generation.ts'
-import type { ListenAddress } from '../protocol/listen-address.ts'
+import type { ListenAddress, LostAddress } from '../protocol/listen-address.ts'
 import type { ReadySummary, RunningGateway, ServeOptions } from '../protocol/master-supervisor.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
 import { childEntryFile, childFlags } from './child-slot.ts'
@@ -63,6 +63,7 @@ export interface ControlRoomOptions {
     ready(summary: ReadySummary): void
   }
   addresses(): readonly ListenAddress[]
+  lostAddresses(): readonly LostAddress[]
 }
 
 /** What no worker's question is. */
@@ -87,7 +88,7 @@ export class ControlRoom {
   #isClosed = false
 
   private constructor(options: ControlRoomOptions, store: GenerationStore, events: EventLog) {
-    const { serve, log, workers, master, startedAt, addresses } = options
+    const { serve, log, workers, master, startedAt, addresses, lostAddresses } = options
     this.#draining = new DrainingGenerations(workers, () => store.numbers())
     const fingerprints = new Fingerprints()
     this.#options = options
@@ -130,11 +131,11 @@ export class ControlRoom {
     const directory = directoryOf(serve.source)
     const folder = join(directory, '.cardea')
     const config = serve.source.kind === 'file' ? serve.source.file : null
-    const shown = { engine, workers, faults, store, events, startedAt, directory, config, addresses }
+    const shown = { engine, workers, faults, store, events, startedAt, directory, config }
     const operations = new Operations({
       engine,
       store,
-      board: new StatusBoard(shown),
+      board: new StatusBoard({ ...shown, addresses, lostAddresses }),
       configText: () => configText(serve.source),
     })
     this.#control = new ControlServer({

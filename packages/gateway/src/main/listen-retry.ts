@@ -1,11 +1,13 @@
 import type { Log } from '@cardea/sdk'
 import { PROCESS_LIMITS } from '../config/limits.ts'
-import type { ListenAddress } from '../protocol/listen-address.ts'
+import type { ListenAddress, ListenFailure, LostAddress } from '../protocol/listen-address.ts'
 
 export interface ListenRetryOptions {
   log(): Log
   /** Binds what is not bound, and has every worker listen on what it does not listen on yet. */
   again(): void
+  /** It is something else that is lost, or for another reason. */
+  onChange(lost: readonly LostAddress[]): void
 }
 
 /**
@@ -17,23 +19,30 @@ export interface ListenRetryOptions {
  */
 export class ListenRetry {
   readonly #options: ListenRetryOptions
-  readonly #told = new Set<string>()
+  readonly #lost = new Map<string, LostAddress>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: ListenRetryOptions) {
     this.#options = options
   }
 
-  /** `reason`: a sentence. */
-  failed(address: ListenAddress, reason: string): void {
+  get lost(): readonly LostAddress[] {
+    return [...this.#lost.values()]
+  }
+
+  failed({ host, port }: ListenAddress, failure: ListenFailure): void {
     const { listenRetryMs: retryMs } = PROCESS_LIMITS
-    const key = keyOf(address)
+    const key = keyOf({ host, port })
+    const known = this.#lost.get(key)
+    const reason = failure.reason.endsWith('.') ? failure.reason : `${failure.reason}.`
     // Once for all workers and tries.
-    if (!this.#told.has(key)) {
-      const sentence = reason.endsWith('.') ? reason : `${reason}.`
-      this.#options.log().error(`${sentence} All else serves, and this is tried again`, { retryMs })
+    if (known === undefined)
+      this.#options.log().error(`${reason} All else serves, and this is tried again`, { retryMs })
+    if (known?.reason !== reason) {
+      const since = known?.since ?? Date.now()
+      this.#lost.set(key, { host, port, reason, systemCode: failure.systemCode, since, retryMs })
+      this.#options.onChange(this.lost)
     }
-    this.#told.add(key)
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.#options.again()
@@ -42,13 +51,17 @@ export class ListenRetry {
 
   listens(address: ListenAddress): void {
     const key = keyOf(address)
-    if (this.#told.delete(key)) this.#options.log().info(`Listening on ${key} now`)
+    if (!this.#lost.delete(key)) return
+    this.#options.log().info(`Listening on ${key} now`)
+    this.#options.onChange(this.lost)
   }
 
   /** Those of what is committed now: what is not among them is wanted no more. */
   committed(addresses: readonly ListenAddress[]): void {
+    const before = this.#lost.size
     const wanted = new Set(addresses.map(keyOf))
-    for (const key of this.#told) if (!wanted.has(key)) this.#told.delete(key)
+    for (const key of this.#lost.keys()) if (!wanted.has(key)) this.#lost.delete(key)
+    if (this.#lost.size < before) this.#options.onChange(this.lost)
   }
 }
 

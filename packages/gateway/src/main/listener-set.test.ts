@@ -121,7 +121,8 @@ test('stageDecided() opens what can be opened; bindMissing() opens the rest once
   await set.bindMissing()
   const [missing, ...others] = set.missing
   assert.deepEqual([missing?.address, others], [lost, []])
-  assert.match(missing?.reason ?? '', new RegExp(`:${port}: the address is in use`))
+  assert.match(missing?.failure.reason ?? '', new RegExp(`:${port}: the address is in use`))
+  assert.equal(missing?.failure.systemCode, 'EADDRINUSE')
   // It is in the way of no change.
   await set.stage([lost, ANY, { host: '127.0.0.1', port: await freePort() }])
   set.commit()

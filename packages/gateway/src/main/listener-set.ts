@@ -1,7 +1,7 @@
 import { GatewayError, messageOf } from '../base/errors.ts'
-import { ListenError } from '../base/listen-error.ts'
+import { ListenError, systemCodeOf } from '../base/listen-error.ts'
 import type { ListenerPlan } from '../protocol/generation.ts'
-import type { ListenAddress } from '../protocol/listen-address.ts'
+import type { ListenAddress, ListenFailure } from '../protocol/listen-address.ts'
 import { type ListeningSocket, openListeningSocket } from './listening-socket.ts'
 
 interface Listener {
@@ -9,14 +9,13 @@ interface Listener {
   /** Null: it could not be bound so far. */
   socket: ListeningSocket | null
   /** Why not. */
-  reason: string
+  failure: ListenFailure | null
 }
 
 /** A listener that is live without a socket. */
 export interface MissingListener {
   readonly address: ListenAddress
-  /** A sentence. */
-  readonly reason: string
+  readonly failure: ListenFailure
 }
 
 /**
@@ -39,8 +38,10 @@ export class ListenerSet {
   }
 
   get missing(): readonly MissingListener[] {
-    const missing = this.#live.filter(({ socket }) => socket === null)
-    return missing.map((listener) => ({ address: addressOf(listener), reason: listener.reason }))
+    return this.#live.flatMap((listener) => {
+      const { socket, failure } = listener
+      return socket !== null || failure === null ? [] : [{ address: addressOf(listener), failure }]
+    })
   }
 
   /**
@@ -60,7 +61,7 @@ export class ListenerSet {
       try {
         return await this.#open(plan)
       } catch (thrown) {
-        return { plan, socket: null, reason: messageOf(thrown) }
+        return { plan, socket: null, failure: failureOf(thrown) }
       }
     })
   }
@@ -113,7 +114,7 @@ export class ListenerSet {
         if (this.#live.includes(listener) && listener.socket === null) listener.socket = socket
         else socket.handle.close()
       } catch (thrown) {
-        listener.reason = messageOf(thrown)
+        listener.failure = failureOf(thrown)
       }
     }
   }
@@ -126,7 +127,7 @@ export class ListenerSet {
 
   async #open(plan: ListenerPlan): Promise<Listener & { socket: ListeningSocket }> {
     try {
-      return { plan, socket: await openListeningSocket(plan), reason: '' }
+      return { plan, socket: await openListeningSocket(plan), failure: null }
     } catch (thrown) {
       const own = this.#live.find(({ plan: { port }, socket }) => port === plan.port && socket !== null)
       const isInUse = thrown instanceof ListenError && thrown.systemCode === 'EADDRINUSE'
@@ -151,6 +152,10 @@ export class ListenerSet {
 
 function addressOf({ plan, socket }: Listener): ListenAddress {
   return socket?.address ?? { host: plan.host, port: plan.port }
+}
+
+function failureOf(thrown: unknown): ListenFailure {
+  return { reason: messageOf(thrown), systemCode: systemCodeOf(thrown) }
 }
 
 function givenUp({ host, port }: ListenerPlan): GatewayError {

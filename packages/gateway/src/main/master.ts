@@ -51,7 +51,11 @@ export class Master {
   readonly #exitCode = Promise.withResolvers<number>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
   readonly #listeners = new ListenerSet()
-  readonly #retry = new ListenRetry({ log: () => this.#log, again: () => void this.#listenAgain() })
+  readonly #retry = new ListenRetry({
+    log: () => this.#log,
+    again: () => void this.#listenAgain(),
+    onChange: (lost) => this.#supervisor.send({ kind: 'lost-addresses', lost }),
+  })
   readonly #workers: WorkerSet
   readonly #pulse: Pulse
   /** Unix time, milliseconds. */
@@ -188,6 +192,7 @@ export class Master {
       plan: this.#committed,
       settings: this.#settings,
       addresses: this.#listeners.addresses,
+      lost: this.#retry.lost,
       workers: this.#workers.running,
       retiring: this.#workers.retiring,
       faults: this.#workers.faults,
@@ -319,7 +324,7 @@ export class Master {
   }
 
   #noteMissing(): void {
-    for (const { address, reason } of this.#listeners.missing) this.#retry.failed(address, reason)
+    for (const { address, failure } of this.#listeners.missing) this.#retry.failed(address, failure)
   }
 }
 

@@ -8,7 +8,7 @@ import { stderrLines } from '../observe/line-writer.ts'
 import { createLog, type GatewayLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
 import { errorOf } from '../protocol/failure.ts'
 import type { GenerationPlan, ListenerPlan } from '../protocol/generation.ts'
-import type { ListenAddress } from '../protocol/listen-address.ts'
+import type { ListenAddress, LostAddress } from '../protocol/listen-address.ts'
 import type { MasterToSupervisor, SupervisorToMaster } from '../protocol/master-supervisor.ts'
 import { PlanPacker } from '../protocol/packed-plan.ts'
 import type { WorkerToSupervisor } from '../protocol/supervisor-worker.ts'
@@ -36,6 +36,7 @@ class Supervisor {
   readonly #questions = new PendingRequests<Answer>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'supervisor' })
   #addresses: readonly ListenAddress[] = []
+  #lost: readonly LostAddress[] = []
   /** Of listeners that are open for a change, which goes live with them or not at all. */
   #stagedAddresses: readonly ListenAddress[] | null = null
   /** What the master has from us. */
@@ -84,6 +85,9 @@ class Supervisor {
         this.#room?.workerEnded(message.worker, message.reason)
         this.#processes.delete(message.worker)
         break
+      case 'lost-addresses':
+        this.#lost = message.lost
+        break
       case 'relay':
         this.#relayed(message.worker, message.message)
         break
@@ -91,6 +95,8 @@ class Supervisor {
         this.#master.send({ kind: 'pong' })
         break
       case 'draining':
+        // The master has closed them all.
+        this.#addresses = []
         this.#room?.drain()
         break
       case 'stop':
@@ -105,6 +111,7 @@ class Supervisor {
   async #start({ id, options, startedAt, running }: MasterToSupervisor & { kind: 'start' }): Promise<void> {
     this.#master.send({ kind: 'started', id })
     this.#addresses = running?.addresses ?? []
+    this.#lost = running?.lost ?? []
     for (const { worker, event } of running?.faults ?? []) this.#standing?.note(worker, event)
     for (const { worker, pid, generation } of running?.workers ?? []) {
       this.#spawned(worker, pid)
@@ -134,6 +141,7 @@ class Supervisor {
         ready: (summary) => this.#master.send({ kind: 'ready', summary }),
       },
       addresses: () => this.#addresses,
+      lostAddresses: () => this.#lost,
     })
     this.#room = room
     if (running === null) await room.start()

@@ -3,7 +3,6 @@ import { messageOf } from '../base/errors.ts'
 import { isMarkOf } from '../base/running-mark.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import type { DrainBounds } from '../protocol/drain-bounds.ts'
-import type { Failure } from '../protocol/failure.ts'
 import type { FaultEvent } from '../protocol/faults.ts'
 import type { GatewaySettings, GenerationPlan, InstancePlan } from '../protocol/generation.ts'
 import type { MasterToSupervisor, RunningWorker, StandingFault } from '../protocol/master-supervisor.ts'
@@ -35,6 +34,8 @@ export interface WorkerSurroundings {
   readonly retry: ListenRetry
   tellSupervisor(message: MasterToSupervisor): void
 }
+
+type ListenFailed = Extract<WorkerToMaster, { kind: 'listen-failed' }>
 
 type WorkerSlot = ChildSlot<MasterToWorker, WorkerToMaster>
 
@@ -291,34 +292,35 @@ export class WorkerSet {
       sockets: () => this.#master.sockets(),
       unlisten: ({ address }) => place.slot.send({ kind: 'unlisten', address }),
       listenOn: async (socket) => {
-        const failure = await this.#listenOn(place, socket)
+        const failed = await this.#listenOn(place, socket)
         // What a change has closed meanwhile is no more to be listened on.
         const isBound = this.#master.sockets().includes(socket)
-        if (failure === null) {
+        if (failed === null) {
           if (isBound) this.#master.retry.listens(socket.address)
           return true
         }
         if (this.#master.isReady() || !isBound) {
           accepting.delete(socket)
-          if (isBound) this.#master.retry.failed(socket.address, failure.message)
+          const { failure, systemCode } = failed
+          if (isBound) this.#master.retry.failed(socket.address, { reason: failure.message, systemCode })
           return true
         }
         // The supervisor tells it, and the start is over.
-        this.#master.tellSupervisor({ kind: 'worker-failed', worker: place.number, failure })
+        this.#master.tellSupervisor({ kind: 'worker-failed', worker: place.number, failure: failed.failure })
         place.slot.kill()
         return false
       },
     })
   }
 
-  async #listenOn({ slot }: Place, { address, handle }: ListeningSocket): Promise<Failure | null> {
+  async #listenOn({ slot }: Place, { address, handle }: ListeningSocket): Promise<ListenFailed | null> {
     const answer = await slot.request(
       'listen',
       PROCESS_LIMITS.answerTimeoutMs,
       (id) => ({ kind: 'listen', id, address }),
       handle,
     )
-    return answer.kind === 'listen-failed' ? answer.failure : null
+    return answer.kind === 'listen-failed' ? answer : null
   }
 
   // Replacing.

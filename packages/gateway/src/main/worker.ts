@@ -1,4 +1,5 @@
 import { GatewayError } from '../base/errors.ts'
+import { systemCodeOf } from '../base/listen-error.ts'
 import { inSlices } from '../base/steps.ts'
 import { PROCESS_LIMITS } from '../config/limits.ts'
 import { createLog, LOG_SETTINGS_DEFAULT } from '../observe/log.ts'
@@ -169,7 +170,8 @@ function listen(id: number, address: ListenAddress, handle: ListenHandle): void 
     theWorker().listen(handle, address)
     master.send({ kind: 'listening', id })
   } catch (thrown) {
-    master.send({ kind: 'listen-failed', id, failure: failureOf(thrown) })
+    const systemCode = systemCodeOf(thrown)
+    master.send({ kind: 'listen-failed', id, failure: failureOf(thrown), systemCode })
   }
 }
 

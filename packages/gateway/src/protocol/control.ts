@@ -1,7 +1,7 @@
 import { versionLabel } from '../base/version-label.ts'
 import type { Failure } from './failure.ts'
 import type { FaultEvent, HarmKind } from './faults.ts'
-import type { ListenAddress } from './listen-address.ts'
+import type { ListenAddress, LostAddress } from './listen-address.ts'
 import type { PluginFault, PluginStage, PluginStatus } from './plugin-state.ts'
 import type { WorkerCensus } from './supervisor-worker.ts'
 import type { ExchangeTrace } from './trace.ts'
@@ -194,7 +194,10 @@ export interface GatewayStatus {
   readonly directory: string
   /** The config file, absolute; null for `cardea --to URL`. */
   readonly config: string | null
+  /** Those that are listened on. */
   readonly addresses: readonly ListenAddress[]
+  /** Those of the generation that serves that nobody can listen on; each is tried again by itself. */
+  readonly lostAddresses: readonly LostAddress[]
   readonly workers: readonly { readonly worker: number; readonly census: WorkerCensus | null }[]
   readonly plugins: readonly PluginStatus[]
   readonly instances: readonly InstanceStatus[]

@@ -1,7 +1,7 @@
 import type { Failure } from './failure.ts'
 import type { FaultEvent } from './faults.ts'
 import type { GatewaySettings, GenerationPlan, ListenerPlan } from './generation.ts'
-import type { ListenAddress } from './listen-address.ts'
+import type { ListenAddress, LostAddress } from './listen-address.ts'
 import type { PackedPlan } from './packed-plan.ts'
 import type { SupervisorToWorker, WorkerToSupervisor } from './supervisor-worker.ts'
 
@@ -44,6 +44,8 @@ export type MasterToSupervisor =
    */
   | { readonly kind: 'worker-retiring'; readonly worker: number; readonly as: number }
   | { readonly kind: 'worker-ended'; readonly worker: number; readonly reason: string }
+  /** All that cannot be listened on now. */
+  | { readonly kind: 'lost-addresses'; readonly lost: readonly LostAddress[] }
   | { readonly kind: 'relay'; readonly worker: number; readonly message: WorkerToSupervisor }
   /** Is it there? Whatever it says next is the answer, `pong` if nothing else. */
   | { readonly kind: 'ping' }
@@ -121,6 +123,8 @@ export interface RunningGateway {
   readonly plan: GenerationPlan | null
   readonly settings: GatewaySettings
   readonly addresses: readonly ListenAddress[]
+  /** Those of them that nobody listens on. */
+  readonly lost: readonly LostAddress[]
   readonly workers: readonly RunningWorker[]
   /** Those that were replaced and drain, by the numbers they left with; see `worker-retiring`. */
   readonly retiring: readonly RunningWorker[]

@@ -41,7 +41,13 @@ export type WorkerToMaster =
   | { readonly kind: 'start-failed'; readonly id: number; readonly failure: Failure }
   | { readonly kind: 'serving'; readonly generation: number }
   | { readonly kind: 'listening'; readonly id: number }
-  | { readonly kind: 'listen-failed'; readonly id: number; readonly failure: Failure }
+  /** `systemCode`: see `ListenFailure`. */
+  | {
+      readonly kind: 'listen-failed'
+      readonly id: number
+      readonly failure: Failure
+      readonly systemCode: string | null
+    }
   | { readonly kind: 'drained'; readonly id: number; readonly cutExchanges: number }
   /** It serves, but something in it is out of order: start another in its place, then let it drain. */
   | { readonly kind: 'replace-me'; readonly reason: string }
