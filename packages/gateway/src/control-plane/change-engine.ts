@@ -7,15 +7,14 @@ import {
   applyChange,
   type ChangeGround,
   type ChangeRequest,
-  isOnLive,
   type MasterPort,
-  overlayOf,
   type Reference,
   serveReference,
 } from './change.ts'
 import { begunNow, ChangeQueue, gatewayRequest, mayGiveWay } from './change-queue.ts'
 import { askerLeft, ChangeHeld, ending, failedByThrow } from './change-result.ts'
 import type { Overlay, Workshop } from './gather.ts'
+import { isOnLive, overlayOf } from './gather-next.ts'
 import type { PluginLifecycle } from './lifecycle.ts'
 import { type CurrentChange, isDecision, type Pending, PendingChanges, targetsOf } from './pending-changes.ts'
 import { PluginProgress } from './plugin-progress.ts'

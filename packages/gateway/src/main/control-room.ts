@@ -123,7 +123,8 @@ export class ControlRoom {
       onCommitted: (reference, previous) => this.#onCommitted(reference, previous),
       newLifecycle: () => this.#newLifecycle(),
     })
-    const [engine, onEvent] = [this.#engine, this.#onEvent.bind(this)]
+    const engine = this.#engine
+    const onEvent = this.#onEvent.bind(this)
     this.#outcome = new StartOutcome({ serve, log, onEvent })
     this.#housekeeping = new Housekeeping({ store, log, draining: this.#draining, engine })
     const faults = new FaultPolicy({ engine, workers, store, log, onEvent })
