@@ -11,7 +11,7 @@ import { type SoakResult, soak } from './soak.ts'
  * Swaps run code of the gateway that V8 compiles to machine code after hundreds of calls, one function after the other.
  * *Measured* in 3,000 swaps, over windows of 500: the heap grows by 2.1 KB a swap in the first, by 0.14 to 0.25 from the
  * 750th on, by 0.05 to 0.1 from the 1,000th and by 0.00 to 0.03 from the 2,000th. So the last 500 of 1,200 tell of that too
- * (0.26); what a swap leaves behind for ever shows with `-- --code 2000 --config 400` (0.07).
+ * (0.13 to 0.25); what a swap leaves behind for ever shows with `-- --code 2000 --config 400` (0.07).
  */
 
 const BYTES_PER_SWAP_MAX = 0.2 * 1024
