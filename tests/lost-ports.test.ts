@@ -128,6 +128,19 @@ test('a port that is lost is wanted no more once a save or a rollback has given 
   assert.doesNotMatch(gateway.stderr, new RegExp(`Listening on 127\\.0\\.0\\.1:${two} now|Worker \\d+ ended`))
 })
 
+test('a change that needs a lost port on another address says that it is in use, not that the gateway has it', async (t) => {
+  const [one, two] = [await freePort(), await freePort()]
+  const gateway = await startOnPorts(t, { ports: [one], body: 'one' })
+  await lose(t, gateway, { ports: [one, two], body: 'two' }, [two])
+  const said = sayings(gateway)
+  const config = configOf({ ports: [one], body: 'three' })
+  const listen = [...config.listen, { host: '0.0.0.0', port: two }]
+  await gateway.dir.write({ 'cardea.yaml': { ...config, listen } })
+  const failed = await said(/The change failed at stage, generation 2 serves on: .*/)
+  assert.match(failed, new RegExp(`Cannot listen on 0\\.0\\.0\\.0:${two}: the address is in use`))
+  await listed(t, gateway, [one], [two])
+})
+
 test('a gateway that drains while a port of it is lost ends as always, and status names no address any more', async (t) => {
   const [one, two] = [await freePort(), await freePort()]
   const gateway = await startOnPorts(t, { ports: [one], body: 'one' })

@@ -30,6 +30,10 @@ export class ListenRetry {
     return [...this.#lost.values()]
   }
 
+  isLost(address: ListenAddress): boolean {
+    return this.#lost.has(keyOf(address))
+  }
+
   failed({ host, port }: ListenAddress, failure: ListenFailure): void {
     const { listenRetryMs: retryMs } = PROCESS_LIMITS
     const key = keyOf({ host, port })

@@ -27,6 +27,12 @@ export class ListenerSet {
   #staged: readonly Listener[] | null = null
   /** Counts what was begun and given up. */
   #attempt = 0
+  readonly #isLost: (address: ListenAddress) => boolean
+
+  /** `isLost`: whether another program has an address of what is live, so that nobody listens on it. */
+  constructor(isLost: (address: ListenAddress) => boolean = () => false) {
+    this.#isLost = isLost
+  }
 
   /** What workers accept on. */
   get sockets(): readonly ListeningSocket[] {
@@ -129,7 +135,10 @@ export class ListenerSet {
     try {
       return { plan, socket: await openListeningSocket(plan), failure: null }
     } catch (thrown) {
-      const own = this.#live.find(({ plan: { port }, socket }) => port === plan.port && socket !== null)
+      const own = this.#live.find(
+        ({ plan: { port }, socket }) =>
+          port === plan.port && socket !== null && !this.#isLost(socket.address),
+      )
       const isInUse = thrown instanceof ListenError && thrown.systemCode === 'EADDRINUSE'
       if (own === undefined || !isInUse) throw thrown
       const detail =

@@ -50,7 +50,7 @@ export class Master {
   readonly #loose = new LooseRelay((message) => this.#supervisor.offer(message))
   readonly #exitCode = Promise.withResolvers<number>()
   readonly #log: GatewayLog = createLog({ settings: LOG_SETTINGS_DEFAULT, process: 'master' })
-  readonly #listeners = new ListenerSet()
+  readonly #listeners = new ListenerSet((address) => this.#retry.isLost(address))
   readonly #retry = new ListenRetry({
     log: () => this.#log,
     again: () => void this.#listenAgain(),
