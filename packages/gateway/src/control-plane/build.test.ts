@@ -263,14 +263,17 @@ test('buildPlugins() waits for no esbuild that does not answer', async (t) => {
   assert.deepEqual([built.length, problems], [plugins.length, []])
 })
 
-test('buildPlugins() leaves off once nobody needs it any more, and leaves no esbuild that hangs', async (t) => {
+test('buildPlugins() leaves off once nobody needs it any more, and leaves no esbuild that hangs', {
+  timeout: 60_000,
+}, async (t) => {
   const plugins = await manyPlugins(t)
   await buildPlugins(plugins)
   const standing = builders()
   signalProcesses(standing, 'SIGSTOP')
   t.after(() => killProcesses(standing))
   const leaving = new AbortController()
-  const building = buildPlugins(plugins, { signal: leaving.signal })
+  // Longer than the test may take: nothing but the signal ends it.
+  const building = buildPlugins(plugins, { timeoutMs: 3_600_000, signal: leaving.signal })
   leaving.abort()
   assert.deepEqual(await building, { built: [], problems: [] })
   const { built, problems } = await buildPlugins(plugins)
