@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, stat, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
@@ -201,4 +201,27 @@ test('KvStore looks for what has expired of a full plugin once a second, not for
   assert.ok(isFull(set(store, 'fourth')))
   assert.equal(get(store, 'third'), 'v')
   store.close()
+})
+
+test('KvStore.putBack() leaves nothing beside the file that the next to open it would take for a part of it', async () => {
+  await using dir = await withTempDir()
+  const [file, later] = [join(dir.path, 'kv.db'), join(dir.path, 'later.db')]
+  const store = await KvStore.open(file)
+  // More than SQLite keeps beside the file before it writes it there, and then less of it.
+  for (let index = 0; index < 100; index++) set(store, `key-${index}`, 'v'.repeat(KV_LIMITS.valueBytesMax))
+  for (let index = 0; index < 99; index++) store.run('p', { kind: 'delete', key: `key-${index}` })
+  await rm(file)
+  assert.equal(store.putBack(), 1)
+  // As a process leaves it that is killed before it closes the one that is gone.
+  for (const suffix of ['', '-wal', '-shm']) {
+    await copyFile(file + suffix, later + suffix).catch((error) => assert.equal(error.code, 'ENOENT'))
+  }
+  const next = await KvStore.open(later)
+  assert.deepEqual(list(next), ['key-99'])
+  assert.equal(get(next, 'key-99')?.length, KV_LIMITS.valueBytesMax)
+  next.close()
+  store.close()
+  const database = new DatabaseSync(later)
+  assert.deepEqual({ ...database.prepare('PRAGMA integrity_check').get() }, { integrity_check: 'ok' })
+  database.close()
 })
