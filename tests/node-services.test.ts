@@ -3,7 +3,7 @@ import { readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { startGateway, startGatewayIn, type TestGateway } from './support/gateway.ts'
-import { logged } from './support/log-lines.ts'
+import { logged, logLines } from './support/log-lines.ts'
 import { killProcesses, signalProcesses } from './support/processes.ts'
 import { waitFor } from './support/wait-for.ts'
 
@@ -106,7 +106,14 @@ test('host.kv keeps its values where .cardea is deleted while the gateway runs, 
   await ask(gateway, '/set?key=before&value=1')
   // The gateway puts its files back meanwhile.
   await rm(join(gateway.dir.path, '.cardea'), { recursive: true, maxRetries: 5 })
-  await logged(gateway, /kv\.db, where host\.kv keeps its values, was deleted .* made anew/)
+  // Before the gateway can be asked again, without a request.
+  await logged(gateway, /The control socket had been removed and is opened again/)
+  const warned = logLines(gateway.stderr).map(({ message }) => String(message))
+  assert.ok(
+    warned.some((message) =>
+      /kv\.db, where host\.kv keeps its values, was deleted .* made anew/.test(message),
+    ),
+  )
   await ask(gateway, '/set?key=after&value=2')
   await killProcesses([gateway.pid, ...gateway.pids()])
   const next = await startGatewayIn(t, gateway.dir)

@@ -221,7 +221,10 @@ export function childEntryFile(entry: string): string {
   return fileURLToPath(new URL(file, import.meta.url))
 }
 
-/** The required flags of that process, and our own: what is set by hand comes later and wins. Not the inspector's: the port is taken. */
+/**
+ * The required flags of that process, and our own: what is set by hand comes later and wins. Not the inspector's: the port
+ * is taken.
+ */
 export function childFlags(entry: ChildEntry, ownFlags: readonly string[] = process.execArgv): string[] {
   const required = entry === 'supervisor.ts' ? REQUIRED_FLAGS : [...REQUIRED_FLAGS, ...PLUGIN_FLAGS]
   const passedOn = ownFlags.filter((flag) => !required.includes(flag) && !flag.startsWith('--inspect'))

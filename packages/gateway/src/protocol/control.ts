@@ -23,7 +23,10 @@ export type ControlCommand =
   /** `unit` null: all; otherwise a plugin's name, or `config`. */
   | { readonly command: 'release'; readonly unit: string | null }
   | { readonly command: 'plugin-versions'; readonly plugin: string }
-  /** `version` null: the last one before that did not fail, and no way forward again (store/version-before.ts); otherwise a version number or the beginning of a content hash. */
+  /**
+   * `version` null: the last one before that did not fail, and no way forward again (store/version-before.ts); otherwise a
+   * version number or the beginning of a content hash.
+   */
   | { readonly command: 'plugin-rollback'; readonly plugin: string; readonly version: string | null }
   | { readonly command: 'plugin-enable'; readonly plugin: string }
   | { readonly command: 'plugin-disable'; readonly plugin: string }

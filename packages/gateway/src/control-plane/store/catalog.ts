@@ -205,11 +205,11 @@ export function noVersionBefore(
   }
   const left = others.filter((one) => !isBad(one, badCode))
   if (left.length > 0) {
-    const reason = 'were gone back from already or are held back'
+    const passedOver = `Gone back from already, or held back: ${namesOf(left)}`
     const wayOut = `Mend it and save it; "cardea plugin rollback ${name} VERSION" brings one back all the same.`
     return new GatewayError(
       'ROLLBACK_EXHAUSTED',
-      `There is no version of plugin "${name}" left to roll back to: ${namesOf(left)} ${reason}. ${wayOut}`,
+      `There is no version of plugin "${name}" left to roll back to. ${passedOver}. ${wayOut}`,
     )
   }
   return new GatewayError(

@@ -292,7 +292,7 @@ describe('GenerationStore.versionBefore()', () => {
     await assert.rejects(store.versionBefore('auth', NO_CODE), {
       code: 'ROLLBACK_EXHAUSTED',
       message:
-        /^There is no version of plugin "auth" left to roll back to: 1\.0\.0 \([0-9a-f]{8}\) of generation 4, 1\.0\.0 \([0-9a-f]{8}\) of generation 3 were gone back from already or are held back\. .*"cardea plugin rollback auth VERSION" brings one back all the same\.$/,
+        /^There is no version of plugin "auth" left to roll back to\. Gone back from already, or held back: 1\.0\.0 \([0-9a-f]{8}\) of generation 4, 1\.0\.0 \([0-9a-f]{8}\) of generation 3\. .*"cardea plugin rollback auth VERSION" brings one back all the same\.$/,
     })
     assert.ok((await store.versionsOf('auth')).every(({ isWayBack }) => !isWayBack))
   })
