@@ -43,6 +43,8 @@ async function lose(t: TestContext, gateway: TestGateway, settings: PortSettings
   signalProcesses([supervisor], 'SIGCONT')
   for (const port of lost)
     await said(new RegExp(`Cannot listen on 127\\.0\\.0\\.1:${port}: .* All else serves`))
+  // In all workers: the first that cannot listen says so for all.
+  await said(/Generation \d+ is live/)
   return others.map((other) => () => givePort(other))
 }
 

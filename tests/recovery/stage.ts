@@ -1,4 +1,4 @@
-import { decidedIn, stopAtDecision } from '../support/decisions.ts'
+import { decidedIn, STOPS_AT_DECISION, stopAtDecision } from '../support/decisions.ts'
 import { startGateway, startGatewayIn, type TestGateway, type TestScope } from '../support/gateway.ts'
 import { sayings } from '../support/log-lines.ts'
 import { haveEnded, killProcesses, signalProcesses } from '../support/processes.ts'
@@ -74,7 +74,11 @@ export class Stage {
     const plugin = new SteppedPlugin(steps.path)
     const files = await plugin.files(1)
     const stepped = mend === null ? files : { ...files, 'plugin.ts': 'export const' }
-    const gateway = await startGateway(t, { config: configOf('here'), plugins: { stepped } })
+    const gateway = await startGateway(t, {
+      config: configOf('here'),
+      plugins: { stepped },
+      env: STOPS_AT_DECISION,
+    })
     await mend?.(gateway, files)
     stage = new Stage(gateway, plugin, 1)
     await stage.agrees()
@@ -85,7 +89,7 @@ export class Stage {
   static async restart(t: TestScope, { gateway, plugin, version }: Stage): Promise<Stage> {
     let stage: Stage | null = null
     t.after(() => stage?.traffic.stop())
-    stage = new Stage(await startGatewayIn(t, gateway.dir), plugin, version)
+    stage = new Stage(await startGatewayIn(t, gateway.dir, { env: STOPS_AT_DECISION }), plugin, version)
     return stage
   }
 

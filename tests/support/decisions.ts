@@ -1,32 +1,26 @@
-import { readdirSync, watch } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { signalProcesses } from './processes.ts'
+import { isStopped } from './processes.ts'
 import type { TempDir } from './temp-dir.ts'
+import { waitFor } from './wait-for.ts'
+
+/** The environment of a gateway that `stopAtDecision` is for. */
+export const STOPS_AT_DECISION = {
+  NODE_OPTIONS: `--require=${join(import.meta.dirname, 'stop-at-decision.cjs')}`,
+}
 
 /** The newest generation that is decided in a gateway's folder; 0 for none. */
 export function decidedIn(dir: TempDir): number {
-  const numbers = readdirSync(generationsIn(dir)).map((name) =>
-    Number(/^(\d+)\.record$/.exec(name)?.[1] ?? 0),
-  )
+  const names = readdirSync(join(dir.path, '.cardea/generations'))
+  const numbers = names.map((name) => Number(/^(\d+)\.record$/.exec(name)?.[1] ?? 0))
   return Math.max(0, ...numbers)
 }
 
 /**
- * Stops a process in the moment in which the next generation is decided there: nothing that follows from the decision has
- * happened yet, or hardly anything. Resolves then.
+ * Has that supervisor stop itself in the moment in which the next generation is decided: nothing that follows from the
+ * decision has happened yet. Resolves when it has stopped. The gateway was started with STOPS_AT_DECISION.
  */
-export function stopAtDecision(dir: TempDir, pid: number): Promise<void> {
-  const name = `${decidedIn(dir) + 1}.record`
-  return new Promise((resolve) => {
-    const watcher = watch(generationsIn(dir), (_, file) => {
-      if (file !== name) return
-      signalProcesses([pid], 'SIGSTOP')
-      watcher.close()
-      resolve()
-    })
-  })
-}
-
-function generationsIn({ path }: TempDir): string {
-  return join(path, '.cardea/generations')
+export async function stopAtDecision(dir: TempDir, supervisor: number): Promise<void> {
+  writeFileSync(join(dir.path, '.cardea/stop-at-decision'), '')
+  await waitFor(() => isStopped(supervisor), 'the next generation to be decided')
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 import type { TestContext } from 'node:test'
+import { STOPS_AT_DECISION } from './decisions.ts'
 import { startGateway, type TestGateway } from './gateway.ts'
 import { waitFor } from './wait-for.ts'
 
@@ -21,7 +22,7 @@ export const configOf = ({ ports, body, workers = 2 }: PortSettings) => ({
 })
 
 export async function startOnPorts(t: TestContext, settings: PortSettings): Promise<TestGateway> {
-  return startGateway(t, { config: configOf(settings) })
+  return startGateway(t, { config: configOf(settings), env: STOPS_AT_DECISION })
 }
 
 export const savePorts = (gateway: TestGateway, settings: PortSettings): Promise<void> =>

@@ -51,6 +51,11 @@ export function isAlive(pid: number): boolean {
   return readProcess(pid) !== null
 }
 
+/** Whether SIGSTOP has it. */
+export function isStopped(pid: number): boolean {
+  return statOf(pid)?.[0] === 'T'
+}
+
 /** Sends the signal to each process; those that have ended meanwhile are passed over. */
 export function signalProcesses(pids: Iterable<number>, signal: NodeJS.Signals): void {
   for (const pid of pids) {
@@ -98,15 +103,20 @@ function childrenOf(pid: number): number[] {
 const THREADS_FIELD = 17
 
 function readProcess(pid: number): ProcessInfo | null {
-  const stat = readProcFile(pid, 'stat')
-  if (stat === null) return null
-  // The second field is the name in parentheses and may hold anything; the rest starts after the last one.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const fields = statOf(pid)
+  if (fields === null) return null
   const [state, parentPid] = fields
   // A killed process is a zombie as soon as its main thread is; what it had open goes with the last of the others.
   if (state === 'X' || (state === 'Z' && Number(fields[THREADS_FIELD]) <= 1)) return null
   const command = (readProcFile(pid, 'cmdline') ?? '').replaceAll('\0', ' ').trim()
   return { pid, parentPid: Number(parentPid), command }
+}
+
+/** What /proc has of it from its state on. */
+function statOf(pid: number): string[] | null {
+  const stat = readProcFile(pid, 'stat')
+  // The second field is the name in parentheses and may hold anything; the rest starts after the last one.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? null
 }
 
 /** Null when the process ended meanwhile, or belongs to someone else. */
