@@ -6,7 +6,8 @@ import { PLUGIN_LIMITS } from '../../config/limits.ts'
 import { instancePlan } from '../../protocol/test-plans.ts'
 import { runUpdate } from '../config-update.ts'
 import { recordingLog } from '../test-support.ts'
-import { type StateOwner, StateStore, StateUser } from './states.ts'
+import { StateUser } from './state-user.ts'
+import { type StateOwner, StateStore } from './states.ts'
 
 interface Bench {
   readonly store: StateStore

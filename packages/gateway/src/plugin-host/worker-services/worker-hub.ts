@@ -5,7 +5,8 @@ import type { PluginStateCopy } from '../../protocol/supervisor-worker.ts'
 import type { Opened, WorkerServices } from '../services.ts'
 import { EventBus, EventUser } from './events.ts'
 import { Provision, type ServiceClient } from './provisions.ts'
-import { StateStore, StateUser } from './states.ts'
+import { StateUser } from './state-user.ts'
+import { StateStore } from './states.ts'
 
 export interface WorkerHubOptions {
   readonly log: Log
