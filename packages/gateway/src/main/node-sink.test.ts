@@ -37,7 +37,7 @@ function nodeOf(t: TestContext, workers = 1) {
   return { node, stage, said }
 }
 
-const goLive = ({ opened, plan }: User): void => opened.goLive?.(plan)
+const goLive = ({ opened, plan }: User): void => opened.goLive?.(plan, null)
 
 test('an instance has no say in rotation before its generation is live, nor when that is discarded', (t) => {
   const { stage, said } = nodeOf(t)
@@ -90,7 +90,7 @@ test('what updateConfig asks for holds when its instance goes live, and never wh
   const { opened } = user
   const update = (keep: number): InstancePlan => {
     const plan = instancePlan({ permissions: ['sink'] })
-    opened.beginUpdate?.(plan)
+    opened.beginUpdate?.({ plan, wentLive: false, isGivenUp: false }, null)
     opened.services.sink(FILE, { keep })
     opened.endUpdate?.()
     return plan
@@ -104,7 +104,7 @@ test('what updateConfig asks for holds when its instance goes live, and never wh
   const next = update(7)
   assert.deepEqual(said(), [])
   opened.retire?.()
-  opened.goLive?.(next)
+  opened.goLive?.(next, null)
   assert.deepEqual(said(), [[7]])
   // A rollback carries the first one, as long as it lives.
   opened.retire?.()

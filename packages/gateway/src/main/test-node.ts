@@ -48,7 +48,7 @@ export class SimulatedNode {
   open(worker: number, plugin = 'limiter'): Opened<NodeServices> {
     const plan = planOf(plugin)
     const opened = this.stage(worker, plan)
-    opened.goLive?.(plan)
+    opened.goLive?.(plan, null)
     return opened
   }
 

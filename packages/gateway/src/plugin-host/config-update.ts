@@ -10,6 +10,9 @@ export interface ConfigUpdate {
   isGivenUp: boolean
 }
 
+/** Whose a middleware is, and what it asks for: that update's, or PluginMain's (null). */
+export type Maker = ConfigUpdate | null
+
 const updates = new AsyncLocalStorage<ConfigUpdate>()
 
 /** Runs `call`. Whatever that does or leaves to be done, also once nobody waits for it any more, is known as the update's. */

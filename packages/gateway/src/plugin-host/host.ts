@@ -4,6 +4,7 @@ import { pluginAbortController } from '../base/plugin-signal.ts'
 import { markOf, NOBODY, runningMark } from '../base/running-mark.ts'
 import { DURATION_MS_MAX } from '../config/units.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
+import type { ConfigUpdate, Maker } from './config-update.ts'
 import { permittedFetch, type Transport } from './fetch.ts'
 import { withMappedStack } from './load.ts'
 import { type LooseFailure, logLooseFailure } from './loose-failure.ts'
@@ -20,11 +21,11 @@ export interface InstanceHost {
   readonly host: Host
   /** PluginMain has returned. */
   started(): void
-  /** `updateConfig` runs between these two: what is asked for meanwhile is for the instance of `plan`, which may never go live. */
-  beginUpdate(plan: InstancePlan): void
+  /** These four as in `Opened`. */
+  beginUpdate(update: ConfigUpdate, from: Maker): void
   endUpdate(): void
-  /** A generation with the instance of `plan` goes live. */
-  goLive(plan: InstancePlan): void
+  goLive(plan: InstancePlan, maker: Maker): void
+  ended(maker: Maker): void
   /** Another one goes live, without any instance of this host. */
   retire(): void
   /** Aborts `host.signal` and cancels timers. `fetch` still works, so that `stop` can send what is left. */
@@ -102,10 +103,16 @@ export function openHost(
   return {
     host: Object.freeze(host),
     started: () => worker.started?.(),
-    beginUpdate: (next) => node.beginUpdate?.(next),
+    beginUpdate(update, from) {
+      node.beginUpdate?.(update, from)
+      worker.beginUpdate?.(update, from)
+    },
     endUpdate: () => node.endUpdate?.(),
-    // The worker's own services are told all at once (WorkerHub).
-    goLive: (live) => node.goLive?.(live),
+    goLive(live, maker) {
+      node.goLive?.(live, maker)
+      worker.goLive?.(live, maker)
+    },
+    ended: (maker) => worker.ended?.(maker),
     retire: () => node.retire?.(),
     quiesce,
     release() {

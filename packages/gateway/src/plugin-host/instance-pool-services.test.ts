@@ -127,6 +127,45 @@ test('a state that a discarded update asked for is made when an update goes live
   saw('made 2', 3)
 })
 
+test('a state whose version goes back and on by config is made each time of what served last', async () => {
+  const { live, saw } = openPool()
+  let generation = await live(counterPlan(VERSIONED, { config: { version: 1 } }))
+  call(generation)
+  saw('made 1', 1)
+  for (const [version, count] of [
+    [2, 2],
+    [1, 3],
+    [3, 4],
+    [1, 5],
+  ] as const) {
+    const next = await live(counterPlan(VERSIONED, { config: { version } }))
+    await generation.release()
+    generation = next
+    call(generation)
+    saw(`made ${version}`, count)
+  }
+})
+
+test('a state is made of what served last, whatever streams still run on', async () => {
+  const { live, saw } = openPool()
+  for (const version of [1, 3, 2, 4]) call(await live(counterPlan(VERSIONED, { config: { version } })))
+  saw('made 1', 1, 'made 3', 2, 'made 2', 3, 'made 4', 4)
+})
+
+test('a state of a version that a stream still runs on is found by a config that comes back to it', async () => {
+  const { live, saw } = openPool()
+  const streaming = [1, 2].map((version) => counterPlan(VERSIONED, { config: { version } }))
+  for (const plan of streaming) call(await live(plan))
+  saw('made 1', 1, 'made 2', 2)
+  // The instance of the first generation lives, and goes live once more.
+  const again = await live(counterPlan(VERSIONED, { config: { version: 1 } }))
+  for (const _ of [2, 3, 4]) call(again)
+  call(await live(counterPlan(VERSIONED, { config: { version: 3 } })))
+  saw(2, 3, 4, 'made 3', 5)
+  call(await live(counterPlan(VERSIONED, { config: { version: 2 } })))
+  saw(3)
+})
+
 test('a state asked for before the commit throws in the start that uses it', async () => {
   const { pool } = openPool()
   const early = code(`export const PluginMain = (_: unknown, host: any) => {

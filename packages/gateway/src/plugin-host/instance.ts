@@ -3,7 +3,7 @@ import { GatewayError, messageOf } from '../base/errors.ts'
 import { PLUGIN_LIMITS } from '../config/limits.ts'
 import type { InstancePlan } from '../protocol/generation.ts'
 import type { LiveInstance } from '../protocol/instance.ts'
-import { type ConfigUpdate, runUpdate } from './config-update.ts'
+import { type ConfigUpdate, type Maker, runUpdate } from './config-update.ts'
 import { deepFreeze } from './deep-freeze.ts'
 import { type InstanceHost, openHost, type Surroundings, SYSTEM } from './host.ts'
 import { entryPointOf, type LoadedBundle, withMappedStack } from './load.ts'
@@ -57,6 +57,14 @@ export async function startInstance(
   return new Family(plan, bundle, log, lasting).start(plan, main, { signal, placement })
 }
 
+type Config = Readonly<Record<string, unknown>>
+
+/** Of what a middleware is made, and by whom. */
+interface Birth {
+  readonly plan: InstancePlan
+  readonly maker: Maker
+}
+
 /** One host and the middlewares that share it: the first, and those that `updateConfig` made of it. */
 class Family {
   readonly #bundle: LoadedBundle
@@ -80,15 +88,20 @@ class Family {
     main: (config: unknown, host: Host) => unknown,
     options: UpdateOptions,
   ): Promise<StartedInstance> {
-    return this.#bring(plan, plan.entryPoint, (config) => main(config, this.#host.host), options)
+    return this.#bring({ plan, maker: null }, (config) => main(config, this.#host.host), options)
   }
 
-  async #update(from: Middleware, plan: InstancePlan, options: UpdateOptions): Promise<StartedInstance> {
+  async #update(
+    middleware: Middleware,
+    from: Maker,
+    plan: InstancePlan,
+    options: UpdateOptions,
+  ): Promise<StartedInstance> {
     const update: ConfigUpdate = { plan, wentLive: false, isGivenUp: false }
-    const make = (config: Readonly<Record<string, unknown>>): unknown => from.updateConfig?.(config)
-    this.#host.beginUpdate(plan)
+    const make = (config: Config): unknown => middleware.updateConfig?.(config)
+    this.#host.beginUpdate(update, from)
     try {
-      const made = await runUpdate(update, () => this.#bring(plan, 'updateConfig', make, options))
+      const made = await runUpdate(update, () => this.#bring({ plan, maker: update }, make, options))
       const goLive = (): void => {
         update.wentLive = true
         made.goLive()
@@ -100,6 +113,7 @@ class Family {
       return { ...made, goLive, stop }
     } catch (thrown) {
       update.isGivenUp = true
+      this.#host.ended(update)
       throw thrown
     } finally {
       this.#host.endUpdate()
@@ -107,11 +121,12 @@ class Family {
   }
 
   async #bring(
-    plan: InstancePlan,
-    maker: string,
-    make: (config: Readonly<Record<string, unknown>>) => unknown,
+    birth: Birth,
+    make: (config: Config) => unknown,
     { signal = null, placement = alone }: UpdateOptions,
   ): Promise<StartedInstance> {
+    const { plan } = birth
+    const call = birth.maker === null ? plan.entryPoint : 'updateConfig'
     const config = deepFreeze(structuredClone(plan.config))
     const timeoutMs = this.#options.startTimeoutMs ?? PLUGIN_LIMITS.startTimeoutMs
     const step: Step = (name, run, onLate) => {
@@ -120,28 +135,28 @@ class Family {
     }
     let middleware: Middleware | null = null
     try {
-      const late = (value: unknown): Promise<void> => this.#end(plan, this.#join(value, maker))
-      middleware = this.#join(await step(maker, () => make(config), late), maker)
+      const late = (value: unknown): Promise<void> => this.#end(birth, this.#join(value, call))
+      middleware = this.#join(await step(call, () => make(config), late), call)
       const made = middleware
       this.#host.started()
       await step('validateConfig', () => made.validateConfig?.(config, placement()))
       await step('healthCheck', () => made.healthCheck?.())
-      return this.#instance(plan, made)
+      return this.#instance(birth, made)
     } catch (thrown) {
       const cause = withMappedStack(thrown, this.#bundle.mapStack)
-      if (middleware !== null) await this.#end(plan, middleware)
+      if (middleware !== null) await this.#end(birth, middleware)
       else if (this.#present.size === 0) this.#host.release()
-      const message = `Cannot ${maker === 'updateConfig' ? 'update the config of' : 'start'} plugin "${plan.name}": ${messageOf(cause)}`
+      const message = `Cannot ${birth.maker !== null ? 'update the config of' : 'start'} plugin "${plan.name}": ${messageOf(cause)}`
       throw new GatewayError('PLUGIN_START_FAILED', message, { cause, plugin: plan.name })
     }
   }
 
   /** Throws TypeError for what is no middleware, or is one already. */
-  #join(returned: unknown, maker: string): Middleware {
-    const middleware = checkedMiddleware(returned, maker)
+  #join(returned: unknown, call: string): Middleware {
+    const middleware = checkedMiddleware(returned, call)
     if (this.#present.has(middleware)) {
       throw new TypeError(
-        `${maker} returned the middleware that it was called on, which stays in use as it is; return a new one`,
+        `${call} returned the middleware that it was called on, which stays in use as it is; return a new one`,
       )
     }
     this.#living.add(middleware)
@@ -149,7 +164,8 @@ class Family {
     return middleware
   }
 
-  #instance(plan: InstancePlan, middleware: Middleware): StartedInstance {
+  #instance(birth: Birth, middleware: Middleware): StartedInstance {
+    const { plan, maker } = birth
     let stopping: Promise<void> | null = null
     return {
       plan,
@@ -158,11 +174,11 @@ class Family {
       mapStack: this.#bundle.mapStack,
       frameOf: this.#bundle.frameOf,
       canUpdate: typeof middleware.updateConfig === 'function',
-      update: (next, options = {}) => this.#update(middleware, next, options),
-      goLive: () => this.#host.goLive(plan),
+      update: (next, options = {}) => this.#update(middleware, maker, next, options),
+      goLive: () => this.#host.goLive(plan, maker),
       retire: () => this.#host.retire(),
       stop: () => {
-        stopping ??= this.#end(plan, middleware)
+        stopping ??= this.#end(birth, middleware)
         return stopping
       },
     }
@@ -172,7 +188,7 @@ class Family {
    * Stops one of them; the last to begin silences the host, the last to end releases it. Never rejects: there is nobody
    * left who could act on it.
    */
-  async #end(plan: InstancePlan, middleware: Middleware): Promise<void> {
+  async #end({ plan, maker }: Birth, middleware: Middleware): Promise<void> {
     this.#living.delete(middleware)
     const timeoutMs = this.#options.stopTimeoutMs ?? PLUGIN_LIMITS.stopTimeoutMs
     try {
@@ -188,6 +204,7 @@ class Family {
     } finally {
       this.#present.delete(middleware)
       if (this.#present.size === 0) this.#host.release()
+      else this.#host.ended(maker)
     }
   }
 }

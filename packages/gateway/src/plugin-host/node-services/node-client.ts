@@ -72,7 +72,7 @@ export class NodeClient implements ServiceSource<NodeServices> {
     }
     return {
       services,
-      beginUpdate(next) {
+      beginUpdate({ plan: next }) {
         sinks.beginUpdate(next)
         tasks.beginUpdate(next)
       },

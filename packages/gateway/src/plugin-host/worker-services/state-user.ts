@@ -1,14 +1,21 @@
 import type { PreviousState, State } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
-import { type ConfigUpdate, updateAtWork } from '../config-update.ts'
+import { type ConfigUpdate, type Maker, updateAtWork } from '../config-update.ts'
+import { StateClaims } from './state-claims.ts'
 import type { Cell, StateOwner, StateRequest, StateStore } from './states.ts'
 
-/** What one owner has asked for. */
+type Create = StateRequest['create']
+
+/** What one owner has asked for: all middlewares that share a host. */
 export class StateUser {
   readonly #store: StateStore
   readonly #owner: StateOwner
+  /** By name and version: what is used, or may yet be. */
   readonly #handles = new Map<string, StateHandle>()
+  readonly #claims = new StateClaims<StateHandle>()
+  /** Whose middleware went live last. */
+  #serving: Maker = null
   #life: 'staged' | 'live' | 'released' = 'staged'
 
   constructor(store: StateStore, owner: StateOwner) {
@@ -27,24 +34,69 @@ export class StateUser {
       throw new TypeError(`State "${name}" needs a function that makes it, not ${typeof create}`)
     }
     if (this.#life === 'released') throw this.notLive(name, 'the instance has stopped')
-    const key = `${version} ${name}`
     const update = updateAtWork()
-    let handle = this.#handles.get(key)
+    const isHook = update === null && this.#life === 'live'
+    const handle = isHook
+      ? this.#askedByHook(name, version, create)
+      : this.#askedBy(update, name, version, create)
+    return handle as State<unknown> as State<T>
+  }
+
+  /** What it asks for is made when it goes live: its generation may yet be discarded. */
+  #askedBy(maker: Maker, name: string, version: number, create: Create): StateHandle {
+    const known = this.#handles.get(keyOf(name, version))
+    const handle = known ?? this.#newHandle(name, version, create, maker)
+    // It may run on for long, and nothing of its generation is to come of it.
+    if (maker?.isGivenUp === true) return handle
+    // So was, perhaps, whoever asked before.
+    if (handle.mayBeAskedAnew) handle.asked = { create, update: maker }
+    this.#claims.add(maker, handle)
+    this.#handles.set(keyOf(name, version), handle)
+    return handle
+  }
+
+  /** It is made at once. */
+  #askedByHook(name: string, version: number, create: Create): StateHandle {
+    let handle = this.#handles.get(keyOf(name, version))
     if (handle === undefined) {
-      if (this.#handles.size >= PLUGIN_LIMITS.statesMax) this.#forgetGivenUp()
-      if (this.#handles.size >= PLUGIN_LIMITS.statesMax) {
-        throw new RangeError(
-          `Plugin "${this.#owner.name}" has ${this.#handles.size} states; keep what there are many of inside of one`,
-        )
-      }
-      handle = new StateHandle(this, name, version, { create, update })
-      if (this.#mayBind(handle)) this.#bind(handle, [])
-      this.#handles.set(key, handle)
-    } else if (handle.cell === null && handle.asked.update !== null) {
-      // That update may have been given up, and nothing of its generation is to come of it.
-      handle.asked = { create, update }
+      handle = this.#newHandle(name, version, create, null)
+      // What cannot be made leaves nothing behind: a hook asks with each request.
+      this.#bind(handle, [])
+      this.#handles.set(keyOf(name, version), handle)
+    } else if (handle.mayBeAskedAnew) {
+      handle.asked = { create, update: null }
     }
-    return handle as State<T>
+    this.#claims.addOfHooks(handle)
+    return handle
+  }
+
+  #newHandle(name: string, version: number, create: Create, update: ConfigUpdate | null): StateHandle {
+    if (this.#handles.size >= PLUGIN_LIMITS.statesMax) {
+      throw new RangeError(
+        `Plugin "${this.#owner.name}" has ${this.#handles.size} states; keep what there are many of inside of one`,
+      )
+    }
+    return new StateHandle(this, name, version, { create, update })
+  }
+
+  /** A middleware is about to be made of the one that is `from`'s. */
+  beginUpdate(update: ConfigUpdate, from: Maker): void {
+    this.#claims.begin(update, from)
+  }
+
+  /** Its middleware goes live in this turn. */
+  serve(maker: Maker): void {
+    this.#serving = maker
+  }
+
+  /** What only its middleware used goes: should a later one ask for it, it finds what those after this one have made of it. */
+  ended(maker: Maker): void {
+    this.#claims.end(maker)
+    for (const [key, handle] of this.#handles) {
+      if (this.#claims.isUsed(handle)) continue
+      this.#handles.delete(key)
+      this.#letGo(handle)
+    }
   }
 
   /** Never throws; what was thrown is added to `errors`. */
@@ -52,7 +104,7 @@ export class StateUser {
     if (this.#life === 'released') return
     this.#life = 'live'
     for (const handle of this.#handles.values()) {
-      if (handle.cell !== null || handle.asked.update?.wentLive === false) continue
+      if (handle.cell !== null || !this.#mayBind(handle)) continue
       try {
         this.#bind(handle, errors)
       } catch (thrown) {
@@ -64,21 +116,26 @@ export class StateUser {
     }
   }
 
+  /** What is used by what serves is the newest of its name. */
   touch(commit: number): void {
-    for (const { cell } of this.#handles.values()) if (cell !== null) cell.lastCommit = commit
+    for (const handle of this.#handles.values()) {
+      const { cell } = handle
+      if (cell !== null && this.#claims.isUsedBy(this.#serving, handle)) cell.lastCommit = commit
+    }
   }
 
-  /** The cell of a handle that has none yet; what a hook asks for is made at once. */
+  /** The cell of a handle that has none: what a hook asks for is made at once. */
   late(handle: StateHandle): Cell {
-    if (this.#life === 'released') throw this.notLive(handle.name, 'the instance has stopped')
-    if (handle.failure !== null) throw this.notLive(handle.name, handle.failure.message, handle.failure)
-    if (!this.#mayBind(handle)) {
-      throw this.notLive(
-        handle.name,
-        'its generation is not live yet; use the value in hooks, not in PluginMain',
-      )
+    const { name, version, failure } = handle
+    if (this.#life === 'released') throw this.notLive(name, 'the instance has stopped')
+    if (failure !== null) throw this.notLive(name, failure.message, failure)
+    if (this.#mayBind(handle)) return this.#bind(handle, [])
+    if (!handle.wasLive) {
+      throw this.notLive(name, 'its generation is not live yet; use the value in hooks, not in PluginMain')
     }
-    return this.#bind(handle, [])
+    // A timer of a middleware that has stopped may still hold it.
+    const again = this.#askedByHook(name, version, handle.asked.create)
+    return again.cell ?? this.#bind(again, [])
   }
 
   notLive(name: string, reason: string, cause?: GatewayError): GatewayError {
@@ -88,36 +145,32 @@ export class StateUser {
 
   release(): void {
     this.#life = 'released'
-    for (const handle of this.#handles.values()) {
-      const { cell } = handle
-      handle.cell = null
-      if (cell !== null) this.#store.letGo(this.#owner.plugin, handle.name, cell)
-    }
+    for (const handle of this.#handles.values()) this.#letGo(handle)
     this.#handles.clear()
+    this.#claims.clear()
   }
 
-  /** Whatever an update asked for in vain, and nobody else since, never has a value. */
-  #forgetGivenUp(): void {
-    for (const [key, { cell, asked }] of this.#handles) {
-      if (cell === null && asked.update?.isGivenUp === true) this.#handles.delete(key)
-    }
-  }
-
-  /** What an update asks for is made when it goes live: its generation may yet be discarded. */
-  #mayBind({ asked: { update } }: StateHandle): boolean {
-    return this.#life === 'live' && update?.wentLive !== false
+  #mayBind(handle: StateHandle): boolean {
+    return this.#life === 'live' && this.#claims.isUsedLive(handle)
   }
 
   #bind(handle: StateHandle, errors: GatewayError[]): Cell {
     const cell = this.#store.hold(this.#owner, handle, errors)
     handle.cell = cell
+    handle.wasLive = true
     return cell
+  }
+
+  #letGo(handle: StateHandle): void {
+    const { cell } = handle
+    handle.cell = null
+    if (cell !== null) this.#store.letGo(this.#owner.plugin, handle.name, cell)
   }
 }
 
 /** By whom a state that has not been made is asked for. */
 interface Asked {
-  readonly create: StateRequest['create']
+  readonly create: Create
   /** The update that does; null: what is live, or is started. */
   readonly update: ConfigUpdate | null
 }
@@ -126,8 +179,9 @@ interface Asked {
 class StateHandle implements State<unknown>, StateRequest {
   readonly name: string
   readonly version: number
-  /** Null until its generation is live, and again when the instance has stopped. */
+  /** Null until its generation is live, and again when nobody uses it any more. */
   cell: Cell | null = null
+  wasLive = false
   /** Why there is no value although the generation is live. */
   failure: GatewayError | null = null
   asked: Asked
@@ -145,6 +199,11 @@ class StateHandle implements State<unknown>, StateRequest {
 
   get value(): unknown {
     return (this.cell ?? this.#user.late(this)).value
+  }
+
+  /** It has not been made, and only updates have asked for it. */
+  get mayBeAskedAnew(): boolean {
+    return this.cell === null && this.asked.update !== null
   }
 
   /**
@@ -167,6 +226,10 @@ class StateHandle implements State<unknown>, StateRequest {
     error.stack = `TypeError: ${message}\n${this.#askedAt}`
     return error
   }
+}
+
+function keyOf(name: string, version: number): string {
+  return `${version} ${name}`
 }
 
 function checkName(name: unknown): asserts name is string {

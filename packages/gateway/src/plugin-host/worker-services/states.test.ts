@@ -1,34 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setImmediate as turn } from 'node:timers/promises'
 import type { PreviousState } from '@cardea/sdk'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
-import { instancePlan } from '../../protocol/test-plans.ts'
-import { runUpdate } from '../config-update.ts'
-import { recordingLog } from '../test-support.ts'
-import { StateUser } from './state-user.ts'
-import { type StateOwner, StateStore } from './states.ts'
-
-interface Bench {
-  readonly store: StateStore
-  readonly lines: ReturnType<typeof recordingLog>['lines']
-  /** The steps that the store announced. */
-  readonly steps: string[]
-  user(name?: string, plugin?: string): StateUser
-}
-
-function bench(): Bench {
-  const steps: string[] = []
-  const store = new StateStore((instance, state) => void steps.push(`${instance}: ${state}`))
-  const { log, lines } = recordingLog()
-  const user = (name = 'limit', plugin = 'limit'): StateUser => {
-    const owner: StateOwner = { plugin, name, log, mapStack: (error) => `mapped ${error.message}` }
-    return new StateUser(store, owner)
-  }
-  return { store, lines, steps, user }
-}
-
-const never = (): never => assert.fail('create() was called')
+import { bench, never } from './test-states.ts'
 
 test('state() refuses names and versions that are none', () => {
   const user = bench().user()
@@ -230,50 +204,6 @@ test('state() asked for in a hook is made at once, and throws there', () => {
   assert.equal(lines.length, 1)
   one.release()
   assert.throws(() => one.state('hits', 1, never), { code: 'STATE_NOT_LIVE' })
-})
-
-test('state() asked for while the config is updated is made when that generation goes live', () => {
-  const { store, user, steps } = bench()
-  const one = user()
-  store.goLive([one])
-  const update = { plan: instancePlan({ id: 1 }), wentLive: false, isGivenUp: false }
-  const hits = runUpdate(update, () => {
-    const asked = one.state('hits', 1, () => 'made')
-    assert.throws(() => asked.value, { code: 'STATE_NOT_LIVE' })
-    return asked
-  })
-  assert.deepEqual(steps, [])
-  update.wentLive = true
-  store.goLive([one])
-  assert.deepEqual(steps, ['limit: state hits'])
-  assert.equal(hits.value, 'made')
-})
-
-test('state() asked for by a hook while the config is updated is made at once', () => {
-  const { store, user } = bench()
-  const one = user()
-  store.goLive([one])
-  const update = { plan: instancePlan({ id: 1 }), wentLive: false, isGivenUp: false }
-  const next = runUpdate(update, () => one.state('hits', 1, () => 'by the update'))
-  const hits = one.state('hits', 1, () => 'by the hook')
-  assert.equal(hits.value, 'by the hook')
-  update.wentLive = true
-  store.goLive([one])
-  assert.equal(next.value, 'by the hook')
-})
-
-test('state() asked for by what is left of an update that was given up is never made', async () => {
-  const { store, user, steps } = bench()
-  const one = user()
-  store.goLive([one])
-  const update = { plan: instancePlan({ id: 1 }), wentLive: false, isGivenUp: false }
-  const late = await runUpdate(update, async () => {
-    await turn()
-    return one.state('hits', 2, never)
-  })
-  assert.throws(() => late.value, { code: 'STATE_NOT_LIVE' })
-  store.goLive([one])
-  assert.deepEqual(steps, [])
 })
 
 test('state() whose create asks for the same state fails and does no more harm', () => {

@@ -2,6 +2,7 @@ import type { Log } from '@cardea/sdk'
 import { GatewayError } from '../../base/errors.ts'
 import type { InstancePlan } from '../../protocol/generation.ts'
 import type { PluginStateCopy } from '../../protocol/supervisor-worker.ts'
+import type { ConfigUpdate, Maker } from '../config-update.ts'
 import type { Opened, WorkerServices } from '../services.ts'
 import { EventBus, EventUser } from './events.ts'
 import { Provision, type ServiceClient } from './provisions.ts'
@@ -84,6 +85,19 @@ export class WorkerShare implements Opened<WorkerServices> {
       emit: (event, data) => this.events.emit(event, data),
       on: (event, listener) => this.events.on(event, listener),
     }
+  }
+
+  beginUpdate(update: ConfigUpdate, from: Maker): void {
+    this.states.beginUpdate(update, from)
+  }
+
+  /** What its states and events have from that comes with those of all others; see `WorkerHub.goLive`. */
+  goLive(_: InstancePlan, maker: Maker): void {
+    this.states.serve(maker)
+  }
+
+  ended(maker: Maker): void {
+    this.states.ended(maker)
   }
 
   started(): void {
