@@ -27,6 +27,9 @@ export const WATCHDOG_LIMITS = {
   hopelessMs: 30_000,
   /** A loop that allocates does not get the whole stall limit: memory would be gone first. Share of the heap's limit. */
   heapShareMax: 0.25,
+  /** A process that ends waits so long for the thread to let go of the inspector, looking as often as this. */
+  detachMs: 1_000,
+  detachLookMs: 10,
   /** What is told of a stack. */
   framesMax: 20,
   /** Receivers on a stack that are looked at. Only recursion of a plugin is deeper than a few dozen. */

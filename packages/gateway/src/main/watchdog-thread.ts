@@ -83,15 +83,25 @@ async function watch(): Promise<never> {
     const isStalled = !loop.poll() && loop.silentMs >= loop.stallMs
     const isGrowing = loop.isGrowing
     if (!isStalled && !isGrowing) continue
-    await attend(isGrowing)
+    await withInspector((probe) => attend(probe, isGrowing))
     // What the inspector has left to do it does now.
     await turn()
   }
 }
 
+async function withInspector(look: (probe: MainThreadProbe) => Promise<void>): Promise<void> {
+  Atomics.store(cells, WatchdogCell.isAttached, 1)
+  try {
+    using probe = new MainThreadProbe()
+    await look(probe)
+  } finally {
+    Atomics.store(cells, WatchdogCell.isAttached, 0)
+    Atomics.notify(cells, WatchdogCell.isAttached)
+  }
+}
+
 /** Looks at the main thread until it goes on, or somebody is found who can be ended, or it has stood for too long. */
-async function attend(isUrgent: boolean): Promise<void> {
-  using probe = new MainThreadProbe()
+async function attend(probe: MainThreadProbe, isUrgent: boolean): Promise<void> {
   let isConfirmed = isUrgent
   let seen: Stall | null = null
   for (let looksInVain = 0; ; ) {

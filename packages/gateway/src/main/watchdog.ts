@@ -26,10 +26,12 @@ export interface WatchdogOptions {
   onPassed(stall: Stall): void
 }
 
+const CELLS = Object.keys(WatchdogCell).length
+
 /** The main thread's side of the thread that watches its event loop. */
 export class Watchdog {
   readonly #options: WatchdogOptions
-  readonly #cells = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
+  readonly #cells = new Int32Array(new SharedArrayBuffer(CELLS * Int32Array.BYTES_PER_ELEMENT))
   readonly #backoff = new Backoff({
     firstDelayMs: PROCESS_LIMITS.respawnDelayMs,
     delayMaxMs: PROCESS_LIMITS.respawnDelayMaxMs,
@@ -57,6 +59,7 @@ export class Watchdog {
     if (stallMs === 0 || this.#beat !== undefined) return
     Atomics.store(this.#cells, WatchdogCell.stallMs, stallMs)
     this.#beat = setInterval(() => this.#giveSign(), WATCHDOG_LIMITS.beatMs).unref()
+    process.on('exit', this.#letDetach)
     await this.#startThread()
   }
 
@@ -91,6 +94,7 @@ export class Watchdog {
     thread.on('error', (error) => this.#options.log.error(`The watchdog failed: ${messageOf(error)}`))
     thread.on('exit', () => {
       resolve()
+      Atomics.store(this.#cells, WatchdogCell.isAttached, 0)
       // It takes its word with it, and what waits for that would wait for ever. The event loop runs, so the plugin does not.
       this.#onEnded()
       this.#onExit(thread, performance.now() - startedAt)
@@ -98,6 +102,19 @@ export class Watchdog {
     // After the listeners: they would keep the process alive.
     thread.unref()
     return promise
+  }
+
+  /**
+   * A process that ends while the thread has the inspector would wait for that, and Node would say so on stderr, among the
+   * lines of the log. The signs of life have the thread let go.
+   */
+  readonly #letDetach = (): void => {
+    const { detachMs, detachLookMs } = WATCHDOG_LIMITS
+    const until = performance.now() + detachMs
+    while (Atomics.load(this.#cells, WatchdogCell.isAttached) === 1 && performance.now() < until) {
+      this.#giveSign()
+      Atomics.wait(this.#cells, WatchdogCell.isAttached, 1, detachLookMs)
+    }
   }
 
   #giveSign(): void {
@@ -128,6 +145,7 @@ export class Watchdog {
     clearTimeout(this.#restart)
     clearInterval(this.#beat)
     this.#beat = undefined
+    process.off('exit', this.#letDetach)
     const thread = this.#thread
     this.#thread = null
     void thread?.terminate()

@@ -18,6 +18,8 @@ export const WatchdogCell = {
   beats: 0,
   /** Its limit. */
   stallMs: 1,
+  /** 1 while the thread has the inspector. */
+  isAttached: 2,
 } as const
 
 /** `Symbol.for` of this is the property of the main thread's global object at which the thread finds `SeizeFunction`. */
