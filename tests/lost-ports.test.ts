@@ -96,7 +96,7 @@ test('status says what is not listened on, why, since when and what to do, of a 
   assert.deepEqual((await listed(t, gateway, [one], [two, three])).lostAddresses, lostAddresses)
 
   await giveTwo?.()
-  await said(new RegExp(`Listening on 127\\.0\\.0\\.1:${two} now`))
+  await said(new RegExp(`"level":"warn".*Listening on 127\\.0\\.0\\.1:${two} now`))
   await listed(t, gateway, [one, two], [three])
   await giveThree?.()
   await listed(t, gateway, [one, two, three], [])

@@ -56,7 +56,8 @@ export class ListenRetry {
   listens(address: ListenAddress): void {
     const key = keyOf(address)
     if (!this.#lost.delete(key)) return
-    this.#options.log().info(`Listening on ${key} now`)
+    // As a warning, since the loss was told as an error: whoever reads no more than that would wait for it.
+    this.#options.log().warn(`Listening on ${key} now`)
     this.#options.onChange(this.lost)
   }
 
