@@ -14,6 +14,9 @@ export async function withUnreapedChild() {
   const [said] = await once(parent.stdout, 'data')
   const pid = Number(said)
   assert.ok(Number.isSafeInteger(pid) && pid > 0, `no process number: ${said}`)
+  // Until then it is a shell, which may take note.
+  const name = `/proc/${parent.pid}/comm`
+  await waitFor(() => readFileSync(name, 'utf8') === 'sleep\n', 'the shell to become a sleep')
   return {
     pid,
     /** Resolves when it is a zombie. */
