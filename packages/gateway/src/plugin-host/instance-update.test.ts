@@ -115,11 +115,15 @@ test('updateConfig() that fails, or whose change does, takes none of the states 
   await assert.rejects(failing, /no update/)
   const discarded = await pool.stage(generation(plan({ as: 'discarded', states })))
   await discarded.release()
+  // The stop of this one waits.
+  const releasing = (await pool.stage(generation(plan({ as: 'slow', states, slow: true })))).release()
   const second = await live(pool, plan({ as: 'two', states: states - 1 }))
   // What is live counts.
   const further = pool.stage(generation(plan({ as: 'three', states: 2 })))
   await assert.rejects(further, /has 1000 states; keep what there are many of inside/)
   const last = await live(pool, plan({ as: 'three', states: 1 }))
+  gate.resolve()
+  await releasing
   for (const one of [first, second, last]) await one.release()
 })
 

@@ -108,6 +108,8 @@ class Family {
       }
       const stop = (): Promise<void> => {
         update.isGivenUp = !update.wentLive
+        // Its stop may take long, and what it asked for has no value then either.
+        if (update.isGivenUp) this.#host.ended(update)
         return made.stop()
       }
       return { ...made, goLive, stop }

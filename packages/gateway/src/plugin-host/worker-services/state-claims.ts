@@ -45,21 +45,23 @@ export class StateClaims<Handle extends { readonly name: string }> {
   }
 
   isUsed(handle: Handle): boolean {
-    return this.#isUsed(handle, () => true)
+    return this.#ofHooks.has(handle) || this.#isUsed(handle, () => true)
   }
 
-  /** By a middleware that is live, or was: what others use may yet be discarded. */
+  /** By hooks, or by a middleware that is live, or was: what others use may yet be discarded. */
   isUsedLive(handle: Handle): boolean {
-    return this.#isUsed(handle, (maker) => maker === null || maker.wentLive)
+    return this.#ofHooks.has(handle) || this.#isUsed(handle, (maker) => maker === null || maker.wentLive)
   }
 
-  isUsedBy(maker: Maker, handle: Handle): boolean {
-    return this.#isUsed(handle, (one) => one === maker)
+  isUsedBy(makers: ReadonlySet<Maker>, handle: Handle): boolean {
+    return this.#isUsed(handle, (maker) => makers.has(maker))
   }
 
-  /** By one of those makers, or by hooks. */
+  isUsedByHooks(handle: Handle): boolean {
+    return this.#ofHooks.has(handle)
+  }
+
   #isUsed(handle: Handle, isMeant: (maker: Maker) => boolean): boolean {
-    if (this.#ofHooks.has(handle)) return true
     for (const [maker, { own, inherited }] of this.#byMaker) {
       const versions = own.get(handle.name) ?? inherited.get(handle.name)
       if (versions?.has(handle) === true && isMeant(maker)) return true

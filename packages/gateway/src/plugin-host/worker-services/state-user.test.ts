@@ -59,6 +59,12 @@ const counted = (previous: PreviousState | null): { count: number } => ({
   count: (previous?.value as { count: number } | undefined)?.count ?? 0,
 })
 
+const broken = (): never => {
+  throw new Error('broken')
+}
+
+const passingBy = (): string => 'of one that passes'
+
 /** An update that asks for these versions of "hits" goes live. Returns it with what it asked for, the last first. */
 function update(
   store: StateStore,
@@ -265,4 +271,91 @@ test('state() counts the versions in use, not those of before', () => {
     from = next
   }
   assert.equal(store.copies(['limit']).at(-1)?.version, PLUGIN_LIMITS.statesMax)
+})
+
+test('state() that a timer of a stopped middleware still uses is older than what serves, whatever its number', () => {
+  const { store, user } = bench()
+  const one = user()
+  const hits9 = one.state('hits', 9, counted)
+  store.goLive([one])
+  const [second, hits1] = update(store, one, null, 1)
+  one.ended(null)
+  assert.equal(hits9.value.count, 0)
+  hits1.value.count = 50
+  const [third, hits3] = update(store, one, second, 3)
+  assert.equal(hits3.value.count, 50)
+  one.ended(second)
+  hits3.value.count = 60
+  const [, hits4] = update(store, one, third, 4)
+  assert.equal(hits4.value.count, 60)
+})
+
+test('state() of each middleware that serves counts, where a generation has two of one host', () => {
+  const { store, user } = bench()
+  const one = user()
+  one.state('hits', 1, () => 'of the first')
+  store.goLive([one])
+  const second = begin(one)
+  runUpdate(second, () => one.state('other', 1, () => 'of the second'))
+  second.wentLive = true
+  const passing = user('passing')
+  passing.state('hits', 9, passingBy)
+  passing.state('other', 9, passingBy)
+  one.serve(second)
+  store.goLive([one, passing])
+  for (const maker of [second, null]) one.serve(maker)
+  store.goLive([one])
+  const next = user('next')
+  const states = ['hits', 'other'].map((name) => next.state(name, 10, (previous) => previous?.value))
+  store.goLive([one, next])
+  assert.deepEqual(
+    states.map(({ value }) => value),
+    ['of the first', 'of the second'],
+  )
+})
+
+test('state() that could not be made, and then could, is made anew like others once nobody uses it', () => {
+  const { store, user } = bench()
+  const one = user()
+  store.goLive([one])
+  let create: () => string = broken
+  const failing = begin(one)
+  const hits = runUpdate(failing, () => one.state('hits', 2, () => create()))
+  failing.wentLive = true
+  one.serve(failing)
+  assert.equal(store.goLive([one]).length, 1)
+  create = passingBy
+  assert.deepEqual(store.goLive([one]), [])
+  update(store, one, failing, 3)
+  for (const maker of [null, failing]) one.ended(maker)
+  assert.equal(hits.value, passingBy())
+})
+
+test('state() that only hooks use is newer than what was left behind', () => {
+  const { store, user } = bench()
+  const one = user()
+  store.goLive([one])
+  one.state('hits', 1, () => 'of a hook')
+  const passing = user('passing')
+  passing.state('hits', 9, passingBy)
+  store.goLive([one, passing])
+  store.goLive([one])
+  const next = user('next')
+  const hits = next.state('hits', 10, (previous) => previous?.value)
+  store.goLive([one, next])
+  assert.equal(hits.value, 'of a hook')
+})
+
+test('state() that could not be made for an update is made for a hook that knows how', () => {
+  const { store, user } = bench()
+  const one = user()
+  store.goLive([one])
+  const failing = begin(one)
+  const hits = runUpdate(failing, () => one.state('hits', 2, broken))
+  failing.wentLive = true
+  one.serve(failing)
+  assert.equal(store.goLive([one]).length, 1)
+  assert.throws(() => hits.value, { code: 'STATE_NOT_LIVE' })
+  assert.equal(one.state('hits', 2, () => 'by a hook').value, 'by a hook')
+  assert.equal(hits.value as unknown, 'by a hook')
 })

@@ -3,7 +3,7 @@ import { GatewayError } from '../../base/errors.ts'
 import { PLUGIN_LIMITS } from '../../config/limits.ts'
 import { type ConfigUpdate, type Maker, updateAtWork } from '../config-update.ts'
 import { StateClaims } from './state-claims.ts'
-import type { Cell, StateOwner, StateRequest, StateStore } from './states.ts'
+import { type Cell, HOOKS_BEHIND, type StateOwner, type StateRequest, type StateStore } from './states.ts'
 
 type Create = StateRequest['create']
 
@@ -14,8 +14,10 @@ export class StateUser {
   /** By name and version: what is used, or may yet be. */
   readonly #handles = new Map<string, StateHandle>()
   readonly #claims = new StateClaims<StateHandle>()
-  /** Whose middleware went live last. */
-  #serving: Maker = null
+  /** Whose middlewares the generation has that went live last. */
+  readonly #serving = new Set<Maker>([null])
+  /** The next that goes live is of another generation. */
+  #isServing = true
   #life: 'staged' | 'live' | 'released' = 'staged'
 
   constructor(store: StateStore, owner: StateOwner) {
@@ -49,7 +51,7 @@ export class StateUser {
     // It may run on for long, and nothing of its generation is to come of it.
     if (maker?.isGivenUp === true) return handle
     // So was, perhaps, whoever asked before.
-    if (handle.mayBeAskedAnew) handle.asked = { create, update: maker }
+    if (handle.mayBeAskedAnew) handle.askAnew({ create, update: maker })
     this.#claims.add(maker, handle)
     this.#handles.set(keyOf(name, version), handle)
     return handle
@@ -64,7 +66,7 @@ export class StateUser {
       this.#bind(handle, [])
       this.#handles.set(keyOf(name, version), handle)
     } else if (handle.mayBeAskedAnew) {
-      handle.asked = { create, update: null }
+      handle.askAnew({ create, update: null })
     }
     this.#claims.addOfHooks(handle)
     return handle
@@ -84,9 +86,11 @@ export class StateUser {
     this.#claims.begin(update, from)
   }
 
-  /** Its middleware goes live in this turn. */
+  /** Its middleware goes live in this turn; the others of its generation do too. */
   serve(maker: Maker): void {
-    this.#serving = maker
+    if (this.#isServing) this.#serving.clear()
+    this.#isServing = false
+    this.#serving.add(maker)
   }
 
   /** What only its middleware used goes: should a later one ask for it, it finds what those after this one have made of it. */
@@ -118,9 +122,13 @@ export class StateUser {
 
   /** What is used by what serves is the newest of its name. */
   touch(commit: number): void {
+    this.#isServing = true
     for (const handle of this.#handles.values()) {
       const { cell } = handle
-      if (cell !== null && this.#claims.isUsedBy(this.#serving, handle)) cell.lastCommit = commit
+      if (cell === null) continue
+      if (this.#claims.isUsedBy(this.#serving, handle)) cell.lastCommit = commit
+      else if (this.#claims.isUsedByHooks(handle))
+        cell.lastCommit = Math.max(cell.lastCommit, commit - HOOKS_BEHIND)
     }
   }
 
@@ -158,6 +166,7 @@ export class StateUser {
     const cell = this.#store.hold(this.#owner, handle, errors)
     handle.cell = cell
     handle.wasLive = true
+    handle.failure = null
     return cell
   }
 
@@ -199,6 +208,11 @@ class StateHandle implements State<unknown>, StateRequest {
 
   get value(): unknown {
     return (this.cell ?? this.#user.late(this)).value
+  }
+
+  askAnew(asked: Asked): void {
+    this.asked = asked
+    this.failure = null
   }
 
   /** It has not been made, and only updates have asked for it. */

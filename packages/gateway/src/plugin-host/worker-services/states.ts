@@ -23,13 +23,18 @@ export interface StateRequest {
   create(previous: PreviousState | null): unknown
 }
 
+const COMMIT_STEP = 2
+
+/** What only hooks use, of which nobody knows whether they still run, counts as older than what a middleware uses that is live. */
+export const HOOKS_BEHIND = COMMIT_STEP / 2
+
 /** One live value. */
 export interface Cell {
   readonly version: number
   readonly value: unknown
   /** Owners that hold it. */
   users: number
-  /** The last commit whose generation uses it; of two versions the one with the later is the newer. */
+  /** The last commit whose generation uses it, or a bit before that; of two versions the one with the later is the newer. */
   lastCommit: number
 }
 
@@ -51,8 +56,8 @@ export class StateStore {
   /** Values that nobody here has made, and that live as long as the store: what migrations are tried on. */
   seed(copies: readonly PluginStateCopy[]): void {
     for (const { plugin, name, version, value } of copies) {
-      const cell = { version, value, users: 1, lastCommit: ++this.#commits }
-      this.#keep(plugin, name, cell)
+      this.#commits += COMMIT_STEP
+      this.#keep(plugin, name, { version, value, users: 1, lastCommit: this.#commits })
     }
   }
 
@@ -63,7 +68,7 @@ export class StateStore {
   goLive(owners: readonly StateUser[]): GatewayError[] {
     const errors: GatewayError[] = []
     for (const owner of owners) owner.goLive(errors)
-    this.#commits++
+    this.#commits += COMMIT_STEP
     for (const owner of owners) owner.touch(this.#commits)
     return errors
   }
@@ -76,7 +81,7 @@ export class StateStore {
     if (cell === undefined) {
       const value = this.#create(owner, request, newest(living), errors)
       // Asked for again by `create` itself, it may be there by now.
-      cell = living?.get(version) ?? { version, value, users: 0, lastCommit: this.#commits }
+      cell = living?.get(version) ?? { version, value, users: 0, lastCommit: this.#commits - HOOKS_BEHIND }
       this.#keep(owner.plugin, name, cell)
     }
     cell.users++
