@@ -166,6 +166,47 @@ test('a state of a version that a stream still runs on is found by a config that
   saw(3)
 })
 
+for (const isReleased of [false, true]) {
+  const next = isReleased ? 'what is released from quarantine' : 'another config'
+  test(`a state is made of what served before an update that is quarantined as it goes live, for ${next}`, async () => {
+    const { pool, live, saw } = openPool()
+    const first = await live(counterPlan(VERSIONED, { config: { version: 1 } }))
+    for (const _ of [1, 2]) call(first)
+    const plan = counterPlan(VERSIONED, { config: { version: 2 } })
+    const staged = await pool.stage(plan)
+    for (const { key } of plan.instances) pool.quarantine(key)
+    staged.commit()
+    await first.release()
+    const quarantined = plan.instances.map((instance) => ({ ...instance, quarantined: true }))
+    if (isReleased) await live({ ...plan, instances: quarantined })
+    const version = isReleased ? 2 : 3
+    const last = await live(counterPlan(VERSIONED, { config: { version } }))
+    await staged.release()
+    call(last)
+    saw('made 1', 1, 2, `made ${version}`, 3)
+  })
+}
+
+test('a state that an update of an update still holds is the one that was asked for', async () => {
+  const { live, saw } = openPool()
+  const keeping = code(`export const PluginMain = (config: any, host: any) => {
+    let kept: any
+    const made = (config: any) => {
+      if (config.step === 1) kept = host.state('kept', 1, () => ({ count: 0 }))
+      return { name: 'counter', handle: () => (told.push(kept ? ++kept.value.count : 0), true), updateConfig: made }
+    }
+    return made(config)
+  }`)
+  let generation: StagedInstances | null = null
+  for (const step of [0, 1, 2, 3]) {
+    const next = await live(counterPlan(keeping, { config: { step } }))
+    await generation?.release()
+    generation = next
+    call(next)
+  }
+  saw(0, 1, 2, 3)
+})
+
 test('a state asked for before the commit throws in the start that uses it', async () => {
   const { pool } = openPool()
   const early = code(`export const PluginMain = (_: unknown, host: any) => {

@@ -9,7 +9,7 @@ interface Claims<Handle> {
 
 /**
  * Which of the middlewares that share a host uses which state. One that `updateConfig` made goes on with what the one
- * before it had, which it may hold in variables; of a name that it asks for itself, with the versions it asked for. What
+ * before it had, which it may hold in variables; of a name that it asks for itself, once it is live, with the versions it asked for. What
  * hooks ask for belongs to all of them: nobody knows which one's hook it was.
  */
 export class StateClaims<Handle extends { readonly name: string }> {
@@ -63,8 +63,10 @@ export class StateClaims<Handle extends { readonly name: string }> {
 
   #isUsed(handle: Handle, isMeant: (maker: Maker) => boolean): boolean {
     for (const [maker, { own, inherited }] of this.#byMaker) {
-      const versions = own.get(handle.name) ?? inherited.get(handle.name)
-      if (versions?.has(handle) === true && isMeant(maker)) return true
+      const [mine, former] = [own.get(handle.name), inherited.get(handle.name)]
+      // Until it goes live its own may not be there: one that is in quarantine by then never makes it.
+      const isFormerUsed = mine === undefined || maker?.wentLive === false
+      if ((mine?.has(handle) || (isFormerUsed && former?.has(handle))) && isMeant(maker)) return true
     }
     return false
   }

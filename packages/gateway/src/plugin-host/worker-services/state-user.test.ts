@@ -359,3 +359,36 @@ test('state() that could not be made for an update is made for a hook that knows
   assert.equal(one.state('hits', 2, () => 'by a hook').value, 'by a hook')
   assert.equal(hits.value as unknown, 'by a hook')
 })
+
+test('state() that an update has from the one before is what that asked for last', () => {
+  const { store, user } = bench()
+  const one = user()
+  one.state('hits', 1, counted)
+  store.goLive([one])
+  let from: Maker = null
+  for (const versions of [[1], [2], []]) {
+    const [next] = update(store, one, from, ...versions)
+    one.ended(from)
+    from = next
+  }
+  assert.deepEqual(
+    store.copies(['limit']).map(({ version }) => version),
+    [2],
+  )
+})
+
+test('state() that a left timer uses while an update asks for it is one for both', () => {
+  const { store, user } = bench()
+  const one = user()
+  const hits = one.state('hits', 1, counted)
+  store.goLive([one])
+  const [second] = update(store, one, null, 2)
+  one.ended(null)
+  const next = begin(one, second)
+  const again = runUpdate(next, () => one.state('hits', 1, counted))
+  assert.equal(hits.value.count, 0)
+  next.wentLive = true
+  one.serve(next)
+  store.goLive([one])
+  assert.equal(again.value, hits.value)
+})

@@ -96,6 +96,10 @@ export class StateUser {
   /** What only its middleware used goes: should a later one ask for it, it finds what those after this one have made of it. */
   ended(maker: Maker): void {
     this.#claims.end(maker)
+    this.#letGoOfUnused()
+  }
+
+  #letGoOfUnused(): void {
     for (const [key, handle] of this.#handles) {
       if (this.#claims.isUsed(handle)) continue
       this.#handles.delete(key)
@@ -130,6 +134,8 @@ export class StateUser {
       else if (this.#claims.isUsedByHooks(handle))
         cell.lastCommit = Math.max(cell.lastCommit, commit - HOOKS_BEHIND)
     }
+    // An update that has gone live has its own in place of it.
+    this.#letGoOfUnused()
   }
 
   /** The cell of a handle that has none: what a hook asks for is made at once. */

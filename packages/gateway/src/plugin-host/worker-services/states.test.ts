@@ -61,6 +61,21 @@ test('state() is one value for all instances of a plugin, and another for anothe
   assert.notEqual(states[0]?.value, states[2]?.value)
 })
 
+test('state() takes name and version apart', () => {
+  const { store, user } = bench()
+  const one = user()
+  const states = [
+    one.state('x1', 1, () => 'x1'),
+    one.state('x', 11, () => 'x'),
+    one.state('1 x', 1, () => '1 x'),
+  ]
+  store.goLive([one])
+  assert.deepEqual(
+    states.map(({ value }) => value),
+    ['x1', 'x', '1 x'],
+  )
+})
+
 test('state() survives the swap to new code of the same version, and dies with its last user', () => {
   const { store, user } = bench()
   const old = user()
