@@ -259,13 +259,18 @@ suite('a change that loses a process', { concurrency: 2, timeout }, () => {
   test('a supervisor that takes over while a worker starts does not wait for it', { timeout }, async (t) => {
     const stage = await Stage.start(t)
     const said = stage.listen()
+    await stage.plugin.forget(stage.version, 'start')
     await stage.hold('start', 'worker-2')
     await stage.kill('worker-2')
+    await stage.reached('start', 1)
+    // However long the rest takes here, its plugin's start does not come to its limit meanwhile.
+    signalProcesses(stage.gateway.pids('cardea: worker 2'), 'SIGSTOP')
     await stage.kill('supervisor')
     await said(/Adopted generation \d+/)
     await stage.configure('meanwhile')
     await said(/Generation \d+ is live/)
     await stage.release('start')
+    signalProcesses(stage.gateway.pids('cardea: worker 2'), 'SIGCONT')
     await stage.agrees()
     assert.equal(stage.workersEnded, 1, 'nobody ended the one that was late')
     assert.deepEqual(stage.faults, [])
