@@ -40,7 +40,7 @@ export interface Cell {
 
 /**
  * The `host.state` values of this process: one for each plugin, name and version, shared by all owners that ask for it.
- * A value comes to life in the turn in which a generation goes live, and dies with its last owner.
+ * A value comes to life in the turn in which a generation goes live, and dies with the last that uses it.
  */
 export class StateStore {
   /** By plugin and name, then by version. */
