@@ -9,8 +9,8 @@ interface Claims<Handle> {
 
 /**
  * Which of the middlewares that share a host uses which state. One that `updateConfig` made goes on with what the one
- * before it had, which it may hold in variables; of a name that it asks for itself, once it is live, with the versions it asked for. What
- * hooks ask for belongs to all of them: nobody knows which one's hook it was.
+ * before it had, which it may hold in variables; of a name that it asks for itself, once it is live, with the versions it
+ * asked for. What hooks ask for belongs to all of them: nobody knows which one's hook it was.
  */
 export class StateClaims<Handle extends { readonly name: string }> {
   readonly #byMaker = new Map<Maker, Claims<Handle>>([[null, { inherited: new Map(), own: new Map() }]])
