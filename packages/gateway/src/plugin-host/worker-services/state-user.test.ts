@@ -6,7 +6,7 @@ import { PLUGIN_LIMITS } from '../../config/limits.ts'
 import { type ConfigUpdate, type Maker, runUpdate } from '../config-update.ts'
 import type { StateUser } from './state-user.ts'
 import type { StateStore } from './states.ts'
-import { begin, bench, never } from './test-states.ts'
+import { begin, bench, giveUp, never, serve } from './test-states.ts'
 
 /** States of middlewares that share a host: PluginMain's, and those that `updateConfig` made of it. */
 
@@ -65,7 +65,7 @@ const broken = (): never => {
 
 const passingBy = (): string => 'of one that passes'
 
-/** An update that asks for these versions of "hits" goes live. Returns it with what it asked for, the last first. */
+/** An update that asks for these versions of "hits" goes live. Returns it, and what it asked for last. */
 function update(
   store: StateStore,
   user: StateUser,
@@ -74,9 +74,7 @@ function update(
 ): [ConfigUpdate, State<{ count: number }>] {
   const next = begin(user, from)
   const states = runUpdate(next, () => versions.map((version) => user.state('hits', version, counted)))
-  next.wentLive = true
-  user.serve(next)
-  store.goLive([user])
+  serve(store, user, next)
   return [next, states.at(-1) as State<{ count: number }>]
 }
 
@@ -216,8 +214,7 @@ test('state() that an update asked for which was given up leaves what others hav
   hits.value.count = 5
   const failed = begin(one)
   const staged = runUpdate(failed, () => [1, 2].map((version) => one.state('hits', version, counted)))
-  failed.isGivenUp = true
-  one.ended(failed)
+  giveUp(one, failed)
   one.ended(failed)
   assert.equal(hits.value.count, 5)
   assert.equal(staged[0]?.value, hits.value)
@@ -233,11 +230,8 @@ test('state() is made by the last who asked for it, where an update before is ab
   runUpdate(discarded, () => one.state('hits', 1, never))
   const next = begin(one)
   const hits = runUpdate(next, () => one.state('hits', 1, () => 'of the next'))
-  discarded.isGivenUp = true
-  one.ended(discarded)
-  next.wentLive = true
-  one.serve(next)
-  store.goLive([one])
+  giveUp(one, discarded)
+  serve(store, one, next)
   assert.equal(hits.value, 'of the next')
 })
 
@@ -246,16 +240,13 @@ test('state() asked for late by an update that was given up is made for the next
   const one = user()
   store.goLive([one])
   const failed = begin(one)
-  failed.isGivenUp = true
-  one.ended(failed)
+  giveUp(one, failed)
   const next = begin(one)
   const hits = runUpdate(next, () => one.state('hits', 1, () => 'of the next'))
   const late = runUpdate(failed, () => one.state('hits', 1, never))
   for (let n = 0; n < PLUGIN_LIMITS.statesMax; n++) runUpdate(failed, () => one.state(`late ${n}`, 1, never))
   assert.throws(() => late.value, { code: 'STATE_NOT_LIVE' })
-  next.wentLive = true
-  one.serve(next)
-  store.goLive([one])
+  serve(store, one, next)
   assert.equal(hits.value, 'of the next')
   assert.equal(one.state('another', 1, () => 'of a hook').value, 'of a hook')
 })
@@ -321,9 +312,7 @@ test('state() that could not be made, and then could, is made anew like others o
   let create: () => string = broken
   const failing = begin(one)
   const hits = runUpdate(failing, () => one.state('hits', 2, () => create()))
-  failing.wentLive = true
-  one.serve(failing)
-  assert.equal(store.goLive([one]).length, 1)
+  assert.equal(serve(store, one, failing).length, 1)
   create = passingBy
   assert.deepEqual(store.goLive([one]), [])
   update(store, one, failing, 3)
@@ -352,9 +341,7 @@ test('state() that could not be made for an update is made for a hook that knows
   store.goLive([one])
   const failing = begin(one)
   const hits = runUpdate(failing, () => one.state('hits', 2, broken))
-  failing.wentLive = true
-  one.serve(failing)
-  assert.equal(store.goLive([one]).length, 1)
+  assert.equal(serve(store, one, failing).length, 1)
   assert.throws(() => hits.value, { code: 'STATE_NOT_LIVE' })
   assert.equal(one.state('hits', 2, () => 'by a hook').value, 'by a hook')
   assert.equal(hits.value as unknown, 'by a hook')
@@ -387,8 +374,6 @@ test('state() that a left timer uses while an update asks for it is one for both
   const next = begin(one, second)
   const again = runUpdate(next, () => one.state('hits', 1, counted))
   assert.equal(hits.value.count, 0)
-  next.wentLive = true
-  one.serve(next)
-  store.goLive([one])
+  serve(store, one, next)
   assert.equal(again.value, hits.value)
 })

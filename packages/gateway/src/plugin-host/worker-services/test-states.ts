@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { GatewayError } from '../../base/errors.ts'
 import { instancePlan } from '../../protocol/test-plans.ts'
 import type { ConfigUpdate, Maker } from '../config-update.ts'
 import { recordingLog } from '../test-support.ts'
@@ -31,6 +32,18 @@ export function begin(user: StateUser, from: Maker = null): ConfigUpdate {
   const update = { plan: instancePlan({ id: 1 }), wentLive: false, isGivenUp: false }
   user.beginUpdate(update, from)
   return update
+}
+
+/** It goes live. Returns what `create` threw. */
+export function serve(store: StateStore, user: StateUser, update: ConfigUpdate): readonly GatewayError[] {
+  update.wentLive = true
+  user.serve(update)
+  return store.goLive([user])
+}
+
+export function giveUp(user: StateUser, update: ConfigUpdate): void {
+  update.isGivenUp = true
+  user.ended(update)
 }
 
 export const never = (): never => assert.fail('create() was called')
