@@ -115,6 +115,20 @@ test('state() of a version that something still runs on is what an update that c
   assert.equal(hits3.value.count, 1)
 })
 
+test('state() of a middleware that ends before the next is live goes when that is', () => {
+  const { store, user } = bench()
+  const one = user()
+  one.state('hits', 1, counted)
+  store.goLive([one])
+  const second = begin(one)
+  const hits2 = runUpdate(second, () => one.state('hits', 2, counted))
+  one.ended(null)
+  serve(store, one, second)
+  hits2.value.count = 10
+  const [, hits1] = update(store, one, second, 1)
+  assert.equal(hits1.value.count, 10)
+})
+
 test('state() that PluginMain asked for lives on for updates that do not ask for it, and is the newest', () => {
   const { store, user } = bench()
   const one = user()

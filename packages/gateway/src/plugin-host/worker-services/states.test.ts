@@ -65,14 +65,14 @@ test('state() takes name and version apart', () => {
   const { store, user } = bench()
   const one = user()
   const states = [
-    one.state('x1', 1, () => 'x1'),
     one.state('x', 11, () => 'x'),
+    one.state('1x', 1, () => '1x'),
     one.state('1 x', 1, () => '1 x'),
   ]
   store.goLive([one])
   assert.deepEqual(
     states.map(({ value }) => value),
-    ['x1', 'x', '1 x'],
+    ['x', '1x', '1 x'],
   )
 })
 
