@@ -16,6 +16,7 @@ async function writeTree(dir: TempDir): Promise<string> {
   await dir.write({
     ...Object.fromEntries(entries),
     'packages/gateway/src/shared.ts': says('one'),
+    'packages/gateway/src/config/standalone.ts': "export const standaloneSchemas = () => 'export {}'\n",
     'packages/gateway/src/shared.test.ts': 'not even TypeScript (',
     'packages/sdk/src/index.ts': 'export {}\n',
     'packages/sdk/src/testing/index.ts': 'export {}\n',
@@ -87,7 +88,7 @@ test('builtProgram() removes builds that are older than a week, and nothing else
   }
   builtProgram(folder)
   const left = readdirSync(folder).filter((name) => !/^dist-[0-9a-f]{16}$/.test(name))
-  assert.deepEqual(left.sort(), ['dist-young', 'distant', 'src'])
+  assert.deepEqual(left.sort(), ['dist-young', 'distant', 'node_modules', 'src'])
 })
 
 test('builtProgram() leaves no process of the compiler behind, which a gateway would have as a zombie', async () => {

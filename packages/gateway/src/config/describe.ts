@@ -1,5 +1,5 @@
+import { FORMATS } from './formats.ts'
 import { isObject } from './pointer.ts'
-import { FORMATS } from './validator.ts'
 
 /** What a schema asks for, in words: the `expected` of problems and the type column of the reference pages. */
 

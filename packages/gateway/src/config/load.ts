@@ -1,4 +1,5 @@
 import { basename, dirname, join, resolve } from 'node:path'
+import { cardea, manifest } from '#own-schemas'
 import type { ErrorCode } from '../base/errors.ts'
 import { besideSecrets, schemaProblems } from './check.ts'
 import { fillDefaults } from './defaults.ts'
@@ -6,14 +7,14 @@ import { CONFIG_TEXT_LENGTH_MAX, type ParsedText, parseText } from './document.t
 import { expandVariables, sourceMapOf } from './expand.ts'
 import { failurePolicyOf } from './failure.ts'
 import { checkConfigSchema, checkFailurePolicy } from './plugin-config.ts'
+import { isPluginName } from './plugin-name.ts'
 import { copyTree, isObject } from './pointer.ts'
 import { fileProblem, sortProblems } from './problem.ts'
 import { readablePart } from './readable-part.ts'
 import { checkResponseFields, RuleReader } from './rule-reader.ts'
 import { checkRules } from './rules.ts'
-import { CARDEA_JSON_SCHEMA, type CardeaFile } from './schema.ts'
-import { isPluginName } from './schema-parts.ts'
-import { MANIFEST_JSON_SCHEMA, type ManifestFile } from './schema-plugin.ts'
+import type { CardeaFile } from './schema.ts'
+import type { ManifestFile } from './schema-plugin.ts'
 import { secretsIn } from './secret-schema.ts'
 import { parseTarget, TARGET_FORM } from './target.ts'
 import { readTextFile, readTextFileSync, UnfitFileError } from './text-file.ts'
@@ -25,7 +26,7 @@ import type {
   PluginManifest,
   SourceMap,
 } from './types.ts'
-import { checkExpanded, compileOwnSchema } from './validator.ts'
+import { checkExpanded } from './validator.ts'
 
 /** Reads cardea.yaml and plugin.json: text → value → variables → schema → rules → defaults, all problems at once. */
 
@@ -50,9 +51,6 @@ export interface TargetOptions {
  * was. *Measured* with 20 plugins: a fourteenth of what the supervisor does for a change.
  */
 let lastConstant: LoadedConfig | null = null
-
-const cardea = compileOwnSchema(CARDEA_JSON_SCHEMA)
-const manifest = compileOwnSchema(MANIFEST_JSON_SCHEMA)
 
 /** Every change reads all manifests: that costs less than to ask another thread for each. */
 const readTextAtOnce = async (path: string) => readTextFileSync(path)
@@ -141,8 +139,8 @@ export function configForTarget(url: string, options: TargetOptions = {}): LoadR
 }
 
 function checkCardea(value: unknown, source: SourceMap): ConfigProblem[] {
-  const errors = checkExpanded(cardea, value, source.isExpanded)
-  const schema = CARDEA_JSON_SCHEMA
+  const errors = checkExpanded(cardea.validator, value, source.isExpanded)
+  const { schema } = cardea
   const broken = checkRules(value, source)
   const secrets = broken.length === 0 ? [] : secretsIn(schema, value).map(source.locate)
   return [
@@ -156,7 +154,7 @@ function toLoaded(
   origin: Pick<LoadedConfig, 'file' | 'text' | 'unexpanded' | 'source' | 'includedFiles'>,
   directory = dirname(origin.file ?? ''),
 ) {
-  fillDefaults(value, CARDEA_JSON_SCHEMA)
+  fillDefaults(value, cardea.schema)
   const file = value as CardeaFile
   return { ...origin, directory, value: file, pluginsDirectory: resolve(directory, file.plugins_dir) }
 }
@@ -200,14 +198,14 @@ function checkManifest(
   const code = 'PLUGIN_MANIFEST_INVALID'
   const { value } = opened.parsed
   const source = sourceMapOf(file, opened.parsed, value, new Set())
-  const errors = manifest.check(value)
+  const errors = manifest.validator.check(value)
   const ofFallback = fallbackProblems(value, source)
   if (errors.length > 0) {
-    const ofSchema = schemaProblems(errors, { code, source, pointer: '', schema: MANIFEST_JSON_SCHEMA })
+    const ofSchema = schemaProblems(errors, { code, source, pointer: '', schema: manifest.schema })
     return { ok: false, problems: sortProblems([...ofSchema, ...ofFallback]) }
   }
   const filled = copyTree(value)
-  fillDefaults(filled, MANIFEST_JSON_SCHEMA)
+  fillDefaults(filled, manifest.schema)
   const read = toManifest(filled as ManifestFile, { file, source, text: opened.text })
   const schemaProblem = isBuiltIn === true ? null : checkConfigSchema(read)
   const problems = [checkFailurePolicy(read, null), schemaProblem, ...ofFallback].filter(

@@ -1,6 +1,6 @@
+import { pluginSettingNames } from '#own-schemas'
 import { nearestOf } from './nearest.ts'
 import { describePointer, isObject, joinPointer } from './pointer.ts'
-import { PLUGIN_SETTING_NAMES } from './schema-plugin.ts'
 import type { ConfigProblem, UnreadEntries } from './types.ts'
 
 /**
@@ -66,14 +66,14 @@ class EntryReader {
     }
     if (entry === false) return false
     const isBroken = (member: string): boolean => this.#around.has(`${key}.${member}`)
-    const strange = Object.keys(entry).filter((member) => !PLUGIN_SETTING_NAMES.includes(member))
-    const isMisspelt = strange.some((member) => nearestOf(member, PLUGIN_SETTING_NAMES) === 'plugin')
+    const strange = Object.keys(entry).filter((member) => !pluginSettingNames.includes(member))
+    const isMisspelt = strange.some((member) => nearestOf(member, pluginSettingNames) === 'plugin')
     if (isBroken('plugin') || (entry.plugin === undefined && isMisspelt)) this.unread.set(key, 'name')
     else if (strange.length > 0 || isBroken('config') || isBroken('enabled')) this.unread.set(key, 'settings')
     const kept = Object.entries(entry).filter(([member, value]) => {
       // Of a variable in it without a value the text is left, of which no more is said.
       if (member === 'config') return isObject(value)
-      return PLUGIN_SETTING_NAMES.includes(member) && !isBroken(member)
+      return pluginSettingNames.includes(member) && !isBroken(member)
     })
     return Object.fromEntries(kept)
   }

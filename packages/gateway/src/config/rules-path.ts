@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { isNumberLabel } from '../base/host-names.ts'
+import { isHostname } from './formats.ts'
 import { LITERAL_ORIGIN } from './literal-origin.ts'
-import { isHostname } from './validator.ts'
 
 /** The forms of host and path patterns, and of the texts that are made from what they matched. */
 

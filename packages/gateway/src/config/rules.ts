@@ -1,10 +1,10 @@
 import { isIP } from 'node:net'
+import { isCidr, isHostname } from './formats.ts'
 import { isObject } from './pointer.ts'
 import { checkResponseFields, RuleReader } from './rule-reader.ts'
 import { checkRoutes } from './rules-route.ts'
 import { checkUpstreams } from './rules-upstream.ts'
 import type { ConfigProblem, SourceMap } from './types.ts'
-import { isCidr, isHostname } from './validator.ts'
 
 /**
  * What a schema cannot say about cardea.yaml. The rules read the value before it is known to be valid, so that they

@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import { Type } from 'typebox'
+import { PLUGIN_NAME_PATTERN } from './plugin-name.ts'
 
 /** The building blocks that the schemas of cardea.yaml and plugin.json share. */
 
@@ -62,13 +63,6 @@ export const NAME = Type.String({
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$',
   patternErrorMessage: 'letters, digits, ".", "_" and "-", starting with a letter or digit, at most 100',
 })
-
-/** Names of plugins and their instances. */
-const PLUGIN_NAME_PATTERN = '^[a-z][a-z0-9]*(-[a-z0-9]+)*$'
-
-export function isPluginName(text: string): boolean {
-  return new RegExp(PLUGIN_NAME_PATTERN).test(text)
-}
 
 export const PLUGIN_NAME = Type.String({
   pattern: PLUGIN_NAME_PATTERN,
