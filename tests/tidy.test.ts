@@ -194,6 +194,22 @@ describe('deadFiles()', () => {
     assert.deepEqual(offences(deadFiles, { ...live, ...dead }).sort(), expected)
   })
 
+  test('follows the names that a package has for files of its own', () => {
+    const path = 'packages/gateway/src/named.ts'
+    const gateway = JSON.parse(WORKSPACE['packages/gateway/package.json']) as object
+    const text = JSON.stringify({ ...gateway, imports: { '#named': './src/named.ts' } })
+    const manifest = { 'packages/gateway/package.json': text, [path]: '' }
+    assert.deepEqual(offences(deadFiles, { ...live, ...manifest }), [`${path}:1`])
+    const user = { 'packages/gateway/src/x.ts': `import { y } from '#named'` }
+    assert.deepEqual(offences(deadFiles, { ...live, ...manifest, ...user }), [])
+    // The name of another package's file is none here.
+    const other = {
+      'packages/gateway/src/x.ts': '',
+      'packages/sdk/src/index.ts': `import { y } from '#named'`,
+    }
+    assert.deepEqual(offences(deadFiles, { ...live, ...manifest, ...other }), [`${path}:1`])
+  })
+
   test('finds a shipped file that only its own test uses', () => {
     const tested = {
       'packages/gateway/src/y.ts': '',

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import type { Offence, RuleName } from './offence.ts'
-import type { Import, SourceTree, SourceUnit } from './source-tree.ts'
+import { type Import, packageFolder, type SourceTree, type SourceUnit } from './source-tree.ts'
 
 const GATEWAY = 'packages/gateway/src/'
 const SDK = 'packages/sdk/src/'
@@ -107,10 +107,6 @@ function offence(rule: RuleName, unit: SourceUnit, { specifier, line }: Import, 
 
 function layerOf(path: string): string {
   return path.slice(GATEWAY.length).split('/')[0] ?? ''
-}
-
-function packageFolder(path: string): string {
-  return path.split('/').slice(0, 2).join('/')
 }
 
 function isTest(path: string): boolean {

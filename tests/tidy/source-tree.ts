@@ -67,12 +67,12 @@ export class TreeParser implements Disposable {
   /** Parses every source file of the tree. Trees stay readable after the parser's end. */
   parse(files: Readonly<Record<string, string>>): SourceTree {
     const texts = new Map(Object.entries(files))
-    const exports = packageExports(texts)
+    const named = namedFiles(texts)
     const units = this.#parseSources(texts).map(([path, root]): SourceUnit => {
       const { specifiers, strings } = literalsOf(root)
       const imports = specifiers.map((literal) => {
         const specifier = textOf(literal)
-        return { specifier, line: lineOf(root, literal), target: resolve(specifier, path, texts, exports) }
+        return { specifier, line: lineOf(root, literal), target: resolve(specifier, path, texts, named) }
       })
       return { path, text: texts.get(path) ?? '', root, imports, strings: strings.map(textOf) }
     })
@@ -147,23 +147,44 @@ function resolve(
   specifier: string,
   from: string,
   texts: ReadonlyMap<string, string>,
-  exports: ReadonlyMap<string, string>,
+  named: ReadonlyMap<string, string>,
 ): string | null {
   const isRelative = /^\.\.?\//.test(specifier)
-  const target = isRelative ? posix.join(posix.dirname(from), specifier) : exports.get(specifier)
+  const name = specifier.startsWith('#') ? posix.join(packageFolder(from), specifier) : specifier
+  const target = isRelative ? posix.join(posix.dirname(from), specifier) : named.get(name)
   return target !== undefined && texts.has(target) ? target : null
 }
 
-/** What the workspace's packages export: specifier → path of the file. */
-function packageExports(texts: ReadonlyMap<string, string>): Map<string, string> {
+/** Of a file in it. */
+export function packageFolder(path: string): string {
+  return path.split('/').slice(0, 2).join('/')
+}
+
+/**
+ * What the workspace's packages export, by specifier, and what one calls by a name of its own (`#name`), by its folder and
+ * that: the path of the file.
+ */
+function namedFiles(texts: ReadonlyMap<string, string>): Map<string, string> {
   const found = new Map<string, string>()
   for (const [path, text] of texts) {
     if (posix.basename(path) !== 'package.json') continue
-    const manifest = JSON.parse(text) as { name?: string; exports?: Record<string, unknown> }
-    for (const [key, target] of Object.entries(manifest.exports ?? {})) {
-      if (typeof target !== 'string' || manifest.name === undefined) continue
-      found.set(posix.join(manifest.name, key), posix.join(posix.dirname(path), target))
+    const folder = posix.dirname(path)
+    const { name, exports = {}, imports = {} } = JSON.parse(text) as Manifest
+    for (const [prefix, files] of [
+      [name, exports],
+      [folder, imports],
+    ] as const) {
+      for (const [key, target] of Object.entries(files)) {
+        if (typeof target !== 'string' || prefix === undefined) continue
+        found.set(posix.join(prefix, key), posix.join(folder, target))
+      }
     }
   }
   return found
+}
+
+interface Manifest {
+  readonly name?: string
+  readonly exports?: Readonly<Record<string, unknown>>
+  readonly imports?: Readonly<Record<string, unknown>>
 }
