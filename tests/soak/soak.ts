@@ -20,6 +20,8 @@ export interface SoakOptions {
   readsMemoryAfter(swaps: number): boolean
   /** Whether what answers a reading is made warm before the first swap; see `warmUpProbe`. */
   readonly warmsUpProbe?: boolean
+  /** Answers before the first swap. */
+  readonly warmUpAnswers?: number
   /** After each reading. */
   onProgress?(swaps: number, reading: readonly MemoryReading[]): void
 }
@@ -93,6 +95,7 @@ class SoakRun {
     await this.#streams.open(webSockets, streams)
     this.#clients.resume()
     await this.#clients.traffic(this.#options.clients)
+    await this.#warmUp(this.#options.warmUpAnswers ?? 0)
     const swaps = codeSwaps + configSwaps
     for (let swap = 1; swap <= swaps; swap++) {
       // As many config swaps so far as their share is of all.
@@ -110,6 +113,11 @@ class SoakRun {
   close(): void {
     this.#streams.close()
     this.#clients.close()
+  }
+
+  async #warmUp(answers: number): Promise<void> {
+    const until = this.#clients.answered + answers
+    while (this.#clients.answered < until) await this.#clients.traffic(this.#options.clients)
   }
 
   #swapCode(): Promise<void> {
