@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { buildSync } from 'esbuild'
@@ -8,7 +7,7 @@ import { withTempDir } from '../../../tests/support/temp-dir.ts'
 import * as fromSource from '../src/config/own-schemas.ts'
 import { isObject } from '../src/config/pointer.ts'
 import type { SchemaError } from '../src/config/validator.ts'
-import { builtProgram, writeOwnSchemas } from './bundle.js'
+import { writeOwnSchemas } from './bundle.js'
 
 const VALUES: readonly unknown[] = [
   ...[null, true, false, -1, 0, 1.5, 8080, 1e12],
@@ -68,16 +67,4 @@ test('schemas compiled by the build find what those of the sources find, and say
   const further = 'minimum pattern propertyNames required type uniqueItems'
   const missing = `${checked} ${further}`.split(' ').filter((keyword) => !keywords.has(keyword))
   assert.deepEqual(missing, [])
-})
-
-test('the built program has its schemas compiled, and nothing of what made them', () => {
-  const folder = dirname(builtProgram())
-  const texts = readdirSync(folder)
-    .filter((name) => name.endsWith('.js'))
-    .map((name) => readFileSync(join(folder, name), 'utf8'))
-  const holding = (file: string): number => texts.filter((text) => text.includes(`\n// ${file}\n`)).length
-  assert.ok(holding('node_modules/.cache/own-schemas.js') >= 1)
-  for (const file of ['own-schemas', 'schema', 'schema-route', 'standalone']) {
-    assert.equal(holding(`src/config/${file}.ts`), 0, file)
-  }
 })

@@ -1,5 +1,4 @@
 import { userInfo } from 'node:os'
-import { dirname, resolve } from 'node:path'
 import { GatewayError } from '../base/errors.ts'
 import { printable } from '../config/render-problems.ts'
 import type { ChangeWait, ControlCommand } from '../protocol/control.ts'
@@ -60,11 +59,6 @@ function once(io: CommandIo, directory: string): (wait: ChangeWait) => void {
     if (!hasSaid) io.err(`${waitText(wait, directory)} Ctrl-C takes this command back.\n`)
     hasSaid = true
   }
-}
-
-/** The folder that `--config FILE` means, or the current one. */
-export function gatewayDirectory(config: string | undefined): string {
-  return config === undefined ? process.cwd() : dirname(resolve(config))
 }
 
 /** The user that typed the command, as the history shows them: behind sudo it is not root. */

@@ -1,5 +1,6 @@
+import { dirname, resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
-import { type GatewayCommandContext, gatewayDirectory } from './gateway-command.ts'
+import type { GatewayCommandContext } from './gateway-command.ts'
 import type { ProgramOptions } from './program.ts'
 
 /** What the commands have in common that talk to a gateway which runs. */
@@ -33,6 +34,11 @@ export function contextOf(values: GatewayOptionValues, { io, paint }: ProgramOpt
     paint,
     now: Date.now,
   }
+}
+
+/** The folder that `--config FILE` means, or the current one. */
+function gatewayDirectory(config: string | undefined): string {
+  return config === undefined ? process.cwd() : dirname(resolve(config))
 }
 
 export function parseGeneration(text: string): number {

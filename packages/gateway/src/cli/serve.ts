@@ -2,6 +2,7 @@ import { Master, type MasterOptions } from '../main/master.ts'
 import { stderrLines } from '../observe/line-writer.ts'
 import { SERVE_OPTIONS_DEFAULT, type ServeSource } from '../protocol/master-supervisor.ts'
 import type { CommandIo } from './io.ts'
+import { becomesMaster } from './serves-here.ts'
 import { renderStart } from './start-output.ts'
 
 export interface ServeCommand {
@@ -22,16 +23,9 @@ export async function serve({ source, strict, io }: ServeCommand): Promise<numbe
   })
 }
 
-let isMaster = false
-
-/** This process has become the master of a gateway. */
-export function servesHere(): boolean {
-  return isMaster
-}
-
 /** Makes this process the master of a gateway until that ends. Once per process. */
 export async function runMaster(options: MasterOptions): Promise<number> {
-  isMaster = true
+  becomesMaster()
   const master = new Master(options)
   process.on('uncaughtException', (error) => {
     // Its `exit` listener takes the children along.

@@ -3,7 +3,7 @@ import { keepFromBlocking } from '../base/own-outputs.ts'
 import { systemErrorCode } from '../base/system-error.ts'
 import { confirmOn } from '../cli/confirm.ts'
 import { createProgram } from '../cli/program.ts'
-import { servesHere } from '../cli/serve.ts'
+import { servesHere } from '../cli/serves-here.ts'
 import { COLORS, PLAIN } from '../cli/text.ts'
 import { wantsColor } from '../config/render-problems.ts'
 

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { builtProgram } from './bundle.js'
+
+const folder = dirname(builtProgram())
+const files = readdirSync(folder).filter((name) => name.endsWith('.js'))
+
+function textOf(name: string): string {
+  return readFileSync(join(folder, name), 'utf8')
+}
+
+/** The texts of all that Node loads before it runs a file. */
+function loadedWith(name: string, seen: Set<string> = new Set()): string[] {
+  if (seen.has(name)) return []
+  seen.add(name)
+  const text = textOf(name)
+  const imported = [...text.matchAll(/^(?:import|\} from) "\.\/(part-\w+\.js)";$/gm)]
+  return [text, ...imported.flatMap(([, part = '']) => loadedWith(part, seen))]
+}
+
+/** How many of the texts have this source in them; esbuild says where it took each from. */
+function holding(texts: readonly string[], file: string): number {
+  return texts.filter((text) => text.includes(`\n// ${file}\n`)).length
+}
+
+test('the built program has its schemas compiled, and nothing of what made them', () => {
+  const texts = files.map(textOf)
+  assert.ok(holding(texts, 'node_modules/.cache/own-schemas.js') >= 1)
+  for (const file of ['own-schemas', 'schema', 'schema-route', 'standalone']) {
+    assert.equal(holding(texts, `src/config/${file}.ts`), 0, file)
+  }
+})
+
+test('a command loads of the gateway what it needs, and no master, log or schemas with it', () => {
+  const texts = loadedWith('cli.js')
+  assert.equal(holding(texts, 'src/cli/program.ts'), 1)
+  for (const file of ['src/main/master.ts', 'src/observe/log.ts', 'src/cli/control-client.ts']) {
+    assert.equal(holding(texts, file), 0, file)
+    assert.ok(holding(files.map(textOf), file) > 0, file)
+  }
+  assert.equal(holding(texts, 'node_modules/.cache/own-schemas.js'), 0)
+})
+
+test('a worker and a trial load one file', () => {
+  for (const name of ['worker.js', 'trial.js', 'trial-watch.js', 'watchdog-thread.js']) {
+    assert.equal(loadedWith(name).length, 1, name)
+  }
+})
