@@ -43,6 +43,7 @@ const BANNER =
   "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);"
 
 const BUILD_PREFIX = 'dist-'
+const SCHEMAS_PREFIX = 'own-schemas-'
 /** A gateway that still runs from an older build may yet start a process of it. */
 const KEPT_MS = 7 * 24 * 3_600_000
 
@@ -64,19 +65,25 @@ export function bundle(out, folder = PACKAGE) {
 }
 
 /**
- * Writes what takes the place of src/config/own-schemas.ts; returns its path. That is the same for all who build these
- * sources, as the program has it in comments: it must not differ by who built it.
+ * Writes what takes the place of src/config/own-schemas.ts; returns its path. The program has that in comments, so it does
+ * not differ by who built these sources, and two who build different ones at one time write different files.
  *
  * @param {string} folder
  */
 export function writeOwnSchemas(folder = PACKAGE) {
   const sources = join(folder, 'src', 'config')
+  const cache = join(folder, 'node_modules', '.cache')
   const { standaloneSchemas } = loadSource(join(sources, 'standalone.ts'))
-  const file = join(folder, 'node_modules', '.cache', 'own-schemas.js')
+  const text = standaloneSchemas(relative(cache, sources).replaceAll('\\', '/'))
+  const file = join(
+    cache,
+    `${SCHEMAS_PREFIX}${createHash('sha256').update(text).digest('hex').slice(0, 16)}.js`,
+  )
   const written = `${file}.${process.pid}`
-  mkdirSync(dirname(file), { recursive: true })
-  writeFileSync(written, standaloneSchemas(sources))
+  mkdirSync(cache, { recursive: true })
+  writeFileSync(written, text)
   renameSync(written, file)
+  removeOld(cache, SCHEMAS_PREFIX, file)
   return file
 }
 
@@ -166,7 +173,7 @@ export function builtProgram(folder = PACKAGE) {
   } finally {
     rmSync(making, { recursive: true, force: true })
   }
-  removeOld(folder, build)
+  removeOld(folder, BUILD_PREFIX, build)
   return program
 }
 
@@ -180,12 +187,15 @@ function put(making, build) {
   }
 }
 
-/** @param {string} folder @param {string} current */
-function removeOld(folder, current) {
+/** @param {string} folder @param {string} prefix @param {string} current */
+function removeOld(folder, prefix, current) {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name)
-    if (!name.startsWith(BUILD_PREFIX) || path === current) continue
-    if (Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path, { recursive: true, force: true })
+    if (!name.startsWith(prefix) || path === current) continue
+    // Absent by now: somebody else removed it, or what was being written has its name.
+    const stats = statSync(path, { throwIfNoEntry: false })
+    if (stats !== undefined && Date.now() - stats.mtimeMs > KEPT_MS)
+      rmSync(path, { recursive: true, force: true })
   }
 }
 

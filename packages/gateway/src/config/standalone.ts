@@ -6,7 +6,7 @@ import type { JsonObject } from './types.ts'
 
 /** Compiles the schemas of own-schemas.ts when the program is built. */
 
-/** An ES module with the exports of own-schemas.ts. It imports from files of `folder`, which is this one. */
+/** An ES module with the exports of own-schemas.ts. `folder` is the way from where it will stand to this folder. */
 export function standaloneSchemas(folder: string): string {
   const schemas: Readonly<Record<string, JsonObject>> = {
     cardea: CARDEA_JSON_SCHEMA,
