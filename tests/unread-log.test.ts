@@ -17,13 +17,18 @@ const workersOf = (pid: number): number[] =>
   descendantsOf(pid).flatMap((found) => (found.command.includes(WORKER) ? [found.pid] : []))
 
 /** Writes and reads: `text` is what has not been read yet, up to what a pipe holds. */
-function fifoIn(t: TestContext, dir: TempDir): { readonly fd: number; read(): string } {
+function fifoIn(t: TestContext, dir: TempDir): { readonly fd: number; read(): string; leave(): void } {
   const path = join(dir.path, 'fifo')
   execFileSync('mkfifo', [path])
   const reader = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
   const fd = openSync(path, constants.O_WRONLY)
+  let hasLeft = false
+  const leave = (): void => {
+    if (!hasLeft) closeSync(reader)
+    hasLeft = true
+  }
   t.after(() => {
-    closeSync(reader)
+    leave()
     closeSync(fd)
   })
   const buffer = Buffer.alloc(1 << 20)
@@ -36,6 +41,8 @@ function fifoIn(t: TestContext, dir: TempDir): { readonly fd: number; read(): st
         return ''
       }
     },
+    /** Who writes then fails. */
+    leave,
   }
 }
 
@@ -112,4 +119,35 @@ test('a log that is read again tells how many lines were lost, and all others ar
   }, 'the line that tells of lost ones')
   const loud = lines().filter((line) => line.includes('"message":"loud"')).length
   assert.equal(loud + (lost.lost ?? 0), requests * 50)
+})
+
+test('dev serves on, and takes changes live, when whoever read its view has left', async (t) => {
+  await using dir = await withTempDir()
+  const config = (body: string) => ({
+    ...CONFIG,
+    workers: 1,
+    routes: [{ name: 'here', path: '/here', respond: { status: 200, body } }],
+  })
+  await dir.write({ 'cardea.json': config('one') })
+  const fifo = fifoIn(t, dir)
+  const gateway = startCommand(t, ['dev'], { cwd: dir.path, stdout: fifo.fd })
+  let shown = ''
+  const [, port] = await waitFor(() => {
+    shown += fifo.read()
+    return /^Cardea is listening on http:\/\/\S+:(\d+)$/m.exec(shown)
+  }, 'the start output')
+  const body = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/here`)).text()
+  const line = /^GET \/here → route here/m
+  await waitFor(async () => {
+    assert.equal(await body(), 'one')
+    shown += fifo.read()
+    return line.test(shown)
+  }, 'the way of a request')
+  fifo.leave()
+  for (const next of ['two', 'three']) {
+    await dir.write({ 'cardea.json': config(next) })
+    await waitFor(async () => (await body()) === next, 'the change')
+  }
+  gateway.signal('SIGTERM')
+  assert.deepEqual(await gateway.exited, { code: 0, signal: null })
 })

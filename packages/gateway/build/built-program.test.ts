@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { builtProgram, bundle } from './bundle.js'
+import { builtProgram } from './bundle.js'
 
 const folder = dirname(builtProgram())
 const isScript = (name: string): boolean => name.endsWith('.js')
@@ -50,7 +51,9 @@ test('a command loads of the gateway what it needs, and no master, log or schema
 test('a build does not differ by who makes it', () => {
   const out = mkdtempSync(join(dirname(dirname(folder)), 'dist-'))
   try {
-    bundle(out)
+    const module = JSON.stringify(join(import.meta.dirname, 'bundle.js'))
+    const script = `import { bundle } from ${module}; bundle(${JSON.stringify(out)})`
+    execFileSync(process.execPath, ['--input-type=module', '-e', script])
     const made = join(out, 'main')
     assert.deepEqual(readdirSync(made).filter(isScript), files)
     for (const name of files) assert.equal(readFileSync(join(made, name), 'utf8'), textOf(name), name)
