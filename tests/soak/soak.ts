@@ -116,8 +116,8 @@ class SoakRun {
   }
 
   async #warmUp(answers: number): Promise<void> {
-    const until = this.#clients.answered + answers
-    while (this.#clients.answered < until) await this.#clients.traffic(this.#options.clients)
+    const { clients } = this.#options
+    for (let left = answers; left > 0; left -= clients) await this.#clients.traffic(clients)
   }
 
   #swapCode(): Promise<void> {

@@ -18,7 +18,7 @@ function loadedWith(name: string, seen: Set<string> = new Set()): string[] {
   if (seen.has(name)) return []
   seen.add(name)
   const text = textOf(name)
-  const imported = [...text.matchAll(/^(?:import|\} from) "\.\/(part-\w+\.js)";$/gm)]
+  const imported = [...text.matchAll(/^(?:import|.*\} from) "\.\/(part-\w+\.js)";$/gm)]
   return [text, ...imported.flatMap(([, part = '']) => loadedWith(part, seen))]
 }
 

@@ -33,9 +33,8 @@ export interface Host {
    * which the first generation using it goes live, so `previous` is complete; before that, in the trial process, on a
    * copy if there can be one: a value with functions or instances of classes is not tried on. Should it throw all the
    * same, it is asked again with null. It must be synchronous, and return something. Asked for in a hook, a value is made at
-   * once. It dies with the last instance using it: one that
-   * `updateConfig` made uses what it asks for, and of other names what the one before it did. What a hook asks for lives as
-   * long as any of them.
+   * once. It dies with the last instance using it: one that `updateConfig` made uses what it asks for, and of other names
+   * what the one before it did. What a hook asks for lives as long as any of them.
    *
    * A rollback is no exception: `create` of the older code gets a `previous` of a version higher than its own, which it did not
    * know when it was written. One that finds no way to read that may begin anew. Where exchanges still run on the older code,

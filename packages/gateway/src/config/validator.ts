@@ -8,7 +8,7 @@ import type { JsonObject, JsonSchema } from './types.ts'
 
 export type SchemaError = ErrorObject<string, Record<string, unknown>>
 
-/** Each validator runs a few times: to make it better takes longer than it saves (two thirds of 50 ms at each start). */
+/** Each validator runs a few times: to make it better takes longer than it saves. */
 const code = { optimize: false } as const
 
 /** Only says whether schemas are schemas; made by the first plugin that has one. */
